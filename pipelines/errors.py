@@ -7,7 +7,10 @@ OpsError                    exit code 1
 ├── DataRefused             the data as a whole failed its checks: no version was made
 ├── NotTrainable            a dataset version cannot be trained on: no training was started
 ├── VersioningError         DVC or Git could not store, find or fetch a dataset version
+│   ├── PushRejected        another machine has pushed to the Git repository first
+│   └── SlotChangedElsewhere    another machine has changed the same slot's data first
 ├── ServiceError            a server or a worker is not up, or its port is taken
+├── WrongRelease            a worker has another release of elp than a flow run asks for
 ├── RegistryError           the model registry does not hold what was asked for
 ├── AttestationError        a key, a signed statement or the ledger is missing, malformed or not to be trusted
 └── GateRefused             the gate did not pass the adapter (exit code 3)
@@ -69,6 +72,18 @@ class NotTrainable(OpsError):
 
 class VersioningError(OpsError):
     """A dataset version could not be stored, found or fetched."""
+
+
+class PushRejected(VersioningError):
+    """Another machine has pushed to the workspace's Git repository first."""
+
+
+class SlotChangedElsewhere(VersioningError):
+    """Another machine has changed the data of the same slot first; nothing was changed here."""
+
+
+class WrongRelease(OpsError):
+    """A flow run asks for another release than the one that is installed on the worker."""
 
 
 class ServiceError(OpsError):

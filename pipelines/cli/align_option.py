@@ -37,7 +37,7 @@ def chosen_aligner(workspace: Workspace, slot: Slot, which: str | None) -> Align
         slot,
         workspace.settings,
         mlflow_uri=mlflow_uri(workspace),
-        cache=workspace.state / "cache",
+        cache=workspace.cache,
         max_seconds=SEGMENT_SECONDS,
         report=None if wants_json() else lambda done: say(f"{duration(done)} of the recording aligned"),
     )

@@ -19,6 +19,8 @@ from pipelines.cli.output import emit, mark, progress, wants_json
 from pipelines.cli.progress_bar import long_work
 from pipelines.errors import GateRefused, ServiceError, UsageError
 from pipelines.local.addresses import mlflow_uri
+from pipelines.local.git_server import pushed_revision
+from pipelines.local.release import installed_release
 from pipelines.local.workspace import Workspace
 from pipelines.number_text import duration
 from pipelines.orchestration.deployments import FLOWS
@@ -86,7 +88,7 @@ def gate_verb(workspace: Workspace, slot: Slot, version: int | None, dry_run: bo
             version,
             dry_run=True,
             mlflow_uri=mlflow_uri(workspace),
-            cache=workspace.state / "cache",
+            cache=workspace.cache,
             log=display.log,
             progress=display.counting("gate", "clips"),
         )
@@ -137,6 +139,9 @@ def _run(workspace: Workspace, flow: str, slots: Sequence[Slot], parameters: Map
     name = run_name(flow, names) if names else "retrain all slots"
     if names:
         parameters = {"slot": names[0], **parameters}
+    if workspace.settings.git:
+        # what a worker on another machine reads: this commit, by this release
+        parameters = {**parameters, "revision": pushed_revision(workspace), "release": installed_release()}
     with connect_prefect(workspace) as client:
         run = start_run(client, workspace, flow, parameters, name, names)
         progress(f"{name}: {run.url}")

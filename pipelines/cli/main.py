@@ -31,6 +31,7 @@ VERBS: dict[str, dict[str, tuple[str, str]]] = {
         "init": ("setup_verbs:init", "Make a workspace: Git, DVC, elp.yaml."),
         "up": ("setup_verbs:up_verb", "Start the local servers and workers."),
         "down": ("setup_verbs:down_verb", "Stop the local servers and workers."),
+        "worker": ("worker_verbs:worker", "Run the workers of this machine, and enrol them."),
         "status": ("setup_verbs:status", "Show servers, workers and addresses."),
         "users": ("access_verbs:users", "Manage who may log in, and with which roles."),
         "doctor": ("setup_verbs:doctor", "Check everything the work needs."),
@@ -41,6 +42,7 @@ VERBS: dict[str, dict[str, tuple[str, str]]] = {
     },
     "Data": {
         "data": ("data_verbs:data", "Take in audio, list and show dataset versions."),
+        "inbox": ("inbox_verbs:inbox", "List what was dropped into the inboxes, and try refused deliveries again."),
         "erasure": ("audit_verbs:erasure", "Plan the erasure of a speaker or a clip."),
     },
     "Adapters": {

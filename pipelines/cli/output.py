@@ -20,9 +20,9 @@ JSON_KEY = "elp.json"
 """In the `meta` of click's context: whether the result is printed as JSON."""
 
 _COLOURS = {
-    "green": {"ok", "up", "passed", "champion", "Completed", "ready"},
-    "yellow": {"warn", "undecided", "challenger", "paused", "Scheduled", "Pending", "Late", "Undecided"},
-    "red": {"fail", "down", "failed", "rejected", "Failed", "Crashed", "Refused", "override", "failing"},
+    "green": {"ok", "up", "passed", "champion", "Completed", "ready", "taken"},
+    "yellow": {"warn", "undecided", "challenger", "paused", "Scheduled", "Pending", "Late", "Undecided", "incomplete"},
+    "red": {"fail", "down", "failed", "rejected", "Failed", "Crashed", "Refused", "override", "failing", "refused"},
 }
 
 

@@ -86,7 +86,7 @@ def predict_verb(
             settings,
             files,
             mlflow_uri=mlflow_uri(workspace),
-            cache=workspace.state / "cache",
+            cache=workspace.cache,
             version=version or CHAMPION,
             decode=decode,
             skip_silence=not no_vad,

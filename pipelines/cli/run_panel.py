@@ -83,6 +83,8 @@ class RunEnd:
         if outcome.adapter:
             yield "cost", _cost(outcome.adapter)
         yield from ((run.slot, run.text) for run in outcome.slots)
+        # the first line: the others are in the log of the run, and in elp inbox list
+        yield from (("refused", f"{name}: {why.splitlines()[0]}") for name, why in outcome.refused.items() if why)
         if gate := outcome.gate:
             if gate.verdict.passed and not (outcome.promoted or gate.serving or gate.dry_run):
                 yield "next", f"elp promote {self.slot}"

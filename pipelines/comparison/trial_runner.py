@@ -49,7 +49,7 @@ class TrialRunner:
         self, workspace: Workspace, slot: Slot, dataset: DatasetVersion, golden: GoldenRef, backbone: Backbone, log: Log
     ) -> None:
         self.slot, self.dataset, self.golden, self.backbone = slot, dataset, golden, backbone
-        chosen, cache = workspace.settings.for_slot(slot), workspace.state / "cache"
+        chosen, cache = workspace.settings.for_slot(slot), workspace.cache
         # the gate accepts no adapter whose transcripts are under another normaliser than its answers
         require_same_language(dataset, chosen.language)
         settings, self.policy = to_dict(chosen), chosen.gate

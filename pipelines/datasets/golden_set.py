@@ -34,7 +34,7 @@ def pin_golden(workspace: Workspace, slot: Slot, source_tag: str, trials: Path |
     root = workspace.root
     with slot_transaction(workspace, slot) as stage:
         source = version_at(workspace, source_tag, slot)
-        fetched = dvc.fetch_folder(str(root), source.revision, slot.folder / SHARDS, workspace.state / "cache")
+        fetched = dvc.fetch_folder(str(root), source.revision, slot.folder / SHARDS, workspace.cache)
         require_space(root, sum(path.stat().st_size for path in fetched))
         chosen = only_split(fetched, "test", stage / GOLDEN)
         if not chosen:
@@ -70,7 +70,7 @@ def _kept_trials(workspace: Workspace, pinned: GoldenRef | None, chosen: list[Pa
     """Return the trials of the golden set in force if all their clips are among the chosen ones, else None."""
     if pinned is None or pinned.trials is None:
         return None
-    trials = pinned_trials(str(workspace.root), pinned, pinned.slot, workspace.state / "cache")
+    trials = pinned_trials(str(workspace.root), pinned, pinned.slot, workspace.cache)
     clips = count_shards(chosen).ids
     if trials is None or not {*trials.first, *trials.second} <= set(clips):
         return None

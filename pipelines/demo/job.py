@@ -233,7 +233,7 @@ def _untrained(workspace: Workspace, slot: Slot, tag: str) -> float:
     from pipelines.datasets.versions import load_golden, load_split, version_at
     from pipelines.training.spoken import task_options
 
-    cache, settings = workspace.state / "cache", workspace.settings.for_slot(slot)
+    cache, settings = workspace.cache, workspace.settings.for_slot(slot)
     trained_on: tuple[Split, ...] = ("train",)
     clips = load_split(str(workspace.root), tag, slot, trained_on, cache)
     task = make_task(slot.task, clips, task_options(settings, version_at(workspace, tag, slot)))

@@ -104,6 +104,11 @@ def log_in_to_prefect(workspace: Workspace) -> None:
 
 
 def _own(workspace: Workspace, name: str) -> str:
+    if workspace.home:
+        setting = "mlflow_uri" if name == MLFLOW else "prefect_api"
+        raise ServiceError(
+            f"this worker knows no address of the {name} server; set servers.{setting} in elp.yaml and push it"
+        )
     process = read_record(workspace).find(name)
     if process is None or not alive(process):
         state = "was started but has ended" if process else "is not running"

@@ -3,6 +3,7 @@
 DVC is imported only when it is used (the import takes half a second).
 """
 
+import configparser
 import contextlib
 import errno
 import logging
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from elp_core.errors import ElpError
-from pipelines.errors import VersioningError
+from pipelines.errors import VersioningError, WorkspaceError
 from pipelines.local.dvc_locks import clear_dead_locks
 
 REMOTE = "storage"
@@ -37,6 +38,26 @@ def make_dvc_repository(root: Path, remote: str) -> None:
         f"['remote \"{REMOTE}\"']\n    url = {url}\n",
         encoding="utf-8",
     )
+
+
+def require_shared_remote(root: Path, address: str) -> None:
+    """Raise WorkspaceError if the DVC remote is a folder inside each clone of `address`: no other machine reads it."""
+    config = configparser.ConfigParser(interpolation=None, strict=False)
+    try:
+        config.read([root / ".dvc" / "config", root / ".dvc" / "config.local"], encoding="utf-8")
+    except (configparser.Error, UnicodeDecodeError) as error:
+        raise VersioningError(
+            f"the settings of DVC in {root / '.dvc'} cannot be read: {error}; correct them"
+        ) from error
+    name = config.get("core", "remote", fallback="")
+    section = next((title for title in config.sections() if title.strip("'") == f'remote "{name}"'), "")
+    url = config.get(section, "url", fallback="") if section else ""
+    if "://" not in url and not os.path.isabs(url):
+        where = f"is the folder {url} inside each clone" if url else "is not set"
+        raise WorkspaceError(
+            f"the DVC remote of {address} {where}, so that data would stay on one machine; give it an address, "
+            f"commit and push: dvc remote modify {name or REMOTE} url ssh://HOST/PATH"
+        )
 
 
 @contextlib.contextmanager

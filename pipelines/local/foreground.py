@@ -18,6 +18,7 @@ from types import FrameType
 from elp_core.types import Seconds
 from pipelines.local import lifecycle, supervision
 from pipelines.local.addresses import read_record
+from pipelines.local.interrupted_runs import STOPPED_WITH_SERVICE
 from pipelines.local.processes import alive
 from pipelines.local.supervision import SUPERVISOR
 from pipelines.local.workspace import Workspace
@@ -76,16 +77,16 @@ def stay_up(workspace: Workspace, start: Callable[[], object], log: Log) -> int:
     follower, started = LogFollower(workspace.state / "logs"), False
 
     def end() -> None:
-        _ignore_signals()
-        lifecycle.down(workspace, lambda line: _say(log, line))
+        ignore_signals()
+        lifecycle.down(workspace, lambda line: say_line(log, line), STOPPED_WITH_SERVICE)
 
-    with _signals():
+    with stop_signals():
         try:
             follower.skip()
             start()
             started = True
             reason, code = _follow(workspace, follower, log), 1
-            _ignore_signals()
+            ignore_signals()
         except Stopped as signalled:
             reason, code = f"{signalled}: stopping", 0
         except Exception:
@@ -94,19 +95,19 @@ def stay_up(workspace: Workspace, start: Callable[[], object], log: Log) -> int:
             raise
         if not reason:
             return 0
-        _say(log, reason)
+        say_line(log, reason)
         end()
         return code
 
 
 @contextlib.contextmanager
-def _signals() -> Iterator[None]:
+def stop_signals() -> Iterator[None]:
     """Raise Stopped in the main thread at the first of `_SIGNALS`, but not for one that this process ignores."""
     before = {one: signal.getsignal(one) or signal.SIG_DFL for one in _SIGNALS}
 
     def stop(number: int, frame: FrameType | None) -> None:
         # a second signal must not stop the stopping
-        _ignore_signals()
+        ignore_signals()
         raise Stopped(signal.Signals(number).name)
 
     for one, handler in before.items():
@@ -120,7 +121,8 @@ def _signals() -> Iterator[None]:
             signal.signal(one, handler)
 
 
-def _ignore_signals() -> None:
+def ignore_signals() -> None:
+    """Ignore the signals that ask for the end: the end is in progress."""
     for one in _SIGNALS:
         signal.signal(one, signal.SIG_IGN)
 
@@ -129,8 +131,8 @@ def _follow(workspace: Workspace, follower: LogFollower, log: Log) -> str:
     """Pass on the logs' lines for as long as all is well; return what is wrong, empty after `elp down`."""
     while True:
         for line in follower.lines():
-            _say(log, line)
-        _collect_ended()
+            say_line(log, line)
+        collect_ended()
         if _state(workspace) is not None:
             # `elp up` and `elp down` change the record step by step: only what is so between them counts
             with contextlib.suppress(TimeoutError), file_lock(workspace.state / "servers.lock", wait=0):
@@ -152,14 +154,14 @@ def _state(workspace: Workspace) -> str | None:
     return f"{', '.join(given_up)} ended too often and is not started again: stopping" if given_up else None
 
 
-def _collect_ended() -> None:
+def collect_ended() -> None:
     """Collect the exit codes of ended children: those of `elp up`, and orphans if this is process 1."""
     with contextlib.suppress(ChildProcessError):
         while os.waitpid(-1, os.WNOHANG)[0]:
             pass
 
 
-def _say(log: Log, line: str) -> None:
+def say_line(log: Log, line: str) -> None:
     """Log a line; a reader of the output that is gone must not keep the services from being ended."""
     with contextlib.suppress(OSError):
         log(line)

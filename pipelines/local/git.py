@@ -5,23 +5,34 @@ import io
 import os
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from elp_core.types import Seconds
 from pipelines.errors import VersioningError, WorkspaceError
 
 _INHERITED = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX")
 
 
-def git(folder: Path, *arguments: str, stdin: str | None = None) -> str:
-    """Run ``git`` in `folder`; return its standard output without the last line's end, or raise a VersioningError."""
+def git(
+    folder: Path,
+    *arguments: str,
+    stdin: str | None = None,
+    extra: Mapping[str, str] | None = None,
+    timeout: Seconds | None = None,
+) -> str:
+    """Run ``git`` in `folder`; return its standard output without the last line's end, or raise a VersioningError.
+
+    `extra` are environment variables; a command that takes longer than `timeout` is ended.
+    """
     # the environment of a hook names the index of another repository; a prompt would wait for ever
     environment = {key: value for key, value in os.environ.items() if key not in _INHERITED}
-    environment |= {"LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0"}
+    environment |= {"LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0", **(extra or {})}
+    command = ["git", "-C", str(folder), *arguments]
     try:
-        done = subprocess.run(
-            ["git", "-C", str(folder), *arguments], input=stdin, capture_output=True, text=True, env=environment
-        )
+        done = subprocess.run(command, input=stdin, capture_output=True, text=True, env=environment, timeout=timeout)
+    except subprocess.TimeoutExpired as error:
+        raise VersioningError(f"git {arguments[0]} did not end within {error.timeout:.0f} s in {folder}") from error
     except FileNotFoundError as error:
         raise VersioningError("git is not installed (or not on PATH); install it and try again") from error
     except OSError as error:
@@ -45,6 +56,31 @@ def is_repository(folder: Path) -> bool:
     return top is not None and Path(top).resolve() == folder.resolve()
 
 
+def current_branch(folder: Path) -> str:
+    """Return the name of the branch that is checked out, or raise a WorkspaceError."""
+    branch = _try(folder, "symbolic-ref", "--quiet", "--short", "HEAD")
+    if branch is None:
+        raise WorkspaceError(
+            f"{folder} has no branch checked out (detached HEAD), a version would be lost; run: git switch BRANCH"
+        )
+    return branch
+
+
+def configured(folder: Path, name: str) -> str:
+    """Return the value of a setting of Git; empty if it has none."""
+    return _try(folder, "config", "--get", name) or ""
+
+
+def is_ancestor(folder: Path, old: str, new: str) -> bool:
+    """Return whether the commit `new` contains `old`; a commit that is not here is contained in none."""
+    return _try(folder, "merge-base", "--is-ancestor", old, new) is not None
+
+
+def is_whole(folder: Path, commit: str) -> bool:
+    """Return whether the files of a commit are all here."""
+    return _try(folder, "rev-list", "--objects", "--quiet", "--no-walk", commit) is not None
+
+
 def require_identity(folder: Path) -> None:
     """Raise a WorkspaceError, with the two commands that set an identity, if a commit would have no author."""
     try:
@@ -63,10 +99,7 @@ def require_clean(folder: Path, path: Path) -> None:
     """Raise a WorkspaceError if there is no repository or no branch, or if changes are staged or are under `path`."""
     if not is_repository(folder):
         raise WorkspaceError(f"{folder} is not the top of a Git repository; make a workspace with: elp init DIR")
-    if _try(folder, "symbolic-ref", "--quiet", "HEAD") is None:
-        raise WorkspaceError(
-            f"{folder} has no branch checked out (detached HEAD), a version would be lost; run: git switch BRANCH"
-        )
+    current_branch(folder)
     if staged := git(folder, "diff", "--cached", "--name-only").splitlines():
         raise WorkspaceError(
             f"{folder} has staged changes ({_some(staged)}); commit them, or unstage them with: git restore --staged ."

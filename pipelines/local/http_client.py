@@ -4,6 +4,7 @@ import base64
 import http.client
 import json
 import socket
+import urllib.error
 import urllib.parse
 import urllib.request
 from typing import Any
@@ -35,6 +36,10 @@ def request(url: str, body: Any = None, timeout: Seconds = 5.0, login: tuple[str
         with _opener(url).open(urllib.request.Request(url, data, headers), timeout=timeout) as answer:
             text = answer.read()
         return json.loads(text) if text else None
+    except urllib.error.HTTPError as error:
+        # it is the answer, too, and would keep its connection for as long as the exception is kept
+        error.close()
+        raise
     except (http.client.HTTPException, ValueError) as error:
         # a server that ends while it answers; http.client's errors are not OSErrors
         raise ConnectionError(f"the answer of {url} cannot be read ({type(error).__name__}: {error})") from error

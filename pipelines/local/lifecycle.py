@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from elp_core.types import Seconds
-from pipelines.errors import ServiceError, WorkspaceError
+from pipelines.errors import ServiceError
 from pipelines.local import accounts
 from pipelines.local import http_client as web
 from pipelines.local import service_commands as commands
@@ -15,16 +15,16 @@ from pipelines.local.addresses import (
     MLFLOW,
     PREFECT,
     Record,
-    log_in_to_prefect,
     mlflow_uri,
     prefect_api,
     read_record,
     write_record,
 )
 from pipelines.local.chosen_ports import choose_port, last_port
-from pipelines.local.interrupted_runs import STOPPED_BY_DOWN, mark_crashed
+from pipelines.local.interrupted_runs import STOPPED_BY_DOWN, mark_stopped
 from pipelines.local.prefect_request import prefect_request
-from pipelines.local.processes import Process, alive, descendants, listens, start, stop, stop_remains, tail
+from pipelines.local.processes import Process, alive, listens, start, stop, stop_remains, tail
+from pipelines.local.runs_in_progress import prefect_address, runs_of_workers
 from pipelines.local.servers import server_address, server_command, shown_address
 from pipelines.local.service_status import heartbeat
 from pipelines.local.supervision import SUPERVISOR
@@ -73,7 +73,7 @@ def up(
             log("deployments registered")
             record = _start_workers(workspace, record, begun, api, log)
             _wait(workspace, record, begun, MLFLOW, log)
-            _wait_for_workers(record, api, log)
+            _wait_for_workers(workspace, record, api, log)
             record = _start_supervisor(workspace, record, begun, api, log)
         # Ctrl-C too: nobody would stop what this call has started
         except BaseException:
@@ -84,11 +84,11 @@ def up(
         return record
 
 
-def down(workspace: Workspace, log: Log = print) -> list[Process]:
+def down(workspace: Workspace, log: Log = print, message: str = STOPPED_BY_DOWN) -> list[Process]:
     """Stop what `elp up` started in this workspace, and nothing else; return the processes that were running.
 
-    Data and records stay. Flow runs in progress end as Crashed; started again, they continue at the step they had
-    reached.
+    Data and records stay. Flow runs in progress end as Crashed with `message`; started again, they continue at the step
+    they had reached.
     """
     with _one_at_a_time(workspace, log):
         record = read_record(workspace)
@@ -98,18 +98,13 @@ def down(workspace: Workspace, log: Log = print) -> list[Process]:
         ended = [p for p in record.processes if not alive(p)]
         # first, or it would start the others again; alone, since those that it has started again are its children
         stopped = stop(supervisor, alone=True)
-        # listed before the stop: an ended worker has no descendants any more
-        interrupted = {pid for worker in workers for pid in descendants(worker)}
+        interrupted = runs_of_workers(workspace, record, log)
         stopped += stop(workers)
         # what has ended before may have left runs and the children of servers
-        interrupted |= {pid for process in ended for pid in stop_remains(process)}
-        if interrupted and any(alive(p) for p in servers if p.name == PREFECT):
-            # after the workers, whose own report would overwrite the state, and before the server that keeps it
-            with contextlib.suppress(WorkspaceError):
-                # without the key of Prefect the runs are not marked, which is logged; the rest is stopped all the same
-                log_in_to_prefect(workspace)
-            api = next(f"{p.address}/api" for p in servers if p.name == PREFECT)
-            mark_crashed(api, interrupted, STOPPED_BY_DOWN, log)
+        for process in ended:
+            stop_remains(process)
+        # after the workers, whose own report would overwrite the state, and before the server that keeps it
+        mark_stopped(prefect_address(record), interrupted, message, log)
         stopped += stop(servers)
         write_record(workspace, replace(record, processes=()))
     for process in stopped:
@@ -250,13 +245,12 @@ def _wait(workspace: Workspace, record: Record, begun: list[Process], name: str,
         log(f"{name} is up at {shown_address(record, name, process.address)} ({process.uptime:.1f} s)")
 
 
-def _wait_for_workers(record: Record, api: str, log: Log) -> None:
+def _wait_for_workers(workspace: Workspace, record: Record, api: str, log: Log) -> None:
     """Wait until each local worker has reported to Prefect."""
-    started = time.monotonic()
+    started, own = time.monotonic(), not workspace.settings.servers.prefect_api
     for process in (p for p in record.processes if p.name in commands.POOLS):
-        _wait_until(
-            process, functools.partial(_online, api, process), f"the worker of {process.name} does not report", started
-        )
+        ready = functools.partial(_online, api, process, commands.worker_name(process.name, own))
+        _wait_until(process, ready, f"the worker of {process.name} does not report", started)
         log(f"worker of {process.name} is ready")
 
 
@@ -269,13 +263,13 @@ def _wait_until(process: Process, ready: Callable[[], bool], fault: str, started
         time.sleep(0.2)
 
 
-def _online(api: str, process: Process) -> bool:
+def _online(api: str, process: Process, name: str) -> bool:
     try:
         workers = prefect_request(f"{api}/work_pools/{process.name}/workers/filter", {}, timeout=30.0)
     except OSError:
         return False
     # the worker of an earlier start has the same name: only a heartbeat since this one's start counts
-    return any(w["name"] == f"{process.name}-local" and heartbeat(w) > process.created for w in workers)
+    return any(w["name"] == name and heartbeat(w) > process.created for w in workers)
 
 
 def _living(record: Record) -> Record:

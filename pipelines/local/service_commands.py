@@ -2,14 +2,16 @@
 
 import json
 import os
+import socket
 import sys
 from dataclasses import asdict
 from pathlib import Path
 from urllib.parse import quote
 
 from pipelines.local import accounts
-from pipelines.local.addresses import prefect_login, prefect_pages
+from pipelines.local.addresses import MLFLOW, prefect_login, prefect_pages, read_record
 from pipelines.local.environment import child_environment
+from pipelines.local.run_workspace import HOME_VARIABLE
 from pipelines.local.workspace import Workspace
 from pipelines.prefect_names import PREFECT_LOGIN, PREFECT_PATH, PREFECT_SERVER
 from pipelines.registry.ledger.ledger_checkpoint import CHECKPOINT_VARIABLE, checkpoint_file
@@ -51,8 +53,15 @@ def worker_command(workspace: Workspace, pool: str) -> list[str]:
     limit = workspace.settings.servers.workers if pool == "elp-gpu" else _CPU_LIMIT
     return [
         *(sys.executable, "-m", "pipelines.orchestration.quick_prefect", "worker", "start", "--pool", pool),
-        *("--type", "process", "--name", f"{pool}-local", "--limit", str(limit), "--install-policy", "never"),
+        *("--type", "process", "--name", worker_name(pool, not workspace.settings.servers.prefect_api)),
+        *("--limit", str(limit), "--install-policy", "never"),
     ]
+
+
+def worker_name(pool: str, own_server: bool) -> str:
+    """Return the name of the worker of `elp up` on a pool; on a Prefect server elsewhere, it names this machine."""
+    # two machines may start workers on one server, and each has to find the runs that are its own
+    return f"{pool}-local" if own_server else f"{pool}-{socket.gethostname()}"
 
 
 def supervisor_command() -> list[str]:
@@ -115,30 +124,52 @@ def showing_prefect(prefect: str, key: str) -> dict[str, str]:
 
 def worker_environment(workspace: Workspace, api: str) -> dict[str, str]:
     """Return the environment of the workers, and through them of the flow runs."""
-    runs = workspace.settings.servers.workers
-    # the cores that this process may use; macOS cannot limit them
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     account = accounts.service(workspace)
     return child_environment(
         {
             # the runs act as the workspace's account, not as the user who started the workers
             **(account.environment() if account and not workspace.settings.servers.mlflow_uri else {}),
-            **_prefect_home(workspace.state / "prefect"),
+            **run_environment(workspace.state / "prefect", workspace.settings.servers.workers),
             "PREFECT_API_URL": api,
             # the address of its pages, in the lines of a run's log
             "PREFECT_UI_URL": prefect_pages(workspace, api),
             **({PREFECT_LOGIN: key} if (key := prefect_login(workspace)) else {}),
             "ELP_WORKSPACE": str(workspace.root),
-            # a run starts within a second of being asked for; each look is a write to Prefect's database
-            "PREFECT_WORKER_QUERY_SECONDS": "1",
-            # the command line shows a run's lines as they come, and waits half a second for its last ones
-            "PREFECT_LOGGING_TO_API_BATCH_INTERVAL": "0.3",
-            # threads that spin at a barrier halve the speed of a training if another process needs a core
-            "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "PASSIVE"),
-            # runs at the same time share the cores; with one thread per core each, they would compete for all of them
-            "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(max(1, cores // runs))),
+            **_for_clones(workspace),
         }
     )
+
+
+def _for_clones(workspace: Workspace) -> dict[str, str]:
+    """Return what runs need that open the workspace by its Git address, in a clone without keys and servers."""
+    if not workspace.settings.git:
+        return {}
+    mlflow = read_record(workspace).find(MLFLOW)
+    uri = workspace.settings.servers.mlflow_uri or (mlflow.address if mlflow else "")
+    return {
+        HOME_VARIABLE: os.environ.get(HOME_VARIABLE) or str(workspace.state / "worker"),
+        FOLDER_VARIABLE: str(key_folder(workspace.state)),
+        **({"MLFLOW_TRACKING_URI": uri} if uri else {}),
+    }
+
+
+def run_environment(home: Path, runs: int) -> dict[str, str]:
+    """Return what every worker's environment has; `runs` trainings at once share the processor."""
+    # the cores that this process may use; macOS cannot limit them
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return {
+        **_prefect_home(home),
+        # a run starts within a second of being asked for; each look is a write to Prefect's database
+        "PREFECT_WORKER_QUERY_SECONDS": "1",
+        # a run is not taken before its time: it would wait in the place of another one
+        "PREFECT_WORKER_PREFETCH_SECONDS": "0",
+        # the command line shows a run's lines as they come, and waits half a second for its last ones
+        "PREFECT_LOGGING_TO_API_BATCH_INTERVAL": "0.3",
+        # threads that spin at a barrier halve the speed of a training if another process needs a core
+        "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "PASSIVE"),
+        # runs at the same time share the cores; with one thread per core each, they would compete for all of them
+        "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(max(1, cores // runs))),
+    }
 
 
 def _prefect_home(home: Path) -> dict[str, str]:

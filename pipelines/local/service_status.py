@@ -12,7 +12,7 @@ from pipelines.local import http_client as web
 from pipelines.local.addresses import MLFLOW, PREFECT, Record, log_in_to_prefect, read_record
 from pipelines.local.prefect_request import prefect_request
 from pipelines.local.processes import alive
-from pipelines.local.service_commands import POOLS
+from pipelines.local.service_commands import POOLS, worker_name
 from pipelines.local.supervision import SUPERVISOR, read_ends
 from pipelines.local.workspace import Workspace
 from pipelines.number_text import count
@@ -45,7 +45,7 @@ def service_status(workspace: Workspace, patience: Seconds = 2.0) -> list[Servic
         if not api_base:
             prefect = _below_the_front(record, prefect)
         # the pools are asked while MLflow still answers
-        pools = threads.map(lambda pool: _pool(record, pool, api), POOLS)
+        pools = threads.map(lambda pool: _pool(record, pool, api, worker_name(pool, not api_base)), POOLS)
         found = [mlflow.result(), prefect, *pools, _supervisor(record)]
     ends = read_ends(workspace)
     return [
@@ -116,7 +116,7 @@ def _supervisor(record: Record) -> ServiceStatus:
     return ServiceStatus(SUPERVISOR, "down", detail="starts nothing again and sends no alerts; start it with: elp up")
 
 
-def _pool(record: Record, pool: str, api: str) -> ServiceStatus:
+def _pool(record: Record, pool: str, api: str, own: str) -> ServiceStatus:
     process = record.find(pool)
     running = process is not None and alive(process)
     found = ServiceStatus(pool, "silent" if running else "down")
@@ -132,7 +132,7 @@ def _pool(record: Record, pool: str, api: str) -> ServiceStatus:
         return replace(found, detail=f"no such pool yet ({error})")
     online = [worker for worker in workers if worker["status"] == "ONLINE"]
     # Prefect shows a killed worker as online until several of its heartbeats are missing
-    alive_workers = sum(worker["name"] != f"{pool}-local" for worker in online) + running
+    alive_workers = sum(worker["name"] != own for worker in online) + running
     last = max(map(heartbeat, online), default=None)
     age = "" if last is None else f", last heartbeat {max(0.0, time.time() - last):.0f} s ago"
     detail = f"{count(alive_workers, 'worker')}, {count(runs, 'run')} in progress{age}"

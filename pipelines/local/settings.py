@@ -9,6 +9,8 @@ from elp_core.decoding import DecodeConfig
 from elp_core.errors import ConfigError
 from elp_core.languages import LanguageConfig
 from pipelines.errors import UsageError, WorkspaceError
+from pipelines.local.git_address import address_faults
+from pipelines.local.inbox_settings import InboxSettings, inbox_fault
 from pipelines.local.schedule_settings import ScheduleEntry, read_entries
 from pipelines.registry.policies import DataPolicy, GatePolicy, current_gate_names
 from pipelines.registry.retention import RetentionPolicy
@@ -55,6 +57,10 @@ class Settings:
     backbone: str = "elp:tiny"
     remote: str = ".elp/remote"
     """DVC remote: a folder (relative to the workspace) or any URL that DVC understands."""
+    git: str = ""
+    """Git address of the workspace as workers reach it, such as ``ssh://elp@control/srv/elp/foundry.git``.
+
+    Empty: the folder itself, for workers of this machine."""
     auto_promote: bool = False
     """Promote a challenger that passed without waiting for a person."""
     language: Any = "en"
@@ -62,6 +68,8 @@ class Settings:
     servers: Servers = field(default_factory=Servers)
     retention: RetentionPolicy = field(default_factory=RetentionPolicy)
     """What `elp gc` removes."""
+    inbox: InboxSettings = field(default_factory=InboxSettings)
+    """Where deliveries are dropped; `slots.<site>/<task>.inbox` is the folder or prefix of one slot."""
     defaults: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Per task, overriding the built-in defaults."""
     slots: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -83,7 +91,8 @@ class Settings:
         spec, source = slot.task_spec, f"settings of {slot}"
         train, gate = replace(TrainConfig(), **dict(spec.train)), GatePolicy(spec.limit, spec.margin)
         merged = to_dict(SlotSettings(train=train, gate=gate, task=spec.options())) | {"language": self.language}
-        for layer in (self.defaults.get(slot.task, {}), self.slots.get(str(slot), {})):
+        own = {name: value for name, value in self.slots.get(str(slot), {}).items() if name != "inbox"}
+        for layer in (self.defaults.get(slot.task, {}), own):
             language = _narrowed(merged["language"], layer.get("language"))
             merged = _merge(merged, _with_current_names(layer)) | {"language": language}
         options, language, settings = merged.pop("task"), merged.pop("language"), SlotSettings()
@@ -104,11 +113,18 @@ class Settings:
         except ConfigError as error:
             faults += [f"language: {fault}" for fault in error.faults]
         faults += _metric_faults(slot, settings)
+        if fault := inbox_fault(self.inbox_of(slot)):
+            faults.append(f"inbox is {fault}")
         if slot.task != "asr" and settings.decode != DecodeConfig():
             faults.append(f"decode is for asr; {slot.task} writes no transcripts")
         if faults:
             raise ConfigError(source, faults)
         return settings
+
+    def inbox_of(self, slot: Slot) -> str:
+        """Return the address of a slot's inbox: a folder, relative to the workspace, or ``s3://BUCKET/PREFIX``."""
+        own: str = self.slots.get(str(slot), {}).get("inbox", self.inbox.of_slot(slot))
+        return own
 
 
 def read_settings(text: str, source: str = "elp.yaml") -> Settings:
@@ -123,7 +139,7 @@ def read_settings(text: str, source: str = "elp.yaml") -> Settings:
     except yaml.YAMLError as error:
         raise WorkspaceError(f"{source} is not valid YAML: {error}") from error
     settings = from_dict(Settings, raw, source)
-    faults = []
+    faults = [f"git: {fault}" for fault in address_faults(settings.git)] if settings.git else []
     try:
         LanguageConfig.parse(settings.language)
     except ConfigError as error:
@@ -134,6 +150,7 @@ def read_settings(text: str, source: str = "elp.yaml") -> Settings:
             settings.for_slot(Slot.parse(name) if group == "slots" else Slot("any", name))
         except (ConfigError, UsageError) as error:
             faults.append(f"{group}.{name}: {error}")
+    faults += _shared_inboxes(settings)
     try:
         settings.schedule_entries()
     except ConfigError as error:
@@ -141,6 +158,17 @@ def read_settings(text: str, source: str = "elp.yaml") -> Settings:
     if faults:
         raise ConfigError(source, faults)
     return settings
+
+
+def _shared_inboxes(settings: Settings) -> list[str]:
+    """Return a sentence on each inbox that two slots have: each would take in the other's deliveries."""
+    first: dict[str, str] = {}
+    named = {name: str(own["inbox"]).rstrip("/") for name, own in settings.slots.items() if "inbox" in own}
+    return [
+        f"slots.{name}.inbox is {address!r}, which is the inbox of {first[address]}, too; give each slot its own"
+        for name, address in named.items()
+        if first.setdefault(address, name) != name
+    ]
 
 
 def _metric_faults(slot: Slot, settings: SlotSettings) -> list[str]:

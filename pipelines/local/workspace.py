@@ -16,11 +16,32 @@ class Workspace:
 
     root: Path
     settings: Settings
+    revision: str = ""
+    """The commit at which `settings` were read; empty if they were read from the folder."""
+    home: Path | None = None
+    """The home of the worker that cloned it for its runs (`open_for_run`); None if it was opened in place."""
 
     @property
     def state(self) -> Path:
         """`.elp/`: caches, keys, local servers; never in Git."""
         return self.root / ".elp"
+
+    @property
+    def cache(self) -> Path:
+        """What was fetched, computed or trained here, by content; a worker's workspaces share one."""
+        return (self.home or self.state) / "cache"
+
+    @property
+    def address(self) -> str:
+        """Return what names the workspace in a flow run: its Git address, or without one its folder."""
+        return self.settings.git or str(self.root)
+
+    def owns(self, name: object) -> bool:
+        """Return whether a flow run or a deployment with this parameter `workspace` is one of this workspace.
+
+        Those that were made before `git` was set have the folder.
+        """
+        return name in (self.address, str(self.root))
 
     @property
     def remote(self) -> str:

@@ -1,6 +1,7 @@
 """Prefect flows, their deployments and schedules. No arithmetic: each task calls one function of another room.
 
 `flows`, `tasks`     the flows, and their steps as tasks with retries
+`gpu_turn`           the GPU of a run: held until its process ends, or the run goes back to its queue
 `run_outcome`        what a run did, as one record for the command line and as a table for Prefect's UI
 `deployments`, `schedules`   the flows as deployments with their pools; a deployment for each schedule
 `schedule_plan`      the moments at which `schedules:` of `elp.yaml` starts each slot
@@ -10,5 +11,7 @@
 `workspace_runs`             the runs of a workspace: list, find, log, cancel
 `quick_prefect`      a quicker start of the command `prefect` and of flow runs
 `prefect_pages`      the content policy of Prefect's pages
+`reaper`, `lost_runs`        dead runs are ended and crashed ones started again; which run is dead
+`inbox_watch`        the supervision's looks at the inboxes, and the runs for what arrived
 `supervisor`         the supervision of `elp up`; the messages to people are in the package `alerts`
 """

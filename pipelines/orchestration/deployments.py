@@ -10,7 +10,8 @@ from pipelines.local.service_commands import POOLS
 from pipelines.local.workspace import Workspace
 from pipelines.orchestration.alerts.alert_channels import read_channels, wanted_kinds
 from pipelines.orchestration.alerts.automations import ensure_automations
-from pipelines.orchestration.prefect_api import connect_prefect, deployment_name, refuse_foreign
+from pipelines.orchestration.lost_runs import HEARTBEAT
+from pipelines.orchestration.prefect_api import connect_prefect, deployment_name, refuse_foreign, run_parameters
 
 if TYPE_CHECKING:
     from prefect import Flow
@@ -82,7 +83,7 @@ def deployment_content(workspace: Workspace, flow: str, slot: str = "") -> dict[
 
     attribute, base = flow.replace("-", "_"), deployment_name(workspace)
     function: Flow[..., Any] = getattr(flows, attribute)
-    parameters = {"workspace": str(workspace.root)}
+    parameters = run_parameters(workspace)
     if flow == "retrain-all":
         parameters["deployment"] = f"retrain/{base}"
     return {
@@ -95,7 +96,8 @@ def deployment_content(workspace: Workspace, flow: str, slot: str = "") -> dict[
         "parameters": parameters | ({"slot": slot} if slot else {}),
         "parameter_openapi_schema": parameter_schema(function.fn).model_dump_for_openapi(),
         "enforce_parameter_schema": True,
-        "job_variables": {"env": dict(OFFLINE)},
+        # the reaper knows a dead run by its missing heartbeats; Prefect's own default is one every 180 s
+        "job_variables": {"env": {**OFFLINE, "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(round(HEARTBEAT))}},
         "tags": ["elp", base, *([slot] if slot else [])],
     }
 
@@ -109,5 +111,5 @@ def retrain_deployments(client: SyncPrefectClient, workspace: Workspace) -> list
     every: list[DeploymentResponse] = []
     while page := client.read_deployments(deployment_filter=wanted, flow_filter=named, offset=len(every)):
         every += page
-    # another workspace may have a folder of the same name, and so the same deployment name
-    return [d for d in every if d.parameters.get("workspace") == str(workspace.root)]
+    # another workspace may have the same name, and so the same deployment name
+    return [d for d in every if workspace.owns(d.parameters.get("workspace"))]

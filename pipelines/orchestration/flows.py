@@ -1,40 +1,83 @@
 """The Prefect flows: ingest, train, gate, and retrain (the three in a row) for one slot; retrain-all for every slot.
 
 A flow opens the workspace once and hands it to its tasks: what a run trains and judges with is one reading of
-`elp.yaml`, whatever is edited meanwhile.
+`elp.yaml`, whatever is edited meanwhile. On another machine the workspace is a clone, named by its Git address.
 """
 
+import functools
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec
 
 from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run
+from prefect.states import Failed
 
 from pipelines.datasets.dataset_version import DatasetVersion
+from pipelines.errors import DataRefused, VersioningError, WrongRelease
 from pipelines.gating.gate import GateOutcome
+from pipelines.local.git_address import is_git_address
+from pipelines.local.release import require_release
 from pipelines.local.workspace import Workspace, open_workspace
 from pipelines.number_text import count
 from pipelines.orchestration import tasks
+from pipelines.orchestration.gpu_turn import take_gpu
 from pipelines.orchestration.prefect_api import run_name
 from pipelines.orchestration.run_outcome import RunOutcome, SlotRun, final_state, final_state_of_all, publish_outcome
 from pipelines.orchestration.slot_progress import wait_for_slots
 from pipelines.registry.slot import Slot
 
+_P = ParamSpec("_P")
+
+WRONG_RELEASE = "WrongRelease"
+"""Name of the failed state of a run that a worker with another release has refused."""
+
+
+def _refusing_other_releases(function: Callable[_P, State[Any] | None]) -> Callable[_P, State[Any] | None]:
+    """Let a run that asks for another release end as failed under its own name."""
+
+    @functools.wraps(function)
+    def run(*args: _P.args, **kwargs: _P.kwargs) -> State[Any] | None:
+        try:
+            return function(*args, **kwargs)
+        except WrongRelease as error:
+            return Failed(name=WRONG_RELEASE, message=str(error))
+
+    return run
+
+
+def _open(workspace: str, revision: str, release: str) -> Workspace:
+    """Open the workspace of a run: its folder, or its clone on this machine."""
+    require_release(release)
+    if is_git_address(workspace):
+        # as a task, which is tried again if the Git server is gone
+        return tasks.clone_workspace(workspace, revision)
+    return open_workspace(Path(workspace))
+
 
 @flow(name="ingest", flow_run_name="ingest {slot}", persist_result=False)
-def ingest(workspace: str, slot: str, source: str = "", options: dict[str, Any] | None = None) -> None:
+@_refusing_other_releases
+def ingest(
+    workspace: str,
+    slot: str,
+    source: str = "",
+    options: dict[str, Any] | None = None,
+    revision: str = "",
+    release: str = "",
+) -> None:
     """Take a delivery in, or all that wait in the inbox: validate, version, push.
 
     Args:
-        workspace: Folder of the workspace.
+        workspace: Git address of the workspace, or its folder.
         slot: SITE/TASK.
-        source: Path of the delivery; empty takes in what waits in `inbox/<site>/<task>/`.
+        source: Path of the delivery; empty takes in what is complete in the slot's inbox.
         options: `format`, `format_options`, `noise`, `snr`, `condition`, `channel` of the delivery.
+        revision: Commit at the Git address whose settings are used; empty means the newest one.
+        release: Release that the worker must have; empty allows any.
     """
-    dataset = _take_in(open_workspace(Path(workspace)), Slot.parse(slot), source, options)
-    publish_outcome("ingest", Slot.parse(slot), RunOutcome(dataset), f"Data of {slot}: {dataset.tag}")
+    dataset, refused = _take_in(_open(workspace, revision, release), Slot.parse(slot), source, options)
+    publish_outcome("ingest", Slot.parse(slot), RunOutcome(dataset, refused=refused), f"Data of {slot}: {dataset.tag}")
 
 
 def _train_name() -> str:
@@ -44,16 +87,27 @@ def _train_name() -> str:
 
 
 @flow(name="train", flow_run_name=_train_name, persist_result=False)
-def train(workspace: str, slot: str, version: str = "latest", also: list[str] | None = None) -> None:
+@_refusing_other_releases
+def train(
+    workspace: str,
+    slot: str,
+    version: str = "latest",
+    also: list[str] | None = None,
+    revision: str = "",
+    release: str = "",
+) -> None:
     """Train an adapter on a dataset version and register it as a candidate.
 
     Args:
-        workspace: Folder of the workspace.
+        workspace: Git address of the workspace, or its folder.
         slot: SITE/TASK.
         version: Dataset version: `latest`, `v3`, or its tag.
         also: More slots (SITE/TASK each) to train on their latest versions in the same pass over the backbone.
+        revision: Commit at the Git address whose settings are used; empty means the newest one.
+        release: Release that the worker must have; empty allows any.
     """
-    opened = open_workspace(Path(workspace))
+    take_gpu()
+    opened = _open(workspace, revision, release)
     versions = {**dict.fromkeys(map(Slot.parse, also or ()), "latest"), Slot.parse(slot): version}
     datasets = {one: tasks.latest_dataset(opened, one, wanted) for one, wanted in versions.items()}
     if also:
@@ -70,40 +124,55 @@ def train(workspace: str, slot: str, version: str = "latest", also: list[str] | 
 
 
 @flow(name="gate", flow_run_name="gate {slot}", persist_result=False)
-def gate(workspace: str, slot: str, version: int | None = None) -> State[Any]:
+@_refusing_other_releases
+def gate(workspace: str, slot: str, version: int | None = None, revision: str = "", release: str = "") -> State[Any]:
     """Judge a registered version against the champion; a refusal ends as Completed under the name Refused or Undecided.
 
     Args:
-        workspace: Folder of the workspace.
+        workspace: Git address of the workspace, or its folder.
         slot: SITE/TASK.
         version: Version in the registry; empty means the newest candidate.
+        revision: Commit at the Git address whose settings are used; empty means the newest one.
+        release: Release that the worker must have; empty allows any.
     """
-    judged, promoted = _judge(open_workspace(Path(workspace)), Slot.parse(slot), version)
+    take_gpu()
+    judged, promoted = _judge(_open(workspace, revision, release), Slot.parse(slot), version)
     outcome = RunOutcome(gate=judged, promoted=promoted)
     publish_outcome("gate", Slot.parse(slot), outcome, f"The gate on {slot}: {judged.verdict.outcome}")
     return final_state(slot, judged)
 
 
 @flow(name="retrain", flow_run_name="retrain {slot}", persist_result=False)
-def retrain(workspace: str, slot: str, source: str = "", options: dict[str, Any] | None = None) -> State[Any]:
+@_refusing_other_releases
+def retrain(
+    workspace: str,
+    slot: str,
+    source: str = "",
+    options: dict[str, Any] | None = None,
+    revision: str = "",
+    release: str = "",
+) -> State[Any]:
     """From audio to verdict: ingest, train, register, gate (and promote, if `auto_promote` is set).
 
     Run again after it was stopped anywhere, it ends as if it had never been stopped: every step finds what is done.
 
     Args:
-        workspace: Folder of the workspace.
+        workspace: Git address of the workspace, or its folder.
         slot: SITE/TASK.
-        source: Path of a delivery to take in first; empty takes in what waits in `inbox/<site>/<task>/`, if anything.
+        source: Path of a delivery to take in first; empty takes in what is complete in the slot's inbox, if anything.
         options: `format`, `format_options`, `noise`, `snr`, `condition`, `channel` of the delivery.
+        revision: Commit at the Git address whose settings are used; empty means the newest one.
+        release: Release that the worker must have; empty allows any.
     """
+    take_gpu()
     # the only reading of elp.yaml in this run
-    opened, parsed = open_workspace(Path(workspace)), Slot.parse(slot)
+    opened, parsed = _open(workspace, revision, release), Slot.parse(slot)
     # the libraries are imported while another process starts
-    dataset = _take_in(opened, parsed, source, options, tasks.import_training)
+    dataset, refused = _take_in(opened, parsed, source, options, tasks.import_training)
     adapter = tasks.train_slot(opened, parsed, dataset.tag)
     judged, promoted = _judge(opened, parsed, adapter.version)
     title = f"{adapter.name} v{adapter.version} on {dataset.tag}: {judged.verdict.outcome}"
-    publish_outcome("retrain", parsed, RunOutcome(dataset, adapter, judged, promoted), title)
+    publish_outcome("retrain", parsed, RunOutcome(dataset, adapter, judged, promoted, refused=refused), title)
     return final_state(slot, judged)
 
 
@@ -113,11 +182,20 @@ def _take_in(
     source: str,
     options: dict[str, Any] | None,
     meanwhile: Callable[[], None] | None = None,
-) -> DatasetVersion:
-    """Take in the source, or the inbox; return the dataset version in force then."""
-    for delivery in [source] if source else [str(path) for path in tasks.inbox(workspace, slot)]:
-        tasks.ingest_delivery(workspace, slot, delivery, options, meanwhile)
-    return tasks.latest_dataset(workspace, slot)
+) -> tuple[DatasetVersion, dict[str, str]]:
+    """Take in the source, or the inbox; return the dataset version in force then, and what the inbox refused."""
+    refused: dict[str, str] = {}
+    if source:
+        tasks.ingest_delivery(workspace, slot, source, options, meanwhile)
+    else:
+        refused = tasks.take_inbox(workspace, slot, options, meanwhile)
+    try:
+        return tasks.latest_dataset(workspace, slot), refused
+    except VersioningError as error:
+        if refused:
+            # the slot has no data because of it
+            raise DataRefused(str(slot), [f"{name}: {reason}" for name, reason in refused.items()]) from error
+        raise
 
 
 def _judge(workspace: Workspace, slot: Slot, version: int | None) -> tuple[GateOutcome, bool]:
@@ -130,19 +208,27 @@ def _judge(workspace: Workspace, slot: Slot, version: int | None) -> tuple[GateO
 
 
 @flow(name="retrain-all", flow_run_name="retrain all slots", persist_result=False)
-def retrain_all(workspace: str, deployment: str, slots: list[str] | None = None) -> State[Any]:
+@_refusing_other_releases
+def retrain_all(
+    workspace: str, deployment: str, slots: list[str] | None = None, revision: str = "", release: str = ""
+) -> State[Any]:
     """Retrain every slot that has data, each in its own flow run on the training pool, and wait for all.
 
     This run waits on the data pool: on the training pool it would take the place that its own children need.
 
     Args:
-        workspace: Folder of the workspace.
+        workspace: Git address of the workspace, or its folder.
         deployment: Deployment that retrains one slot, `retrain/<name>`.
         slots: Only these (SITE/TASK each); empty means all.
+        revision: Commit at the Git address whose settings are used; empty means the newest one.
+        release: Release that the worker must have; empty allows any.
     """
-    chosen = slots or tasks.slots_with_data(open_workspace(Path(workspace)))
+    opened = _open(workspace, revision, release)
+    chosen = slots or tasks.slots_with_data(opened)
     # as tasks, because `run_deployment` cannot be gathered in a synchronous flow
-    futures = [tasks.retrain_in_own_run.submit(deployment, workspace, slot) for slot in chosen]
+    futures = [
+        tasks.retrain_in_own_run.submit(deployment, workspace, slot, opened.revision, release) for slot in chosen
+    ]
     wait_for_slots(futures)
     runs = tuple(future.result() for future in futures)
     publish_outcome("retrain-all", None, RunOutcome(slots=runs), f"{count(len(runs), 'slot')} retrained")

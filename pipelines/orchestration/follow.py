@@ -12,6 +12,7 @@ from elp_core.types import Seconds
 from pipelines.errors import ServiceError
 from pipelines.orchestration.prefect_api import FollowedRun, prefect_errors, read_run
 from pipelines.orchestration.progress_artifact import read_progress
+from pipelines.orchestration.reaper import STARTS_WITHIN, may_start_again
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
@@ -48,10 +49,12 @@ def follow(
 
     `show` gets the percentage and the line of the present step, and then the lines of epochs are not logged.
 
-    Prefect is asked `every` second; a run that has ended must send a line within `last` seconds, or following ends.
-    If no worker of `pool` takes the run, that is reported. Raises ServiceError if Prefect is silent for three minutes.
+    Prefect is asked `every` second; a run that has ended must send a line within `last` seconds, or following ends; one
+    that crashes has a minute to be started again. If no worker of `pool` takes the run, that is reported. Raises
+    ServiceError if Prefect is silent for three minutes.
     """
     seen, state, reported = 0, "", False
+    crashed: Seconds | None = None
     started = answered = time.monotonic()
     while True:
         try:
@@ -60,7 +63,12 @@ def follow(
                 seen += _report(client, run.id, seen, log, bool(show))
                 if show and (found := read_progress(client, run.id)):
                     show(*found)
-                while run.ended:
+                if run.state_type != "CRASHED":
+                    crashed = None
+                # one that had crashed before is not waited for
+                elif crashed is None and state:
+                    crashed = time.monotonic()
+                while run.ended and not _starts_again(run, crashed):
                     # a run's last lines come after its final state: it sends what it has every 0.3 s
                     time.sleep(last)
                     if not (new := _report(client, run.id, seen, log, bool(show))):
@@ -84,6 +92,11 @@ def follow(
                 log(f"no worker of {pool} is online, so nothing will run; start one with: elp up")
             reported = True
         time.sleep(every)
+
+
+def _starts_again(run: FollowedRun, crashed: Seconds | None) -> bool:
+    """Return whether a run that has crashed at a moment may still be started again by the supervision."""
+    return crashed is not None and may_start_again(run.message) and time.monotonic() - crashed < STARTS_WITHIN
 
 
 def read_log(client: SyncPrefectClient, run_id: str, seen: int = 0) -> Iterator[PrefectLog]:

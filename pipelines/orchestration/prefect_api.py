@@ -17,6 +17,7 @@ from uuid import UUID
 
 from pipelines.errors import ServiceError, UsageError
 from pipelines.local.addresses import prefect_api, prefect_pages
+from pipelines.local.release import installed_release
 from pipelines.local.workspace import Workspace
 from pipelines.local_hosts import LOCAL_HOSTS
 from pipelines.orchestration.quick_prefect import skip_grammar
@@ -99,14 +100,21 @@ def prefect_errors(api: str) -> Iterator[None]:
 
 
 def deployment_name(workspace: Workspace) -> str:
-    """Return the name of a workspace's deployments, made of its folder's name."""
-    return re.sub(r"[^a-z0-9-]+", "-", workspace.root.name.lower()).strip("-") or "elp"
+    """Return the name of a workspace's deployments, made of the last part of its address."""
+    last = re.split(r"[/:]", workspace.address.rstrip("/"))[-1].removesuffix(".git")
+    return re.sub(r"[^a-z0-9-]+", "-", last.lower()).strip("-") or "elp"
+
+
+def run_parameters(workspace: Workspace) -> dict[str, str]:
+    """Return the parameters of every run of a workspace: its address and, for other machines, the release."""
+    release = {"release": installed_release()} if workspace.settings.git else {}
+    return {"workspace": workspace.address, **release}
 
 
 def find_deployment(client: SyncPrefectClient, flow: str, workspace: Workspace) -> DeploymentResponse:
     """Return the workspace's deployment of a flow.
 
-    Raises ServiceError if it is not registered, or belongs to another workspace of the same folder name.
+    Raises ServiceError if it is not registered, or belongs to another workspace of the same name.
     """
     from prefect.exceptions import ObjectNotFound
 
@@ -120,12 +128,13 @@ def find_deployment(client: SyncPrefectClient, flow: str, workspace: Workspace) 
 
 
 def refuse_foreign(deployment: DeploymentResponse, workspace: Workspace) -> None:
-    """Raise a ServiceError if the deployment is that of another workspace: a folder of the same name."""
-    owner = deployment.parameters.get("workspace", str(workspace.root))
-    if owner != str(workspace.root):
+    """Raise a ServiceError if the deployment is that of another workspace: one of the same name."""
+    owner = deployment.parameters.get("workspace", workspace.address)
+    if not workspace.owns(owner):
         raise ServiceError(
             f"deployment {deployment.name} on this Prefect server belongs to the workspace {owner}, not to "
-            f"{workspace.root}; rename one of the folders, or give each its own Prefect server"
+            f"{workspace.address}; rename one of them, or give each its own Prefect server; if it is the same one "
+            f"under an earlier address, run: prefect deployment delete FLOW/{deployment.name}"
         )
 
 

@@ -12,6 +12,8 @@ import runpy
 import sys
 from typing import Any, cast
 
+from pipelines.errors import UsageError
+from pipelines.local.gpu_lock import OWN_VARIABLES
 from pipelines.orchestration.prefect_pages import serve_pages_with_policy
 from pipelines.quick_imports import quick_imports
 
@@ -39,6 +41,12 @@ def _start_engine_directly() -> None:
 
     class DirectConfiguration(process.ProcessJobConfiguration):
         def prepare_for_flow_run(self, *args: Any, **kwargs: Any) -> None:
+            # here, before the worker's environment is mixed in: these are those of the job and the deployment
+            if named := sorted(OWN_VARIABLES & set(self.env)):
+                raise UsageError(
+                    f"the deployment or the job sets {', '.join(named)}, which names the GPU of another run; remove it "
+                    "from env: the worker chooses the GPU"
+                )
             if self.command is None:
                 self.command = f'"{sys.executable}" -m pipelines.orchestration.quick_prefect {ENGINE}'
             super().prepare_for_flow_run(*args, **kwargs)

@@ -50,10 +50,12 @@ class RunOutcome:
     gate: GateOutcome | None = None
     promoted: bool = False
     slots: tuple[SlotRun, ...] = field(default_factory=tuple)
+    refused: Mapping[str, str] = field(default_factory=dict)
+    """Deliveries that stay in the inbox: name -> why."""
 
     def rows(self) -> dict[str, Any]:
         """Return names and values for people, in the order of the run."""
-        rows: dict[str, Any] = {}
+        rows: dict[str, Any] = {f"refused in the inbox: {name}": reason for name, reason in self.refused.items()}
         if dataset := self.dataset:
             rows |= {
                 "dataset": dataset.tag,
@@ -93,6 +95,9 @@ class RunOutcome:
     def to_json(self) -> dict[str, Any]:
         """Return the versioned JSON values that cross from the worker to the command line."""
         values: dict[str, Any] = plain(self) | {"format": FORMAT}
+        if not self.refused:
+            # a command line of the release before knows no such key
+            del values["refused"]
         # a verdict has its own JSON, which is the one that is signed
         if self.gate:
             values["gate"]["verdict"] = self.gate.verdict.to_json()

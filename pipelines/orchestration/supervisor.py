@@ -1,4 +1,4 @@
-"""The supervision of `elp up`: start again what has ended, start crashed scheduled runs once more, send the alerts.
+"""The supervision of `elp up`: start again what has ended, end dead runs, start crashed runs again, send the alerts.
 
     python -m pipelines.orchestration.supervisor
 
@@ -16,11 +16,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from elp_core.errors import OpsError
 from elp_core.types import Seconds
 from pipelines.local import lifecycle, supervision
 from pipelines.local.addresses import mlflow_uri, prefect_api, read_record
-from pipelines.local.interrupted_runs import end_runs_of, retry_scheduled_runs
-from pipelines.local.processes import stop_remains
+from pipelines.local.interrupted_runs import local_workers
 from pipelines.local.supervision import SUPERVISOR, Ends
 from pipelines.local.workspace import Workspace, open_workspace
 from pipelines.orchestration.alerts.alert import EVENTS, Alert
@@ -34,7 +34,9 @@ from pipelines.orchestration.alerts.alert_state import (
     write_state,
 )
 from pipelines.orchestration.alerts.deliver import deliver
+from pipelines.orchestration.inbox_watch import watch_inboxes
 from pipelines.orchestration.prefect_api import deployment_name
+from pipelines.orchestration.reaper import Reaper, reap
 
 _EVERY: Seconds = 1.0
 _ALERTS_EVERY: Seconds = 5.0
@@ -53,18 +55,19 @@ class Watch:
     workspace: Workspace
     known: bool = False
     """Whether the record of `elp up` names this process."""
-    began: float = field(default_factory=time.time)
     ends: dict[str, Ends] = field(default_factory=dict)
-    orphaned: dict[str, set[int]] = field(default_factory=dict)
-    """Pools whose runs have to be ended, and the processes that ended with their worker."""
-    retried: set[str] = field(default_factory=set)
-    """Scheduled runs that were started once more, by id."""
+    reaper: Reaper | None = None
+    """The reaper of flow runs, from the first round on."""
     news: list[Alert] = field(default_factory=list)
     """Alerts about processes that no queue has yet."""
     ledger_read: float = float("-inf")
     """When the ledger was read last, by the monotonic clock."""
     alerts: threading.Thread | None = None
     """The round of the alerts that was started last."""
+    inboxes: threading.Thread | None = None
+    """The look at the inboxes that was started last."""
+    inboxes_read: float = float("-inf")
+    """When the last look at the inboxes began, by the monotonic clock."""
     faults: dict[str, str] = field(default_factory=dict)
     """The last fault of each part, so that the log has it once."""
 
@@ -85,6 +88,7 @@ def main() -> None:
                 checked = time.monotonic()
                 attempt(watch, "runs", supervise_runs)
                 start_alerts(watch)
+                start_inboxes(watch)
         elif watch.faults["record"]:
             known = time.monotonic()
         elif time.monotonic() - known > _ABANDONED:
@@ -132,8 +136,6 @@ def supervise_processes(watch: Watch) -> None:
         watch.ends = ends
         supervision.write_ends(workspace, ends)
     for process in supervision.due(record, ends, now):
-        if not process.address:
-            watch.orphaned.setdefault(process.name, set()).update(stop_remains(process))
         try:
             lifecycle.start_again(workspace, process, say)
         except Exception as error:
@@ -144,12 +146,12 @@ def supervise_processes(watch: Watch) -> None:
 
 
 def supervise_runs(watch: Watch) -> None:
-    """End the runs of workers that have ended, and start crashed scheduled runs once more."""
-    api = prefect_api(watch.workspace)
-    for pool, killed in sorted(watch.orphaned.items()):
-        end_runs_of(watch.workspace, api, pool, killed, say)
-        del watch.orphaned[pool]
-    retry_scheduled_runs(api, ("elp", deployment_name(watch.workspace)), watch.began, watch.retried, say)
+    """End the runs that are dead, and start crashed ones again."""
+    workspace, servers = watch.workspace, watch.workspace.settings.servers
+    if watch.reaper is None:
+        watch.reaper = Reaper(workspace, ("elp", deployment_name(workspace)), watch.news.append, say)
+    workers = local_workers(read_record(workspace), own_server=not servers.prefect_api)
+    reap(watch.reaper, prefect_api(workspace), workers, time.monotonic())
 
 
 def start_alerts(watch: Watch) -> None:
@@ -160,6 +162,24 @@ def start_alerts(watch: Watch) -> None:
     if watch.alerts is None or not watch.alerts.is_alive():
         watch.alerts = threading.Thread(target=attempt, args=(watch, "alerts", supervise_alerts), daemon=True)
         watch.alerts.start()
+
+
+def start_inboxes(watch: Watch) -> None:
+    """Start a look at the inboxes in a separate thread when it is time: a network file system may not answer."""
+    if time.monotonic() - watch.inboxes_read < watch.workspace.settings.inbox.poll:
+        return
+    if watch.inboxes is None or not watch.inboxes.is_alive():
+        watch.inboxes_read = time.monotonic()
+        watch.inboxes = threading.Thread(target=attempt, args=(watch, "inboxes", supervise_inboxes), daemon=True)
+        watch.inboxes.start()
+
+
+def supervise_inboxes(watch: Watch) -> None:
+    """Look at the inboxes with the settings of now, and start runs for what arrived if they ask for it."""
+    workspace = open_workspace(watch.workspace.root)
+    counts = watch_inboxes(workspace, lambda: prefect_api(workspace), say)
+    if counts.faults:
+        raise OpsError("; ".join(counts.faults.values()))
 
 
 def supervise_alerts(watch: Watch) -> None:

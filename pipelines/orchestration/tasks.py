@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -16,9 +17,12 @@ from pipelines.datasets.dataset_version import DatasetVersion
 from pipelines.errors import ServiceError
 from pipelines.gating.gate import GateOutcome
 from pipelines.local.addresses import mlflow_uri
+from pipelines.local.run_workspace import open_for_run
 from pipelines.local.workspace import Workspace
 from pipelines.number_text import duration
+from pipelines.orchestration.alerts.operation_alerts import report as report_operation
 from pipelines.orchestration.progress_artifact import published_progress
+from pipelines.orchestration.reaper import STARTS_WITHIN, may_start_again
 from pipelines.orchestration.run_outcome import SlotRun
 from pipelines.progress_text import Report
 from pipelines.registry.signing.keys import key_folder
@@ -27,9 +31,6 @@ from pipelines.training.register import Registered
 
 if TYPE_CHECKING:
     from pipelines.registry.registered_adapter import ChampionChange
-
-INBOX = "inbox"
-"""Folder of a workspace whose `<site>/<task>/` entries are deliveries that wait to be taken in."""
 
 
 async def servers_gone(task: Task[..., Any], run: TaskRun, state: State[Any]) -> bool:
@@ -52,16 +53,21 @@ def _services(workspace: Workspace) -> dict[str, Any]:
     """Return what training and gating need besides the workspace's data and settings."""
     return {
         "mlflow_uri": mlflow_uri(workspace),
-        "cache": workspace.state / "cache",
-        "keys": key_folder(workspace.state),
+        "cache": workspace.cache,
+        "keys": key_folder(workspace.home or workspace.state),
         "log": get_run_logger().info,
     }
 
 
-def inbox(workspace: Workspace, slot: Slot) -> list[Path]:
-    """Return the deliveries that wait in the slot's inbox, by name; hidden entries are not finished yet."""
-    folder = workspace.root / INBOX / slot.site / slot.task
-    return sorted(p for p in folder.iterdir() if not p.name.startswith(".")) if folder.is_dir() else []
+def pinned(revision: str, release: str) -> dict[str, str]:
+    """Return the parameters of a run that are given only for a workspace with a Git address."""
+    return {name: value for name, value in (("revision", revision), ("release", release)) if value}
+
+
+@task(name="open workspace", **RETRY)
+def clone_workspace(workspace: str, revision: str) -> Workspace:
+    """Open the workspace at a Git address: its clone on this machine, brought up to date."""
+    return open_for_run(workspace, revision)
 
 
 @task(name="ingest", task_run_name="ingest {slot} from {source}", **RETRY)
@@ -89,6 +95,46 @@ def ingest_delivery(
     if needs := version_needs(workspace, version):
         log.warning("%s", needs_text(needs))
     return version
+
+
+def take_inbox(
+    workspace: Workspace,
+    slot: Slot,
+    options: Mapping[str, Any] | None = None,
+    meanwhile: Callable[[], None] | None = None,
+) -> dict[str, str]:
+    """Take in what is complete in the slot's inbox, each delivery as a task; return the refused ones with the reason.
+
+    A delivery that is refused stays in place and stops neither the others nor the run.
+    """
+    from pipelines.inbox.inbox_entry import shown_name
+    from pipelines.inbox.inbox_records import Refusal
+    from pipelines.inbox.take_deliveries import take_waiting
+
+    def ingest(path: Path) -> str:
+        return ingest_delivery(workspace, slot, str(path), options, meanwhile).tag
+
+    def report(refusal: Refusal) -> None:
+        report_event(
+            workspace,
+            "elp.inbox.refused",
+            f"{slot} {refusal.fingerprint}",
+            subject=shown_name(refusal.name),
+            slot=str(slot),
+            reason=refusal.reason,
+        )
+
+    done = take_waiting(workspace, slot, ingest, report, get_run_logger().info)
+    return {shown_name(one.name): one.reason for one in done.refused}
+
+
+def report_event(workspace: Workspace, event: str, key: str, *, subject: str, slot: str, reason: str) -> None:
+    """Report an event of the operation to the Prefect API of this run. No answer raises OSError."""
+    from prefect.settings import PREFECT_API_URL
+
+    # a flow that is called as a function has no server
+    if api := PREFECT_API_URL.value():
+        report_operation(workspace, api, event, key, subject=subject, slot=slot, reason=reason)
 
 
 def _clips(report: Report | None) -> Callable[[int, int, float], None] | None:
@@ -137,7 +183,13 @@ def _train(workspace: Workspace, tags: Mapping[Slot, str]) -> dict[Slot, Registe
     run_id, root = str(flow_run.get_id() or ""), str(workspace.root)
     with published_progress("training", "steps") as report:
         return train_adapters(
-            root, tags, workspace.settings, flow_run_id=run_id, progress=report, **_services(workspace)
+            root,
+            tags,
+            workspace.settings,
+            address=workspace.address,
+            flow_run_id=run_id,
+            progress=report,
+            **_services(workspace),
         )
 
 
@@ -153,11 +205,11 @@ def gate_slot(workspace: Workspace, slot: Slot, version: int | None = None) -> G
 
 @task(name="slots with data", **RETRY)
 def slots_with_data(workspace: Workspace) -> list[str]:
-    """Return every slot that has a dataset version, or a delivery in its inbox."""
+    """Return every slot that has a dataset version, or an inbox."""
     from pipelines.datasets.versions import dataset_slots
+    from pipelines.inbox.slot_inbox import inbox_slots
 
-    waiting = {f"{p.parent.name}/{p.name}" for p in (workspace.root / INBOX).glob("*/*") if p.is_dir()}
-    return sorted({str(slot) for slot in dataset_slots(workspace)} | {str(Slot.parse(name)) for name in waiting})
+    return sorted({str(slot) for slot in [*dataset_slots(workspace), *inbox_slots(workspace)]})
 
 
 @task(name="promote", task_run_name="promote {slot}", **RETRY)
@@ -179,20 +231,30 @@ def promote_slot(workspace: Workspace, slot: Slot, version: int) -> ChampionChan
 
 # no retries: a second try would start a second run of the slot
 @task(name="retrain one slot", task_run_name="retrain {slot}", retries=0, cache_policy=NO_CACHE)
-def retrain_in_own_run(deployment: str, workspace: str, slot: str) -> SlotRun:
+def retrain_in_own_run(deployment: str, workspace: str, slot: str, revision: str = "", release: str = "") -> SlotRun:
     """Start the retrain deployment for a slot on the training pool and wait for it."""
     from prefect.deployments import run_deployment
 
-    run = cast(
-        FlowRun,
-        run_deployment(
+    def wait() -> FlowRun:
+        found = run_deployment(
             deployment,
-            parameters={"workspace": workspace, "slot": slot},
+            parameters={"workspace": workspace, "slot": slot, **pinned(revision, release)},
             flow_run_name=f"retrain {slot}",
             tags=[slot],
             poll_interval=2,
-        ),
-    )
+            # a run over all slots that was killed and started again waits for the runs that it has begun
+            idempotency_key=f"{flow_run.get_id()} {slot}",
+        )
+        return cast(FlowRun, found)
+
+    run, crashed = wait(), time.monotonic()
+    while run.state and run.state.is_crashed() and may_start_again(run.state.message or ""):
+        if time.monotonic() - crashed > STARTS_WITHIN:
+            break
+        time.sleep(2.0)
+        before, run = run.state.id, wait()
+        if run.state and run.state.id != before:
+            crashed = time.monotonic()
     name, kind, message = (run.state.name, run.state.type.value, run.state.message) if run.state else ("", "", "")
     get_run_logger().info("%s: %s", slot, name)
     return SlotRun(slot, f"{name}: {message or ''}", name or "", kind)

@@ -56,8 +56,8 @@ def workspace_runs(client: SyncPrefectClient, workspace: Workspace, slot: Slot |
     ):
         seen += len(page)
         for run in (followed_run(client, one) for one in page):
-            # another workspace may have a folder of the same name, and so the same deployment name
-            if run.parameters.get("workspace") == str(workspace.root) and (slot is None or str(slot) in run.slots):
+            # another workspace may have the same name, and so the same deployment name
+            if workspace.owns(run.parameters.get("workspace")) and (slot is None or str(slot) in run.slots):
                 yield run
         if len(page) < _PAGE:
             return
@@ -80,7 +80,7 @@ def find_run(client: SyncPrefectClient, workspace: Workspace, wanted: str) -> Fo
     if begin:
         ids = ", ".join(run.id[: len(word) + 4] for run in begin[:5])
         raise UsageError(f"{wanted!r} is the beginning of {len(begin)} ids ({ids} …); give more digits")
-    raise UsageError(f"no run of {workspace.root} has the id or the name {wanted!r}; list them with: elp runs")
+    raise UsageError(f"no run of {workspace.address} has the id or the name {wanted!r}; list them with: elp runs")
 
 
 def run_log(client: SyncPrefectClient, run: FollowedRun) -> list[LogLine]:

@@ -34,6 +34,14 @@ class TaggedData:
     hashes: tuple[str, ...]
 
 
+def fetch_named(root: Path, address: str) -> None:
+    """Fetch the tags and branches of the repository that the workers push to; raise VersioningError if that fails."""
+    branches = "+refs/heads/*:refs/remotes/elp-gc/*"
+    git.git(root, "fetch", "--quiet", "--prune", "--no-write-fetch-head", address, branches)
+    # without --prune: a version that was not pushed yet keeps its tag
+    git.git(root, "fetch", "--quiet", "--no-write-fetch-head", address, "refs/tags/*:refs/tags/*")
+
+
 def tagged_data(root: Path) -> list[TaggedData]:
     """Return every dataset version and golden set of a repository, by slot, kind and number."""
     form = "%(refname:strip=2) %(creatordate:iso-strict)"

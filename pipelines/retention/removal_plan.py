@@ -20,7 +20,7 @@ from pipelines.registry.ledger.entry import read_entry
 from pipelines.registry.retention import Decision, Key, RetentionPolicy, StoredAdapter, decide_retention
 from pipelines.retention.data_plan import DataPlan, decide_files, decide_versions, read_stored
 from pipelines.retention.data_trash import list_trash, read_listing
-from pipelines.retention.named_data import TaggedData, named_elsewhere, named_in_history, tagged_data
+from pipelines.retention.named_data import TaggedData, fetch_named, named_elsewhere, named_in_history, tagged_data
 from pipelines.retention.subject_files import erased_files, held_files
 
 Log = Callable[[str], None]
@@ -79,6 +79,10 @@ def plan_removal(
     log("asking the server what is stored")
     records = read_records(uri)
     decided = decide_retention(records.adapters, policy, now)
+    if address := workspace.settings.git:
+        # what a worker pushed is not here yet, and would look like files that nothing names
+        log(f"fetching {address}")
+        fetch_named(workspace.root, address)
     tagged = tagged_data(workspace.root)
     versions = decide_versions(tagged, _dataset_reasons(records, decided), policy, now)
     if not tagged:
@@ -96,6 +100,10 @@ def _dataset_reasons(records: StoredRecords, decided: Mapping[Key, Decision]) ->
         if decided[one.key].keep and one.dataset:
             reasons.setdefault(one.dataset, f"{one.slot} v{one.version} was trained on it")
     reasons |= dict.fromkeys(records.datasets_in_use, "a training reads it")
+    for one in records.adapters:
+        if not decided[one.key].keep and one.dataset:
+            # its data stays as long as undo may bring it back
+            reasons.setdefault(one.dataset, f"{one.slot} v{one.version}, which goes to the trash, was trained on it")
     # what the trash may bring back has its data, too
     for trashed in records.trash:
         if trashed.get("dataset"):

@@ -33,7 +33,7 @@ class TrainingInputs:
 
     slot: Slot
     repository: str
-    """Path or URL of the workspace's Git repository."""
+    """Path or URL of the workspace's Git repository, as the lineage names it."""
     data: TrainingData
     settings: SlotSettings
     backbone: Backbone
@@ -76,9 +76,16 @@ class TrainingInputs:
 
 
 def gather_inputs(
-    client: MlflowClient, repository: str, tags: Mapping[Slot, str], settings: Settings, cache: Path
+    client: MlflowClient,
+    repository: str,
+    tags: Mapping[Slot, str],
+    settings: Settings,
+    cache: Path,
+    address: str = "",
 ) -> list[TrainingInputs]:
     """Read the dataset version of each slot once, and load the backbone that all share.
+
+    `address` names the repository for other machines, if `repository` is the folder of a clone.
 
     Raise VersioningError if a version cannot be fetched, NotTrainable if its splits lack what training or validation
     needs, UsageError if its transcripts are in another language than the settings declare, ServiceError if MLflow is
@@ -92,9 +99,10 @@ def gather_inputs(
         _require_trainable(slot, data, by_clip=settings.for_slot(slot).data.split_by == "clip")
         require_same_language(data.dataset, settings.for_slot(slot).language, normaliser=False)
     backbone = Backbone.from_pretrained(settings.backbone)
-    return [
+    found = (
         _inputs(client, repository, slot, data, settings.for_slot(slot), backbone, cache) for slot, data in read.items()
-    ]
+    )
+    return [replace(inputs, repository=address or repository) for inputs in found]
 
 
 def _require_trainable(slot: Slot, data: TrainingData, *, by_clip: bool) -> None:

@@ -69,6 +69,7 @@ def train_adapters(
     mlflow_uri: str,
     cache: Path,
     keys: Path | None = None,
+    address: str = "",
     flow_run_id: str = "",
     log: Log = print,
     progress: Report | None = None,
@@ -80,7 +81,8 @@ def train_adapters(
     backbone, or in several if their settings name different devices or precisions.
 
     `tags` gives the dataset version of each slot, such as ``data/plant-a/asr/v3``; `keys` is the folder of the key that
-    signs the lineages (None takes ELP_KEYS, else that of the present workspace). `progress` is called after each step.
+    signs the lineages (None takes ELP_KEYS, else that of the present workspace); `address` names the repository in them
+    if it is not `repository`, the folder of a clone. `progress` is called after each step.
 
     Raise AttestationError if this machine has no key to sign with, ServiceError if MLflow is gone (a finished training
     is kept for the next call), an error of `gather_inputs`, or TrainingError. With several slots that one names those
@@ -90,7 +92,7 @@ def train_adapters(
     load_signing_keys(keys, "lineage")
     done: dict[Slot, Registered] = {}
     wanted: list[TrainingInputs] = []
-    for inputs in gather_inputs(client, repository, tags, settings, cache):
+    for inputs in gather_inputs(client, repository, tags, settings, cache, address):
         registered = (model_registry.find_by_key(client, inputs.slot, key) for key in (inputs.key, *inputs.former_keys))
         if known := next(filter(None, registered), None):
             done[inputs.slot] = reuse_version(client, known, cache, keys, log)

@@ -108,8 +108,8 @@ _RUN = {
 }
 _NEXT = {
     "Failed": "read the reason, correct it, and start the run again",
-    "Crashed": "a scheduled run is started once more automatically; start any other run again, it continues at the "
-    "step it had reached",
+    "Crashed": "nothing; it is started again automatically, up to three times, and continues at the step it had "
+    "reached. If elp down ended it, or if this is its fourth crash: read its log and start it again",
     "TimedOut": "start the run again, it continues at the step it had reached",
     "Late": "look at: elp status (no worker, or a busy one)",
 }

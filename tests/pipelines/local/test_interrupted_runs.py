@@ -1,126 +1,131 @@
-"""Runs of an ended worker are ended, those of its successor and of other machines are not; none is retried for ever."""
+"""A run is known by its process: one of a living worker is here, stopped or not; what is left of others is ended."""
 
 from __future__ import annotations
 
-import json
 import os
+import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
-from pipelines.local.addresses import Record, write_record
-from pipelines.local.interrupted_runs import end_runs_of, retry_scheduled_runs
-from pipelines.local.processes import start, stop
-from pipelines.local.workspace import Workspace
+from pipelines.local.interrupted_runs import Presence, find_processes
 
-SLEEP = [sys.executable, "-c", "import time; time.sleep(600)"]
-GONE = 2**22 - 1
+_CHILD = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'import time; time.sleep(600)'])"
+_SLEEP = "import time; time.sleep(600)"
+WORKER = f"""
+import os, subprocess, sys
+run, code = sys.argv[1:]
+child = subprocess.Popen([sys.executable, "-c", code], env={{**os.environ, "PREFECT__FLOW_RUN_ID": run}})
+print(child.pid, flush=True)
+child.wait()
+{_SLEEP}
+"""
 
 
-class Prefect:
-    """Answers with these runs and workers, and keeps the states that are set."""
+class Worker:
+    """A process that has started the process of one run, as a worker does."""
 
-    def __init__(self) -> None:
-        self.api = ""
-        self.runs: list[dict[str, Any]] = []
-        self.workers: list[dict[str, Any]] = []
-        self.states: list[tuple[str, str]] = []
-
-    def run(self, name: str, state: str, age: float, pid: int | None = None, **more: Any) -> None:
-        moment = datetime.fromtimestamp(time.time() - age, UTC).isoformat()
-        self.runs.append(
-            {"id": name, "name": name, "state_type": state, "state": {"timestamp": moment, "message": ""}}
-            | {"infrastructure_pid": None if pid is None else str(pid), **more}
+    def __init__(self, run: str, code: str = _SLEEP) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", WORKER, run, code], stdout=subprocess.PIPE, text=True, start_new_session=True
         )
+        assert self.process.stdout
+        self.run = int(self.process.stdout.readline())
 
-    def answer(self, path: str, body: Any) -> Any:
-        if path.endswith("/set_state"):
-            self.states.append((path.split("/")[-2], body["state"]["type"]))
-            return {}
-        return self.workers if path.endswith("/workers/filter") else self.runs
+    def end(self) -> None:
+        for pid in (self.run, self.process.pid):
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+        self.process.wait()
+        assert self.process.stdout
+        self.process.stdout.close()
 
 
 @pytest.fixture
-def prefect() -> Iterator[Prefect]:
-    server_state = Prefect()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            answer = json.dumps(server_state.answer(self.path, body)).encode()
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(answer)))
-            self.end_headers()
-            self.wfile.write(answer)
-
-        def log_message(self, *_: object) -> None: ...
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        server_state.api = f"http://127.0.0.1:{server.server_address[1]}/api"
-        yield server_state
-        server.shutdown()
+def worker() -> Iterator[Worker]:
+    began = Worker("run-1")
+    yield began
+    began.end()
 
 
-def _begin_run(workspace: Workspace, name: str) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        SLEEP, env={**os.environ, "PREFECT__FLOW_RUN_ID": name, "ELP_WORKSPACE": str(workspace.root)}
-    )
+def _run(name: str = "run-1", worker: str = "elp-gpu-local", **more: Any) -> dict[str, Any]:
+    return {"id": name, "name": name, "labels": {"prefect.worker.name": worker}, "infrastructure_pid": None, **more}
 
 
-def test_a_run_of_the_new_worker_is_left_alone(workspace: Workspace, prefect: Prefect, tmp_path: Path) -> None:
-    old = _begin_run(workspace, "old")
-    time.sleep(0.1)
-    worker = start("elp-gpu", SLEEP, dict(os.environ), tmp_path / "log")
-    write_record(workspace, Record((worker,)))
-    # a new worker needs some seconds before it takes a run
-    time.sleep(2.2)
-    new = _begin_run(workspace, "new")
+def _look(run: dict[str, Any], workers: dict[str, int]) -> Presence:
+    return find_processes([run], workers, print)[run["id"]]
+
+
+def _wait(condition) -> None:
+    until = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
+def test_a_run_of_a_living_worker_is_here_even_if_it_is_stopped_or_has_an_old_process_id(worker: Worker) -> None:
+    workers = {"elp-gpu-local": worker.process.pid}
+    # the worker writes the id of a new process some time after the start
+    for pid in (None, str(worker.run), "4194303"):
+        assert _look(_run(infrastructure_pid=pid), workers) is Presence.HERE
+    os.kill(worker.run, signal.SIGSTOP)
+    os.kill(worker.process.pid, signal.SIGSTOP)
+    assert _look(_run(), workers) is Presence.HERE
+    os.kill(worker.process.pid, signal.SIGCONT)
+
+
+def test_a_run_of_another_machine_is_elsewhere_and_left_alone(worker: Worker) -> None:
+    for run in (_run(worker="line-4:GPU-1"), _run(worker=""), {**_run(), "labels": None}):
+        assert _look(run, {"elp-gpu-local": 0}) is Presence.ELSEWHERE
+    assert _look(_run("run-2"), {"elp-gpu-local": worker.process.pid}) is Presence.GONE
+    os.kill(worker.run, 0)
+
+
+def test_a_run_that_has_lost_its_worker_is_ended(worker: Worker, capsys) -> None:
+    os.kill(worker.process.pid, signal.SIGKILL)
+    worker.process.wait()
+    # the next worker runs already
+    assert _look(_run(), {"elp-gpu-local": os.getpid()}) is Presence.GONE
+    assert "run-1 had lost its worker" in capsys.readouterr().out
+    _wait(lambda: not _exists(worker.run))
+
+
+def test_a_run_whose_worker_is_down_is_ended(worker: Worker) -> None:
+    assert _look(_run(), {"elp-gpu-local": 0}) is Presence.GONE
+    _wait(lambda: not _exists(worker.run))
+
+
+def test_what_is_left_of_a_killed_run_is_ended(capsys) -> None:
+    worker = Worker("run-1", _CHILD)
     try:
-        prefect.run("old", "RUNNING", 30, old.pid)
-        prefect.run("claimed-by-old", "PENDING", 20)
-        prefect.run("new", "RUNNING", 0, new.pid)
-        prefect.run("claimed-by-new", "PENDING", 0)
-        end_runs_of(workspace, prefect.api, "elp-gpu", (), print)
-        # a process that psutil sees within the second after the worker's start may be of either
-        assert new.poll() is None
-        assert prefect.states[-1] == ("claimed-by-old", "SCHEDULED")
-        assert "new" not in dict(prefect.states)
-        assert "claimed-by-new" not in dict(prefect.states)
-        assert dict(prefect.states)["old"] == "CRASHED"
-        assert not psutil.pid_exists(old.pid)
+        # its first process and the child of it
+        _wait(lambda: len(_children(worker.run)) == 1)
+        (child,) = _children(worker.run)
+        os.kill(worker.run, signal.SIGKILL)
+        _wait(lambda: not _exists(worker.run))
+        assert _exists(child)
+        assert _look(_run(infrastructure_pid=str(worker.run)), {"elp-gpu-local": worker.process.pid}) is Presence.GONE
+        _wait(lambda: not _exists(child))
     finally:
-        stop([worker])
-        for process in (old, new):
-            process.kill()
-            process.wait()
+        worker.end()
 
 
-def test_a_run_of_another_machine_is_left_alone(workspace: Workspace, prefect: Prefect) -> None:
-    assert not psutil.pid_exists(GONE)
-    prefect.run("there", "RUNNING", 30, GONE)
-    prefect.run("here", "RUNNING", 30, GONE - 1)
-    prefect.workers = [{"name": "other-machine", "status": "ONLINE"}, {"name": "elp-gpu-local", "status": "OFFLINE"}]
-    end_runs_of(workspace, prefect.api, "elp-gpu", {GONE - 1}, print)
-    assert prefect.states == [("here", "CRASHED")]
-    prefect.workers.clear()
-    end_runs_of(workspace, prefect.api, "elp-gpu", (), print)
-    assert dict(prefect.states)["there"] == "CRASHED"
+def _children(pid: int) -> list[int]:
+    import psutil
+
+    return [child.pid for child in psutil.Process(pid).children()]
 
 
-def test_a_scheduled_run_that_never_begins_is_started_once_more_and_not_for_ever(prefect: Prefect) -> None:
-    # Prefect counts a start only when the run runs
-    prefect.run("nightly", "CRASHED", 30, auto_scheduled=True, run_count=0)
-    retried: set[str] = set()
-    for _ in range(3):
-        retry_scheduled_runs(prefect.api, ("elp",), 0.0, retried, print)
-    assert prefect.states == [("nightly", "SCHEDULED")]
+def _exists(pid: int) -> bool:
+    import psutil
+
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False

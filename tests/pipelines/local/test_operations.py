@@ -23,7 +23,6 @@ from pipelines.errors import ServiceError
 from pipelines.local import http_client as web
 from pipelines.local import lifecycle
 from pipelines.local.addresses import mlflow_uri, prefect_api, prefect_pages, read_record
-from pipelines.local.interrupted_runs import WORKER_ENDED
 from pipelines.local.processes import Process, alive
 from pipelines.local.workspace import Workspace, open_workspace
 from pipelines.orchestration.alerts.alert import Alert
@@ -36,7 +35,7 @@ from pipelines.orchestration.alerts.automations import (
 )
 from pipelines.orchestration.alerts.channel_status import channel_status
 from pipelines.orchestration.deployments import FLOWS, register_deployments
-from pipelines.orchestration.prefect_api import connect_prefect, find_deployment, read_run, start_run
+from pipelines.orchestration.prefect_api import connect_prefect, find_deployment, start_run
 from pipelines.orchestration.schedules import remove_schedule, set_schedule
 from pipelines.registry.signing.keys import key_folder, load_trusted_keys
 from tests.support.receivers import Receiver, http_receiver
@@ -273,21 +272,31 @@ def _process(workspace: Workspace, name: str) -> Process | None:
     return read_record(workspace).find(name)
 
 
-def test_the_run_of_a_killed_worker_is_marked_as_crashed(up: Workspace) -> None:
+def test_the_run_of_a_killed_worker_continues(up: Workspace) -> None:
     # a flow that waits: it starts a child run on the training pool, which is paused
     with connect_prefect(up) as client:
         client.update_work_pool("elp-gpu", WorkPoolUpdate(is_paused=True))
         try:
             made = start_run(client, up, "retrain-all", {"slots": ["plant-i/asr"]}, "retrain all slots")
-            assert _eventually(lambda: read_run(client, made.id).state == "Running")
-            # of a run in progress, too
-            assert _eventually(lambda: read_run(client, made.id).seconds > 0, 30)
+            children = filters.FlowRunFilter(name=filters.FlowRunFilterName(any_=["retrain plant-i/asr"]))
+            assert _eventually(lambda: client.read_flow_runs(flow_run_filter=children))
             worker = _process(up, "elp-cpu")
             assert worker
             os.kill(worker.pid, signal.SIGKILL)
-            assert _eventually(lambda: read_run(client, made.id).state == "Crashed", 60)
-            assert read_run(client, made.id).message == WORKER_ENDED
-            # asked for by a person: it is not started again
-            assert client.read_flow_run(UUID(made.id)).run_count == 1
+            assert _eventually(lambda: client.read_flow_run(UUID(made.id)).run_count == 2, 120)
+            states = {state.type.value: state for state in client.read_flow_run_states(UUID(made.id))}
+            assert "its process has ended" in str(states["CRASHED"].message)
+            # it waits for the run that it had begun, in a new task run; the old one is closed
+            of_it = filters.FlowRunFilter(id=filters.FlowRunFilterId(any_=[UUID(made.id)]))
+            tasks = filters.TaskRunFilter(name=filters.TaskRunFilterName(any_=["retrain plant-i/asr"]))
+
+            def task_states() -> list[str]:
+                found = client.read_task_runs(task_run_filter=tasks, flow_run_filter=of_it)
+                return sorted(task.state.type.value for task in found if task.state)
+
+            assert _eventually(lambda: task_states() == ["CRASHED", "RUNNING"]), task_states()
+            assert len(client.read_flow_runs(flow_run_filter=children)) == 1
         finally:
+            for run_ in client.read_flow_runs(flow_run_filter=children):
+                client.delete_flow_run(run_.id)
             client.update_work_pool("elp-gpu", WorkPoolUpdate(is_paused=False))

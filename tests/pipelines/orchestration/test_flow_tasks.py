@@ -9,7 +9,6 @@ import pytest
 from pipelines.errors import DataRefused, ServiceError
 from pipelines.local.workspace import Workspace
 from pipelines.orchestration import deployments, tasks
-from pipelines.registry.slot import Slot
 
 
 @pytest.mark.parametrize(("error", "again"), [(ServiceError("gone"), True), (DataRefused("a/asr", ["bad"]), False)])
@@ -18,14 +17,6 @@ def test_only_a_server_that_is_gone_is_tried_again(error: Exception, again: bool
 
     judged = asyncio.run(tasks.servers_gone(tasks.gate_slot, None, Failed(data=error)))
     assert judged is again
-
-
-def test_the_inbox_is_read_in_order_without_unfinished_deliveries(workspace: Workspace) -> None:
-    folder = workspace.root / "inbox" / "plant-a" / "asr"
-    for name in ("2026-02", "2026-01", ".partial"):
-        (folder / name).mkdir(parents=True)
-    assert [p.name for p in tasks.inbox(workspace, Slot("plant-a", "asr"))] == ["2026-01", "2026-02"]
-    assert tasks.inbox(workspace, Slot("plant-b", "asr")) == []
 
 
 def test_slots_with_data_are_those_with_deliveries_waiting_too(workspace: Workspace) -> None:

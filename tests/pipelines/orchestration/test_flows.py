@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from pipelines.datasets.dataset_version import DatasetVersion
-from pipelines.errors import DataRefused
+from pipelines.errors import DataRefused, VersioningError
 from pipelines.gating.gate import GateOutcome
+from pipelines.local.release import installed_release
 from pipelines.local.settings import Settings
 from pipelines.local.workspace import Workspace
 from pipelines.orchestration import flows
@@ -33,6 +34,7 @@ class Steps:
         self.meanwhile: Callable[[], None] | None = None
         self.after_training: Callable[[], object] = lambda: None
         self.published = RunOutcome()
+        self.cloned: Workspace | None = None
 
     def import_training(self) -> None:
         self.called.append("import")
@@ -67,8 +69,18 @@ class Steps:
     def promote_slot(self, workspace: Workspace, slot: Slot, version: int) -> None:
         self.called.append(f"promote {version}")
 
-    def inbox(self, *_: Any) -> list[Path]:
-        return self.waiting
+    def clone_workspace(self, workspace: str, revision: str) -> Workspace:
+        self.called.append(f"clone {workspace} {revision}")
+        assert self.cloned
+        return self.cloned
+
+    def take_inbox(
+        self, workspace: Workspace, slot: Slot, options: Any = None, meanwhile: Any = None
+    ) -> dict[str, str]:
+        for path in self.waiting:
+            if "bad" not in path.name:
+                self.ingest_delivery(workspace, slot, str(path), options, meanwhile)
+        return {path.name: "half of it is noise" for path in self.waiting if "bad" in path.name}
 
 
 @pytest.fixture
@@ -110,6 +122,28 @@ def test_without_a_source_the_inbox_is_taken_in(workspace: Workspace, steps: Ste
     assert steps.called[:3] == ["ingest /inbox/1", "ingest /inbox/2", "dataset latest"]
 
 
+def test_a_refused_delivery_of_the_inbox_does_not_stop_the_run(workspace: Workspace, steps: Steps) -> None:
+    steps.waiting = [Path("/inbox/1"), Path("/inbox/bad")]
+    flows.retrain.fn(str(workspace.root), "plant-a/asr")
+    assert steps.called[-1] == "gate 5"
+    assert steps.published.refused == {"bad": "half of it is noise"}
+    assert steps.published.rows()["refused in the inbox: bad"] == "half of it is noise"
+
+
+def test_without_any_data_the_refusals_are_the_reason(
+    workspace: Workspace, steps: Steps, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_dataset(*_: Any) -> None:
+        raise VersioningError("plant-a/asr has no dataset version yet")
+
+    monkeypatch.setattr(steps, "latest_dataset", no_dataset)
+    with pytest.raises(VersioningError, match="no dataset version yet"):
+        flows.ingest.fn(str(workspace.root), "plant-a/asr")
+    steps.waiting = [Path("/inbox/bad")]
+    with pytest.raises(DataRefused, match="bad: half of it is noise"):
+        flows.ingest.fn(str(workspace.root), "plant-a/asr")
+
+
 def test_refused_data_stops_before_training(workspace: Workspace, steps: Steps) -> None:
     with pytest.raises(DataRefused, match="half of it is noise"):
         flows.retrain.fn(str(workspace.root), "plant-a/asr", "/in/bad")
@@ -127,6 +161,21 @@ def test_only_a_pass_is_promoted_where_the_workspace_says_so(
     assert ("promote 5" in steps.called) is promoted
     assert state.name == {"passed": "Completed", "failed": REFUSED, "undecided": UNDECIDED}[outcome]
     assert steps.published.promoted is promoted
+
+
+def test_a_run_for_another_release_ends_as_such_and_does_nothing(workspace: Workspace, steps: Steps) -> None:
+    state = flows.retrain.fn(str(workspace.root), "plant-a/asr", release="elp 9.9, recipe 7")
+    assert state is not None
+    assert (state.type.value, state.name) == ("FAILED", flows.WRONG_RELEASE)
+    assert "asks for elp 9.9, recipe 7, and this worker has elp " in str(state.message)
+    assert steps.called == []
+
+
+def test_a_workspace_on_another_machine_is_cloned_by_a_task(workspace: Workspace, steps: Steps) -> None:
+    steps.cloned = workspace
+    flows.retrain.fn("ssh://elp@control/foundry.git", "plant-a/asr", revision="abc", release=installed_release())
+    assert steps.called[0] == "clone ssh://elp@control/foundry.git abc"
+    assert steps.called[-1] == "gate 5"
 
 
 def test_nothing_is_promoted_by_default(workspace: Workspace, steps: Steps) -> None:

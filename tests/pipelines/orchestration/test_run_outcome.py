@@ -53,6 +53,7 @@ def test_the_run_over_all_slots_ends_as_its_worst(states, kind: str, name: str) 
     [
         RunOutcome(),
         RunOutcome(DATASET, REGISTERED, JUDGED, promoted=True),
+        RunOutcome(DATASET, refused={"monday": "it has 2 faults"}),
         RunOutcome(slots=(SlotRun("plant-a/asr", "Completed: all well", "Completed", "COMPLETED"),)),
     ],
 )

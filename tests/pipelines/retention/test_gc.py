@@ -10,13 +10,17 @@ from pathlib import Path
 
 import pytest
 
+from pipelines.audit.checks.data_checks import check_data
+from pipelines.audit.facts import Fact
 from pipelines.audit.server_records import ServerRecords
+from pipelines.datasets.dataset_version import SHARDS
 from pipelines.datasets.drop import drop_clips
-from pipelines.datasets.dvc import dvc_remote
+from pipelines.datasets.dvc import dvc_remote, metafile, tracked_hash
 from pipelines.datasets.ingest import add_delivery
 from pipelines.datasets.subject import Subject
 from pipelines.datasets.versions import load_split
 from pipelines.errors import GateRefused, UsageError, VersioningError, WorkspaceError
+from pipelines.local import git
 from pipelines.local.initialise import init_workspace
 from pipelines.local.workspace import Workspace, open_workspace
 from pipelines.locks import file_lock
@@ -24,13 +28,15 @@ from pipelines.registry.ledger.entry import read_entry
 from pipelines.registry.retention import POLICY_VARIABLE
 from pipelines.registry.signing.keys import load_trusted_keys
 from pipelines.registry.slot import Slot
+from pipelines.registry.statements import Material
 from pipelines.retention import sweep as sweeping
 from pipelines.retention.data_trash import list_trash
-from pipelines.retention.removal_plan import plan_removal
+from pipelines.retention.removal_plan import deleted_files, plan_removal
 from pipelines.retention.sweep import sweep, undo
 from tests.support.command import Elp, elp_in
 from tests.support.deliveries import write_delivery
 from tests.support.guarded_server import GuardedServer, guarded_server
+from tests.support.proof import lineage
 from tests.support.rest import Rest
 from tests.support.versions_by_hand import ELP, gate, promote, register
 from tests.support.workspaces import isolate
@@ -202,6 +208,24 @@ def test_a_hold_keeps_a_dataset_version_and_a_speaker(workspace: Workspace, serv
         plan_removal(workspace, _quiet, Subject(speaker="anna"))
     rest.post(f"{ELP}/end-hold", {"hold": second, "reason": "settled"})
     assert plan_removal(workspace, _quiet).data.removed == before
+
+
+def test_what_was_deleted_by_policy_is_no_fault_of_an_audit(workspace: Workspace) -> None:
+    root, uri = workspace.root, workspace.settings.servers.mlflow_uri
+    commit = git.resolve(root, TAGS[1])
+    tracked = tracked_hash(git.show(root, commit, metafile(SLOT.folder / SHARDS)))
+    digests = {"gitCommit": commit, "dvcMd5": tracked.removeprefix("md5:").removesuffix(".dir")}
+    signed = lineage(
+        asked={"dataset": TAGS[1], "golden": "", "seed": 0},
+        materials=(Material("dataset", digests), Material("clips", {"elpIds": "0" * 64})),
+    )
+    sweep(_with_policy(workspace, trash_days=14), _quiet)
+    shutil.rmtree(root / ".dvc" / "cache")
+    without = Fact("data", "", children=check_data(root, SLOT, signed, _quiet)["dataset"])
+    assert any("holds no file" in fact.note for fact in without.not_verified)
+    told = Fact("data", "", children=check_data(root, SLOT, signed, _quiet, deleted_files(uri))["dataset"])
+    assert (told.failed, told.not_verified) == ((), ())
+    assert any(fact.note.startswith("deleted by policy, entry ") for fact in told.walk())
 
 
 def test_an_erasure_beats_what_keeps_a_file(workspace: Workspace, tmp_path: Path) -> None:

@@ -149,7 +149,8 @@ class Sequences(RuleBasedStateMachine):
             for one in world.adapters.values()
         ]
         decided = decide_retention(facts, POLICY, world.now)
-        reasons = {one.dataset: "trained" for one in facts if decided[one.key].keep}
+        # of those that go to the trash, too: undo may bring them back
+        reasons = {one.dataset: "trained" for one in facts}
         reasons |= {one.dataset: "trash" for one, _ in world.trashed.values()}
         reasons |= {tag: "held" for tag in world.content if any(h.covers_dataset(tag) for h in world.holds)}
         versions = decide_versions(world.tagged, reasons, POLICY, world.now)

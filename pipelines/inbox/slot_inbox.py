@@ -1,0 +1,101 @@
+"""The inbox of a slot: a folder or a bucket prefix, opened by its address in `elp.yaml`."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import uuid
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from elp_core.files import write_whole
+from pipelines.errors import UsageError, WorkspaceError
+from pipelines.inbox.bucket_inbox import BucketInbox, bucket_slots, open_bucket
+from pipelines.inbox.folder_inbox import FolderInbox
+from pipelines.inbox.folder_listing import folder_slots
+from pipelines.inbox.inbox_looks import Looks, looks_file
+from pipelines.local.inbox_settings import BUCKET, InboxSettings
+from pipelines.local.workspace import Workspace
+from pipelines.registry.slot import Slot
+
+SlotInbox = FolderInbox | BucketInbox
+
+
+def open_inbox(workspace: Workspace, slot: Slot, looks: Looks) -> tuple[SlotInbox, Looks]:
+    """Return the inbox of a slot, and the looks with the mount point that it has now.
+
+    Raises WorkspaceError, with the name of this machine, if a folder that `elp.yaml` names is not there, or is no
+    longer below the mount point where it was: an empty mount point must not look like an empty inbox.
+    """
+    address = workspace.settings.inbox_of(slot)
+    if address.startswith(BUCKET):
+        return open_bucket(address, _endpoint(workspace)), looks
+    folder = workspace.root / Path(address).expanduser()
+    base = _base(workspace, slot)
+    if base is None:
+        return FolderInbox(folder), looks
+    host = socket.gethostname()
+    _require_folder(base, str(slot))
+    mount = str(next(place for place in (base, *base.parents) if place.is_mount()))
+    if looks.mount and looks.mount != mount:
+        raise WorkspaceError(
+            f"the inbox {base} of {slot} was below the mount point {looks.mount} on {host}, which is not mounted now; "
+            f"mount it, or if it was moved for good, delete {looks_file(workspace, slot)}"
+        )
+    return FolderInbox(folder), replace(looks, mount=mount)
+
+
+def owner_id(workspace: Workspace) -> str:
+    """Return the id of the workspace's state folder: what claimed under it ended with its lock."""
+    path = workspace.state / "inbox" / "owner"
+    with contextlib.suppress(FileNotFoundError):
+        if found := path.read_text(encoding="utf-8").strip():
+            return found
+    write_whole(path, uuid.uuid4().hex + "\n")
+    return path.read_text(encoding="utf-8").strip()
+
+
+def inbox_slots(workspace: Workspace) -> list[Slot]:
+    """Return the slots that have a folder or a prefix in an inbox, or an inbox of their own in `elp.yaml`, by name."""
+    settings = workspace.settings
+    found = {name for name, own in settings.slots.items() if "inbox" in own}
+    if settings.inbox.path.startswith(BUCKET):
+        names = bucket_slots(settings.inbox.path, _endpoint(workspace))
+    else:
+        base = workspace.root / Path(settings.inbox.path).expanduser()
+        if settings.inbox.path != InboxSettings().path:
+            _require_folder(base, "every slot")
+        names = list(folder_slots(base))
+    found |= {f"{site}/{task}" for site, task in names}
+    return sorted(_slots(found), key=str)
+
+
+def _slots(names: set[str]) -> Iterator[Slot]:
+    for name in names:
+        # a folder of another name is none of a slot
+        with contextlib.suppress(UsageError):
+            yield Slot.parse(name)
+
+
+def _require_folder(base: Path, slots: str) -> None:
+    if not base.is_dir():
+        raise WorkspaceError(
+            f"the inbox {base} of {slots} does not exist on {socket.gethostname()}; mount or make it there, or correct "
+            "inbox in elp.yaml"
+        )
+
+
+def _endpoint(workspace: Workspace) -> str:
+    """Return the address of the S3 store; empty for that of the environment (AWS_ENDPOINT_URL_S3) or of AWS."""
+    return str(getattr(workspace.settings.servers, "s3_endpoint", ""))
+
+
+def _base(workspace: Workspace, slot: Slot) -> Path | None:
+    """Return the folder that a person made and that has to be there; None for `inbox/` of the workspace."""
+    settings = workspace.settings
+    own = settings.slots.get(str(slot), {}).get("inbox")
+    if own is None and settings.inbox.path == InboxSettings().path:
+        return None
+    return Path(os.path.abspath(workspace.root / Path(own or settings.inbox.path).expanduser()))

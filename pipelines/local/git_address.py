@@ -1,0 +1,34 @@
+"""Git addresses: what is one, and what a workspace cannot use as one."""
+
+import re
+from urllib.parse import urlsplit
+
+_SCP = re.compile(r"[^/:\s-][^/:\s]*:[^:].*")
+"""Git's short form of an SSH address, ``user@host:path``."""
+_SCHEMES = frozenset({"ssh", "git", "http", "https", "file", "git+ssh", "ssh+git"})
+
+
+def is_git_address(text: str) -> bool:
+    """Return whether a text is the address of a Git repository and not a folder of this machine."""
+    return "://" in text or _SCP.fullmatch(text) is not None
+
+
+def address_faults(address: str) -> list[str]:
+    """Return why workers cannot use an address; an empty list if they can."""
+    if not is_git_address(address):
+        return [
+            f"{address!r} is no Git address; expected one that every worker reaches, such as "
+            "ssh://elp@control/srv/elp/foundry.git"
+        ]
+    if "://" not in address:
+        return []
+    try:
+        parts = urlsplit(address)
+    except ValueError as error:
+        return [f"{address!r} cannot be read: {error}"]
+    if parts.scheme not in _SCHEMES:
+        return [f"the scheme of {address!r} is {parts.scheme!r}, expected one of {', '.join(sorted(_SCHEMES))}"]
+    if parts.password is not None:
+        # without the address itself: it would show the password again
+        return ["it holds a password, which runs and lineages would show; use an SSH key or Git's credential helper"]
+    return []

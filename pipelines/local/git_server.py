@@ -1,0 +1,138 @@
+"""The Git repository that the machines of a workspace share: fetch from it, push to it, see what it has.
+
+Each function talks with the server once. A server that does not answer is a ServiceError, which a task tries again.
+"""
+
+import os
+import re
+import sys
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+from elp_core.types import Seconds
+from pipelines.errors import PushRejected, ServiceError, VersioningError, WorkspaceError
+from pipelines.local import git
+from pipelines.local.workspace import SETTINGS_FILE, Workspace
+from pipelines.locks import file_lock
+from pipelines.number_text import count
+
+BRANCHES = "+refs/heads/*:refs/remotes/origin/*"
+"""What a worker's clone fetches besides `TAGS`."""
+TAGS = ("+refs/tags/data/*:refs/tags/data/*", "+refs/tags/golden/*:refs/tags/golden/*")
+"""The tags of dataset versions and golden sets; a tag that was moved there is moved here."""
+_PATIENCE: Seconds = 180.0
+"""How long one conversation may take: the repository holds small files only."""
+_SSH = "ssh -o ConnectTimeout=20 -o ServerAliveInterval=15 -o ServerAliveCountMax=4"
+_RACE = re.compile(r"\[rejected\]|\[remote rejected\].*(lock|failed to update ref|incorrect old value|already exists)")
+"""What Git prints if another push came first, before or while the server took this one."""
+
+
+def git_lock(workspace: Workspace) -> AbstractContextManager[None]:
+    """Hold the lock on the remote branches and tags of a clone: two fetches at once refuse each other's."""
+    return file_lock((workspace.home or workspace.state) / "locks" / f"git-{workspace.root.name}.lock")
+
+
+def ask_server(folder: Path, address: str, *arguments: str) -> str:
+    """Run a command of Git that talks with the server at `address`; raise ServiceError if that fails."""
+    try:
+        return git.git(folder, *arguments, extra=_patient_ssh(folder), timeout=_PATIENCE)
+    except VersioningError as error:
+        raise ServiceError(
+            f"the Git server of {address} does not answer: {_reason(error)}; look at: git ls-remote {address}"
+        ) from error
+
+
+def fetch_branch(workspace: Workspace, branch: str) -> str:
+    """Fetch a branch and the tags of data; return the branch's commit, or an empty text if the server lacks it."""
+    root, address = workspace.root, workspace.settings.git
+    tracking = f"refs/remotes/{_name(root, address) or 'elp'}/{branch}"
+    with git_lock(workspace):
+        try:
+            wanted = (f"+refs/heads/{branch}:{tracking}", *TAGS)
+            ask_server(root, address, "fetch", "--quiet", "--no-tags", address, *wanted)
+        except ServiceError as error:
+            if "couldn't find remote ref" in str(error):
+                return ""
+            raise
+    return git.resolve(root, tracking)
+
+
+def push_branch(workspace: Workspace, branch: str, tags: Iterable[str]) -> None:
+    """Push the branch that is checked out, with tags: all of it or nothing.
+
+    Raise PushRejected if the server has commits or tags that are not here, VersioningError if it refuses the change.
+    """
+    root, address = workspace.root, workspace.settings.git
+    refs = [f"HEAD:refs/heads/{branch}", *(f"refs/tags/{tag}" for tag in tags)]
+    # by its name, a push also moves the remote branch of this clone
+    place = _name(root, address) or address
+    quiet = ("-c", "advice.pushUpdateRejected=false")
+    with git_lock(workspace):
+        try:
+            git.git(
+                root, *quiet, "push", "--quiet", "--atomic", place, *refs, extra=_patient_ssh(root), timeout=_PATIENCE
+            )
+        except VersioningError as error:
+            said = str(error)
+            if _RACE.search(said):
+                raise PushRejected(f"another machine has pushed to {address} first") from error
+            if "failed to push some refs" in said:
+                raise VersioningError(f"the Git server of {address} refuses the change: {_reason(error)}") from error
+            raise ServiceError(
+                f"the Git server of {address} did not take the change: {_reason(error)}; run it again when it answers"
+            ) from error
+
+
+def pushed_revision(workspace: Workspace) -> str:
+    """Return the commit of the workspace as workers can read it.
+
+    Raise WorkspaceError, with the command that helps, if the settings are not committed, or if the server lacks the
+    commit or the tag of a version.
+    """
+    root, address = workspace.root, workspace.settings.git
+    head, branch = git.resolve(root), git.current_branch(root)
+    if git.git(root, "status", "--porcelain", "--", SETTINGS_FILE):
+        raise WorkspaceError(
+            f"{SETTINGS_FILE} has changes that are not committed, and workers read it from {address}; run: "
+            f"git commit -m 'Change the settings' {SETTINGS_FILE} && git push {address} {branch}"
+        )
+    lines = (line.split("\t") for line in ask_server(root, address, "ls-remote", address).splitlines())
+    there = {name: commit for commit, name in lines}
+    tip = there.get(f"refs/heads/{branch}", "")
+    if tip != head and tip:
+        tip = fetch_branch(workspace, branch)
+    if not (tip and git.is_ancestor(root, head, tip)):
+        raise WorkspaceError(
+            f"the commit {head[:12]} is not at {address}, so that no worker can read it; run: "
+            f"git push {address} {branch}"
+        )
+    tags = [tag for group in ("data", "golden") for tag in git.tags(root, group)]
+    if missing := [tag for tag in tags if f"refs/tags/{tag}" not in there]:
+        raise WorkspaceError(
+            f"{address} lacks {count(len(missing), 'tag')} of dataset versions, such as {missing[0]}; run: "
+            f"git push {address} --tags"
+        )
+    return head
+
+
+def _name(root: Path, address: str) -> str:
+    """Return the name of the clone's remote with this address; empty if it has none."""
+    lines = git.git(root, "remote", "--verbose").splitlines()
+    found = (line.split("\t") for line in lines if line.endswith(f"\t{address} (fetch)"))
+    return next((name for name, *_ in found), "")
+
+
+def _patient_ssh(folder: Path) -> dict[str, str]:
+    """Return the environment in which SSH ends by itself if the server is gone; a user's own command stays."""
+    if "GIT_SSH_COMMAND" in os.environ or "GIT_SSH" in os.environ or git.configured(folder, "core.sshCommand"):
+        return {}
+    # a person at a terminal may be asked for a pass phrase; a worker must not wait for one
+    return {"GIT_SSH_COMMAND": _SSH if sys.stderr.isatty() else f"{_SSH} -o BatchMode=yes"}
+
+
+def _reason(error: VersioningError) -> str:
+    """Return what Git said as one line, without its advice."""
+    text = str(error).partition(": ")[2] or str(error)
+    lines = [line.strip() for line in text.splitlines() if line.strip() and not line.startswith("hint:")]
+    return "; ".join(lines)[:400]

@@ -1,0 +1,24 @@
+"""The release of this installation: the version of elp and of the training recipe, by which a worker knows its runs."""
+
+import runpy
+from importlib import metadata
+from pathlib import Path
+
+import elp_core
+from pipelines.errors import WrongRelease
+
+
+def installed_release() -> str:
+    """Return the release of this installation, such as ``elp 0.2.0, recipe 1``."""
+    # by its path: an import of its package loads PyTorch, and the command line only names the release
+    recipe = runpy.run_path(str(Path(elp_core.__file__).parent / "training" / "recipe.py"))
+    return f"elp {metadata.version('elp-foundry')}, recipe {recipe['RECIPE_VERSION']}"
+
+
+def require_release(wanted: str) -> None:
+    """Raise WrongRelease if a run asks for another release than the installed one; an empty text asks for none."""
+    if wanted and wanted != (installed := installed_release()):
+        raise WrongRelease(
+            f"the run asks for {wanted}, and this worker has {installed}; install one release on all machines, then "
+            "run elp up on the control host again"
+        )

@@ -1,0 +1,183 @@
+"""The workspace of a flow run: opened in place, or cloned from its Git address into the home of a worker.
+
+<home>/clones/<digest of the address>/   a clone, whose branch moves only while a run changes data; with its `.elp/`
+<home>/cache/                            what was fetched and computed, by content
+<home>/keys/, <home>/locks/
+
+Clones and cache may be deleted whenever no run is in progress: a clone is made again.
+"""
+
+import contextlib
+import dataclasses
+import hashlib
+import os
+import socket
+import tempfile
+from pathlib import Path
+
+from pipelines.errors import ServiceError, VersioningError, WorkspaceError
+from pipelines.local import git
+from pipelines.local.dvc_repository import require_shared_remote
+from pipelines.local.git_address import address_faults, is_git_address
+from pipelines.local.git_server import BRANCHES, TAGS, ask_server, git_lock
+from pipelines.local.release import require_release
+from pipelines.local.settings import Settings, read_settings
+from pipelines.local.workspace import SETTINGS_FILE, Workspace, open_workspace
+from pipelines.locks import file_lock
+
+HOME_VARIABLE = "ELP_WORKER_HOME"
+"""Environment variable that names the home of the workers."""
+_ORIGIN_HEAD = "refs/remotes/origin/HEAD"
+
+
+def worker_home() -> Path:
+    """Return the home of the workers of this process: ELP_WORKER_HOME, else a folder of the user's state."""
+    if named := os.environ.get(HOME_VARIABLE):
+        return Path(named).expanduser().absolute()
+    state = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
+    return Path(state).expanduser().absolute() / "elp-worker"
+
+
+def open_for_run(workspace: str, revision: str = "", release: str = "") -> Workspace:
+    """Open the workspace of a flow run: a folder in place, a Git address as a clone in the home of the worker.
+
+    The settings are those of `revision`, by default of the newest commit. MLflow and Prefect are those that the
+    environment of the worker names (MLFLOW_TRACKING_URI, PREFECT_API_URL), else those of the settings.
+
+    Raise WrongRelease if the run asks for another release, ServiceError if the Git server does not answer,
+    WorkspaceError if the repository is no workspace, lacks the revision or has a DVC remote that is not shared,
+    ConfigError if its settings have faults.
+    """
+    require_release(release)
+    if not is_git_address(workspace):
+        return open_workspace(Path(workspace))
+    if faults := address_faults(workspace):
+        raise WorkspaceError(f"the workspace of this run cannot be opened: {faults[0]}")
+    home = worker_home()
+    opened = Workspace(clone_folder(home, workspace), Settings(git=workspace), home=home)
+    with git_lock(opened):
+        if not _fetched(opened):
+            _clone(opened)
+        commit = _commit(opened, revision)
+    require_shared_remote(opened.root, workspace)
+    try:
+        text = git.show(opened.root, commit, Path(SETTINGS_FILE))
+    except UnicodeDecodeError as error:
+        raise WorkspaceError(f"{SETTINGS_FILE} of {workspace} is not UTF-8: {error}") from error
+    if text is None:
+        raise WorkspaceError(
+            f"{workspace} has no {SETTINGS_FILE} at {commit[:12]}; make a workspace with: elp init DIR"
+        )
+    settings = read_settings(text, f"{SETTINGS_FILE} of {workspace} at {commit[:12]}")
+    return dataclasses.replace(opened, settings=_for_worker(settings, workspace), revision=commit)
+
+
+def clone_folder(home: Path, address: str) -> Path:
+    """Return the folder of the clone of an address."""
+    return home / "clones" / hashlib.sha256(address.encode()).hexdigest()[:16]
+
+
+def _for_worker(settings: Settings, address: str) -> Settings:
+    servers = dataclasses.replace(
+        settings.servers,
+        mlflow_uri=os.environ.get("MLFLOW_TRACKING_URI") or settings.servers.mlflow_uri,
+        prefect_api=os.environ.get("PREFECT_API_URL") or settings.servers.prefect_api,
+    )
+    # the address by which it was opened: a commit of the time before has none
+    return dataclasses.replace(settings, git=address, servers=servers)
+
+
+def _fetched(workspace: Workspace) -> bool:
+    """Bring the remote branches and tags of a clone up to date; return False if there is none, or it is damaged."""
+    root, address = workspace.root, workspace.settings.git
+    if not _sound(root, address):
+        return False
+    try:
+        ask_server(root, address, "fetch", "--quiet", "--no-tags", "origin", BRANCHES, *TAGS)
+    except ServiceError:
+        # of a damaged clone, too: the server decides which it is
+        ask_server(workspace.root.parent, address, "ls-remote", "--quiet", address, "HEAD")
+        return False
+    tip = git.resolve(root, _ORIGIN_HEAD)
+    return not tip or git.is_whole(root, tip)
+
+
+def _sound(root: Path, address: str) -> bool:
+    try:
+        return (
+            git.is_repository(root)
+            and git.configured(root, "remote.origin.url") == address
+            # it reads the index and the newest commit, and changes nothing
+            and git.git(root, "--no-optional-locks", "status", "--porcelain", "--untracked-files=no") is not None
+        )
+    except VersioningError:
+        return False
+
+
+def _clone(workspace: Workspace) -> None:
+    """Clone the repository; a damaged clone is replaced, unless a run changes data in it."""
+    root, address = workspace.root, workspace.settings.git
+    root.parent.mkdir(parents=True, exist_ok=True)
+    with contextlib.ExitStack() as stack:
+        if root.exists():
+            try:
+                stack.enter_context(file_lock(workspace.state / "locks" / "data.lock", wait=0))
+            except TimeoutError as error:
+                raise ServiceError(f"the clone {root} is damaged, and another run uses it; try again later") from error
+        # an interrupted clone must not look like one to the next run
+        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix=".clone-", dir=root.parent)))
+        ask_server(scratch, address, "clone", "--quiet", "--no-tags", "--no-checkout", "--", address, "new")
+        new = scratch / "new"
+        ask_server(new, address, "fetch", "--quiet", "--no-tags", "origin", *TAGS)
+        branch = _default_branch(new, address)
+        git.git(new, "checkout", "--quiet", "--force", "-B", branch, f"refs/remotes/origin/{branch}")
+        git.git(new, "symbolic-ref", _ORIGIN_HEAD, f"refs/remotes/origin/{branch}")
+        _give_identity(new)
+        if root.exists():
+            os.replace(root, scratch / "damaged")
+        os.replace(new, root)
+
+
+def _default_branch(root: Path, address: str) -> str:
+    """Return the branch that the repository names as its own; if that does not exist, the only one that does."""
+    prefix = "refs/remotes/origin/"
+    if git.resolve(root, _ORIGIN_HEAD):
+        return git.git(root, "symbolic-ref", _ORIGIN_HEAD).removeprefix(prefix)
+    found = git.git(root, "for-each-ref", "--format=%(refname)", prefix).splitlines()
+    if len(branches := [name.removeprefix(prefix) for name in found if name != _ORIGIN_HEAD]) == 1:
+        return branches[0]
+    if not branches:
+        raise WorkspaceError(f"{address} has no commit; push the workspace there with: git push {address} main")
+    raise WorkspaceError(
+        f"{address} names no branch of its own and has {', '.join(branches)}; run there: "
+        f"git symbolic-ref HEAD refs/heads/{branches[0]}"
+    )
+
+
+def _give_identity(root: Path) -> None:
+    """Let commits of this clone have an author if the account of the worker has none."""
+    try:
+        git.require_identity(root)
+    except WorkspaceError:
+        host = socket.gethostname() or "worker"
+        git.git(root, "config", "user.name", f"ELP worker on {host}")
+        git.git(root, "config", "user.email", f"elp-worker@{host}")
+
+
+def _commit(workspace: Workspace, revision: str) -> str:
+    """Return the commit of a revision that a branch or a tag of the repository contains."""
+    root, address = workspace.root, workspace.settings.git
+    if not revision:
+        return git.resolve(root, _ORIGIN_HEAD)
+    commit = git.resolve(root, f"refs/remotes/origin/{revision}") or git.resolve(root, revision)
+    if not commit:
+        raise WorkspaceError(
+            f"{address} has no revision {revision!r}; push it from the clone that has it: git push {address} BRANCH"
+        )
+    places = ("refs/remotes/origin", "refs/tags/data", "refs/tags/golden")
+    if not git.git(root, "for-each-ref", "--count=1", "--format=%(refname)", "--contains", commit, *places):
+        raise WorkspaceError(
+            f"no branch of {address} contains the revision {revision!r} any more; the branch was rewritten: "
+            "start the run again from a commit that it has"
+        )
+    return commit

@@ -1,0 +1,236 @@
+"""The reaper: end the runs that are dead, and start crashed runs of the workspace again, a limited number of times.
+
+It uses Prefect's REST API with the standard library. `lost_runs` decides which run is dead. Each change is made only if
+the run still has the state that was judged, so two reapers do not disturb each other.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from elp_core.files import write_whole
+from elp_core.types import Seconds
+from pipelines.local.interrupted_runs import STOPPED_BY_DOWN, Presence, find_processes, worker_of
+from pipelines.local.prefect_request import prefect_request
+from pipelines.local.runs_in_progress import unfinished_runs
+from pipelines.local.workspace import Workspace
+from pipelines.orchestration.alerts.alert import Alert
+from pipelines.orchestration.alerts.operation_alerts import operation_alert
+from pipelines.orchestration.lost_runs import SETTLED, LostRun, SeenRun, Watched, look
+
+STARTS_AGAIN = 3
+"""How often a crashed run is started again; one that crashes once more waits for a person."""
+GIVEN_UP = f"crashed {STARTS_AGAIN + 1} times, so it is not started again automatically; read its log"
+"""Message of a run that is not started again."""
+
+STARTS_WITHIN: Seconds = 60.0
+"""A run that has crashed for longer than this is not started again any more: no supervision runs."""
+
+_AGAIN = "started again after a crash"
+_PUT_BACK = "put back to its queue"
+_STATE_FILE = "recovery.json"
+_PAGE = 200
+_CHUNK = 50
+"""Runs in one question about heartbeats; Prefect answers with at most 50 events."""
+
+
+@dataclass
+class Reaper:
+    """What the reaper of one workspace knows between two rounds."""
+
+    workspace: Workspace
+    tags: tuple[str, ...]
+    """Tags of the runs of the workspace."""
+    report: Callable[[Alert], None]
+    log: Callable[[str], None]
+    watched: Watched = field(default_factory=Watched)
+    crashed: dict[str, float] = field(default_factory=dict)
+    """Crashed states that are to be looked at when they are settled: when each was seen first, by its id."""
+
+
+def reap(reaper: Reaper, api: str, workers: Mapping[str, int], now: float) -> None:
+    """Do one round at a moment of the monotonic clock. `workers` are this machine's workers and their process ids.
+
+    No answer raises OSError; the next round then begins to wait again, since no sign of life could arrive meanwhile.
+    """
+    try:
+        runs = [run for run in unfinished_runs(api) if set(reaper.tags) <= set(run["tags"])]
+        reaper.watched, lost = look(reaper.watched, _seen(api, runs, workers, reaper.log), now)
+    except OSError:
+        reaper.watched = Watched()
+        raise
+    faults = [fault for one in lost if (fault := _attempt(_end, reaper, api, one))]
+    faults += _start_crashed_again(reaper, api, now)
+    if faults:
+        # one run that Prefect refuses does not hold up the others
+        raise faults[0]
+
+
+def _attempt(work: Callable[..., object], *arguments: object) -> OSError | None:
+    try:
+        work(*arguments)
+    except OSError as error:
+        return error
+    return None
+
+
+def may_start_again(message: str) -> bool:
+    """Return whether a crashed run with this message is started again, if a supervision runs."""
+    return message not in (STOPPED_BY_DOWN, GIVEN_UP)
+
+
+def _seen(
+    api: str, runs: Collection[dict[str, Any]], workers: Mapping[str, int], log: Callable[[str], None]
+) -> Iterable[SeenRun]:
+    """Return the runs with their signs of life."""
+    if not runs:
+        return []
+    presence = find_processes(runs, workers, log)
+    afar = [run for run in runs if worker_of(run) and worker_of(run) not in workers]
+    heartbeats = _heartbeats(api, [str(run["id"]) for run in afar])
+    reported = _worker_heartbeats(api, {str(run["work_pool_name"]) for run in afar})
+    return [
+        SeenRun(
+            str(run["id"]), str(run["state"]["id"]), str(run["state_type"]), presence[str(run["id"])], worker_of(run),
+            heartbeats.get(str(run["id"]), ""), reported.get(worker_of(run), ""),
+        )
+        for run in runs
+    ]  # fmt: skip
+
+
+def _heartbeats(api: str, runs: list[str]) -> dict[str, str]:
+    """Return the id of the newest heartbeat of each run that has sent one."""
+    found: dict[str, str] = {}
+    # the events have the clock of the machine that sent them
+    day = timedelta(days=1)
+    occurred = {"since": (datetime.now(UTC) - 2 * day).isoformat(), "until": (datetime.now(UTC) + 2 * day).isoformat()}
+    for begin in range(0, len(runs), _CHUNK):
+        wanted = {
+            "event": {"name": ["prefect.flow-run.heartbeat"]},
+            "resource": {"id": [f"prefect.flow-run.{run}" for run in runs[begin : begin + _CHUNK]]},
+            "occurred": occurred,
+            "order": "DESC",
+        }
+        for event in prefect_request(f"{api}/events/filter", {"filter": wanted, "limit": _CHUNK})["events"]:
+            run = str(event["resource"]["prefect.resource.id"]).rpartition(".")[2]
+            found.setdefault(run, str(event["id"]))
+    return found
+
+
+def _worker_heartbeats(api: str, pools: Iterable[str]) -> dict[str, str]:
+    """Return when each worker of some pools reported last, as Prefect says it."""
+    return {
+        str(worker["name"]): str(worker["last_heartbeat_time"])
+        for pool in sorted(pools)
+        for worker in prefect_request(f"{api}/work_pools/{pool}/workers/filter", {})
+    }
+
+
+def _end(reaper: Reaper, api: str, lost: LostRun) -> None:
+    """Mark a dead run as crashed (or as cancelled, if that was asked for); put one that never began back."""
+    run = lost.run
+    if not lost.begun:
+        state = {"type": "SCHEDULED", "name": "Scheduled", "message": f"{_PUT_BACK}: {lost.reason}"}
+    elif run.state_type == "CANCELLING":
+        state = {"type": "CANCELLED", "message": f"cancelled; {lost.reason}"}
+    else:
+        state = {"type": "CRASHED", "message": lost.reason}
+    present = _present(api, run.id, run.state_id)
+    if present is None or not _set_state(api, present, state):
+        return
+    reaper.log(f"flow run {present['name']} is lost: {lost.reason}")
+    if lost.begun:
+        _close_tasks(api, run.id, lost.reason)
+    if run.presence is Presence.ELSEWHERE and run.worker:
+        reaper.report(
+            operation_alert(
+                "elp.worker.lost", run.state_id, subject=run.worker, slot=_slot(present), reason=lost.reason
+            )
+        )
+
+
+def _start_crashed_again(reaper: Reaper, api: str, now: float) -> list[OSError]:
+    """Start again each run that has crashed, when its worker has nothing more to report; return what went wrong."""
+    wanted = {"state": {"type": {"any_": ["CRASHED"]}}, "tags": {"all_": list(reaper.tags)}}
+    question = {"flow_runs": wanted, "sort": "END_TIME_DESC", "limit": _PAGE}
+    runs = {str(run["state"]["id"]): run for run in prefect_request(f"{api}/flow_runs/filter", question)}
+    settled = _read_settled(reaper.workspace)
+    if settled is None:
+        # what had crashed before the first look is history
+        _write_settled(reaper.workspace, set(runs))
+        return []
+    new = set(runs) - settled
+    reaper.crashed = {state: reaper.crashed.get(state, now) for state in new}
+    due = [state for state in new if now - reaper.crashed[state] >= SETTLED]
+    faults = {state: fault for state in due if (fault := _attempt(_settle, reaper, api, runs[state]))}
+    if done := set(due) - set(faults):
+        _write_settled(reaper.workspace, (settled | done) & set(runs))
+    return list(faults.values())
+
+
+def _settle(reaper: Reaper, api: str, run: dict[str, Any]) -> None:
+    """Start a crashed run again, or leave it to a person."""
+    present = _present(api, str(run["id"]), str(run["state"]["id"]))
+    if present is None:
+        return
+    message = str(present["state"].get("message") or "")
+    _close_tasks(api, str(run["id"]), message or "its flow run crashed")
+    if not present["deployment_id"] or not may_start_again(message):
+        return
+    earlier = prefect_request(f"{api}/flow_run_states/?flow_run_id={run['id']}")
+    if sum((state.get("message") or "").startswith(_AGAIN) for state in earlier) >= STARTS_AGAIN:
+        reaper.log(f"flow run {run['name']} has crashed {STARTS_AGAIN + 1} times and is not started again")
+        _set_state(api, present, {"type": "CRASHED", "message": GIVEN_UP}, force=True)
+        return
+    # a moment of Prefect's own clock, which has passed: it starts at once
+    details = {"scheduled_time": present["state"]["timestamp"]}
+    state = {"type": "SCHEDULED", "name": "AwaitingRetry", "message": _AGAIN, "state_details": details}
+    if _set_state(api, present, state):
+        reaper.log(f"flow run {run['name']} had crashed and is started again")
+        key, subject = str(present["state"]["id"]), f"{run['name']}, which had crashed,"
+        reaper.report(operation_alert("elp.fault.healed", key, subject=subject, slot=_slot(present), reason=message))
+
+
+def _present(api: str, run: str, state: str) -> dict[str, Any] | None:
+    """Return a run as it is now; None if its state is another one than was judged."""
+    found: dict[str, Any] = prefect_request(f"{api}/flow_runs/{run}")
+    return found if str(found["state"]["id"]) == state else None
+
+
+def _set_state(api: str, run: Mapping[str, Any], state: dict[str, Any], force: bool = False) -> bool:
+    """Ask for a state and return whether the run has it; without `force`, Prefect's rules refuse what is outdated."""
+    answer = prefect_request(f"{api}/flow_runs/{run['id']}/set_state", {"state": state, "force": force})
+    return bool(answer["status"] == "ACCEPT")
+
+
+def _close_tasks(api: str, run: str, reason: str) -> None:
+    """Mark the task runs of a dead run as crashed; nobody else would."""
+    wanted = {
+        "flow_runs": {"id": {"any_": [run]}},
+        "task_runs": {"state": {"type": {"any_": ["RUNNING", "PENDING"]}}},
+        "limit": _PAGE,
+    }
+    for task in prefect_request(f"{api}/task_runs/filter", wanted):
+        state = {"type": "CRASHED", "message": reason}
+        prefect_request(f"{api}/task_runs/{task['id']}/set_state", {"state": state, "force": True})
+
+
+def _slot(run: Mapping[str, Any]) -> str:
+    return next((str(tag) for tag in run["tags"] if "/" in tag), "")
+
+
+def _read_settled(workspace: Workspace) -> set[str] | None:
+    """Return the crashed states that need no further look; None if that was never written or is damaged."""
+    try:
+        return set(map(str, json.loads((workspace.state / _STATE_FILE).read_text(encoding="utf-8"))["settled"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        # it begins again with what has crashed by now
+        return None
+
+
+def _write_settled(workspace: Workspace, settled: set[str]) -> None:
+    write_whole(workspace.state / _STATE_FILE, json.dumps({"settled": sorted(settled)}) + "\n")

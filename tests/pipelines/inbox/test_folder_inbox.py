@@ -1,0 +1,356 @@
+"""The inbox in a folder: what is complete, taken in once, left in place, and finished after a kill."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import socket
+import time
+from pathlib import Path
+
+import pytest
+
+from pipelines.errors import DataRefused, IntakeError, ServiceError, WorkspaceError
+from pipelines.inbox.folder_inbox import FolderInbox
+from pipelines.inbox.inbox_records import LEASE_SECONDS
+from pipelines.inbox.slot_inbox import owner_id
+from pipelines.inbox.take_deliveries import retry_refused
+from pipelines.local.workspace import Workspace
+from tests.support.inboxes import SLOT, Clock, Intake, bare_workspace, drop, tree
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    return Clock.install(monkeypatch)
+
+
+@pytest.fixture
+def bare(tmp_path: Path, clock: Clock) -> Workspace:
+    return bare_workspace(tmp_path / "workspace")
+
+
+@pytest.fixture
+def folder(bare: Workspace) -> Path:
+    return bare.root / "inbox" / "plant-a" / "asr"
+
+
+def test_nothing_waits_in_a_workspace_without_an_inbox(bare: Workspace) -> None:
+    done = Intake().run(bare)
+    assert (done.taken, done.refused, done.left) == ([], [], {})
+    assert not (bare.root / "inbox").exists()
+
+
+def test_complete_deliveries_are_taken_in_by_name_and_moved_with_a_record(bare: Workspace, folder: Path) -> None:
+    drop(folder, "tuesday", {"a.wav": b"2", "deep/b.wav": b"3"})
+    drop(folder, "monday.zip", b"1")
+    intake = Intake()
+    done = intake.run(bare)
+    assert intake.seen == ["monday.zip", "tuesday"]
+    assert [one.version for one in done.taken] == ["data/plant-a/asr/v1", "data/plant-a/asr/v2"]
+    assert FolderInbox(folder).entries() == []
+    moved = {path.name: path for path in folder.glob(".taken/*/*") if path.name != "taken.json"}
+    assert moved["monday.zip"].read_bytes() == b"1"
+    assert tree(moved["tuesday"]) == {"a.wav": b"2", "deep/b.wav": b"3"}
+    newest, first = FolderInbox(folder).taken(10)
+    assert {newest.name, first.name} == {"monday.zip", "tuesday"}
+    assert (newest.host, first.files + newest.files, first.size + newest.size) == (socket.gethostname(), 3, 3)
+    assert intake.run(bare).taken == []
+
+
+def test_a_run_waits_once_for_the_second_look(bare: Workspace, folder: Path, clock: Clock) -> None:
+    drop(folder, "monday", {"a.wav": b"1"})
+    before = clock.now
+    assert len(Intake().run(bare).taken) == 1
+    assert clock.now == before + 10
+
+
+def test_an_earlier_look_counts(bare: Workspace, folder: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    from pipelines.inbox.take_deliveries import look_at
+
+    drop(folder, "monday", {"a.wav": b"1"})
+    look_at(bare, SLOT, FolderInbox(folder))
+    clock.now += 10
+    before = clock.now
+    assert len(Intake().run(bare).taken) == 1
+    assert clock.now == before
+
+
+def test_a_delivery_that_grows_is_left(
+    bare: Workspace, folder: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pipelines.inbox import take_deliveries
+
+    drop(folder, "monday", {"a.wav": b"1"})
+    drop(folder, "sunday", {"a.wav": b"0"})
+
+    def write_meanwhile(seconds: float) -> None:
+        clock.now += seconds
+        drop(folder, "monday", {"b.wav": b"2"})
+
+    monkeypatch.setattr(take_deliveries.time, "sleep", write_meanwhile)
+    intake = Intake()
+    done = intake.run(bare)
+    assert intake.seen == ["sunday"]
+    assert "not been the same for 10 s" in done.left["monday"]
+
+
+def test_a_look_before_a_reboot_does_not_count_as_later(bare: Workspace, folder: Path, clock: Clock) -> None:
+    from pipelines.inbox.take_deliveries import look_at
+
+    drop(folder, "monday", {"a.wav": b"1"})
+    look_at(bare, SLOT, FolderInbox(folder))
+    clock.now = 4.0
+    ((_, ready),) = look_at(bare, SLOT, FolderInbox(folder))
+    assert (ready.state, ready.wait) == ("incomplete", 6.0)
+    clock.now = 10.0
+    ((_, ready),) = look_at(bare, SLOT, FolderInbox(folder))
+    assert ready.state == "complete"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [".hidden", "clip.part", "x.tmp", "~$table.xlsx", "Thumbs.db", ".DS_Store", "a.filepart", "b.crdownload", ".~lock",
+     "._x", "only.done", "X.PART"],
+)  # fmt: skip
+def test_these_names_are_no_deliveries(bare: Workspace, folder: Path, name: str) -> None:
+    drop(folder, name, b"1")
+    drop(folder, "real.zip", b"2")
+    intake = Intake()
+    intake.run(bare)
+    assert intake.seen == ["real.zip"]
+    assert (folder / name).exists()
+
+
+def test_a_folder_with_a_half_file_in_it_is_incomplete(bare: Workspace, folder: Path) -> None:
+    drop(folder, "monday", {"a.wav": b"1", "deep/b.wav.part": b"2"})
+    drop(folder, "empty", {})
+    done = Intake().run(bare)
+    assert done.left == {"monday": "deep/b.wav.part is still being written", "empty": "it holds no file yet"}
+
+
+def test_what_systems_leave_behind_does_not_keep_a_delivery_back(bare: Workspace, folder: Path) -> None:
+    drop(folder, "monday", {"a.wav": b"1", ".DS_Store": b"x", "Thumbs.db": b"y", "._a.wav": b"z"})
+    assert [one.files for one in Intake().run(bare).taken] == [1]
+
+
+def test_a_marker_makes_a_delivery_complete_at_once(bare: Workspace, folder: Path, clock: Clock) -> None:
+    drop(folder, "monday", {"a.wav": b"1"})
+    drop(folder, "monday.done", b"")
+    before = clock.now
+    assert len(Intake().run(bare).taken) == 1
+    assert clock.now == before
+    assert len(list(folder.glob(".taken/*/monday.done"))) == 1
+    assert not (folder / "monday.done").exists()
+
+
+def test_only_a_marker_counts_if_the_settings_say_so(tmp_path: Path, clock: Clock) -> None:
+    bare = bare_workspace(tmp_path / "w", complete="marker")
+    folder = bare.root / "inbox/plant-a/asr"
+    drop(folder, "monday", {"a.wav": b"1"})
+    intake = Intake()
+    assert intake.run(bare).left == {"monday": "it waits for its marker monday.done"}
+    drop(folder, "monday.done", b"")
+    os.utime(folder / "monday.done", (1, 1))
+    assert "older than monday/a.wav: write it last" in intake.run(bare).left["monday"]
+    os.utime(folder / "monday.done")
+    assert len(intake.run(bare).taken) == 1
+
+
+def _sums(files: dict[str, bytes]) -> bytes:
+    return "".join(f"{hashlib.sha256(data).hexdigest()}  {name}\n" for name, data in files.items()).encode()
+
+
+def test_a_list_of_digests_makes_a_delivery_complete(bare: Workspace, folder: Path, clock: Clock) -> None:
+    files = {"a.wav": b"1", "deep/b.wav": b"2"}
+    drop(folder, "monday", {"SHA256SUMS": _sums(files), "a.wav": b"1"})
+    intake = Intake()
+    assert intake.run(bare).left == {"monday": "not there yet: deep/b.wav of SHA256SUMS"}
+    clock.now += 100
+    assert intake.run(bare).left == {"monday": "not there yet: deep/b.wav of SHA256SUMS"}
+    drop(folder, "monday", {"deep/b.wav": b""})
+    done = intake.run(bare)
+    assert done.left == {"monday": "deep/b.wav differs from its digest in SHA256SUMS"}
+    drop(folder, "monday", {"deep/b.wav": b"2"})
+    before = clock.now
+    assert len(intake.run(bare).taken) == 1
+    assert clock.now == before
+
+
+def test_a_file_that_differs_from_its_digest_for_good_is_refused(bare: Workspace, folder: Path, clock: Clock) -> None:
+    drop(folder, "monday", {"manifest-sha256.txt": _sums({"a.wav": b"1"}), "a.wav": b"0"})
+    intake = Intake()
+    intake.run(bare)
+    clock.now += 11
+    (refused,) = intake.run(bare).refused
+    assert refused.reason == "a.wav differs from its digest in manifest-sha256.txt"
+    assert intake.seen == []
+
+
+@pytest.mark.parametrize("error", [IntakeError("no audio in it"), DataRefused("plant-a/asr", ["too few speakers"])])
+def test_a_refused_delivery_is_left_reported_once_and_not_tried_again_until_it_changes(
+    bare: Workspace, folder: Path, clock: Clock, error: Exception
+) -> None:
+    drop(folder, "monday", {"a.wav": b"1"})
+    drop(folder, "tuesday", {"a.wav": b"2"})
+    intake = Intake(refuse={"monday": error})
+    done = intake.run(bare)
+    assert [one.reason for one in done.refused] == [str(error)]
+    assert [one.name for one in done.taken] == ["tuesday"]
+    assert tree(folder / "monday") == {"a.wav": b"1"}
+    again = intake.run(bare)
+    assert again.left == {"monday": "it was refused before and has not changed"}
+    assert (intake.seen, len(intake.reported)) == (["monday", "tuesday"], 1)
+    del intake.refuse["monday"]
+    drop(folder, "monday", {"a.wav": b"corrected"})
+    assert [one.name for one in intake.run(bare).taken] == ["monday"]
+    assert FolderInbox(folder).refusals() == []
+
+
+def test_a_refused_delivery_can_be_tried_again_as_it_is(bare: Workspace, folder: Path) -> None:
+    drop(folder, "monday", {"a.wav": b"1"})
+    intake = Intake(refuse={"monday": IntakeError("no audio in it")})
+    intake.run(bare)
+    with pytest.raises(WorkspaceError, match=r"sunday was not refused .* refused: monday"):
+        retry_refused(bare, SLOT, ("sunday",))
+    assert retry_refused(bare, SLOT) == ["monday"]
+    intake.refuse.clear()
+    assert [one.name for one in intake.run(bare).taken] == ["monday"]
+
+
+def test_a_report_that_fails_is_made_by_the_next_run(bare: Workspace, folder: Path) -> None:
+    from pipelines.inbox.take_deliveries import take_waiting
+
+    def away(_: object) -> None:
+        raise ConnectionError("Prefect is away")
+
+    drop(folder, "monday", {"a.wav": b"1"})
+    intake = Intake(refuse={"monday": IntakeError("no audio in it")})
+    take_waiting(bare, SLOT, intake, away)
+    intake.run(bare)
+    intake.run(bare)
+    assert [one.name for one in intake.reported] == ["monday"]
+
+
+def test_an_error_of_a_service_puts_the_delivery_back(bare: Workspace, folder: Path) -> None:
+    drop(folder, "monday", {"a.wav": b"1"})
+    drop(folder, "monday.done", b"")
+    intake = Intake(refuse={"monday": ServiceError("the remote is away")})
+    with pytest.raises(ServiceError, match="away"):
+        intake.run(bare)
+    assert (folder / "monday.done").exists()
+    assert FolderInbox(folder).claims() == []
+    intake.refuse.clear()
+    assert len(intake.run(bare).taken) == 1
+
+
+@pytest.mark.parametrize("kind", ["link", "dangling", "pipe"])
+def test_what_is_neither_file_nor_folder_is_refused_and_never_opened(bare: Workspace, folder: Path, kind: str) -> None:
+    folder.mkdir(parents=True)
+    if kind == "pipe":
+        os.mkfifo(folder / "monday")
+    else:
+        (folder / "monday").symlink_to("/etc" if kind == "link" else "/nowhere")
+    intake = Intake()
+    (refused,) = intake.run(bare).refused
+    assert "put the files themselves there" in refused.reason
+    assert intake.seen == []
+
+
+def test_a_claim_of_a_killed_run_of_this_machine_is_finished_at_once(bare: Workspace, folder: Path) -> None:
+    drop(folder, "monday", {"a.wav": b"1"})
+    inbox = FolderInbox(folder)
+    assert inbox.claim(inbox.entries()[0], owner_id(bare))
+    intake = Intake()
+    assert [one.name for one in intake.run(bare).taken] == ["monday"]
+    assert inbox.claims() == []
+
+
+def test_a_claim_of_another_machine_is_left_until_its_lease_ends(bare: Workspace, folder: Path) -> None:
+    drop(folder, "monday", {"a.wav": b"1"})
+    inbox = FolderInbox(folder)
+    claim = inbox.claim(inbox.entries()[0], "another")
+    assert claim
+    intake = Intake()
+    assert intake.run(bare).left == {"monday": f"it is being taken in by {socket.gethostname()}"}
+    inbox.renew(claim)
+    old = time.time() - LEASE_SECONDS - 5
+    os.utime(Path(claim.place) / "claim.json", (old, old))
+    assert [one.name for one in intake.run(bare).taken] == ["monday"]
+    assert not inbox.holds(claim)
+
+
+def test_a_delivery_that_was_taken_in_and_not_moved_is_moved(bare: Workspace, folder: Path) -> None:
+    drop(folder, "monday", {"a.wav": b"1"})
+    inbox = FolderInbox(folder)
+    claim = inbox.claim(inbox.entries()[0], owner_id(bare))
+    assert claim
+    (Path(claim.place) / "taken.json").write_text(
+        json.dumps({"name": "monday", "fingerprint": "f", "version": "v1", "at": "", "host": "h"})
+    )
+    intake = Intake()
+    assert intake.run(bare).taken == []
+    assert intake.seen == []
+    assert [one.version for one in inbox.taken(5)] == ["v1"]
+
+
+def test_a_claim_folder_without_content_or_record_is_tidied_or_finished(bare: Workspace, folder: Path) -> None:
+    old = time.time() - LEASE_SECONDS - 5
+    empty, full = folder / ".claimed" / "1", folder / ".claimed" / "2"
+    empty.mkdir(parents=True)
+    drop(full, "monday", {"a.wav": b"1"})
+    drop(full, "monday.done", b"")
+    for path in (empty, full):
+        os.utime(path, (old, old))
+    intake = Intake()
+    assert [one.name for one in intake.run(bare).taken] == ["monday"]
+    assert [p for p in (folder / ".claimed").iterdir() if p.is_dir()] == []
+
+
+def test_a_new_delivery_of_the_same_name_is_not_replaced_by_a_refused_one(bare: Workspace, folder: Path) -> None:
+    drop(folder, "monday.zip", b"1")
+    intake = Intake(refuse={"monday.zip": IntakeError("no audio in it")})
+    call = intake.__call__
+
+    class Meanwhile(Intake):
+        def __call__(self, path: Path) -> str:
+            drop(folder, "monday.zip", b"2")
+            return call(path)
+
+    Meanwhile().run(bare)
+    contents = sorted(path.read_bytes() for path in folder.glob("monday*.zip"))
+    assert contents == [b"1", b"2"]
+
+
+@pytest.mark.parametrize("name", [os.fsdecode(b"caf\xe9"), "会議 1", "a\nb", "x" * 200, "-rf", "{{x}}"])
+def test_odd_names_are_taken_in_and_shown_on_one_line(bare: Workspace, folder: Path, name: str) -> None:
+    drop(folder, name, {os.fsdecode(b"\xff.wav"): b"1"})
+    intake = Intake(refuse={name: IntakeError("no")})
+    (refused,) = intake.run(bare).refused
+    assert refused.name == name
+    (shown,) = retry_refused(bare, SLOT)
+    assert shown.isprintable()
+    shown.encode()
+    intake.refuse.clear()
+    assert [one.name for one in intake.run(bare).taken] == [name]
+
+
+def test_a_folder_that_this_machine_cannot_see_is_an_error_with_its_name(tmp_path: Path, clock: Clock) -> None:
+    bare = bare_workspace(tmp_path / "w", path=str(tmp_path / "mnt"))
+    with pytest.raises(WorkspaceError, match=f"mnt of plant-a/asr does not exist on {socket.gethostname()}"):
+        Intake().run(bare)
+    (tmp_path / "mnt").mkdir()
+    assert Intake().run(bare).left == {}
+
+
+def test_a_mount_point_that_is_not_mounted_any_more_is_an_error(tmp_path: Path, clock: Clock) -> None:
+    from pipelines.inbox.inbox_looks import read_looks, write_looks
+
+    bare = bare_workspace(tmp_path / "w", path=str(tmp_path / "mnt"))
+    (tmp_path / "mnt").mkdir()
+    Intake().run(bare)
+    looks = read_looks(bare, SLOT, bare.settings.inbox_of(SLOT))
+    assert looks.mount
+    write_looks(bare, SLOT, type(looks)(looks.address, str(tmp_path / "mnt"), looks.entries))
+    with pytest.raises(WorkspaceError, match="which is not mounted now"):
+        Intake().run(bare)

@@ -1,0 +1,202 @@
+"""A run opens its workspace by its Git address, on a machine that has nothing of it."""
+
+from __future__ import annotations
+
+import multiprocessing
+import shutil
+from pathlib import Path
+
+import pytest
+
+from elp_core.errors import ConfigError
+from pipelines.errors import ServiceError, WorkspaceError, WrongRelease
+from pipelines.local import git
+from pipelines.local.release import installed_release
+from pipelines.local.run_workspace import clone_folder, open_for_run, worker_home
+from pipelines.local.settings import read_settings
+from pipelines.local.workspace import Workspace
+from tests.support.git_servers import git_daemon, shared_workspace
+
+
+@pytest.fixture(scope="module")
+def _made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from tests.support.workspaces import isolate
+
+    folder = tmp_path_factory.mktemp("shared")
+    with pytest.MonkeyPatch.context() as patch:
+        isolate(folder / "home", patch)
+        shared_workspace(folder / "foundry")
+    return folder
+
+
+@pytest.fixture
+def control(_made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
+    """A workspace with a Git server of its own, and an empty home for the workers."""
+    from tests.support.git_servers import publish
+
+    monkeypatch.setenv("ELP_WORKER_HOME", str(tmp_path / "worker"))
+    place = tmp_path / "control"
+    shutil.copytree(_made, place)
+    return publish(place / "foundry", f"file://{place}/server/foundry.git", place / "dvc-remote", "backbone: one\n")
+
+
+def change(control: Workspace, line: str) -> str:
+    """Commit another line of settings and push it; return the commit."""
+    path = control.root / "elp.yaml"
+    path.write_text(path.read_text() + line + "\n")
+    commit = git.commit(control.root, [Path("elp.yaml")], line)
+    git.git(control.root, "push", "--quiet", "--force", control.address, "main")
+    return commit
+
+
+def test_a_folder_is_opened_in_place(workspace: Workspace) -> None:
+    assert open_for_run(str(workspace.root)) == workspace
+    assert (workspace.address, workspace.cache) == (str(workspace.root), workspace.state / "cache")
+
+
+def test_an_address_is_cloned_once_and_then_brought_up_to_date(control: Workspace) -> None:
+    first = git.resolve(control.root)
+    opened = open_for_run(control.address)
+    assert opened.root == clone_folder(worker_home(), control.address)
+    assert (opened.address, opened.settings, opened.revision) == (control.address, control.settings, first)
+    assert (opened.state, opened.cache) == (opened.root / ".elp", worker_home() / "cache")
+    marker = opened.root / ".elp" / "kept"
+    marker.parent.mkdir(exist_ok=True)
+    marker.touch()
+    second = change(control, "auto_promote: true")
+    assert open_for_run(control.address).settings.auto_promote
+    assert open_for_run(control.address, second).revision == second
+    assert not open_for_run(control.address, first).settings.auto_promote
+    assert marker.exists(), "the clone was kept"
+
+
+def test_the_clones_may_be_deleted_at_any_time(control: Workspace) -> None:
+    before = open_for_run(control.address)
+    shutil.rmtree(worker_home())
+    assert open_for_run(control.address) == before
+
+
+def test_a_revision_that_the_server_lacks_is_named(control: Workspace) -> None:
+    with pytest.raises(WorkspaceError, match=r"foundry.git has no revision 'f00'; push it .*git push file://"):
+        open_for_run(control.address, "f00")
+
+
+def test_a_branch_that_was_rewritten_is_followed_and_its_old_commits_are_refused(control: Workspace) -> None:
+    old = change(control, "auto_promote: true")
+    assert open_for_run(control.address).revision == old
+    git.git(control.root, "reset", "--quiet", "--hard", "HEAD~1")
+    new = change(control, "language: ja")
+    assert open_for_run(control.address).revision == new
+    with pytest.raises(WorkspaceError, match=r"no branch of file://.* contains the revision .* any more"):
+        open_for_run(control.address, old)
+
+
+def test_a_server_that_is_away_is_one_sentence(control: Workspace) -> None:
+    place = Path(control.address.removeprefix("file://"))
+    place.rename(place.with_name("away"))
+    for _ in range(2):
+        with pytest.raises(ServiceError, match=r"^the Git server of file://\S+ does not answer: .*: git ls-remote"):
+            open_for_run(control.address)
+        place.with_name("away").rename(place)
+        open_for_run(control.address)
+        place.rename(place.with_name("away"))
+
+
+@pytest.mark.parametrize("part", ["HEAD", "index", "config", "objects", "refs", "packed-refs"])
+def test_a_damaged_clone_is_cloned_anew(control: Workspace, part: str) -> None:
+    opened = open_for_run(control.address)
+    broken = opened.root / ".git" / part
+    if broken.is_dir():
+        shutil.rmtree(broken)
+    else:
+        broken.write_bytes(b"\0broken")
+    assert open_for_run(control.address) == opened
+
+
+def test_a_clone_that_was_cut_short_is_cloned_anew(control: Workspace) -> None:
+    root = clone_folder(worker_home(), control.address)
+    (root / ".git").mkdir(parents=True)
+    assert open_for_run(control.address).root == root
+
+
+def test_a_repository_whose_default_branch_does_not_exist_is_read_by_its_only_one(control: Workspace) -> None:
+    git.git(Path(control.address.removeprefix("file://")), "symbolic-ref", "HEAD", "refs/heads/master")
+    assert open_for_run(control.address).revision == git.resolve(control.root)
+
+
+def test_a_repository_without_a_commit_or_without_settings_says_so(control: Workspace, tmp_path: Path) -> None:
+    from tests.support.git_servers import bare
+
+    address = bare(tmp_path / "empty.git")
+    with pytest.raises(WorkspaceError, match=r"empty.git has no commit; push the workspace there"):
+        open_for_run(address)
+    (control.root / ".dvc" / "config").write_text(f"[core]\nremote = x\n['remote \"x\"']\nurl = {tmp_path}\n")
+    git.git(control.root, "rm", "--quiet", "elp.yaml")
+    git.git(control.root, "commit", "--quiet", "--all", "--message", "Remove it")
+    git.git(control.root, "push", "--quiet", address, "main")
+    with pytest.raises(WorkspaceError, match=r"empty.git has no elp.yaml at [0-9a-f]{12}; .*: elp init"):
+        open_for_run(address)
+
+
+def test_a_dvc_remote_inside_the_clone_is_refused(control: Workspace) -> None:
+    config = control.root / ".dvc" / "config"
+    config.write_text(config.read_text().replace(f"url = {control.remote}", "url = ../.elp/remote"))
+    git.git(control.root, "commit", "--quiet", "--all", "--message", "Move it")
+    git.git(control.root, "push", "--quiet", control.address, "main")
+    with pytest.raises(WorkspaceError, match=r"is the folder ../.elp/remote inside each clone.*dvc remote modify"):
+        open_for_run(control.address)
+
+
+def test_another_release_is_refused_with_both_names(control: Workspace) -> None:
+    assert open_for_run(control.address, release=installed_release()).address == control.address
+    with pytest.raises(WrongRelease, match=rf"asks for elp 9.9, recipe 7, and this worker has {installed_release()};"):
+        open_for_run(control.address, release="elp 9.9, recipe 7")
+
+
+def test_the_servers_are_those_that_the_worker_knows(control: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    from pipelines.local.addresses import mlflow_uri
+
+    with pytest.raises(ServiceError, match=r"knows no address of the mlflow server; set servers.mlflow_uri"):
+        mlflow_uri(open_for_run(control.address))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://control:5000")
+    assert mlflow_uri(open_for_run(control.address)) == "http://control:5000"
+
+
+def test_an_address_over_the_network_is_the_same(control: Workspace) -> None:
+    with git_daemon(Path(control.address.removeprefix("file://")).parent) as base:
+        opened = open_for_run(f"{base}/foundry.git")
+        assert (opened.address, opened.settings.backbone) == (f"{base}/foundry.git", "one")
+    with pytest.raises(ServiceError, match=rf"the Git server of {base}/foundry.git does not answer"):
+        open_for_run(f"{base}/foundry.git")
+
+
+def _open(address: str) -> tuple[str, str]:
+    opened = open_for_run(address)
+    return str(opened.root), opened.revision
+
+
+def test_runs_that_begin_at_once_share_one_clone(control: Workspace) -> None:
+    with multiprocessing.get_context("spawn").Pool(3) as pool:
+        found = set(pool.map(_open, [control.address] * 6, chunksize=1))
+    assert found == {(str(clone_folder(worker_home(), control.address)), git.resolve(control.root))}
+
+
+@pytest.mark.parametrize(
+    ("address", "fault"),
+    [
+        ("/srv/foundry.git", "is no Git address; expected one that every worker reaches"),
+        ("-oProxyCommand=x:y", "is no Git address"),
+        ("https://me:secret@host/x.git", "^(?!.*secret).*it holds a password"),
+        ("ext::sh -c true", "the scheme|is no Git address"),
+        ("s3://bucket/x", "the scheme of 's3://bucket/x' is 's3', expected one of"),
+        ("ssh://[bad/x", "cannot be read"),
+    ],
+)
+def test_an_address_that_workers_cannot_use_is_refused(address: str, fault: str) -> None:
+    with pytest.raises(ConfigError, match=f"(?s){fault}"):
+        read_settings(f"git: {address!r}")
+
+
+@pytest.mark.parametrize("address", ["ssh://elp@control/srv/f.git", "elp@control:f.git", "file:///srv/f.git", ""])
+def test_an_address_that_workers_can_use_is_taken(address: str) -> None:
+    assert read_settings(f"git: {address!r}").git == address

@@ -1,0 +1,122 @@
+"""The supervision looks at the inboxes, and starts one run for what arrived."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipelines.local.workspace import Workspace
+from pipelines.orchestration import inbox_watch
+from pipelines.orchestration.inbox_watch import PAUSES, Started, counts_file, watch_inboxes
+from tests.support.inboxes import bare_workspace, drop
+
+
+class Prefect:
+    """Answers like Prefect's API; keeps the runs that it was asked for."""
+
+    def __init__(self) -> None:
+        self.busy = 0
+        self.asked: dict[str, Any] = {}
+
+    def request(self, url: str, body: Any = None) -> Any:
+        if url.endswith("/count"):
+            assert body["flow_runs"]["tags"] == {"all_": ["plant-a/asr"]}
+            return self.busy
+        if "/deployments/name/" in url:
+            return {"id": "d1"}
+        assert url.endswith("/deployments/d1/create_flow_run")
+        self.asked.setdefault(body["idempotency_key"], body)
+        return {}
+
+
+@pytest.fixture
+def prefect(monkeypatch: pytest.MonkeyPatch) -> Prefect:
+    prefect = Prefect()
+    monkeypatch.setattr(inbox_watch, "prefect_request", prefect.request)
+    return prefect
+
+
+def _look(workspace: Workspace) -> inbox_watch.InboxCounts:
+    return watch_inboxes(workspace, lambda: "http://prefect/api", lambda line: None)
+
+
+def _arrive(workspace: Workspace, name: str = "monday") -> Path:
+    return drop(workspace.root / "inbox/plant-a/asr", name, {"a.wav": name.encode()})
+
+
+def test_by_default_a_look_counts_and_starts_nothing(tmp_path: Path, prefect: Prefect) -> None:
+    workspace = bare_workspace(tmp_path, stable=0.0)
+    _arrive(workspace)
+    drop(workspace.root / "inbox/plant-a/asr", "half", {"a.part": b""})
+    drop(workspace.root / "inbox/not a slot/asr", "x", b"1")
+    counts = _look(workspace)
+    assert counts.slots == {"plant-a/asr": {"waiting": 1, "incomplete": 1}}
+    assert json.loads(counts_file(workspace).read_text())["slots"] == counts.slots
+    assert prefect.asked == {}
+
+
+def test_a_complete_delivery_starts_one_run(tmp_path: Path, prefect: Prefect) -> None:
+    workspace = bare_workspace(tmp_path, stable=0.0, start="retrain")
+    _arrive(workspace)
+    _look(workspace)
+    _look(workspace)
+    (asked,) = prefect.asked.values()
+    assert (asked["name"], asked["parameters"]) == ("retrain plant-a/asr", {"slot": "plant-a/asr"})
+
+
+def test_an_incomplete_one_starts_none(tmp_path: Path, prefect: Prefect) -> None:
+    workspace = bare_workspace(tmp_path, stable=60.0, start="retrain")
+    _arrive(workspace)
+    _look(workspace)
+    assert prefect.asked == {}
+
+
+def test_none_is_started_beside_another_run_of_the_slot(tmp_path: Path, prefect: Prefect) -> None:
+    workspace = bare_workspace(tmp_path, stable=0.0, start="ingest")
+    _arrive(workspace)
+    prefect.busy = 1
+    _look(workspace)
+    assert prefect.asked == {}
+    prefect.busy = 0
+    _look(workspace)
+    assert len(prefect.asked) == 1
+
+
+def test_a_run_that_left_its_deliveries_is_started_again_after_a_pause(
+    tmp_path: Path, prefect: Prefect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace = bare_workspace(tmp_path, stable=0.0, start="retrain")
+    now = inbox_watch.time.time()
+    monkeypatch.setattr(inbox_watch.time, "time", lambda: now)
+    _arrive(workspace)
+    _look(workspace)
+    now += PAUSES[0] - 1
+    _look(workspace)
+    assert len(prefect.asked) == 1
+    now += 1
+    _look(workspace)
+    assert len(prefect.asked) == 2
+    # a further delivery does not wait for the pause
+    _arrive(workspace, "tuesday")
+    _look(workspace)
+    assert len(prefect.asked) == 3
+
+
+def test_the_pauses_grow_and_end_at_an_hour() -> None:
+    assert [Started("d", tries, 0.0).due("d", 3599.0) for tries in (1, 2, 3, 99)] == [True, True, False, False]
+    assert Started("d", 99, 0.0).due("d", 3600.0)
+
+
+def test_an_inbox_that_cannot_be_read_does_not_hold_up_the_others(tmp_path: Path, prefect: Prefect) -> None:
+    from dataclasses import replace
+
+    workspace = bare_workspace(tmp_path, stable=0.0, start="retrain")
+    _arrive(workspace)
+    settings = replace(workspace.settings, slots={"plant-b/asr": {"inbox": str(tmp_path / "gone")}})
+    counts = _look(Workspace(workspace.root, settings))
+    assert "does not exist on" in counts.faults["plant-b/asr"]
+    assert counts.slots == {"plant-a/asr": {"waiting": 1}}
+    assert len(prefect.asked) == 1

@@ -1,0 +1,111 @@
+"""A server with the part of Prefect's REST API that the reaper uses, and its rule about ended runs."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+_ENDED = ("COMPLETED", "FAILED", "CANCELLED", "CRASHED")
+_AT = "2026-01-01T00:00:00+00:00"
+
+
+class PretendedPrefect:
+    """Runs, their states and tasks, workers and heartbeats, as the API shows them."""
+
+    def __init__(self) -> None:
+        self.api = ""
+        self.runs: dict[str, dict[str, Any]] = {}
+        self.states: dict[str, list[dict[str, Any]]] = {}
+        self.tasks: dict[str, dict[str, Any]] = {}
+        self.workers: dict[str, str] = {}
+        self.heartbeats: list[tuple[str, str]] = []
+        self.away = False
+        self._ids = itertools.count(1)
+
+    def add(self, name: str, state: str, worker: str = "line-4", **more: Any) -> None:
+        """Add a run in a state."""
+        self.runs[name] = {
+            "id": name, "name": f"retrain {name}", "tags": ["elp", "plant", "plant-a/asr"], "deployment_id": "d",
+            "labels": {"prefect.worker.name": worker}, "work_pool_name": "elp-gpu", "infrastructure_pid": None, **more,
+        }  # fmt: skip
+        self.states[name] = []
+        self.set(name, {"type": state})
+
+    def set(self, name: str, state: dict[str, Any]) -> None:
+        """Give a run a new state."""
+        full = {"message": "", "timestamp": _AT, **state, "id": f"state-{next(self._ids)}"}
+        self.states[name].append(full)
+        self.runs[name] |= {"state": full, "state_type": full["type"]}
+
+    def answer(self, path: str, query: dict[str, list[str]], body: Any) -> Any:
+        """Return the JSON of the answer, None for one that is not found."""
+        parts = path.strip("/").split("/")[1:]
+        match parts:
+            case ["flow_runs", "filter"]:
+                wanted = body["flow_runs"]["state"]["type"]["any_"]
+                tags = set(body["flow_runs"].get("tags", {}).get("all_", ()))
+                return [r for r in self.runs.values() if r["state_type"] in wanted and tags <= set(r["tags"])]
+            case ["flow_runs", name]:
+                return self.runs.get(name)
+            case ["flow_runs", name, "set_state"]:
+                ended = self.runs[name]["state_type"] in _ENDED
+                if ended and body["state"]["type"] == "CRASHED" and not body.get("force"):
+                    return {"status": "ABORT"}
+                self.set(name, body["state"])
+                return {"status": "ACCEPT"}
+            case ["flow_run_states"]:
+                return self.states[query["flow_run_id"][0]]
+            case ["task_runs", "filter"]:
+                (run,) = body["flow_runs"]["id"]["any_"]
+                open_ = body["task_runs"]["state"]["type"]["any_"]
+                return [task for task in self.tasks.values() if task["run"] == run and task["state_type"] in open_]
+            case ["task_runs", name, "set_state"]:
+                self.tasks[name]["state_type"] = body["state"]["type"]
+                return {"status": "ACCEPT"}
+            case ["work_pools", _, "workers", "filter"]:
+                return [{"name": name, "last_heartbeat_time": at} for name, at in self.workers.items()]
+            case ["events", "filter"]:
+                ids = body["filter"]["resource"]["id"]
+                found = [(run, beat) for run, beat in self.heartbeats if f"prefect.flow-run.{run}" in ids]
+                resource = [
+                    {"id": beat, "resource": {"prefect.resource.id": f"prefect.flow-run.{r}"}} for r, beat in found
+                ]
+                return {"events": resource[::-1][: body["limit"]]}
+        return None
+
+
+@contextlib.contextmanager
+def pretended_prefect() -> Iterator[PretendedPrefect]:
+    """Serve one while the block runs."""
+    prefect = PretendedPrefect()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.respond(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+
+        def do_GET(self) -> None:
+            self.respond(None)
+
+        def respond(self, body: Any) -> None:
+            url = urlsplit(self.path)
+            found = prefect.answer(url.path, parse_qs(url.query), body)
+            status = 503 if prefect.away else 404 if found is None else 200
+            answer = json.dumps(found).encode()
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(answer)))
+            self.end_headers()
+            self.wfile.write(answer)
+
+        def log_message(self, *_: object) -> None: ...
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        prefect.api = f"http://127.0.0.1:{server.server_address[1]}/api"
+        yield prefect
+        server.shutdown()
