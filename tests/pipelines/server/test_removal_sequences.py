@@ -19,7 +19,7 @@ from tests.support.guarded_server import GuardedServer, guarded_server
 from tests.support.rest import Rest
 from tests.support.versions_by_hand import API, ELP, Made, gate, register
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.slow, pytest.mark.integration, pytest.mark.timeout(900)]
 
 UNTIL = "2099-01-01T00:00:00+00:00"
 PICK = st.integers(0, 10**6)
