@@ -16,7 +16,6 @@ import tempfile
 from pathlib import Path
 
 from elp_core.fail_points import durable_write
-from elp_core.fail_points import durable_write
 from pipelines.errors import ServiceError, VersioningError, WorkspaceError
 from pipelines.local import git
 from pipelines.local.dvc_repository import require_shared_remote
@@ -129,7 +128,6 @@ def _clone(workspace: Workspace) -> None:
         if root.exists():
             os.replace(root, scratch / "damaged")
         with durable_write("clone"):
-            with durable_write("git clone"):
             os.replace(new, root)
 
 
