@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -83,11 +84,13 @@ def up_verb(workspace: Workspace, auth: bool | None, free_ports: bool, foregroun
     command runs for as long as they do, as containers and systemd expect it.
     """
     from pipelines.local import lifecycle
+    from pipelines.local.service_commands import POOLS, local_pools
     from pipelines.orchestration.deployments import register_deployments
 
     def start() -> int:
         lifecycle.up(workspace, register_deployments, auth=auth, free_ports=free_ports, log=progress)
-        return _show(workspace)
+        elsewhere = set(POOLS) - set(local_pools(workspace))
+        return _show(workspace, elsewhere)
 
     if not foreground:
         return start()
@@ -139,14 +142,15 @@ def status(workspace: Workspace) -> int:
     return _show(workspace)
 
 
-def _show(workspace: Workspace) -> int:
+def _show(workspace: Workspace, elsewhere: Collection[str] = ()) -> int:
+    """Print the state of the services; return 1 if one is not up, except those whose workers run `elsewhere`."""
     from pipelines.local.service_status import override_lines, service_status
 
     found = service_status(workspace)
     emit(found, _services)
     for line in override_lines(workspace, found[0]):
         progress(click.style(line, fg="red"))
-    return 0 if all(service.state == "up" for service in found) else 1
+    return 0 if all(service.state == "up" or service.name in elsewhere for service in found) else 1
 
 
 def _services(found: list[ServiceStatus]) -> str:
