@@ -34,7 +34,9 @@ from pipelines.orchestration.alerts.alert_state import (
     write_state,
 )
 from pipelines.orchestration.alerts.deliver import deliver
+from pipelines.orchestration.alerts.operation_alerts import operation_alert
 from pipelines.orchestration.inbox_watch import watch_inboxes
+from pipelines.orchestration.operation_metrics import EVERY, collect_figures, day_of, disk_is_low
 from pipelines.orchestration.prefect_api import deployment_name
 from pipelines.orchestration.reaper import Reaper, reap
 
@@ -66,8 +68,14 @@ class Watch:
     """The round of the alerts that was started last."""
     inboxes: threading.Thread | None = None
     """The look at the inboxes that was started last."""
+    figures: threading.Thread | None = None
+    """The collection of figures that was started last."""
+    figures_read: float = float("-inf")
+    """When it began, by the monotonic clock."""
     inboxes_read: float = float("-inf")
     """When the last look at the inboxes began, by the monotonic clock."""
+    reported: set[str] = field(default_factory=set)
+    """Alerts about full disks that were made, by id."""
     faults: dict[str, str] = field(default_factory=dict)
     """The last fault of each part, so that the log has it once."""
 
@@ -89,6 +97,7 @@ def main() -> None:
                 attempt(watch, "runs", supervise_runs)
                 start_alerts(watch)
                 start_inboxes(watch)
+                start_figures(watch)
         elif watch.faults["record"]:
             known = time.monotonic()
         elif time.monotonic() - known > _ABANDONED:
@@ -180,6 +189,32 @@ def supervise_inboxes(watch: Watch) -> None:
     counts = watch_inboxes(workspace, lambda: prefect_api(workspace), say)
     if counts.faults:
         raise OpsError("; ".join(counts.faults.values()))
+
+
+def start_figures(watch: Watch) -> None:
+    """Start a collection of the figures in a separate thread when it is time."""
+    if time.monotonic() - watch.figures_read >= EVERY and (watch.figures is None or not watch.figures.is_alive()):
+        watch.figures_read = time.monotonic()
+        watch.figures = threading.Thread(target=attempt, args=(watch, "figures", supervise_figures), daemon=True)
+        watch.figures.start()
+
+
+def supervise_figures(watch: Watch) -> None:
+    """Collect the figures for the metrics of the server; report a disk that is almost full once a day."""
+    try:
+        api = prefect_api(watch.workspace)
+    except OpsError:
+        # it is down: the other figures are collected all the same
+        api = ""
+    figures = collect_figures(watch.workspace, api, watch.ends)
+    if disk_is_low(figures):
+        root, free = watch.workspace.root, figures.disk_free / 2**30
+        alert = operation_alert(
+            "elp.disk.low", f"{root} {day_of(figures)}", subject=str(root), reason=f"{free:.1f} GiB are free"
+        )
+        if alert.id not in watch.reported:
+            watch.reported.add(alert.id)
+            watch.news.append(alert)
 
 
 def supervise_alerts(watch: Watch) -> None:
