@@ -42,7 +42,8 @@ def get_metrics() -> Response:
         counts = count_registry(connection)
     path = os.environ.get(FIGURES_VARIABLE)
     encode, content_type = choose_encoder(request.headers.get("Accept", ""))
-    return Response(encode(metrics_registry(counts, read_figures(Path(path)) if path else None)), mimetype=content_type)
+    made = metrics_registry(counts, read_figures(Path(path)) if path else None)
+    return Response(encode(made), content_type=content_type)
 
 
 def metrics_registry(counts: RegistryCounts, figures: OperationFigures | None) -> CollectorRegistry:
