@@ -12,7 +12,7 @@ JOBS ?= 2
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 export DO_NOT_TRACK = 1
 
-.PHONY: help setup check test fuzz test-all walk demo demo-down bench mutants docs dist lock format clean
+.PHONY: help setup check test fuzz faults soak test-all walk demo demo-down bench mutants docs dist lock format clean
 
 help:  ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 14
@@ -37,14 +37,20 @@ check: $(STAMP)  ## format, lint, types, imports
 	$(VENV)/bin/lint-imports
 
 test: $(STAMP)  ## the tests that need no root and take minutes
-	OMP_NUM_THREADS=1 $(PYTEST) -n $(JOBS) --dist worksteal -m "not slow"
+	OMP_NUM_THREADS=1 $(PYTEST) -n $(JOBS) --dist worksteal -m "not slow and not faults"
 
 fuzz: $(STAMP)  ## 20,000 spoilt deliveries through every importer (about 15 minutes), others each time
 	ELP_FUZZ=20000 OMP_NUM_THREADS=1 $(PYTEST) -n $(JOBS) tests/pipelines/datasets/test_fuzz_importers.py \
 		tests/pipelines/datasets/test_fuzz_annotations.py
 
+faults: $(STAMP)  ## kill, stop and starve every process, for about an hour
+	OMP_NUM_THREADS=1 $(PYTEST) -m faults tests/faults
+
+soak: $(STAMP)  ## the main job under random faults for eight hours
+	$(VENV)/bin/python benchmarks/soak.py --hours 8
+
 test-all: $(STAMP)  ## every test, the long ones too
-	$(PYTEST) -n $(JOBS) --dist worksteal
+	$(PYTEST) -n $(JOBS) --dist worksteal -m "not faults"
 
 walk: $(STAMP)  ## every command of the documentation, in real workspaces with servers and workers
 	$(PYTEST) -n $(JOBS) --dist worksteal -m slow tests/docs

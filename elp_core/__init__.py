@@ -20,7 +20,8 @@ In the order that data meets them:
 - `elp_core.bundle`, `elp_core.inference`: a bundle on disk, verified before it is opened; answers for waveforms, of one
   model or of many adapters on one backbone (`AdapterHost`); transcripts of long recordings, with times and subtitles.
 - `elp_core.config`, `elp_core.types`, `elp_core.errors`, `elp_core.files`: settings, values with units, one
-  tree of errors, files written whole; `elp_core.names`: one form of each name;
+  tree of errors, files written whole; `elp_core.fail_points`: where tests end a process;
+  `elp_core.names`: one form of each name;
   `elp_core.private_names`: the private names of other packages that are used.
 - `elp_core.testing`: tiny random backbones, tones and clips for your tests too.
 

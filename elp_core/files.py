@@ -2,10 +2,15 @@
 
 import contextlib
 import os
+import re
 import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+
+from elp_core.fail_points import durable_write
+
+_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{12}\.tmp")
 
 
 @contextlib.contextmanager
@@ -23,7 +28,8 @@ def replacing(path: Path, *, durable: bool = False) -> Iterator[Path]:
         if durable:
             # a file system may keep the new name and lose content that was not written before the rename
             _sync(temporary)
-        os.replace(temporary, path)
+        with durable_write(f"file {_kind(path.name)}"):
+            os.replace(temporary, path)
         if durable:
             # the name is part of the folder, which has to reach the disk too
             _sync(path.parent)
@@ -46,7 +52,8 @@ def replacing_folder(path: Path) -> Iterator[Path]:
         with contextlib.suppress(FileNotFoundError):
             # it is removed with the temporary folder
             os.replace(path, Path(scratch) / "old")
-        os.replace(folder, path)
+        with durable_write(f"folder {_kind(path.name)}"):
+            os.replace(folder, path)
 
 
 def write_whole(path: Path, content: str | bytes, *, mode: int | None = None, durable: bool = False) -> None:
@@ -55,6 +62,22 @@ def write_whole(path: Path, content: str | bytes, *, mode: int | None = None, du
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666 if mode is None else mode)
         with os.fdopen(descriptor, "wb") as file:
             file.write(content.encode() if isinstance(content, str) else content)
+
+
+def remove_temporary(folder: Path) -> list[Path]:
+    """Remove what processes that were killed in `replacing` left in a folder; return the paths.
+
+    Only for a folder in which no other process writes at the moment.
+    """
+    found = [path for path in folder.glob(".*.tmp") if _TEMPORARY.fullmatch(path.name)]
+    for path in found:
+        path.unlink(missing_ok=True)
+    return found
+
+
+def _kind(name: str) -> str:
+    """Return the name of a file with a star for what is a digest in it."""
+    return re.sub(r"[0-9a-f]{12,}", "*", name)
 
 
 def _sync(path: Path) -> None:

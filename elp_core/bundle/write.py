@@ -22,6 +22,7 @@ from elp_core.bundle.format import (
     render_manifest,
 )
 from elp_core.errors import BundleError
+from elp_core.fail_points import durable_write
 from elp_core.methods.config import method_to_dict
 
 if TYPE_CHECKING:
@@ -57,7 +58,8 @@ def write_bundle(folder: Path, model: ElpModel, lineage: Mapping[str, Any], metr
                 handle.write(raw)
                 handle.flush()
                 os.fsync(handle.fileno())
-        os.rename(scratch, folder)
+        with durable_write("bundle"):
+            os.rename(scratch, folder)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     return digest_of(manifest)

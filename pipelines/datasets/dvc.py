@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from elp_core.fail_points import durable_write
 from elp_core.files import replacing, write_whole
 from pipelines.errors import VersioningError
 from pipelines.local import git
@@ -16,14 +17,14 @@ from pipelines.local.dvc_repository import dvc_errors, dvc_repository
 
 def track(root: Path, folders: Sequence[Path]) -> dict[Path, str]:
     """Track folders (relative to `root`) as they are now, and return the hash of each (``md5:….dir``)."""
-    with dvc_repository(root, "add") as repository:
+    with dvc_repository(root, "add") as repository, durable_write("dvc add"):
         repository.add([str(root / folder) for folder in folders])
     return {folder: tracked_hash((root / metafile(folder)).read_text(encoding="utf-8")) for folder in folders}
 
 
 def push(root: Path, folders: Sequence[Path]) -> None:
     """Copy the folders' files to the remote; files that the remote has are not sent again."""
-    with dvc_repository(root, "push") as repository:
+    with dvc_repository(root, "push") as repository, durable_write("dvc push"):
         repository.push(targets=[str(root / metafile(folder)) for folder in folders])
 
 

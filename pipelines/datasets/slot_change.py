@@ -9,7 +9,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from elp_core.files import write_whole
+from elp_core.fail_points import durable_write
+from elp_core.files import remove_temporary, write_whole
 from pipelines.datasets import dvc
 from pipelines.datasets.dataset_version import (
     DATASET_FILE,
@@ -25,6 +26,7 @@ from pipelines.datasets.dataset_version import (
 from pipelines.errors import WorkspaceError
 from pipelines.local import git
 from pipelines.local.dvc_repository import DISK_FULL
+from pipelines.local.git_locks import clear_dead_git_locks
 from pipelines.local.workspace import Workspace
 from pipelines.locks import file_lock
 from pipelines.number_text import count
@@ -70,6 +72,7 @@ def slot_transaction(workspace: Workspace, slot: Slot, wait: float = _WAIT_SECON
             raise WorkspaceError(
                 f"another run is changing the data of {root} (lock {lock}); wait until it ends and try again"
             ) from error
+        clear_dead_git_locks(root)
         # before the checks: the files of a run that was killed would count as uncommitted changes
         recover(workspace, slot)
         git.require_identity(root)
@@ -127,7 +130,8 @@ def store_change(workspace: Workspace, change: SlotChange) -> SlotChange:
         for source, target in (*leaving.items(), *((staged, target) for target, staged in added.items())):
             # an absolute path replaces `root`
             (root / target).parent.mkdir(parents=True, exist_ok=True)
-            (root / source).replace(root / target)
+            with durable_write("move in slot"):
+                (root / source).replace(root / target)
         folders = sorted({target.parent for target in (*arriving, *leaving)})
         hashes = dvc.track(root, folders) if folders else {}
         # before the commit: a version must never name files that the remote lacks
@@ -171,7 +175,8 @@ def recover(workspace: Workspace, slot: Slot) -> None:
     else:
         _undo(root, slot, journal)
     # last: a recovery that is killed is repeated as a whole
-    path.unlink()
+    with durable_write("end of journal"):
+        path.unlink()
 
 
 def _undo(root: Path, slot: Slot, journal: Mapping[str, Any]) -> None:
@@ -184,7 +189,10 @@ def _undo(root: Path, slot: Slot, journal: Mapping[str, Any]) -> None:
             write_whole(root / name, before)
     for name, aside in journal["left"].items():
         if Path(aside).exists():
-            Path(aside).replace(root / name)
+            with durable_write("move back in slot"):
+                Path(aside).replace(root / name)
+    # a record that was being written would count as an uncommitted change for ever
+    remove_temporary(root / slot.folder)
     git.unstage(root, metafiles(slot))
     folders = {(root / name).parent for name in journal["added"]}
     # the deepest first: its parent is not empty before

@@ -8,6 +8,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from elp_core.data.corpus import write_shard
+from elp_core.fail_points import durable_write
 from elp_core.languages import Units
 from elp_core.types import Seconds
 from pipelines.datasets import dvc
@@ -104,7 +105,8 @@ def without_clips(shards: Sequence[Path], dropped: Collection[str], folder: Path
     for shard in shards:
         ids = pq.read_table(shard, columns=["id"])["id"].to_pylist()
         if not any(clip in dropped for clip in ids):
-            written.append(shard.rename(folder / shard.name))
+            with durable_write("move of shard"):
+                written.append(shard.rename(folder / shard.name))
         elif rows := [row for row in pq.read_table(shard).to_pylist() if row["id"] not in dropped]:
             written.append(write_shard(rows, folder))
     return written

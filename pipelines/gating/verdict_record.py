@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from elp_core.fail_points import durable_write
 from pipelines.gating.evidence import EVIDENCE_FILE, Evidence
 from pipelines.number_text import reported_rates
 from pipelines.registry.adapter_version import AdapterVersion, GateRecord
@@ -153,5 +154,6 @@ def _download(client: MlflowClient, run_id: str, artifact: str, place: Path) -> 
     with tempfile.TemporaryDirectory(prefix=".download-", dir=place.parent) as scratch:
         downloaded = Path(client.download_artifacts(run_id, artifact, scratch))
         shutil.rmtree(place, ignore_errors=True)
-        os.replace(downloaded, place)
+        with durable_write("downloaded report"):
+            os.replace(downloaded, place)
     return place

@@ -21,6 +21,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
+from elp_core.fail_points import durable_write
 from elp_core.files import write_whole
 from elp_core.types import Seconds
 from pipelines.errors import WorkspaceError
@@ -65,7 +66,8 @@ class FolderInbox:
                 write_whole(place / _CLAIM, record_json(claim))
                 # the marker first: one that stays alone would mark the next delivery of this name
                 for name in ((entry.name + MARKER,) if entry.marked is not None else ()) + (entry.name,):
-                    os.rename(self.folder / name, place / name)
+                    with durable_write("inbox claim"):
+                        os.rename(self.folder / name, place / name)
         except FileNotFoundError:
             self.release(claim)
             return None
@@ -101,7 +103,8 @@ class FolderInbox:
             with self._errors("claimed"):
                 # renewed before the rename: under its new name it has no age for another machine
                 os.utime(_claim_file(claim))
-                os.rename(claim.place, place)
+                with durable_write("inbox claim by another"):
+                    os.rename(claim.place, place)
                 write_whole(place / _CLAIM, record_json(taken))
         except FileNotFoundError:
             return None
@@ -136,7 +139,8 @@ class FolderInbox:
             if taken:
                 write_whole(place / _DONE, record_json(taken), durable=True)
             (self.folder / _TAKEN).mkdir(exist_ok=True)
-            os.rename(place, self.folder / _TAKEN / place.name)
+            with durable_write("inbox move"):
+                os.rename(place, self.folder / _TAKEN / place.name)
             (self.folder / _TAKEN / place.name / _CLAIM).unlink(missing_ok=True)
 
     def release(self, claim: Claim) -> str:
@@ -146,8 +150,9 @@ class FolderInbox:
             if name and os.path.lexists(place / name):
                 if os.path.lexists(self.folder / name):
                     name = f"{Path(name).stem}-{place.name[-8:]}{Path(name).suffix}"
-                _move_without_replacing(place / claim.name, self.folder / name)
-            with contextlib.suppress(FileNotFoundError):
+                with durable_write("inbox release"):
+                    _move_without_replacing(place / claim.name, self.folder / name)
+            with contextlib.suppress(FileNotFoundError), durable_write("inbox release of marker"):
                 os.rename(place / (claim.name + MARKER), self.folder / (name + MARKER))
             (place / _CLAIM).unlink(missing_ok=True)
             # a folder with something else in it stays, for people

@@ -4,7 +4,7 @@
 `schedule_settings`, `cron_times`   `schedules:` in it; the moments that a cron expression names
 `run_workspace`, `release`   the workspace of a flow run, on any machine; the release that it asks for
 `git_address`, `git_server`  the Git repository that machines share: its address, fetch and push
-`initialise`, `git`, `dvc_repository`, `dvc_locks`   make a workspace; Git and DVC
+`initialise`, `git`, `dvc_repository`, `dvc_locks`, `git_locks`   make a workspace; Git and DVC
 `lifecycle`, `processes`, `servers`, `service_commands`, `environment`   start and stop servers and workers
 `foreground`         `elp up --foreground`: the services live as long as one process
 `chosen_ports`, `runs_in_progress`   ports that stay the same; the runs that `elp down` would interrupt
@@ -12,6 +12,7 @@
 `service_status`, `addresses`, `http_client`, `prefect_request`   whether they are up, where, and how they are asked
 `gpus`, `gpu_lock`   the GPUs of this machine; one GPU, one job
 `worker_home`, `worker_plan`, `worker_host`, `worker_runs`   `elp worker`: its folder, its Prefect workers, their runs
+`worker_enrol`       invite a worker, and enrol this machine as one
 `accounts`           the files of a server with a login
 `doctor`             the checks of `elp doctor`
 """

@@ -17,6 +17,7 @@ import secrets
 from collections.abc import Callable
 from pathlib import Path
 
+from elp_core.fail_points import durable_write
 from elp_core.files import write_whole
 from pipelines.errors import WorkspaceError
 from pipelines.local.workspace import Workspace
@@ -135,12 +136,19 @@ def _text(settings: configparser.ConfigParser) -> str:
 
 def _write_once(path: Path, text: str) -> bool:
     """Write a file that only its owner may read; return False if it is there already."""
+    # under another name first: a process that is killed while it writes must not leave a part of a key
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
     try:
         # the mode is part of the call: a file that is made first and protected later can be read in between
-        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+        with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
             file.write(text)
+        with durable_write(f"account file {path.name}"):
+            # unlike a rename, it does not replace what another process has written
+            os.link(temporary, path)
     except FileExistsError:
         return False
+    finally:
+        temporary.unlink(missing_ok=True)
     return True
 
 

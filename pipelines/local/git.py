@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from elp_core.fail_points import durable_write
 from elp_core.types import Seconds
 from pipelines.errors import VersioningError, WorkspaceError
 
@@ -117,9 +118,11 @@ def commit(folder: Path, paths: Sequence[Path], message: str) -> str:
     """Commit exactly `paths` (relative to `folder`) and return the revision."""
     names = [str(path) for path in paths]
     # first, because `git commit PATH` refuses a path that Git does not track yet
-    git(folder, "add", "--", *names)
+    with durable_write("git add"):
+        git(folder, "add", "--", *names)
     # with the paths again: what anyone else has staged stays out of this commit
-    git(folder, "commit", "--quiet", "--message", message, "--", *names)
+    with durable_write("git commit"):
+        git(folder, "commit", "--quiet", "--message", message, "--", *names)
     return resolve(folder)
 
 
@@ -134,7 +137,8 @@ def unstage(folder: Path, paths: Sequence[Path]) -> None:
 
 def tag(folder: Path, name: str, message: str, revision: str = "HEAD") -> None:
     """Set an annotated tag."""
-    git(folder, "tag", "--annotate", "--message", message, name, revision)
+    with durable_write("git tag"):
+        git(folder, "tag", "--annotate", "--message", message, name, revision)
 
 
 def tags(folder: Path, pattern: str) -> dict[str, str]:
@@ -190,5 +194,6 @@ def local_copy(repository: str, cache: Path) -> Path:
     # an interrupted clone must not look like a mirror to the next call
     with tempfile.TemporaryDirectory(dir=mirror.parent) as folder:
         git(Path(folder), "clone", "--quiet", "--mirror", repository, "mirror")
-        os.replace(Path(folder) / "mirror", mirror)
+        with durable_write("git mirror"):
+            os.replace(Path(folder) / "mirror", mirror)
     return mirror

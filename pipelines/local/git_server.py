@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from pathlib import Path
 
+from elp_core.fail_points import durable_write
 from elp_core.types import Seconds
 from pipelines.errors import PushRejected, ServiceError, VersioningError, WorkspaceError
 from pipelines.local import git
@@ -69,10 +70,10 @@ def push_branch(workspace: Workspace, branch: str, tags: Iterable[str]) -> None:
     place = _name(root, address) or address
     quiet = ("-c", "advice.pushUpdateRejected=false")
     with git_lock(workspace):
+        wanted = ("push", "--quiet", "--atomic", place, *refs)
         try:
-            git.git(
-                root, *quiet, "push", "--quiet", "--atomic", place, *refs, extra=_patient_ssh(root), timeout=_PATIENCE
-            )
+            with durable_write("git push"):
+                git.git(root, *quiet, *wanted, extra=_patient_ssh(root), timeout=_PATIENCE)
         except VersioningError as error:
             said = str(error)
             if _RACE.search(said):

@@ -15,6 +15,7 @@ import socket
 import tempfile
 from pathlib import Path
 
+from elp_core.fail_points import durable_write
 from pipelines.errors import ServiceError, VersioningError, WorkspaceError
 from pipelines.local import git
 from pipelines.local.dvc_repository import require_shared_remote
@@ -22,20 +23,11 @@ from pipelines.local.git_address import address_faults, is_git_address
 from pipelines.local.git_server import BRANCHES, TAGS, ask_server, git_lock
 from pipelines.local.release import require_release
 from pipelines.local.settings import Settings, read_settings
+from pipelines.local.worker_home import worker_home
 from pipelines.local.workspace import SETTINGS_FILE, Workspace, open_workspace
 from pipelines.locks import file_lock
 
-HOME_VARIABLE = "ELP_WORKER_HOME"
-"""Environment variable that names the home of the workers."""
 _ORIGIN_HEAD = "refs/remotes/origin/HEAD"
-
-
-def worker_home() -> Path:
-    """Return the home of the workers of this process: ELP_WORKER_HOME, else a folder of the user's state."""
-    if named := os.environ.get(HOME_VARIABLE):
-        return Path(named).expanduser().absolute()
-    state = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
-    return Path(state).expanduser().absolute() / "elp-worker"
 
 
 def open_for_run(workspace: str, revision: str = "", release: str = "") -> Workspace:
@@ -135,7 +127,8 @@ def _clone(workspace: Workspace) -> None:
         _give_identity(new)
         if root.exists():
             os.replace(root, scratch / "damaged")
-        os.replace(new, root)
+        with durable_write("clone"):
+            os.replace(new, root)
 
 
 def _default_branch(root: Path, address: str) -> str:

@@ -9,7 +9,7 @@ from urllib.parse import quote
 from pipelines.local import accounts
 from pipelines.local.addresses import MLFLOW, prefect_login, prefect_pages, read_record
 from pipelines.local.environment import child_environment
-from pipelines.local.run_workspace import HOME_VARIABLE
+from pipelines.local.worker_home import HOME
 from pipelines.local.workspace import Workspace
 from pipelines.prefect_names import PREFECT_LOGIN, PREFECT_PATH, PREFECT_SERVER
 from pipelines.registry.ledger.ledger_checkpoint import CHECKPOINT_VARIABLE, checkpoint_file
@@ -139,7 +139,7 @@ def _for_clones(workspace: Workspace) -> dict[str, str]:
     mlflow = read_record(workspace).find(MLFLOW)
     uri = workspace.settings.servers.mlflow_uri or (mlflow.address if mlflow else "")
     return {
-        HOME_VARIABLE: os.environ.get(HOME_VARIABLE) or str(workspace.state / "worker"),
+        HOME: os.environ.get(HOME) or str(workspace.state / "worker"),
         FOLDER_VARIABLE: str(key_folder(workspace.state)),
         **({"MLFLOW_TRACKING_URI": uri} if uri else {}),
     }

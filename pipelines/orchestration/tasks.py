@@ -25,6 +25,7 @@ from pipelines.orchestration.progress_artifact import published_progress
 from pipelines.orchestration.reaper import STARTS_WITHIN, may_start_again
 from pipelines.orchestration.run_outcome import SlotRun
 from pipelines.progress_text import Report
+from pipelines.registry.client.workers import refresh_keys
 from pipelines.registry.signing.keys import key_folder
 from pipelines.registry.slot import Slot
 from pipelines.training.register import Registered
@@ -51,10 +52,14 @@ RETRY: dict[str, Any] = {
 
 def _services(workspace: Workspace) -> dict[str, Any]:
     """Return what training and gating need besides the workspace's data and settings."""
+    uri, keys = mlflow_uri(workspace), key_folder(workspace.home or workspace.state)
+    if workspace.home:
+        # a worker trusts what the server trusts now, and does not begin if the server no longer trusts it
+        refresh_keys(uri, keys)
     return {
-        "mlflow_uri": mlflow_uri(workspace),
+        "mlflow_uri": uri,
         "cache": workspace.cache,
-        "keys": key_folder(workspace.home or workspace.state),
+        "keys": keys,
         "log": get_run_logger().info,
     }
 

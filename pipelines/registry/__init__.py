@@ -8,6 +8,7 @@
 `slot_description`      the text of a slot's page in MLflow
 `registered_adapter`    what the server reports
 `operation_figures`     what the supervision counts, for the metrics of the server
+`worker_request`        names, tokens and signed requests about workers
 `holds`                 what must not be deleted until a date
 `signing`, `ledger`     keys and envelopes; ledger entries, their chain and the checkpoint
 `client`                the client of the MLflow server and of its API

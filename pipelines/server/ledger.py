@@ -109,6 +109,22 @@ OVERRIDES = Table(
 )
 """Override requests and their outcome, with empty text for what has not happened. A slot has one open at most."""
 
+WORKERS = Table(
+    "elp_workers",
+    METADATA,
+    Column("name", String(64), primary_key=True),
+    Column("token", String(64), nullable=False),
+    Column("addresses", Text, nullable=False),
+    Column("invited_by", String(256), nullable=False),
+    Column("invited_at", String(40), nullable=False),
+    Column("until", String(40), nullable=False),
+    Column("enrolled_at", String(40), nullable=False),
+    Column("keys", Text, nullable=False),
+    Column("ended_at", String(40), nullable=False),
+    Column("ended", String(20), nullable=False),
+)
+"""Workers by name, with empty text for what has not happened. Of the one-time token only the SHA-256 is kept."""
+
 
 def create_tables(engine: Engine) -> None:
     """Create the tables that are missing. Every server process calls this when it starts."""

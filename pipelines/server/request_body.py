@@ -70,6 +70,16 @@ def days_of(body: Mapping[str, Any], default: float) -> timedelta:
     return timedelta(days=value)
 
 
+def signed_request_of(needed: tuple[str, ...]) -> tuple[dict[str, Any], str]:
+    """Return the fields of a request about a worker, and its signature; empty if it has none."""
+    body = dict(read_body(needed, ("signature",)))
+    signature = text_of(body, "signature")
+    body.pop("signature", None)
+    for name in ("name", "token", "at"):
+        text_of(body, name)
+    return body, signature
+
+
 def bad_request(message: str) -> MlflowException:
     """Return the error that is answered with HTTP 400."""
     return MlflowException(message, error_code=INVALID_PARAMETER_VALUE)
@@ -83,6 +93,7 @@ def plain_text(what: str, text: str) -> str:
 
 
 def text_of(body: Mapping[str, Any], name: str) -> str:
+    """Return a field that is text; empty if it is missing."""
     """Return a field's text; empty if it is not given."""
     value = body.get(name)
     if value is None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from elp_core.files import replacing, replacing_folder, write_whole
+from elp_core.files import remove_temporary, replacing, replacing_folder, write_whole
 
 
 def test_a_file_is_replaced_with_its_mode(tmp_path: Path) -> None:
@@ -50,3 +50,11 @@ def test_a_folder_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
         _half_a_folder(place)
     assert [path.name for path in place.iterdir()] == ["second.txt"]
     assert [path.name for path in tmp_path.iterdir()] == ["evidence"]
+
+
+def test_what_a_killed_process_left_is_removed_and_nothing_else(tmp_path: Path) -> None:
+    left = tmp_path / ".dataset.json.0123456789ab.tmp"
+    for path in (left, tmp_path / ".keep.tmp", tmp_path / "dataset.json", tmp_path / "a.0123456789ab.tmp"):
+        path.touch()
+    assert remove_temporary(tmp_path) == [left]
+    assert len(list(tmp_path.iterdir())) == 3

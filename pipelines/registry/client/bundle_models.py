@@ -11,6 +11,7 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from elp_core.fail_points import durable_write
 from elp_core.task_specs import TaskSpec
 from pipelines.errors import RegistryError
 from pipelines.registry.adapter_version import AdapterVersion, Tags
@@ -48,16 +49,20 @@ def log_bundle(client: MlflowClient, run_id: str, folder: Path, key: str, spec: 
     if ready:
         # two workers may have logged the same bundle: each of them takes the older model
         return str(min(ready, key=lambda model: model.creation_timestamp).model_id)
-    model = client.create_logged_model(
-        experiment, name="adapter", source_run_id=run_id, tags={Tags.KEY: key}, model_type="elp-adapter"
-    )
+    with durable_write("logged model"):
+        model = client.create_logged_model(
+            experiment, name="adapter", source_run_id=run_id, tags={Tags.KEY: key}, model_type="elp-adapter"
+        )
     with tempfile.TemporaryDirectory(prefix="elp-model-") as scratch:
         packed = Path(scratch) / "model"
         _pack(packed, folder, spec, location=model.artifact_location, model_id=model.model_id, run_id=run_id)
-        client.log_model_artifacts(model.model_id, str(packed))
-    client.log_outputs(run_id, [LoggedModelOutput(model.model_id, 0)])
+        with durable_write("upload of bundle"):
+            client.log_model_artifacts(model.model_id, str(packed))
+    with durable_write("output of run"):
+        client.log_outputs(run_id, [LoggedModelOutput(model.model_id, 0)])
     # last: the search above must not find the model of a worker that was killed while it uploaded
-    client.finalize_logged_model(model.model_id, LoggedModelStatus.READY)
+    with durable_write("model is ready"):
+        client.finalize_logged_model(model.model_id, LoggedModelStatus.READY)
     return str(model.model_id)
 
 
@@ -99,7 +104,8 @@ def download_bundle(client: MlflowClient, version: AdapterVersion, cache: Path) 
             )
         # os.replace refuses a folder with content; the one that may be here is damaged
         shutil.rmtree(place, ignore_errors=True)
-        os.replace(downloaded, place)
+        with durable_write("downloaded bundle"):
+            os.replace(downloaded, place)
     return place
 
 

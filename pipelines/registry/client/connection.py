@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import urllib.error
@@ -12,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
+from elp_core.fail_points import durable_write
 from pipelines.errors import RegistryError, ServiceError
 from pipelines.local_hosts import LOCAL_HOSTS
 
@@ -74,8 +76,10 @@ def send_request(uri: str, method: str, path: str, login: Account | None, **cont
     import requests
 
     auth = (login.name, login.password) if login else None
+    write = contextlib.nullcontext() if method == "GET" else durable_write(f"request {path.rpartition('/')[2]}")
     try:
-        return requests.request(method, uri.rstrip("/") + path, auth=auth, timeout=_ANSWER_SECONDS, **content)
+        with write:
+            return requests.request(method, uri.rstrip("/") + path, auth=auth, timeout=_ANSWER_SECONDS, **content)
     except requests.exceptions.RequestException as error:
         raise unreachable(uri, type(error).__name__) from error
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from elp_core.fail_points import durable_write
 from pipelines.errors import RegistryError
 from pipelines.registry.adapter_version import CHAMPION, AdapterVersion, Tags
 from pipelines.registry.client.connection import answering, missing
@@ -102,28 +103,31 @@ def create_version(
 
     site = {"elp.site": slot.site, "elp.task": slot.task}
     try:
-        client.create_registered_model(slot.model_name, tags=site, description=slot_description(slot))
+        with durable_write("registered model"):
+            client.create_registered_model(slot.model_name, tags=site, description=slot_description(slot))
     except MlflowException as error:
         # created without a look before: another worker may create it in between
         if getattr(error, "error_code", "") != "RESOURCE_ALREADY_EXISTS":
             raise
-    made = client.create_model_version(
-        slot.model_name,
-        source,
-        run_id=run_id,
-        model_id=model_id,
-        tags=dict(tags),
-        description=description,
-        # MLflow would poll until the version is ready, but its model was complete before
-        await_creation_for=0,
-    )
+    with durable_write("version"):
+        made = client.create_model_version(
+            slot.model_name,
+            source,
+            run_id=run_id,
+            model_id=model_id,
+            tags=dict(tags),
+            description=description,
+            # MLflow would poll until the version is ready, but its model was complete before
+            await_creation_for=0,
+        )
     return _adapter_version(slot, made)
 
 
 @answering
 def delete_version(client: MlflowClient, version: AdapterVersion) -> None:
     """Delete a version from the registry; its run and its model stay."""
-    client.delete_model_version(version.slot.model_name, str(version.version))
+    with durable_write("deletion of version"):
+        client.delete_model_version(version.slot.model_name, str(version.version))
 
 
 def _every(search: Callable[..., Any], *wanted: str) -> Iterator[Any]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from elp_core.fail_points import durable_write
 from pipelines.registry.adapter_version import Tags
 from pipelines.registry.client.connection import answering
 from pipelines.registry.slot import Slot
@@ -49,12 +50,14 @@ def open_run(client: MlflowClient, slot: Slot, key: str, name: str, tags: Mappin
     if found:
         # if two workers created a run at the same moment, the older one is the run of this key from now on
         run_id: str = found[0].info.run_id
-        client.update_run(run_id, status="RUNNING", name=name)
-        for tag, value in tags.items():
-            client.set_tag(run_id, tag, value)
+        with durable_write("run again"):
+            client.update_run(run_id, status="RUNNING", name=name)
+            for tag, value in tags.items():
+                client.set_tag(run_id, tag, value)
         return run_id
     started = int(time.time() * 1000)
-    made = client.create_run(experiment, start_time=started, tags={**tags, Tags.KEY: key}, run_name=name)
+    with durable_write("run"):
+        made = client.create_run(experiment, start_time=started, tags={**tags, Tags.KEY: key}, run_name=name)
     return str(made.info.run_id)
 
 
@@ -62,7 +65,8 @@ def open_run(client: MlflowClient, slot: Slot, key: str, name: str, tags: Mappin
 def close_run(client: MlflowClient, run_id: str, status: str = "FINISHED") -> None:
     """End a run as FINISHED, FAILED or KILLED; a run that already has this state is not changed."""
     if client.get_run(run_id).info.status != status:
-        client.set_terminated(run_id, status)
+        with durable_write("end of run"):
+            client.set_terminated(run_id, status)
 
 
 @answering
@@ -72,7 +76,8 @@ def log_params(client: MlflowClient, run_id: str, config: Mapping[str, Any]) -> 
 
     flat = [Param(key, str(value)[:_PARAM_CHARACTERS]) for key, value in flatten(config).items()]
     for start in range(0, len(flat), _PARAMS):
-        client.log_batch(run_id, params=flat[start : start + _PARAMS])
+        with durable_write("params of run"):
+            client.log_batch(run_id, params=flat[start : start + _PARAMS])
 
 
 @answering
@@ -100,7 +105,8 @@ def logged_steps(client: MlflowClient, run_id: str, metric: str) -> set[int]:
 def log_points(client: MlflowClient, run_id: str, points: Sequence[Metric]) -> None:
     """Log points of curves in as few calls as MLflow allows."""
     for start in range(0, len(points), _BATCH):
-        client.log_batch(run_id, metrics=points[start : start + _BATCH])
+        with durable_write("metrics of run"):
+            client.log_batch(run_id, metrics=points[start : start + _BATCH])
 
 
 @answering
@@ -125,13 +131,15 @@ def log_datasets(client: MlflowClient, run_id: str, datasets: Sequence[DatasetIn
         )
         for dataset in datasets
     ]
-    client.log_inputs(run_id, inputs)
+    with durable_write("inputs of run"):
+        client.log_inputs(run_id, inputs)
 
 
 @answering
 def log_folder(client: MlflowClient, run_id: str, folder: Path, place: str) -> None:
     """Upload a folder's files as artifacts of the run under `place`."""
-    client.log_artifacts(run_id, str(folder), place)
+    with durable_write("artifacts of run"):
+        client.log_artifacts(run_id, str(folder), place)
 
 
 @answering
@@ -147,7 +155,8 @@ def set_run_tags(client: MlflowClient, run_id: str, tags: Mapping[str, str]) -> 
     """Set tags on a run."""
     from mlflow.entities import RunTag
 
-    client.log_batch(run_id, tags=[RunTag(key, str(value)) for key, value in tags.items()])
+    with durable_write("tags of run"):
+        client.log_batch(run_id, tags=[RunTag(key, str(value)) for key, value in tags.items()])
 
 
 def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -168,7 +177,9 @@ def _experiment(client: MlflowClient, slot: Slot) -> str:
     found = client.get_experiment_by_name(slot.model_name)
     if found is None:
         try:
-            return str(client.create_experiment(slot.model_name, tags={"elp.site": slot.site, "elp.task": slot.task}))
+            with durable_write("experiment"):
+                made = client.create_experiment(slot.model_name, tags={"elp.site": slot.site, "elp.task": slot.task})
+            return str(made)
         except MlflowException:
             # another worker created it at the same moment
             if (found := client.get_experiment_by_name(slot.model_name)) is None:

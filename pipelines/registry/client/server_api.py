@@ -161,10 +161,13 @@ def ledger_rows(uri: str, slot: str = "", after: int = 0) -> Iterator[LedgerRow]
             return
 
 
-def call_server(uri: str, method: str, route: str, **content: Any) -> Mapping[str, Any]:
-    """Return the server's answer at a route; `content` is passed to `requests.request`."""
+def call_server(uri: str, method: str, route: str, login: Account | None = None, **content: Any) -> Mapping[str, Any]:
+    """Return the server's answer at a route; `content` is passed to `requests.request`.
+
+    Without a `login`, the account in the environment is used.
+    """
     user = os.environ.get(USERNAME)
-    login = Account(user, os.environ.get(PASSWORD, "")) if user else None
+    login = login or (Account(user, os.environ.get(PASSWORD, "")) if user else None)
     answer = send_request(uri, method, API + route, login, **content)
     try:
         values = answer.json()

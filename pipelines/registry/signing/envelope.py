@@ -15,6 +15,8 @@ from pipelines.registry.signing.keys import KeyRing, Role, TrustedKey
 
 STATEMENT_TYPE = "application/vnd.in-toto+json"
 ENTRY_TYPE = "application/vnd.elp.ledger-entry+json"
+WORKER_TYPE = "application/vnd.elp.worker-request+json"
+"""A request about a worker, which the server's own key signs: it is no ledger entry."""
 PAYLOAD_TYPES: dict[Role, str] = {"lineage": STATEMENT_TYPE, "verdict": STATEMENT_TYPE, "ledger": ENTRY_TYPE}
 
 
@@ -40,13 +42,14 @@ class Envelope:
         return canonical_json(values).decode()
 
 
-def sign(payload: bytes, trusted_keys: KeyRing, role: Role) -> Envelope:
-    """Sign `payload` with the active key of a role."""
+def sign(payload: bytes, trusted_keys: KeyRing, role: Role, payload_type: str = "") -> Envelope:
+    """Sign `payload` with the active key of a role; an empty type takes that of the role."""
     from securesystemslib.dsse import Envelope as Dsse
 
-    dsse = Dsse(payload, PAYLOAD_TYPES[role], {})
+    payload_type = payload_type or PAYLOAD_TYPES[role]
+    dsse = Dsse(payload, payload_type, {})
     signature = dsse.sign(trusted_keys.signer(role))
-    return Envelope(payload, PAYLOAD_TYPES[role], signature.keyid, bytes.fromhex(signature.signature))
+    return Envelope(payload, payload_type, signature.keyid, bytes.fromhex(signature.signature))
 
 
 def read_envelope(text: str | bytes) -> Envelope:
@@ -67,16 +70,18 @@ def read_envelope(text: str | bytes) -> Envelope:
     )
 
 
-def verify(envelope: Envelope, trusted_keys: KeyRing, role: Role, recorded_at: str | None = None) -> TrustedKey:
+def verify(
+    envelope: Envelope, trusted_keys: KeyRing, role: Role, recorded_at: str | None = None, payload_type: str = ""
+) -> TrustedKey:
     """Verify the signature, check that its key may sign for the role, and return the key.
 
-    `recorded_at` is when the ledger recorded the payload; None for a new one, which a retired key may not sign. The
-    reason of the AttestationError is ``malformed`` (another payload type), ``unknown key``, ``wrong role``,
-    ``retired``, ``revoked`` or ``bad signature``.
+    `recorded_at` is when the ledger recorded the payload; None for a new one, which a retired key may not sign. An
+    empty `payload_type` takes that of the role. The reason of the AttestationError is ``malformed`` (another payload
+    type), ``unknown key``, ``wrong role``, ``retired``, ``revoked`` or ``bad signature``.
     """
-    if envelope.payload_type != PAYLOAD_TYPES[role]:
+    if envelope.payload_type != (expected := payload_type or PAYLOAD_TYPES[role]):
         got = envelope.payload_type[:80]
-        raise AttestationError("malformed", f"the payload type is {got!r}, a {role} has {PAYLOAD_TYPES[role]}")
+        raise AttestationError("malformed", f"the payload type is {got!r}, a {role} has {expected}")
     key = trusted_keys.find(envelope.keyid)
     if key is None:
         raise AttestationError(

@@ -21,6 +21,8 @@ Login = Callable[[str, str], "Caller | None"]
 Record = Callable[[Principal, str, str], None]
 
 _OPEN = ("/health", "/favicon.ico")
+_TOKEN_ROUTE = ("POST", "/elp/api/v1/workers/enrol")
+"""Open to all: the route checks a one-time token itself."""
 _OPEN_BELOW = "/static-files/"
 _ASSISTANT = "/mlflow/assistant"
 """In the path of MLflow's assistant. It runs commands as the server's user, who can write the database and the keys."""
@@ -50,6 +52,13 @@ class AuthMiddleware:
         if scope["type"] != "http":
             # neither our pages nor those of MLflow and Prefect open a web socket
             return await WebSocketClose(1008)(scope, receive, send)
+        # the routes have no prefix of a proxy or of MLflow
+        route = path.removeprefix(scope.get("root_path", "")).removeprefix(static_prefix())
+        if (scope["method"], route) == _TOKEN_ROUTE:
+            address = scope["client"][0] if scope.get("client") else ""
+            # without a right and without a proven name, as the routes see it
+            with acting_as(Caller(UNKNOWN, self.login is not None, address)):
+                return await self.app(scope, receive, send)
         caller = await self._caller(scope)
         if caller is None:
             answer = _error(401, "UNAUTHENTICATED", "this server requires a login: log in")
@@ -59,8 +68,6 @@ class AuthMiddleware:
         if _ASSISTANT in path:
             answer = _error(404, "ENDPOINT_NOT_FOUND", "the guarded server has no MLflow assistant")
             return await answer(scope, receive, send)
-        # the routes have no prefix of a proxy or of MLflow
-        route = path.removeprefix(scope.get("root_path", "")).removeprefix(static_prefix())
         right = right_needed(scope["method"], route)
         if not has_right(caller, right):
             sentence = denial(caller, right)

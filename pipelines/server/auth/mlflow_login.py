@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import secrets
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -137,6 +138,29 @@ def _create_service_account(store: Any) -> None:
         if not store.authenticate_user(name, password):
             store.update_user(name, password=password)
         return
-    user = store.create_user(name, password)
+    _create_trainer(store, name, password)
+
+
+def _create_trainer(store: Any, username: str, password: str) -> None:
+    user = store.create_user(username, password)
     role = next(role for role in store.list_roles([_WORKSPACE]) if role.name == "trainer")
     store.assign_role_to_user(user.id, role.id)
+
+
+def create_worker_account(worker: str) -> dict[str, str]:
+    """Create the account of a worker with the role trainer, or give it a new password; return name and password."""
+    from mlflow.server import auth
+
+    account = {"username": f"worker-{worker}", "password": secrets.token_urlsafe(24)}
+    # one that an interrupted enrolment has left may have any role
+    remove_worker_account(worker)
+    _create_trainer(auth.store, **account)
+    return account
+
+
+def remove_worker_account(worker: str) -> None:
+    """Remove the account of a worker, if it has one."""
+    from mlflow.server import auth
+
+    if auth.store.has_user(name := f"worker-{worker}"):
+        auth.store.delete_user(name)

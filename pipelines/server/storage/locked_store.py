@@ -18,6 +18,7 @@ from mlflow.store.model_registry.sqlalchemy_store import SqlAlchemyStore
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from elp_core.fail_points import fail_point
 from pipelines.errors import AttestationError
 from pipelines.registry.ledger.entry import Principal
 from pipelines.registry.ledger.ledger_checkpoint import checkpoint_file, write_ledger_checkpoint
@@ -89,6 +90,8 @@ class LockedStore(SqlAlchemyStore):  # type: ignore[misc]
                 raise MlflowException(str(error), error_code=INVALID_STATE) from error
             finally:
                 self._open.reset(token)
+            fail_point("before ledger transaction")
+        fail_point("after ledger transaction")
         # after the commit: a checkpoint ahead of the ledger would look like a ledger that lost its end
         if transaction.head != before:
             self._write_checkpoint(transaction)

@@ -17,6 +17,7 @@ from mlflow.store.artifact.artifact_repo import ArtifactRepository
 from mlflow.store.artifact.local_artifact_repo import LocalArtifactRepository
 from mlflow.store.artifact.s3_artifact_repo import S3ArtifactRepository
 
+from elp_core.fail_points import durable_write
 from pipelines.registry.slot import Slot
 from pipelines.server.auth.principal import current_caller
 from pipelines.server.mlflow_private import TEMP_ARTIFACT_PREFIX, UnsupportedMultipartUpload
@@ -116,7 +117,8 @@ class GuardedLocal(_Guarded, LocalArtifactRepository):  # type: ignore[misc]
         """Check again when an upload ends: it may have begun long before its folder was frozen."""
         inside = os.path.relpath(destination_file_path, self.artifact_dir)
         refuse_frozen(plain_path(Path(inside).as_posix()), "upload")
-        super()._publish_staged_artifact(temp_file_path, destination_file_path, finalize_temp_path)
+        with durable_write("artifact"):
+            super()._publish_staged_artifact(temp_file_path, destination_file_path, finalize_temp_path)
 
 
 class GuardedS3(_Guarded, S3ArtifactRepository):  # type: ignore[misc]

@@ -14,8 +14,8 @@ from pipelines.cli import main
 from pipelines.cli.old_spellings import translate
 from pipelines.errors import GateRefused, UsageError
 
-GROUPS = ["alerts", "data", "erasure", "inbox", "keys", "schedule", "users", "versions"]
-NO_JSON = {"completion", "help", "worker"}
+GROUPS = ["alerts", "data", "erasure", "inbox", "keys", "schedule", "users", "versions", "worker"]
+NO_JSON = {"completion", "help"}
 
 
 @pytest.fixture

@@ -12,8 +12,9 @@ from elp_core.errors import ConfigError
 from pipelines.errors import ServiceError, WorkspaceError, WrongRelease
 from pipelines.local import git
 from pipelines.local.release import installed_release
-from pipelines.local.run_workspace import clone_folder, open_for_run, worker_home
+from pipelines.local.run_workspace import clone_folder, open_for_run
 from pipelines.local.settings import read_settings
+from pipelines.local.worker_home import worker_home
 from pipelines.local.workspace import Workspace
 from tests.support.git_servers import git_daemon, shared_workspace
 

@@ -1,0 +1,85 @@
+"""The main job is killed before and after each durable write, and run again: it ends as if nothing had happened."""
+
+from __future__ import annotations
+
+import random
+import signal
+
+import pytest
+
+from tests.support.plant import Plant
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(3600), pytest.mark.xdist_group("faults")]
+
+SAMPLE = 6
+SEED = 14
+
+
+def _distinct(points: list[str]) -> list[str]:
+    """Return each point once: its first time, and its last one if there are several."""
+    last = {point.rpartition("#")[0]: point for point in points}
+    return [point for point in dict.fromkeys(points) if point.endswith("#1") or last[point.rpartition("#")[0]] == point]
+
+
+def _kill_at(plant: Plant, point: str) -> None:
+    job = plant.new_job()
+    assert plant.jobs.run(job, ELP_FAIL_POINT=point) == -signal.SIGKILL, f"{point} was not reached"
+    plant.check_healed(job)
+
+
+def test_the_job_reaches_a_point_at_each_kind_of_write(plant: Plant) -> None:
+    names = {point.rpartition("#")[0].partition(" ")[2] for point in plant.points}
+    assert names >= {
+        "git commit", "git tag", "dvc add", "dvc push", "move in slot", "end of journal", "file dataset.json",
+        "bundle", "run", "end of run", "metrics of run", "upload of bundle", "model is ready", "version",
+        "request statements", "request promote", "artifacts of run",
+    }  # fmt: skip
+
+
+def test_a_job_that_was_killed_at_a_write_ends_as_an_undisturbed_one(plant: Plant) -> None:
+    for point in random.Random(SEED).sample(_distinct(plant.points), SAMPLE):
+        _kill_at(plant, point)
+
+
+@pytest.mark.faults
+def test_each_point_once(plant: Plant) -> None:
+    broken = {}
+    for point in _distinct(plant.points):
+        try:
+            _kill_at(plant, point)
+        except AssertionError as error:
+            broken[point] = str(error)[-1500:]
+    assert broken == {}
+
+
+@pytest.mark.faults
+def test_each_point_of_the_server_once(plant: Plant) -> None:
+    broken = {}
+    for name in dict.fromkeys(point.rpartition("#")[0] for point in plant.server_points):
+        job = plant.new_job()
+        plant.serve(ELP_FAIL_POINT=name)
+        # the server is gone, or the job ended before it; both are repeated
+        plant.jobs.run(job)
+        plant.serve()
+        try:
+            plant.check_healed(job)
+        except AssertionError as error:
+            broken[name] = str(error)[-1500:]
+    assert broken == {}
+
+
+@pytest.mark.faults
+def test_two_faults_in_sequence(plant: Plant) -> None:
+    pick, broken = random.Random(SEED), {}
+    points = _distinct(plant.points)
+    for _ in range(20):
+        first, second = pick.choice(points), pick.choice(points)
+        job = plant.new_job()
+        assert plant.jobs.run(job, ELP_FAIL_POINT=first) == -signal.SIGKILL
+        # the second one may lie behind what is done already
+        plant.jobs.run(job, ELP_FAIL_POINT=second)
+        try:
+            plant.check_healed(job)
+        except AssertionError as error:
+            broken[f"{first}, then {second}"] = str(error)[-1500:]
+    assert broken == {}

@@ -1,0 +1,126 @@
+"""Processes that are killed, stopped or starved at random moments of the main job; it is run again and compared."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.support.main_job import Jobs
+from tests.support.missing import skip_without
+from tests.support.plant import Plant
+
+pytestmark = [
+    pytest.mark.integration, pytest.mark.faults, pytest.mark.timeout(3600), pytest.mark.xdist_group("faults")
+]  # fmt: skip
+
+ROUNDS = 10
+
+
+@pytest.fixture
+def pick() -> random.Random:
+    """Moments by a seed, which is printed: ELP_FAULT_SEED repeats a run."""
+    seed = int(os.environ.get("ELP_FAULT_SEED") or time.time_ns() % 10**6)
+    print(f"ELP_FAULT_SEED={seed}")
+    return random.Random(seed)
+
+
+def _length(plant: Plant) -> float:
+    job = plant.new_job()
+    begin = time.monotonic()
+    assert plant.jobs.run(job) == 0
+    return time.monotonic() - begin
+
+
+def _each_round(plant: Plant, pick: random.Random, fault: Callable[[], None]) -> None:
+    length = _length(plant)
+    for _ in range(ROUNDS):
+        job = plant.new_job()
+        plant.jobs.start(job)
+        time.sleep(pick.uniform(0, length))
+        fault()
+        plant.jobs.wait()
+        plant.check_healed(job)
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_the_process_of_the_job(plant: Plant, pick: random.Random, number: signal.Signals) -> None:
+    def kill() -> None:
+        try:
+            os.killpg(plant.jobs.pid, number)
+        except ProcessLookupError:
+            # it was quicker than the job before
+            return
+
+    _each_round(plant, pick, kill)
+
+
+def test_the_mlflow_server(plant: Plant, pick: random.Random) -> None:
+    def kill() -> None:
+        plant.signal_server(signal.SIGKILL)
+        time.sleep(pick.uniform(0, 2))
+        plant.serve()
+
+    _each_round(plant, pick, kill)
+
+
+def test_a_server_and_a_job_that_hang_for_a_while(plant: Plant, pick: random.Random) -> None:
+    def stop() -> None:
+        plant.signal_server(signal.SIGSTOP)
+        os.killpg(plant.jobs.pid, signal.SIGSTOP)
+        time.sleep(3)
+        os.killpg(plant.jobs.pid, signal.SIGCONT)
+        time.sleep(2)
+        plant.signal_server(signal.SIGCONT)
+
+    length = _length(plant)
+    for _ in range(3):
+        job = plant.new_job()
+        plant.jobs.start(job)
+        time.sleep(pick.uniform(0, length / 2))
+        stop()
+        # it was slow, nothing else
+        assert plant.jobs.wait() == 0, plant.jobs.log.read_text()[-3000:]
+        assert plant.state(job) == plant.expected
+
+
+@pytest.mark.parametrize("largest", [1, 300, 4_000, 20_000, 60_000])
+def test_a_full_disk(plant: Plant, largest: int) -> None:
+    job = plant.new_job()
+    assert plant.jobs.run(job, LARGEST_FILE=str(largest)) in (0, 1)
+    plant.check_healed(job)
+
+
+@pytest.mark.parametrize("offset", ["+1h", "-1h"])
+def test_a_clock_that_is_an_hour_wrong(plant: Plant, tmp_path: Path, offset: str) -> None:
+    program = shutil.which("faketime")
+    if program is None:
+        skip_without("faketime is not installed (Debian: apt install faketime)")
+    jobs = Jobs(tmp_path / "log", (program, "-f", offset))
+    try:
+        job = plant.new_job()
+        assert jobs.run(job) == 0, jobs.log.read_text()[-3000:]
+        assert plant.state(job) == plant.expected
+    finally:
+        jobs.end()
+
+
+def test_two_of_the_same_job_at_once(plant: Plant, tmp_path: Path, pick: random.Random) -> None:
+    second = Jobs(tmp_path / "log")
+    try:
+        for _ in range(3):
+            job = plant.new_job()
+            plant.jobs.start(job)
+            time.sleep(pick.uniform(0, 1))
+            second.start(job)
+            plant.jobs.wait()
+            second.wait()
+            plant.check_healed(job)
+    finally:
+        second.end()
