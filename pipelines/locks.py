@@ -76,6 +76,12 @@ def note_in_lock(path: Path, text: str) -> None:
         os.ftruncate(_held[path], len(content))
 
 
+def held_descriptors() -> tuple[int, ...]:
+    """Return the descriptors of the locks that `hold_until_exit` holds; a child that inherits them holds them, too."""
+    with _guard:
+        return tuple(_held.values())
+
+
 def let_go(path: Path) -> None:
     """Release a lock of `hold_until_exit` before the process ends."""
     with _guard:

@@ -2,12 +2,12 @@
 
 A delivery: `importers` read it into `delivery`; a `format_option` is a choice that a format offers. `audio_reader`
 reads and hashes its sounds, `each_channel` makes a clip of each channel, `kept_bytes` estimates its size; `measuring`
-measures its clips, which `clip_reading` decodes, in `worker_processes`; `clip_rules` and `expectations` evaluate them
-(`offline_docs` makes their pages work without a network); `checks` decides; `quarantine` keeps bad clips,
-`refused_delivery` the list of a refused one; `staging` writes the new clips. `judged_delivery` does all of this for
-`ingest`, which stores the result, and for `delivery_plan`, which reports it. `aligned_delivery` cuts recordings that
-have one transcript, and `alignment` records it. `transcripts` has the rules on languages and tags, `slot_language`
-those on the slot's own language and units, `name_warnings` names that look alike.
+measures its clips, which `clip_reading` decodes, in `worker_processes`, and `distant_measuring` on other machines;
+`clip_rules` and `expectations` evaluate them (`offline_docs` makes their pages work without a network); `checks`
+decides; `quarantine` keeps bad clips, `refused_delivery` the list of a refused one; `staging` writes the new clips.
+`judged_delivery` does all of this for `ingest`, which stores the result, and for `delivery_plan`, which reports it.
+`aligned_delivery` cuts recordings that have one transcript, and `alignment` records it. `transcripts` has the rules on
+languages and tags, `slot_language` those on the slot's own language and units, `name_warnings` names that look alike.
 
 Before a delivery: `inspect_source` says what a source is and how to take it in: `source_shape` finds its format and
 options, `likely_language` the language of its transcripts.

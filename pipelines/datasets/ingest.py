@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from pipelines.chunk_map import ChunkMap
 from pipelines.datasets.aligned_delivery import Aligner, align_delivery, require_not_aligned, with_aligner
 from pipelines.datasets.dataset_version import GOLDEN, QUARANTINE, SHARDS, DatasetVersion, Delivery, utc_seconds
 from pipelines.datasets.delivery import delivery_options
@@ -40,12 +41,14 @@ def add_delivery(
     progress: Progress | None = None,
     meanwhile: Callable[[], None] | None = None,
     aligner: Aligner | None = None,
+    chunk_map: ChunkMap | None = None,
 ) -> DatasetVersion:
     """Take a manifest, a folder or an archive into the slot; return the new version, or the newest if nothing is new.
 
     Options are those of `delivery_options`. `progress` is called with clips done, clips in all and seconds of audio
     done; `meanwhile` once, if the delivery is new, while another process starts: it can do work for later. With an
-    `aligner`, long recordings that have one transcript are cut into clips (`align_delivery`).
+    `aligner`, long recordings that have one transcript are cut into clips (`align_delivery`). A `chunk_map`
+    measures the clips of a large delivery instead of the processes of this machine, to the same bytes.
 
     Raise UsageError for an unknown format or option, IntakeError if the source cannot be read in its format,
     DataRefused if the data as a whole failed its checks, WorkspaceError if the workspace cannot be changed now,
@@ -73,7 +76,9 @@ def add_delivery(
         with validation_process() as validate:
             if meanwhile:
                 meanwhile()
-            judged = judge_delivery(workspace, slot, current, content, present, stage, validate, progress)
+            judged = judge_delivery(
+                workspace, slot, current, content, present, stage, validate, progress, chunk_map=chunk_map
+            )
         if judged.refused:
             keep_refused(workspace, slot, content.source, judged.refused, judged.quarantined())
             raise DataRefused(str(slot), judged.refused)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from elp_core.languages import LanguageConfig
+from pipelines.chunk_map import ChunkMap
 from pipelines.datasets.alignment import Alignment
 from pipelines.datasets.checks import CheckedClips, check_clips, set_faults
 from pipelines.datasets.dataset_version import GOLDEN, SHARDS, DatasetVersion
@@ -121,6 +122,7 @@ def judge_delivery(
     progress: Progress | None = None,
     *,
     dry_run: bool = False,
+    chunk_map: ChunkMap | None = None,
 ) -> JudgedDelivery:
     """Measure and check a delivery; `present` are the shards of `current`.
 
@@ -130,7 +132,10 @@ def judge_delivery(
     own = workspace.settings.for_slot(slot)
     settings = IntakeSettings(own.data, content.options, content.name, own.language)
     withdrawn, corrected = (frozenset(current.withdrawn), current.corrected) if current else (frozenset(), {})
-    staged = stage_clips(content, settings, present, stage / "parts", progress, withdrawn, corrected, audio=not dry_run)
+    words = (withdrawn, corrected)
+    staged = stage_clips(
+        content, settings, present, stage / "parts", progress, *words, audio=not dry_run, chunk_map=chunk_map
+    )
     # before the checks, which judge training clips more strictly
     staged.parts, moved = _filled(workspace, slot, content, staged, staged.parts, present, stage / "filled")
     withheld = {

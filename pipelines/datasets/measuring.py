@@ -48,7 +48,7 @@ def measure_clips(
     `workers` is the number of processes: by default as many as there are cores, at most 8.
     """
     count = workers if workers is not None else min(os.cpu_count() or 1, 8)
-    if len(clips) < _POOL_FROM or count < 2:
+    if not is_large(clips) or count < 2:
         try:
             yield from _measured_here(clips, settings)
         finally:
@@ -56,6 +56,19 @@ def measure_clips(
         return
     for measured in in_workers(functools.partial(_measure_chunk, settings), _chunks(clips), count, lost_clip):
         yield from measured
+
+
+def is_large(clips: Sequence[SourceClip]) -> bool:
+    """Return whether a delivery is worth the start of several processes."""
+    return len(clips) >= _POOL_FROM
+
+
+def measure_here(settings: IntakeSettings, clips: Sequence[SourceClip]) -> list[ShardRow | ClipFault]:
+    """Return the row or the fault of every clip, measured by this process and one more, which a clip may end."""
+    try:
+        return list(_measured_here(clips, settings))
+    finally:
+        forget_recordings()
 
 
 def _measured_here(clips: Sequence[SourceClip], settings: IntakeSettings) -> Iterator[ShardRow | ClipFault]:

@@ -7,9 +7,11 @@ from typing import NamedTuple
 
 from elp_core.data.corpus import ShardRow, write_shard
 from elp_core.types import SPLITS, Seconds
+from pipelines.chunk_map import ChunkMap
 from pipelines.datasets.clip_words import words_digest
 from pipelines.datasets.delivery import ClipFault, DeliveryContent, SourceClip
-from pipelines.datasets.measuring import IntakeSettings, measure_clips
+from pipelines.datasets.distant_measuring import measure_elsewhere
+from pipelines.datasets.measuring import IntakeSettings, is_large, measure_clips
 from pipelines.datasets.shard_columns import read_columns
 from pipelines.datasets.stored_splits import stored_splits
 from pipelines.registry.names import normal_name
@@ -71,17 +73,23 @@ def stage_clips(
     corrected: Mapping[str, Collection[str]] | None = None,
     *,
     audio: bool = True,
+    chunk_map: ChunkMap | None = None,
 ) -> StagedClips:
     """Measure a delivery and write its new clips to parts in `folder`, without their sound if `audio` is false.
 
     A clip of the slot's `present` shards that is delivered again is a repeat; clips with the ids `withdrawn` stay out.
     `corrected` has digests of the words that corrected clips had before: with these, a clip is a repeat, too.
+    With a `chunk_map`, the clips of a large delivery are measured by it.
     """
     staged, known = StagedClips(), _known_clips(present)
     rows: list[ShardRow] = []
     held, total = 0, len(content.clips)
     clips = _with_stored_splits(content.clips, present)
-    for index, measured in enumerate(measure_clips(clips, settings)):
+    if chunk_map and is_large(clips):
+        found = measure_elsewhere(clips, settings, chunk_map)
+    else:
+        found = measure_clips(clips, settings)
+    for index, measured in enumerate(found):
         if isinstance(measured, ClipFault):
             staged.faults[index] = measured
         else:

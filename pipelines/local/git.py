@@ -162,13 +162,18 @@ def show(folder: Path, revision: str, path: Path) -> str | None:
 
 def show_all(folder: Path, revisions: Sequence[str], path: Path) -> list[str | None]:
     """Return the text of one file at many revisions, in one call of Git."""
-    if not revisions:
+    return show_each(folder, [(revision, path) for revision in revisions])
+
+
+def show_each(folder: Path, wanted: Sequence[tuple[str, Path | None]]) -> list[str | None]:
+    """Return the text of each of these files at its revision (None: of the object itself), in one call of Git."""
+    if not wanted:
         return []
-    asked = "".join(f"{revision}:{path.as_posix()}\n" for revision in revisions)
+    asked = "".join(f"{one}\n" if path is None else f"{one}:{path.as_posix()}\n" for one, path in wanted)
     # each answer is a line that ends with the size in bytes (or with "missing"), then so many bytes, then a line's end
     answers = io.BytesIO(git(folder, "cat-file", "--batch", stdin=asked).encode())
     texts: list[str | None] = []
-    for _ in revisions:
+    for _ in wanted:
         size = answers.readline().split()[-1]
         texts.append(None if size == b"missing" else answers.read(int(size)).decode())
         if size != b"missing":

@@ -42,36 +42,57 @@ _NONE = ("", "-1", "none", "nodevfiles")
 
 @dataclass(frozen=True)
 class GpuClaim:
-    """The answer to a process that asks for a GPU."""
+    """The answer to a process that asks for GPUs."""
 
     gpu: str = ""
-    """The UUID that this process holds; empty if it needs none, or got none."""
+    """The UUID that this process holds, or several with commas; empty if it needs none, or got none."""
     taken: str = ""
     """Why it got none: a clause that names the GPU and its holder."""
 
 
-def hold_gpu(run: str = "") -> GpuClaim:
+def hold_gpu(run: str = "", number: int = 1) -> GpuClaim:
     """Hold a GPU that this process may use until the process ends; never wait for one.
 
     Without a GPU, or with an empty CUDA_VISIBLE_DEVICES, nothing is held. Otherwise CUDA_VISIBLE_DEVICES is set to the
     UUID that is held, so that CUDA shows no other; call this before CUDA is used. `run` is the flow run, for people.
 
-    Raises ServiceError if the folder of the locks cannot be used: nothing is trained without the lock.
+    A process that asks for a `number` of GPUs gets all or none, and after those that it may use, any of this machine.
+    One that holds a GPU already can ask for more.
+
+    Raises ServiceError if this machine has fewer GPUs, or if the folder of the locks cannot be used: nothing is trained
+    without the lock.
     """
     if os.environ.get(SWITCH, "").lower() == "off":
         return GpuClaim()
     wanted = _allowed()
     if not wanted:
         return GpuClaim()
+    if number > 1:
+        wanted = list(dict.fromkeys([*wanted, *(gpu.uuid for gpu in _known())]))
+        if len(wanted) < number:
+            raise ServiceError(
+                f"the run needs {number} GPUs, and this machine has {len(wanted)}; set compute.processes to what its "
+                "workers have"
+            )
     try:
         folder = lock_folder()
+        held: dict[str, Path] = {}
         for uuid in wanted:
-            if path := _hold(folder, uuid, _shares()):
-                note = {"pid": os.getpid(), "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "run": run}
+            if len(held) < number and (path := _hold(folder, uuid, _shares())):
+                held[uuid] = path
+        if len(held) == number:
+            note = {"pid": os.getpid(), "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "run": run}
+            for path in held.values():
                 note_in_lock(path, json.dumps(note) + "\n")
-                os.environ[VISIBLE] = uuid
-                return GpuClaim(uuid)
-        return GpuClaim(taken="; ".join(f"{uuid} is in use{_holder(folder, uuid)}" for uuid in wanted))
+            os.environ[VISIBLE] = ",".join(held)
+            return GpuClaim(os.environ[VISIBLE])
+        for uuid, path in held.items():
+            # none is kept while others are waited for: two such runs would wait for each other
+            for file in {path, _file(folder, uuid)}:
+                let_go(file)
+        return GpuClaim(
+            taken="; ".join(f"{uuid} is in use{_holder(folder, uuid)}" for uuid in wanted if uuid not in held)
+        )
     except OSError as error:
         raise ServiceError(
             f"the lock of the GPU cannot be taken: {error.filename or lock_folder()}: {error.strerror}; set {FOLDER} "

@@ -9,10 +9,13 @@ from elp_core.decoding import DecodeConfig
 from elp_core.errors import ConfigError
 from elp_core.languages import LanguageConfig
 from pipelines.errors import UsageError, WorkspaceError
+from pipelines.local.compute_settings import Compute, FanOut
 from pipelines.local.git_address import address_faults
 from pipelines.local.inbox_settings import InboxSettings, inbox_fault
 from pipelines.local.schedule_settings import ScheduleEntry, read_entries
+from pipelines.local.store_addresses import server_address_faults
 from pipelines.registry.policies import DataPolicy, GatePolicy, current_gate_names
+from pipelines.registry.retention import RetentionPolicy
 from pipelines.registry.slot import Slot
 
 
@@ -27,10 +30,20 @@ class Servers:
     """Address of an MLflow server that runs elsewhere; empty means the workspace's own."""
     database: str = ""
     """Database of the workspace's own MLflow server, such as ``postgresql://elp@db/mlflow``; empty means SQLite."""
+    prefect_database: str = ""
+    """Database of the workspace's own Prefect server, such as ``postgresql://elp@db/prefect``; empty means SQLite."""
+    artifacts: str = ""
+    """Where the workspace's own MLflow server keeps its artifacts: ``s3://bucket/prefix``; empty means a folder."""
+    s3_endpoint: str = ""
+    """Address of the S3 store of artifacts and inboxes, such as ``https://s3.plant.lan``; empty means AWS."""
     prefect_api: str = ""
     """Address of a Prefect API that runs elsewhere; empty means the workspace's own."""
     workers: int = 1
     """Flow runs at once on the local training pool."""
+
+    def __post_init__(self) -> None:
+        if faults := server_address_faults(self.database, self.prefect_database, self.artifacts, self.s3_endpoint):
+            raise ConfigError(type(self).__name__, faults)
 
 
 @dataclass(frozen=True)
@@ -47,6 +60,7 @@ class SlotSettings:
     """Options of the task (`elp_core.task_specs`): a value of its `TaskSpec.options`."""
     language: LanguageConfig = field(default_factory=LanguageConfig)
     """Language of the transcripts: a code such as ``ja``, or a mapping."""
+    compute: Compute = field(default_factory=Compute)
 
 
 @dataclass(frozen=True)
@@ -65,6 +79,9 @@ class Settings:
     language: Any = "en"
     """Language of every slot that declares none: a code, or a mapping (`LanguageConfig`)."""
     servers: Servers = field(default_factory=Servers)
+    retention: RetentionPolicy = field(default_factory=RetentionPolicy)
+    """What `elp gc` removes."""
+    fan_out: FanOut = field(default_factory=FanOut)
     inbox: InboxSettings = field(default_factory=InboxSettings)
     """Where deliveries are dropped; `slots.<site>/<task>.inbox` is the folder or prefix of one slot."""
     defaults: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)

@@ -21,8 +21,10 @@ PUT_BACK: Seconds = 15.0
 """How long a run whose GPU is taken waits in its queue."""
 
 
-def take_gpu() -> None:
+def take_gpu(number: int = 1) -> None:
     """Hold a GPU for the run in progress until its process ends; if it is taken, send the run back to its queue.
+
+    A run whose training has a `number` of processes holds as many GPUs, or none of them.
 
     A flow calls this before anything uses CUDA. A run that goes back does not wait in the place of another one, and is
     no failure: its state is AwaitingRetry, its process ends with success, and a worker takes it again later.
@@ -30,7 +32,7 @@ def take_gpu() -> None:
     Raises ServiceError if the lock cannot be taken, or if Prefect does not put the run back.
     """
     run = str(flow_run.get_id() or "")
-    claim = hold_gpu(run)
+    claim = hold_gpu(run, number)
     if not claim.taken:
         return
     if not run:

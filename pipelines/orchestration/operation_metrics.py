@@ -10,11 +10,12 @@ import json
 import shutil
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
+from elp_core.errors import OpsError
 from elp_core.types import Seconds
 from pipelines.local.addresses import read_record
 from pipelines.local.prefect_request import prefect_request
@@ -22,6 +23,8 @@ from pipelines.local.processes import alive
 from pipelines.local.service_commands import POOLS
 from pipelines.local.supervision import Ends
 from pipelines.local.workspace import Workspace
+from pipelines.orchestration.alerts.alert import Alert
+from pipelines.orchestration.alerts.operation_alerts import operation_alert
 from pipelines.orchestration.inbox_watch import counts_file
 from pipelines.orchestration.prefect_api import deployment_name
 from pipelines.registry.operation_figures import (
@@ -212,6 +215,28 @@ def disk_is_low(figures: OperationFigures) -> bool:
     return figures.disk_free < max(0.05 * figures.disk_size, 2**30) if figures.disk_size else False
 
 
-def day_of(figures: OperationFigures) -> str:
-    """Return the day of the figures, UTC: a full disk is reported once a day."""
-    return datetime.fromtimestamp(figures.at, UTC).date().isoformat()
+def watch_figures(
+    workspace: Workspace,
+    api: Callable[[], str],
+    ends: Mapping[str, Ends],
+    reported: set[str],
+    send: Callable[[Alert], None],
+) -> None:
+    """Collect the figures; give `send` an alert once a day if the disk is almost full.
+
+    `api` raises ServiceError if Prefect is down; `reported` keeps the ids of alerts that were made.
+    """
+    try:
+        address = api()
+    except OpsError:
+        # the other figures are collected all the same
+        address = ""
+    figures = collect_figures(workspace, address, ends)
+    if not disk_is_low(figures):
+        return
+    root, day = str(workspace.root), datetime.fromtimestamp(figures.at, UTC).date()
+    reason = f"{figures.disk_free / 2**30:.1f} GiB are free"
+    alert = operation_alert("elp.disk.low", f"{root} {day}", subject=root, reason=reason)
+    if alert.id not in reported:
+        reported.add(alert.id)
+        send(alert)

@@ -34,11 +34,11 @@ from pipelines.orchestration.alerts.alert_state import (
     write_state,
 )
 from pipelines.orchestration.alerts.deliver import deliver
-from pipelines.orchestration.alerts.operation_alerts import operation_alert
 from pipelines.orchestration.inbox_watch import watch_inboxes
-from pipelines.orchestration.operation_metrics import EVERY, collect_figures, day_of, disk_is_low
+from pipelines.orchestration.operation_metrics import EVERY, watch_figures
 from pipelines.orchestration.prefect_api import deployment_name
 from pipelines.orchestration.reaper import Reaper, reap
+from pipelines.orchestration.schedule_watch import ScheduleWatch, watch_schedules
 
 _EVERY: Seconds = 1.0
 _ALERTS_EVERY: Seconds = 5.0
@@ -76,6 +76,10 @@ class Watch:
     """When the last look at the inboxes began, by the monotonic clock."""
     reported: set[str] = field(default_factory=set)
     """Alerts about full disks that were made, by id."""
+    schedules: threading.Thread | None = None
+    """The round of the schedules that was started last."""
+    applied: ScheduleWatch = field(default_factory=ScheduleWatch)
+    """What the rounds of the schedules remember."""
     faults: dict[str, str] = field(default_factory=dict)
     """The last fault of each part, so that the log has it once."""
 
@@ -98,6 +102,7 @@ def main() -> None:
                 start_alerts(watch)
                 start_inboxes(watch)
                 start_figures(watch)
+                start_schedules(watch)
         elif watch.faults["record"]:
             known = time.monotonic()
         elif time.monotonic() - known > _ABANDONED:
@@ -156,10 +161,10 @@ def supervise_processes(watch: Watch) -> None:
 
 def supervise_runs(watch: Watch) -> None:
     """End the runs that are dead, and start crashed ones again."""
-    workspace, servers = watch.workspace, watch.workspace.settings.servers
+    workspace = watch.workspace
     if watch.reaper is None:
         watch.reaper = Reaper(workspace, ("elp", deployment_name(workspace)), watch.news.append, say)
-    workers = local_workers(read_record(workspace), own_server=not servers.prefect_api)
+    workers = local_workers(workspace, read_record(workspace))
     reap(watch.reaper, prefect_api(workspace), workers, time.monotonic())
 
 
@@ -200,21 +205,21 @@ def start_figures(watch: Watch) -> None:
 
 
 def supervise_figures(watch: Watch) -> None:
-    """Collect the figures for the metrics of the server; report a disk that is almost full once a day."""
-    try:
-        api = prefect_api(watch.workspace)
-    except OpsError:
-        # it is down: the other figures are collected all the same
-        api = ""
-    figures = collect_figures(watch.workspace, api, watch.ends)
-    if disk_is_low(figures):
-        root, free = watch.workspace.root, figures.disk_free / 2**30
-        alert = operation_alert(
-            "elp.disk.low", f"{root} {day_of(figures)}", subject=str(root), reason=f"{free:.1f} GiB are free"
-        )
-        if alert.id not in watch.reported:
-            watch.reported.add(alert.id)
-            watch.news.append(alert)
+    """Collect the figures for the metrics of the server, and report a disk that is almost full."""
+    watch_figures(watch.workspace, lambda: prefect_api(watch.workspace), watch.ends, watch.reported, watch.news.append)
+
+
+def start_schedules(watch: Watch) -> None:
+    """Start a round of the schedules in a separate thread, unless one is running: hundreds of slots take a while."""
+    if watch.schedules is None or not watch.schedules.is_alive():
+        watch.schedules = threading.Thread(target=attempt, args=(watch, "schedules", supervise_schedules), daemon=True)
+        watch.schedules.start()
+
+
+def supervise_schedules(watch: Watch) -> None:
+    """End the late runs that do not start, and make the schedules of new slots."""
+    workspace = open_workspace(watch.workspace.root)
+    watch_schedules(workspace, watch.applied, lambda: prefect_api(workspace), watch.news.append, say)
 
 
 def supervise_alerts(watch: Watch) -> None:

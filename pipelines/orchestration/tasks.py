@@ -24,6 +24,7 @@ from pipelines.orchestration.alerts.operation_alerts import report as report_ope
 from pipelines.orchestration.progress_artifact import published_progress
 from pipelines.orchestration.reaper import STARTS_WITHIN, may_start_again
 from pipelines.orchestration.run_outcome import SlotRun
+from pipelines.orchestration.schedule_apply import slots_to_retrain
 from pipelines.progress_text import Report
 from pipelines.registry.client.workers import refresh_keys
 from pipelines.registry.signing.keys import key_folder
@@ -87,12 +88,16 @@ def ingest_delivery(
     from pipelines.datasets.ingest import add_delivery
     from pipelines.datasets.readiness import needs_text
     from pipelines.datasets.slot_needs import version_needs
+    from pipelines.orchestration.engines import chunk_map_of
 
     log, options = get_run_logger(), dict(options or {})
+    engine = chunk_map_of(workspace.settings.fan_out, log.info)
     importer = options.pop("format", None)
     log.info("taking in %s", source)
     with published_progress("intake", "clips") as report:
-        version = add_delivery(workspace, slot, Path(source), importer, options, _clips(report), meanwhile)
+        version = add_delivery(
+            workspace, slot, Path(source), importer, options, _clips(report), meanwhile, chunk_map=engine
+        )
     log.info("%s: %d clips, %d in quarantine", version.tag, version.clips, version.quarantined)
     if version.doubtful_names:
         # without the names, which would stay in Prefect's log after an erasure
@@ -211,10 +216,7 @@ def gate_slot(workspace: Workspace, slot: Slot, version: int | None = None) -> G
 @task(name="slots with data", **RETRY)
 def slots_with_data(workspace: Workspace) -> list[str]:
     """Return every slot that has a dataset version, or an inbox."""
-    from pipelines.datasets.versions import dataset_slots
-    from pipelines.inbox.slot_inbox import inbox_slots
-
-    return sorted({str(slot) for slot in [*dataset_slots(workspace), *inbox_slots(workspace)]})
+    return [str(slot) for slot in slots_to_retrain(workspace)]
 
 
 @task(name="promote", task_run_name="promote {slot}", **RETRY)

@@ -113,6 +113,8 @@ class TrainerHardware:
     memory_gib: float = 0.0
     gpu: str = ""
     threads: int = 0
+    processes: int = 1
+    """Processes that trained together, each with a GPU of its own or a part of the cores."""
 
 
 @dataclass(frozen=True)
@@ -156,6 +158,8 @@ class Lineage:
             del values["training"]["beside"]
         if not self.code.recipe:
             del values["code"]["recipe"]
+        if self.hardware.processes == 1:
+            del values["hardware"]["processes"]
         if self.language == TrainedLanguage():
             del values["language"]
         return values

@@ -7,6 +7,8 @@ Imports point down this list; import-linter checks it. A promotion passes throug
     pages             the pages under /elp/ and their forms
     metrics_page      the figures for Prometheus
     routes          * the JSON routes under /elp/api/v1, with `request_body`
+                      `retention_routes` adds those of the retention
+    removal           the only way out for a version's bytes: by policy, through the trash
     read_models       queries for pages and routes
     stores            MLflow's registry, tracking and artifact stores, each with the guard's checks
       registry_store    the registry: `write_checks` says what an ordinary write may not do

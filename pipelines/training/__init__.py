@@ -3,6 +3,7 @@
 `inputs`       data, settings and backbone of one slot's training, and its training key
 `provenance`   the training key, what a lineage records of this moment, and its statement to sign
 `train`        train one slot or several, each only once
+`ranks`        one training in several processes, each a `rank_process`
 `spoken`       language and units of a recogniser, and the champion that it grows from
 `curves`       training curves for MLflow and for the report
 `pass_progress`  how far a pass over several slots is

@@ -15,7 +15,7 @@ import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -173,7 +173,7 @@ def _lineage(
         seed=inputs.settings.train.seed,
         code=code_version(),
         packages=package_versions(packages),
-        hardware=hardware(),
+        hardware=replace(hardware(), processes=inputs.settings.compute.processes),
         flow_run=flow_run_id,
         mlflow_run=run_id,
         validation=validation,

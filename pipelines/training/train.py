@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from elp_core.errors import ElpError, OpsError, TrainingError
 from pipelines.local.settings import Settings
@@ -34,7 +34,7 @@ from pipelines.training.register import Registered, register_trained, reuse_vers
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-    from elp_core.training import Job
+    from elp_core.training import Job, TrainResult
 
 Log = Callable[[str], None]
 
@@ -106,8 +106,9 @@ def train_adapters(
         # under the locks: a process that held one may have finished this training
         found = {training.slot: find_trained(cache, training.inputs.key) for training in trainings}
         ends: dict[Slot, Trained | ElpError] = {slot: trained for slot, trained in found.items() if trained}
+        shared = _Shared(repository, settings, mlflow_uri, cache, flow_run_id, progress)
         for group in _passes([training for training in trainings if training.slot not in ends]):
-            ends |= _train_pass(group, cache / "features", flow_run_id, progress)
+            ends |= _train_pass(group, shared)
         for training in trainings:
             slot, end, reused = training.slot, ends[training.slot], found[training.slot] is not None
             if reused:
@@ -126,23 +127,54 @@ def _open(client: MlflowClient, inputs: TrainingInputs, cache: Path, log: Log) -
     return _SlotTraining(inputs, client, run_id, training_folder(cache, inputs.key), log)
 
 
+@dataclass(frozen=True)
+class _Shared:
+    """What all trainings of a call have in common."""
+
+    repository: str
+    settings: Settings
+    mlflow_uri: str
+    cache: Path
+    flow_run_id: str
+    progress: Report | None
+
+
 def _passes(trainings: Sequence[_SlotTraining]) -> list[list[_SlotTraining]]:
-    """Group trainings by what one pass must have in common."""
-    groups: dict[tuple[str, str], list[_SlotTraining]] = {}
+    """Group trainings by what one pass must have in common; a training in several processes has a pass of its own."""
+    groups: dict[tuple[str, ...], list[_SlotTraining]] = {}
     for training in trainings:
-        config = training.inputs.settings.train
-        groups.setdefault((config.device, config.precision), []).append(training)
+        config, several = training.inputs.settings.train, training.inputs.settings.compute.processes > 1
+        alone = (str(training.slot),) if several else ()
+        groups.setdefault((config.device, config.precision, *alone), []).append(training)
     return list(groups.values())
 
 
-def _train_pass(
-    group: Sequence[_SlotTraining], features: Path, flow_run_id: str, progress: Report | None
-) -> dict[Slot, Trained | ElpError]:
-    """Train a group in one pass; return for each slot its finished training, or why it failed."""
+def _train_jobs(
+    group: Sequence[_SlotTraining], jobs: Mapping[Slot, Job], shared: _Shared
+) -> list[TrainResult | ElpError]:
+    """Train the jobs of a group in one pass in this process, or the only one of a group in several processes."""
     from elp_core.training import train_together
 
+    inputs = group[0].inputs
+    processes = inputs.settings.compute.processes
+    if processes == 1 or not jobs:
+        return train_together(list(jobs.values()))
+    from pipelines.training.ranks import train_in_ranks
+
+    (job,) = jobs.values()
+    group[0].log(f"training in {processes} processes")
+    where: dict[str, Any] = {"mlflow_uri": shared.mlflow_uri, "cache": shared.cache, "repository": shared.repository}
+    try:
+        return [train_in_ranks(inputs, job, shared.settings, processes, **where)]
+    except ElpError as error:
+        return [error]
+
+
+def _train_pass(group: Sequence[_SlotTraining], shared: _Shared) -> dict[Slot, Trained | ElpError]:
+    """Train a group in one pass; return for each slot its finished training, or why it failed."""
     ends: dict[Slot, Trained | ElpError] = {}
-    whole = PassProgress(progress) if progress else None
+    features, flow_run_id = shared.cache / "features", shared.flow_run_id
+    whole = PassProgress(shared.progress) if shared.progress else None
     curves = {training.slot: Curves(training.client, training.run_id, training.log) for training in group}
 
     @contextlib.contextmanager
@@ -160,7 +192,7 @@ def _train_pass(
                 jobs[training.slot] = _job(training, curves[training.slot], features, whole)
         began = time.monotonic()
         with disk_errors(Path(os.path.commonpath([training.folder for training in group]))):
-            results = dict(zip(jobs, train_together(list(jobs.values())), strict=True))
+            results = dict(zip(jobs, _train_jobs(group, jobs, shared), strict=True))
         seconds = time.monotonic() - began
         for training in group:
             slot, result = training.slot, results.get(training.slot)

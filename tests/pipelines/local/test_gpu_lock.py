@@ -15,6 +15,7 @@ from pipelines.errors import ServiceError, UsageError
 from pipelines.local import gpu_lock, gpus
 from pipelines.local.gpu_lock import GpuClaim, hold_gpu, lock_folder
 from pipelines.local.gpus import Gpu, find_gpus
+from pipelines.locks import held_descriptors, let_go
 
 Holders = list[subprocess.Popen[str]]
 
@@ -230,3 +231,29 @@ def test_a_driver_without_its_package_is_named_and_none_is_a_machine_without_gpu
     with pytest.raises(ServiceError, match=r"nvidia-ml-py .*is missing; install it with: pip install"):
         find_gpus()
     assert hold_gpu() == GpuClaim(), "as before there was a lock"
+
+
+def test_a_run_gets_all_the_gpus_that_it_needs_or_none(holders: Holders, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-b")
+    assert hold(holders, "GPU-a") == "GPU-a  GPU-a"
+    claim = hold_gpu("run-2", 2)
+    assert (claim.gpu, claim.taken) == ("", f"GPU-a is in use by process {holders[0].pid} (run run-1)")
+    assert hold(holders, "GPU-b") == "GPU-b  GPU-b", "it keeps none of them while it waits"
+    for holder in holders:
+        holder.kill()
+        holder.wait()
+    assert hold_gpu("run-2").gpu == "GPU-b"
+    # more than it has already
+    assert hold_gpu("run-2", 2) == GpuClaim("GPU-b,GPU-a")
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == "GPU-b,GPU-a"
+    with pytest.raises(ServiceError, match="the run needs 3 GPUs, and this machine has 2"):
+        hold_gpu("run-2", 3)
+    child = subprocess.Popen(["sleep", "600"], pass_fds=held_descriptors())
+    try:
+        for uuid in ("GPU-a", "GPU-b"):
+            let_go(lock_folder() / f"{uuid}.lock")
+        assert hold(holders, "GPU-a").startswith("none"), "the processes of a training hold it, too"
+    finally:
+        child.kill()
+        child.wait()
+    assert hold(holders, "GPU-a") == "GPU-a  GPU-a"

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-import pytest
+import re
 
+import pytest
+import yaml
+
+from elp_core.config import from_dict
 from elp_core.errors import ConfigError
 from elp_core.languages import LanguageConfig
 from elp_core.task_specs import ClassificationOptions, VerificationOptions
+from pipelines.local.compute_settings import FanOut
 from pipelines.local.settings import Settings, read_settings
 from pipelines.registry.slot import Slot
 
@@ -110,3 +115,28 @@ def test_a_language_is_declared_for_the_workspace_and_for_a_slot() -> None:
 def test_a_wrong_language_is_named(text: str, sentence: str) -> None:
     with pytest.raises(ConfigError, match=sentence):
         read_settings(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["{engine: dask}", "{engine: dask, address: 'tls://a.example:8786'}", "{engine: ray, address: 'ray://[::1]:10001'}",
+     "{engine: dask, address: 'tcp://localhost:8786'}", "{}"],
+)  # fmt: skip
+def test_an_engine_is_on_this_machine_or_protected(text: str) -> None:
+    assert read_settings(f"fan_out: {text}").fan_out == from_dict(FanOut, yaml.safe_load(text), "")
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [("{engine: spark}", "expected one of processes, dask, ray"),
+     ("{address: 'tcp://127.0.0.1:1'}", "processes have none"),
+     ("{engine: dask, address: 'tcp://10.0.0.7:8786'}", "needs TLS; expected tls://HOST:PORT"),
+     ("{engine: dask, address: 'tcp://127.0.0.1.evil.example:8786'}", "needs TLS"),
+     ("{engine: dask, address: '10.0.0.7:8786'}", "expected tcp://HOST:PORT or tls://HOST:PORT"),
+     ("{engine: dask, address: 'tcp://127.0.0.1:999999'}", "expected tcp://HOST:PORT"),
+     ("{engine: dask, address: 'tcp://127.0.0.1:8786@evil.example:1'}", "expected tcp://HOST:PORT"),
+     ("{engine: ray, address: auto}", "expected ray://HOST:PORT")],
+)  # fmt: skip
+def test_an_engine_that_others_could_take_over_is_refused(text: str, reason: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(reason)):
+        read_settings(f"fan_out: {text}")

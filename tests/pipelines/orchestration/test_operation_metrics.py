@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 
+from pipelines.errors import ServiceError
 from pipelines.local.supervision import Ends
 from pipelines.local.workspace import Workspace
 from pipelines.orchestration import operation_metrics
-from pipelines.orchestration.operation_metrics import collect_figures, disk_is_low
+from pipelines.orchestration.alerts.alert import Alert
+from pipelines.orchestration.operation_metrics import collect_figures, disk_is_low, watch_figures
 from pipelines.registry.operation_figures import FIGURES_FILE, OperationFigures, read_figures
 from tests.support.inboxes import bare_workspace
 
@@ -117,6 +119,22 @@ def test_without_prefect_its_figures_stay_and_the_others_are_new(tmp_path: Path,
     assert found.restarts == {"mlflow": 2}
     assert found.disk_size > 0
     assert _collect(workspace, mlflow=Ends(7, (NOW - 5, NOW - 1))).restarts == {"mlflow": 3}
+
+
+def test_a_disk_that_is_almost_full_is_reported_once_a_day(
+    tmp_path: Path, prefect: Prefect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def down() -> str:
+        raise ServiceError("Prefect is down")
+
+    sent: list[Alert] = []
+    reported: set[str] = set()
+    monkeypatch.setattr(operation_metrics, "disk_is_low", lambda figures: True)
+    for days in (0.0, 0.1, 1.0):
+        monkeypatch.setattr(operation_metrics.time, "time", lambda days=days: NOW + 86_400 * days)
+        watch_figures(bare_workspace(tmp_path), down, {}, reported, sent.append)
+    assert [(one.event, one.kind) for one in sent] == [("elp.disk.low", "failed")] * 2
+    assert "GiB are free" in sent[0].reason
 
 
 def test_a_disk_is_low_below_five_percent_or_a_gibibyte() -> None:

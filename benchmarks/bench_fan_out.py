@@ -1,0 +1,92 @@
+"""Intake of one large delivery by the processes of this machine, and by a Dask (or Ray) cluster on this machine.
+
+    python benchmarks/bench_fan_out.py [--clips 3000] [--engines processes dask] [--address tcp://127.0.0.1:8786]
+
+Each engine gets a workspace of its own and runs the flow `ingest` in a process of its own, with a Prefect server on
+this machine. On one machine an engine cannot be faster than the processes: this measures what it costs. The versions
+must have the same shards, byte for byte.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import soundfile as sf
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))
+SLOT = "big/asr"
+
+
+def write_delivery(folder: Path, clips: int, kind: str) -> Path:
+    """Return a NeMo manifest of tones of 3 s in noise, four fifths of them compressed as FLAC."""
+    folder.mkdir(parents=True)
+    rng, rows = np.random.default_rng(0), []
+    times = np.arange(3 * 16_000) / 16_000
+    for clip in range(clips):
+        wave = 0.2 * np.sin(2 * np.pi * rng.uniform(90, 250) * times) * (np.sin(9 * times) > -0.5)
+        wave += 0.005 * rng.standard_normal(len(times))
+        name = f"{clip:05}.{kind if clip % 5 else 'wav'}"
+        sf.write(folder / name, wave.astype(np.float32), 16_000)
+        split = ("train", "train", "validation", "test")[clip % 4]
+        rows.append({"audio_filepath": name, "text": "open the door", "speaker": f"speaker-{clip % 4}", "split": split})
+    manifest = folder / "manifest.jsonl"
+    manifest.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return manifest
+
+
+def digests(workspace: Path) -> dict[str, str]:
+    """Return the SHA-256 of every Parquet file of the workspace's data."""
+    data = workspace / "data"
+    return {
+        str(path.relative_to(data)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(data.rglob("*.parquet"))
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--clips", type=int, default=3000)
+    parser.add_argument("--kind", default="flac", choices=["flac", "wav", "mp3"])
+    parser.add_argument("--engines", nargs="+", default=["processes", "dask"], choices=["processes", "dask", "ray"])
+    parser.add_argument("--address", default="", help="a scheduler that runs already, for every engine but processes")
+    given = parser.parse_args()
+    from pipelines.local.initialise import init_workspace
+    from tests.support.prefect_server import prefect_server
+
+    for name in ("AUTHOR", "COMMITTER"):
+        os.environ.update({f"GIT_{name}_NAME": "bench", f"GIT_{name}_EMAIL": "bench@example.org"})
+    found = {}
+    with tempfile.TemporaryDirectory() as parent, prefect_server(Path(parent) / "prefect") as environment:
+        source = write_delivery(Path(parent) / "delivery", given.clips, given.kind)
+        for engine in given.engines:
+            root = init_workspace(Path(parent) / engine).root
+            address = given.address if engine != "processes" else ""
+            text = f"remote: .elp/remote\nfan_out: {{engine: {engine}, address: '{address}'}}\n"
+            (root / "elp.yaml").write_text(text)
+            subprocess.run(["git", "-C", str(root), "commit", "-qam", "Set it up"], check=True)
+            before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+            command = [sys.executable, "-m", "tests.support.ingest_run", str(root), SLOT, str(source)]
+            subprocess.run(command, check=True, env={**os.environ, **environment}, cwd=ROOT)
+            seconds, after = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
+            cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+            found[engine] = digests(root)
+            print(f"{engine}: {seconds:.1f} s, {cpu:.1f} s of CPU (the run and its processes)", flush=True)
+    first = found[given.engines[0]]
+    assert first
+    assert all(one == first for one in found.values()), "the engines made different bytes"
+    print(f"{len(first)} files are equal, byte for byte")
+
+
+if __name__ == "__main__":
+    main()

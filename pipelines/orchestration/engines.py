@@ -1,0 +1,228 @@
+"""Chunks of work on a Dask or Ray cluster, through Prefect's task runners; the default engine is none of them.
+
+What crosses to the cluster: the name of a function of this package with its settings, and items with their bytes, as a
+pickle; what comes back is a pickle of the results. Prefect adds the context of the run as a pickle with code: the flow,
+its parameters and the settings of its client, the key of its API included. So scheduler, workers and flow run trust
+each other as one process does. The workers need this release of the package, and Prefect's API.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import importlib.metadata
+import logging
+import os
+import pickle
+import platform
+import socket
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+from urllib.parse import urlsplit
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+from prefect.futures import PrefectFuture
+from prefect.task_runners import TaskRunner
+
+from elp_core.types import Seconds
+from pipelines.chunk_map import ChunkMap, Item, Result
+from pipelines.errors import ServiceError, UsageError
+from pipelines.local.compute_settings import FanOut
+from pipelines.local_hosts import LOCAL_HOSTS
+
+Log = Callable[[str], None]
+Work = Callable[[Sequence[Any]], list[Any]]
+
+TRIES = 3
+"""How often a chunk is submitted; the engine repeats it in addition if one of its workers dies."""
+AHEAD = 64
+"""Chunks that are submitted before the first of them is done."""
+AHEAD_BYTES = 256 * 2**20
+"""What they may have in all: this bounds the memory of this process and of the scheduler."""
+WAIT: Seconds = 60.0
+"""How long a cluster may have no worker before its use fails."""
+_DECIDING = (
+    "elp-foundry", "numpy", "soundfile", "soxr", "av", "torch", "torchaudio", "transformers", "num2words", "jaconv",
+    "neologdn", "fugashi", "unidic-lite", "sentencepiece",
+)  # fmt: skip
+"""Packages whose versions decide the bytes of a result."""
+
+
+def engine_release() -> str:
+    """Return what must be equal on both sides, as text: this package and what decides the bytes of a result."""
+    import soundfile
+
+    versions = [
+        f"python {'.'.join(platform.python_version_tuple()[:2])}",
+        f"libsndfile {soundfile.__libsndfile_version__}",
+    ]
+    for name in _DECIDING:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            # without the build tag: CPU and GPU builds of PyTorch differ in it
+            versions.append(f"{name} {importlib.metadata.version(name).partition('+')[0]}")
+    return ", ".join(versions)
+
+
+def work_on_chunk(release: str, content: bytes) -> bytes:
+    """Call the pickled function with the pickled items; it runs on a worker of the engine.
+
+    Raises UsageError if the worker has other packages than the flow run.
+    """
+    mine = engine_release()
+    if mine != release:
+        here, there = mine.split(", "), release.split(", ")
+        lacking, other = [x for x in there if x not in here], [x for x in here if x not in there]
+        raise UsageError(
+            f"worker {socket.gethostname()} of the engine has {', '.join(other) or 'no other packages'}, and the flow "
+            f"run has {', '.join(lacking) or 'fewer'}: install the same release and packages on both"
+        )
+    work, items = pickle.loads(content)
+    return pickle.dumps(work(items))
+
+
+# not as a decorator: the function would cross as code, not as a name. No retries of Prefect: the same worker makes them
+_CHUNK_TASK = task(name="chunk", retries=0, cache_policy=NO_CACHE, persist_result=False)(work_on_chunk)
+
+
+@dataclass(frozen=True)
+class _Engine:
+    """A started task runner."""
+
+    name: str
+    runner: TaskRunner[Any]
+    deaths: tuple[type[Exception], ...]
+    """Raised if a chunk has ended every worker that tried it."""
+    log: Log
+
+    def submit(self, content: bytes) -> PrefectFuture[Any]:
+        submitted: PrefectFuture[Any] = self.runner.submit(
+            _CHUNK_TASK, {"release": engine_release(), "content": content}
+        )
+        return submitted
+
+    def result(self, content: bytes, future: PrefectFuture[Any]) -> list[Any]:
+        """Return a chunk's result; a chunk that failed is submitted again, and one that ends workers is done here."""
+        for left in reversed(range(TRIES)):
+            try:
+                return cast("list[Any]", pickle.loads(future.result()))
+            except UsageError:
+                raise
+            except self.deaths as error:
+                self.log(f"a chunk ended the {self.name} workers that tried it ({error}); it is done on this machine")
+                work, items = pickle.loads(content)
+                return cast("list[Any]", work(items))
+            except Exception as error:
+                if not left:
+                    raise ServiceError(
+                        f"the {self.name} cluster failed {TRIES} times at one chunk of work "
+                        f"({type(error).__name__}: {error}); see its log, or set fan_out.engine to processes"
+                    ) from error
+                self.log(
+                    f"a chunk failed on the {self.name} cluster and is tried again ({type(error).__name__}: {error})"
+                )
+                future = self.submit(content)
+        raise AssertionError("unreachable")
+
+
+def chunk_map_of(fan_out: FanOut, log: Log) -> ChunkMap | None:
+    """Return the engine that the settings name; None for the processes of this machine.
+
+    The engine is started, or its scheduler is connected, when the first work arrives. Raises UsageError if a package is
+    missing, or if a cluster of another machine is not protected; ServiceError, from the work, if there is no cluster.
+    """
+    if fan_out.engine == "processes":
+        return None
+    opened = {"dask": _dask, "ray": _ray}[fan_out.engine]
+    try:
+        importlib.import_module(f"prefect_{fan_out.engine}")
+    except ImportError as error:
+        extra = f"pip install 'elp-foundry[{fan_out.engine}]'"
+        raise UsageError(
+            f"fan_out.engine is {fan_out.engine}, and its package is missing ({error}): {extra}"
+        ) from error
+
+    def mapped(
+        work: Callable[[Sequence[Item]], list[Result]], chunks: Iterator[Sequence[Item]]
+    ) -> Iterator[list[Result]]:
+        with opened(fan_out.address, log) as engine:
+            yield from _in_order(engine, work, chunks)
+
+    return mapped
+
+
+def _in_order(engine: _Engine, work: Work, chunks: Iterator[Sequence[Any]]) -> Iterator[list[Any]]:
+    pending: deque[tuple[bytes, PrefectFuture[Any]]] = deque()
+    held = 0
+    while True:
+        while not pending or (len(pending) < AHEAD and held < AHEAD_BYTES):
+            chunk = next(chunks, None)
+            if chunk is None:
+                break
+            content = pickle.dumps((work, chunk))
+            held += len(content)
+            pending.append((content, engine.submit(content)))
+        if not pending:
+            return
+        content, future = pending.popleft()
+        held -= len(content)
+        yield engine.result(content, future)
+
+
+@contextlib.contextmanager
+def _dask(address: str, log: Log) -> Iterator[_Engine]:
+    import dask
+    from distributed.scheduler import KilledWorker
+    from prefect_dask.task_runners import DaskTaskRunner
+
+    own = {
+        "n_workers": min(os.cpu_count() or 1, 8),
+        "threads_per_worker": 1,
+        # certificates for this cluster alone: other users of the machine reach its ports, too
+        "security": True,
+    }
+    runner = DaskTaskRunner(address=address) if address else DaskTaskRunner(cluster_kwargs=own)
+    config = {
+        # a chunk is large on purpose
+        "distributed.admin.large-graph-warning-threshold": "1GB",
+        # no pages: they ask for no certificate
+        "distributed.scheduler.http.routes": [],
+        "distributed.worker.http.routes": [],
+        "distributed.scheduler.dashboard.link": "",
+    }
+    # Prefect would put every connection of the cluster into the log of the run
+    logging.getLogger("distributed").setLevel(logging.WARNING)
+    with dask.config.set(config), runner:
+        try:
+            runner.client.wait_for_workers(1, timeout=WAIT)
+        except (OSError, TimeoutError) as error:
+            raise ServiceError(
+                f"the Dask scheduler {address or 'of this run'} has no worker for us ({error}); start one, or set "
+                "fan_out.engine to processes"
+            ) from error
+        yield _Engine("Dask", runner, (KilledWorker,), log)
+
+
+@contextlib.contextmanager
+def _ray(address: str, log: Log) -> Iterator[_Engine]:
+    # its statistics go to the maker, and its dashboard is reached without a key
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    host = urlsplit(address).hostname if address else None
+    if host and host not in LOCAL_HOSTS and os.environ.get("RAY_USE_TLS") != "1":
+        raise UsageError(f"fan_out.address is {address!r}: a cluster of another machine needs TLS; set RAY_USE_TLS=1")
+    ray = importlib.import_module("ray")
+    runner_type = importlib.import_module("prefect_ray").RayTaskRunner
+    own = {"include_dashboard": False, "num_cpus": min(os.cpu_count() or 1, 8), "_node_ip_address": "127.0.0.1"}
+    runner = runner_type(address=address) if address else runner_type(init_kwargs=own)
+    deaths = (ray.exceptions.WorkerCrashedError, ray.exceptions.OutOfMemoryError)
+    try:
+        runner.__enter__()
+    except Exception as error:
+        where = address or "of this run"
+        raise ServiceError(f"the Ray cluster {where} cannot be used ({type(error).__name__}: {error})") from error
+    try:
+        yield _Engine("Ray", runner, deaths, log)
+    finally:
+        runner.__exit__(None, None, None)
