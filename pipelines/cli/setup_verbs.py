@@ -26,25 +26,49 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("folder", type=click.Path(), metavar="DIR")
-@click.option("--remote", default=".elp/remote", metavar="URL", help="DVC remote: a folder or a URL [default: inside].")
+@click.option(
+    "--profile",
+    type=click.Choice(["laptop", "team"]),
+    default="laptop",
+    show_default=True,
+    help="One machine, or shared databases and stores.",
+)
+@click.option("--remote", metavar="URL", help="DVC remote: a folder or a URL [default: inside].")
 @click.option("--host", metavar="ADDRESS", help="Address at which the servers listen [default: 127.0.0.1].")
+@click.option("--git", metavar="ADDRESS", help="Team: Git address of the workspace, as workers reach it.")
+@click.option("--postgres", metavar="ADDRESS", help="Team: PostgreSQL server, with two databases: mlflow, prefect.")
+@click.option("--artifacts", metavar="URL", help="Team: s3://BUCKET/PREFIX of MLflow [default: next to an S3 remote].")
+@click.option("--s3-endpoint", metavar="URL", help="Team: address of an S3 store other than AWS.")
 @json_option
-def init(folder: str, remote: str, host: str | None) -> None:
+def init(folder: str, profile: str, remote: str | None, host: str | None, **team: str | None) -> None:
     """Make DIR a workspace: a Git and DVC repository with elp.yaml.
 
     \b
     elp init ~/foundry
     elp init ~/foundry --remote s3://speech/foundry
     elp init . --host 0.0.0.0        in a container, whose ports are published on 127.0.0.1 only
+    elp init /srv/foundry --profile team --git ssh://elp@control/srv/git/foundry.git \\
+      --postgres postgresql://elp@db --remote s3://speech/foundry --s3-endpoint http://store:8333
     """
     # an unset variable of the shell gives "", which would be the current folder
     if not folder:
         raise click.UsageError("DIR is empty; give a folder, or . for this one")
+    from pipelines.local import profiles
     from pipelines.local.initialise import init_workspace
 
-    made = init_workspace(Path(folder).resolve(), remote, host)
-    text = f"{made.root} is a workspace now\nnext: cd {shlex.quote(str(made.root))} && elp up"
-    emit({"workspace": made.root, "remote": made.remote}, lambda _: text)
+    chosen = (profiles.team if profile == "team" else profiles.laptop)(remote, host, **team)
+    made = init_workspace(Path(folder).resolve(), profile=chosen)
+    lines = [f"{made.root} is a workspace now"]
+    if chosen.secrets:
+        lines.append("set in the environment, or in .elp/secrets.env, which is not in Git:")
+        lines += [f"  {name}: {purpose}" for name, purpose in chosen.secrets.items()]
+        lines.append(f"next: cd {shlex.quote(str(made.root))} && elp doctor && elp up")
+    else:
+        lines.append(f"next: cd {shlex.quote(str(made.root))} && elp up")
+    content = {"workspace": made.root, "remote": made.remote}
+    if chosen.secrets:
+        content |= {"git": chosen.git, "secrets": list(chosen.secrets)}
+    emit(content, lambda _: "\n".join(lines))
 
 
 @click.command(name="up")

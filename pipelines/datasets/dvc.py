@@ -13,6 +13,7 @@ from elp_core.files import replacing, write_whole
 from pipelines.errors import VersioningError
 from pipelines.local import git
 from pipelines.local.dvc_repository import dvc_errors, dvc_repository
+from pipelines.local.secret_values import give_data_secrets
 
 
 def track(root: Path, folders: Sequence[Path]) -> dict[Path, str]:
@@ -66,6 +67,8 @@ def fetch_folder(repository: str, revision: str, path: Path, cache: Path) -> lis
         held = [_place(cache, md5) for _, md5 in json.loads(listing.read_text(encoding="utf-8"))]
         if all(place.is_file() for place in held):
             return held
+    if (folder := Path(repository.removeprefix("file://"))).is_dir():
+        give_data_secrets(folder)
     with dvc_errors("fetch", Path(repository)):
         from dvc.api import DVCFileSystem
 

@@ -17,6 +17,7 @@ from pipelines.inbox.folder_inbox import FolderInbox
 from pipelines.inbox.folder_listing import folder_slots
 from pipelines.inbox.inbox_looks import Looks, looks_file
 from pipelines.local.inbox_settings import BUCKET, InboxSettings
+from pipelines.local.secret_values import give_data_secrets
 from pipelines.local.workspace import Workspace
 from pipelines.registry.slot import Slot
 
@@ -88,8 +89,9 @@ def _require_folder(base: Path, slots: str) -> None:
 
 
 def _endpoint(workspace: Workspace) -> str:
-    """Return the address of the S3 store; empty for that of the environment (AWS_ENDPOINT_URL_S3) or of AWS."""
-    return str(getattr(workspace.settings.servers, "s3_endpoint", ""))
+    """Return the address of the S3 store, empty for that of the environment or of AWS; set the keys of its user."""
+    give_data_secrets(workspace.root)
+    return workspace.settings.servers.s3_endpoint
 
 
 def _base(workspace: Workspace, slot: Slot) -> Path | None:

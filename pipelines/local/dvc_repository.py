@@ -16,14 +16,19 @@ from typing import Any
 from elp_core.errors import ElpError
 from pipelines.errors import VersioningError, WorkspaceError
 from pipelines.local.dvc_locks import clear_dead_locks
+from pipelines.local.secret_values import give_data_secrets
 
 REMOTE = "storage"
 """Name of the DVC remote in `.dvc/config`."""
+_CONNECT_SECONDS, _READ_SECONDS = 10, 30
 DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
-def make_dvc_repository(root: Path, remote: str) -> None:
-    """Make the Git repository `root` a DVC repository with this remote: a folder (absolute, or in `root`) or a URL."""
+def make_dvc_repository(root: Path, remote: str, s3_endpoint: str = "") -> None:
+    """Make the Git repository `root` a DVC repository with this remote: a folder (absolute, or in `root`) or a URL.
+
+    `s3_endpoint` is the address of an S3 store other than AWS.
+    """
     # DVC resolves a relative address from the folder of its config
     url = remote if "://" in remote or os.path.isabs(remote) else os.path.join("..", remote)
     with dvc_errors("initialise", root):
@@ -35,9 +40,20 @@ def make_dvc_repository(root: Path, remote: str) -> None:
     (root / ".dvc" / "config").write_text(
         "[core]\n    analytics = false\n    check_update = false\n    autostage = false\n"
         f'    remote = {REMOTE}\n[cache]\n    type = "reflink,hardlink,copy"\n'
-        f"['remote \"{REMOTE}\"']\n    url = {url}\n",
+        f"['remote \"{REMOTE}\"']\n    url = {url}\n{_remote_options(remote, s3_endpoint)}",
         encoding="utf-8",
     )
+
+
+def _remote_options(remote: str, s3_endpoint: str) -> str:
+    """Return the lines of `.dvc/config` that bound the wait for a store, which is half an hour with SSH by default."""
+    options: dict[str, object] = {}
+    if remote.startswith("s3://"):
+        options = {"endpointurl": s3_endpoint} if s3_endpoint else {}
+        options |= {"connect_timeout": _CONNECT_SECONDS, "read_timeout": _READ_SECONDS}
+    elif remote.startswith("ssh://"):
+        options = {"timeout": _CONNECT_SECONDS}
+    return "".join(f"    {name} = {value}\n" for name, value in options.items())
 
 
 def require_shared_remote(root: Path, address: str) -> None:
@@ -68,6 +84,7 @@ def dvc_repository(root: Path, action: str, *, read_only: bool = False) -> Itera
     """
     if not read_only:
         clear_dead_locks(root)
+    give_data_secrets(root)
     with dvc_errors(action, root):
         from dvc.repo import Repo
 

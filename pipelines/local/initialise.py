@@ -8,6 +8,8 @@ from elp_core.files import write_whole
 from pipelines.errors import WorkspaceError
 from pipelines.local import git
 from pipelines.local.dvc_repository import make_dvc_repository
+from pipelines.local.profiles import LOCAL_REMOTE, Profile
+from pipelines.local.secret_values import write_template
 from pipelines.local.settings import read_settings
 from pipelines.local.workspace import SETTINGS_FILE, Workspace, open_workspace
 from pipelines.registry.signing.key_folder import ensure_keys
@@ -17,7 +19,7 @@ _SETTINGS = """\
 # Everything here has a default; docs/reference/settings.md says what there is.
 backbone: "elp:tiny"
 remote: "{remote}"
-{servers}
+{git}{servers}
 # Other values for a task or a slot:
 # defaults:
 #   asr:
@@ -29,20 +31,24 @@ remote: "{remote}"
 """
 
 
-def init_workspace(root: Path, remote: str = ".elp/remote", host: str | None = None) -> Workspace:
+def init_workspace(
+    root: Path, remote: str = LOCAL_REMOTE, host: str | None = None, *, profile: Profile | None = None
+) -> Workspace:
     """Make `root` a workspace: `git init` (if needed), `dvc init`, a remote, `elp.yaml`, the first commit, keys.
 
     `root` is made if it is missing, and can be the top of a Git repository; `host` is the address at which the servers
-    listen. Raises WorkspaceError if it is a workspace already or inside one, is a file or the root of the file system,
-    or cannot be made, or if Git has no identity.
+    listen. A `profile` has both, and more. Raises WorkspaceError if it is a workspace already or inside one, is a file
+    or the root of the file system, or cannot be made, or if Git has no identity.
     """
+    profile = profile or Profile(remote, host or "")
     root = root.expanduser().resolve()
     _require_room(root)
     git.require_identity(next(folder for folder in (root, *root.parents) if folder.is_dir()))
     fresh = not (root / ".git").exists()
     if not fresh:
         git.require_clean(root, Path(SETTINGS_FILE))
-    text = _SETTINGS.format(remote=remote, servers=f"servers: {{host: {json.dumps(host)}}}\n" if host else "")
+    git_line = f"git: {json.dumps(profile.git)}\n" if profile.git else ""
+    text = _SETTINGS.format(remote=profile.remote, git=git_line, servers=profile.server_lines)
     read_settings(text)
     try:
         root.mkdir(parents=True, exist_ok=True)
@@ -53,7 +59,7 @@ def init_workspace(root: Path, remote: str = ".elp/remote", host: str | None = N
     if fresh:
         git.git(root, "init", "--quiet", "--initial-branch=main")
     if not (root / ".dvc").is_dir():
-        make_dvc_repository(root, remote)
+        make_dvc_repository(root, profile.remote, profile.s3_endpoint)
     ignored = root / ".gitignore"
     lines = ignored.read_text(encoding="utf-8").splitlines() if ignored.is_file() else []
     if ".elp/" not in lines:
@@ -63,6 +69,8 @@ def init_workspace(root: Path, remote: str = ".elp/remote", host: str | None = N
     git.commit(root, [Path(name) for name in names if (root / name).exists()], "Make a workspace")
     made = open_workspace(root)
     ensure_keys(key_folder(made.state))
+    if profile.secrets:
+        write_template(made.state)
     return made
 
 

@@ -218,7 +218,7 @@ def _other_type(api: str, pool: str) -> str:
 
 def _start_supervisor(workspace: Workspace, record: Record, begun: list[Process], api: str, log: Log) -> Record:
     if record.find(SUPERVISOR) is None:
-        environment = commands.worker_environment(workspace, api)
+        environment = commands.supervisor_environment(workspace, api)
         record = _start(workspace, record, begun, SUPERVISOR, commands.supervisor_command(), environment)
         log("supervision starting")
     return record
@@ -262,9 +262,9 @@ def _wait(workspace: Workspace, record: Record, begun: list[Process], name: str,
 
 def _wait_for_workers(workspace: Workspace, record: Record, api: str, log: Log) -> None:
     """Wait until each local worker has reported to Prefect."""
-    started, own = time.monotonic(), not workspace.settings.servers.prefect_api
+    started = time.monotonic()
     for process in (p for p in record.processes if p.name in commands.POOLS):
-        ready = functools.partial(_online, api, process, commands.worker_name(process.name, own))
+        ready = functools.partial(_online, api, process, commands.worker_name(workspace, process.name))
         _wait_until(process, ready, f"the worker of {process.name} does not report", started)
         log(f"worker of {process.name} is ready")
 

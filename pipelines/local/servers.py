@@ -20,6 +20,7 @@ def server_command(
         return commands.prefect_command(host, port), environment | more
     if record.front:
         environment |= commands.showing_prefect(api.removesuffix("/api"), key)
+    environment |= commands.artifact_environment(workspace)
     login = accounts.login_environment(workspace) if record.auth else {}
     return commands.mlflow_command(workspace, host, port), environment | login
 

@@ -1,18 +1,25 @@
 """The command line and environment of each service."""
 
+import hashlib
+import json
 import os
 import socket
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from urllib.parse import quote
 
 from pipelines.local import accounts
 from pipelines.local.addresses import MLFLOW, prefect_login, prefect_pages, read_record
 from pipelines.local.environment import child_environment
+from pipelines.local.secret_values import ARTIFACTS_NAMES, DATA_NAMES, DATABASE_NAMES, read_secrets
+from pipelines.local.store_addresses import prefect_connection
 from pipelines.local.worker_home import HOME
 from pipelines.local.workspace import Workspace
 from pipelines.prefect_names import PREFECT_LOGIN, PREFECT_PATH, PREFECT_SERVER
 from pipelines.registry.ledger.ledger_checkpoint import CHECKPOINT_VARIABLE, checkpoint_file
+from pipelines.registry.operation_figures import FIGURES_FILE, FIGURES_VARIABLE
+from pipelines.registry.retention import POLICY_VARIABLE
 from pipelines.registry.signing.keys import FOLDER_VARIABLE, key_folder
 
 POOLS = {
@@ -29,13 +36,13 @@ _CPU_LIMIT = 4
 
 
 def mlflow_command(workspace: Workspace, host: str, port: int) -> list[str]:
-    """Return the command of the MLflow server with our guard, which serves artifacts from a folder."""
+    """Return the command of the MLflow server with our guard, which serves artifacts from a folder or from S3."""
     # MLflow unquotes the path of a file URI
-    store = quote(str(workspace.state / "mlflow-artifacts"))
+    store = workspace.settings.servers.artifacts or f"file://{quote(str(workspace.state / 'mlflow-artifacts'))}"
     # the addresses of the database may hold a password: they are in the environment, which `ps` does not show
     return [
         *(sys.executable, "-m", "mlflow", "server", "--app-name", "elp", "--host", host, "--port", str(port)),
-        *("--workers", "1", "--artifacts-destination", f"elp+file://{store}", "--serve-artifacts"),
+        *("--workers", "1", "--artifacts-destination", f"elp+{store}", "--serve-artifacts"),
     ]
 
 
@@ -50,15 +57,18 @@ def worker_command(workspace: Workspace, pool: str) -> list[str]:
     limit = workspace.settings.servers.workers if pool == "elp-gpu" else _CPU_LIMIT
     return [
         *(sys.executable, "-m", "pipelines.orchestration.quick_prefect", "worker", "start", "--pool", pool),
-        *("--type", "process", "--name", worker_name(pool, not workspace.settings.servers.prefect_api)),
+        *("--type", "process", "--name", worker_name(workspace, pool)),
         *("--limit", str(limit), "--install-policy", "never"),
     ]
 
 
-def worker_name(pool: str, own_server: bool) -> str:
-    """Return the name of the worker of `elp up` on a pool; on a Prefect server elsewhere, it names this machine."""
-    # two machines may start workers on one server, and each has to find the runs that are its own
-    return f"{pool}-local" if own_server else f"{pool}-{socket.gethostname()}"
+def worker_name(workspace: Workspace, pool: str) -> str:
+    """Return the name of the worker of `elp up` on a pool; on a Prefect server elsewhere, only this one has it."""
+    if not workspace.settings.servers.prefect_api:
+        return f"{pool}-local"
+    # several workspaces and machines may start workers on one server, and each has to find the runs that are its own
+    place = hashlib.sha256(str(workspace.root).encode()).hexdigest()[:6]
+    return f"{pool}-{socket.gethostname()}-{place}"
 
 
 def supervisor_command() -> list[str]:
@@ -68,10 +78,15 @@ def supervisor_command() -> list[str]:
 
 def server_environment(workspace: Workspace) -> dict[str, str]:
     """Return the environment of the two servers."""
-    (workspace.state / "mlflow-artifacts").mkdir(parents=True, exist_ok=True)
-    database = workspace.settings.servers.database or f"sqlite:///{workspace.state / 'mlflow.db'}"
-    return child_environment(
+    servers = workspace.settings.servers
+    if not servers.artifacts:
+        (workspace.state / "mlflow-artifacts").mkdir(parents=True, exist_ok=True)
+    retention = workspace.settings.retention
+    database = servers.database or f"sqlite:///{workspace.state / 'mlflow.db'}"
+    secrets = read_secrets(workspace.state)
+    environment = child_environment(
         {
+            **{name: secrets[name] for name in DATABASE_NAMES if name in secrets},
             **_prefect_home(workspace.state / "prefect"),
             "MLFLOW_BACKEND_STORE_URI": database,
             "MLFLOW_REGISTRY_STORE_URI": f"elp+{database}",
@@ -79,15 +94,42 @@ def server_environment(workspace: Workspace) -> dict[str, str]:
             CHECKPOINT_VARIABLE: str(checkpoint_file(workspace.state)),
             # the console shows and plays the data of this workspace only
             "ELP_DATA_ROOT": str(workspace.root),
+            FIGURES_VARIABLE: str(workspace.state / FIGURES_FILE),
+            POLICY_VARIABLE: json.dumps(asdict(retention)),
             # the ledger records the address that connected, not what a header claims
             "FORWARDED_ALLOW_IPS": os.environ.get("FORWARDED_ALLOW_IPS", ""),
             # MLflow's own background jobs (prompt optimisation and the like) are not used here
             "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
             "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
+            # Prefect keeps every run for ever by default
+            "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,flow_runs",
+            "PREFECT_SERVER_SERVICES_DB_VACUUM_RETENTION_PERIOD": str(round(retention.runs_days * 86_400)),
+            "PREFECT_SERVER_EVENTS_RETENTION_PERIOD": "P7D",
+            # every run that is alive sends one each few minutes, and nobody reads those of yesterday
+            "PREFECT_SERVER_SERVICES_DB_VACUUM_EVENT_RETENTION_OVERRIDES": '{"prefect.flow-run.heartbeat": 86400}',
             # new schedules and late runs are checked often: it is one small database on one machine
             "PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS": "15",
+            **_prefect_database(servers.prefect_database),
         }
     )
+    return {name: value for name, value in environment.items() if name not in ARTIFACTS_NAMES}
+
+
+def _prefect_database(address: str) -> dict[str, str]:
+    # in the environment, because the command line of a process is public on its machine
+    return {"PREFECT_SERVER_DATABASE_CONNECTION_URL": prefect_connection(address)} if address else {}
+
+
+def artifact_environment(workspace: Workspace) -> dict[str, str]:
+    """Return what the MLflow server needs in addition if its artifacts are on S3; no other process gets these keys."""
+    servers = workspace.settings.servers
+    if not servers.artifacts:
+        return {}
+    secrets = read_secrets(workspace.state)
+    return {
+        **{name: secrets[name] for name in ARTIFACTS_NAMES if name in secrets},
+        **({"MLFLOW_S3_ENDPOINT_URL": servers.s3_endpoint} if servers.s3_endpoint else {}),
+    }
 
 
 def behind_the_front(workspace: Workspace, front: str, key: str) -> dict[str, str]:
@@ -115,7 +157,7 @@ def showing_prefect(prefect: str, key: str) -> dict[str, str]:
 def worker_environment(workspace: Workspace, api: str) -> dict[str, str]:
     """Return the environment of the workers, and through them of the flow runs."""
     account = accounts.service(workspace)
-    return child_environment(
+    environment = child_environment(
         {
             # the runs act as the workspace's account, not as the user who started the workers
             **(account.environment() if account and not workspace.settings.servers.mlflow_uri else {}),
@@ -128,6 +170,14 @@ def worker_environment(workspace: Workspace, api: str) -> dict[str, str]:
             **_for_clones(workspace),
         }
     )
+    # the code of a run reaches databases and artifacts through the servers only
+    return {name: value for name, value in environment.items() if name not in (*DATABASE_NAMES, *ARTIFACTS_NAMES)}
+
+
+def supervisor_environment(workspace: Workspace, api: str) -> dict[str, str]:
+    """Return the environment of the supervision, which starts servers again: with the secrets that the user has set."""
+    given = {name: os.environ[name] for name in (*DATABASE_NAMES, *ARTIFACTS_NAMES) if name in os.environ}
+    return worker_environment(workspace, api) | given
 
 
 def _for_clones(workspace: Workspace) -> dict[str, str]:
@@ -136,7 +186,9 @@ def _for_clones(workspace: Workspace) -> dict[str, str]:
         return {}
     mlflow = read_record(workspace).find(MLFLOW)
     uri = workspace.settings.servers.mlflow_uri or (mlflow.address if mlflow else "")
+    secrets = read_secrets(workspace.state)
     return {
+        **{name: secrets[name] for name in DATA_NAMES if name in secrets},
         HOME: os.environ.get(HOME) or str(workspace.state / "worker"),
         FOLDER_VARIABLE: str(key_folder(workspace.state)),
         **({"MLFLOW_TRACKING_URI": uri} if uri else {}),

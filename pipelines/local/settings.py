@@ -13,7 +13,9 @@ from pipelines.local.compute_settings import Compute, FanOut
 from pipelines.local.git_address import address_faults
 from pipelines.local.inbox_settings import InboxSettings, inbox_fault
 from pipelines.local.schedule_settings import ScheduleEntry, read_entries
+from pipelines.local.store_addresses import server_address_faults
 from pipelines.registry.policies import DataPolicy, GatePolicy, current_gate_names
+from pipelines.registry.retention import RetentionPolicy
 from pipelines.registry.slot import Slot
 
 
@@ -28,10 +30,20 @@ class Servers:
     """Address of an MLflow server that runs elsewhere; empty means the workspace's own."""
     database: str = ""
     """Database of the workspace's own MLflow server, such as ``postgresql://elp@db/mlflow``; empty means SQLite."""
+    prefect_database: str = ""
+    """Database of the workspace's own Prefect server, such as ``postgresql://elp@db/prefect``; empty means SQLite."""
+    artifacts: str = ""
+    """Where the workspace's own MLflow server keeps its artifacts: ``s3://bucket/prefix``; empty means a folder."""
+    s3_endpoint: str = ""
+    """Address of the S3 store of artifacts and inboxes, such as ``https://s3.plant.lan``; empty means AWS."""
     prefect_api: str = ""
     """Address of a Prefect API that runs elsewhere; empty means the workspace's own."""
     workers: int = 1
     """Flow runs at once on the local training pool."""
+
+    def __post_init__(self) -> None:
+        if faults := server_address_faults(self.database, self.prefect_database, self.artifacts, self.s3_endpoint):
+            raise ConfigError(type(self).__name__, faults)
 
 
 @dataclass(frozen=True)
@@ -67,6 +79,8 @@ class Settings:
     language: Any = "en"
     """Language of every slot that declares none: a code, or a mapping (`LanguageConfig`)."""
     servers: Servers = field(default_factory=Servers)
+    retention: RetentionPolicy = field(default_factory=RetentionPolicy)
+    """What `elp gc` removes."""
     fan_out: FanOut = field(default_factory=FanOut)
     inbox: InboxSettings = field(default_factory=InboxSettings)
     """Where deliveries are dropped; `slots.<site>/<task>.inbox` is the folder or prefix of one slot."""

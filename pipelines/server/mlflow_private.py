@@ -3,7 +3,8 @@
 Any release of MLflow may change each of them. `CHECKED` lists the releases with which the tests passed; a newer release
 is checked by `tests/pipelines/server/test_mlflow_private.py`. The guarded stores also override private methods:
 ``_hard_delete_experiment`` of the tracking store, ``_create_staging_artifact`` and ``_publish_staged_artifact`` of the
-local artifact store, which calls ``_get_destination_artifact_path``.
+local artifact store, which calls ``_get_destination_artifact_path``; ``_get_s3_client``,
+``_download_file`` and ``_iterate_s3_paginated_results`` of the S3 artifact store, with its ``_bucket_owner_params``.
 """
 
 import os
@@ -11,9 +12,10 @@ from collections.abc import Callable
 from typing import Any
 
 from mlflow.exceptions import _UnsupportedMultipartUploadException as UnsupportedMultipartUpload
+from mlflow.exceptions import _UnsupportedPresignedDownloadException as UnsupportedPresignedDownload
 from mlflow.store.artifact.local_artifact_repo import _TEMP_ARTIFACT_PREFIX as TEMP_ARTIFACT_PREFIX
 
-__all__ = ["TEMP_ARTIFACT_PREFIX", "UnsupportedMultipartUpload"]
+__all__ = ["TEMP_ARTIFACT_PREFIX", "UnsupportedMultipartUpload", "UnsupportedPresignedDownload"]
 
 CHECKED = ("3.17.2",)
 

@@ -1,7 +1,7 @@
 """What is attacked: a guarded server, and a slot whose state is compared before and after each attack.
 
 Attacks run on SQLite. Those marked `both_databases` run on PostgreSQL too: races, what an attacker writes into the
-database itself, and one attack on each route.
+database itself, and one attack on each route. Those marked `both_stores` run on SQLite with artifacts on S3, too.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.contest import Contest, prepare
-from tests.support.guarded_server import GuardedServer, guarded_server
+from tests.support.guarded_server import Bucket, GuardedServer, guarded_server
+from tests.support.object_store import ObjectStore, object_store
 from tests.support.postgres import Postgres, postgres_server
 
 _numbers = itertools.count(1)
@@ -30,9 +31,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Give a test the databases that its marker names."""
     if "server" in metafunc.fixturenames:
-        both = metafunc.definition.get_closest_marker("both_databases") is not None
-        databases = ["sqlite", "postgresql"] if both else ["sqlite"]
-        metafunc.parametrize("server", databases, indirect=True, scope="session")
+        kinds = ["sqlite"]
+        kinds += ["postgresql"] if metafunc.definition.get_closest_marker("both_databases") else []
+        kinds += ["s3"] if metafunc.definition.get_closest_marker("both_stores") else []
+        metafunc.parametrize("server", kinds, indirect=True, scope="session")
 
 
 @pytest.fixture(scope="session")
@@ -43,11 +45,22 @@ def postgres() -> Iterator[Postgres]:
 
 
 @pytest.fixture(scope="session")
+def store() -> Iterator[ObjectStore]:
+    """An object store for all attacks."""
+    with object_store() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
 def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[GuardedServer]:
-    """The guarded command line on a database."""
+    """The guarded command line on a database and a store."""
     folder = tmp_path_factory.mktemp(f"guarded-{request.param}")
-    database = None if request.param == "sqlite" else request.getfixturevalue("postgres").database(folder.name)
-    with guarded_server(folder, database) as running:
+    database = request.getfixturevalue("postgres").database(folder.name) if request.param == "postgresql" else None
+    bucket = None
+    if request.param == "s3":
+        store = request.getfixturevalue("store")
+        bucket = Bucket(store, store.bucket("artifacts"), "mlflow")
+    with guarded_server(folder, database, bucket=bucket) as running:
         yield running
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import os
+import posixpath
 import random
 import signal
 import threading
@@ -91,20 +92,21 @@ def _wait_for_a_move(crowd: Movers) -> None:
         time.sleep(0.01)
 
 
+@pytest.mark.both_stores
 def test_promoted_while_the_bytes_are_replaced_on_disk(own_contest: Contest) -> None:
-    """An attacker with the folder itself: the bytes are hashed again at the moment of promotion."""
-    contest = own_contest
-    place: Path = contest.server.artifacts / contest.made[PASSED].tensors
-    place.write_bytes(place.read_bytes()[:-1] + b"\x00")
+    """An attacker with the store itself: the bytes are hashed again at the moment of promotion."""
+    contest, path = own_contest, own_contest.made[PASSED].tensors
+    content = contest.server.stored(posixpath.dirname(path))[path]
+    contest.server.replace(path, content[:-1] + b"\x00")
     contest.refused(contest.alias(PASSED), f"the bytes of {contest.slot} v3 were changed: they hash to")
     assert contest.champion() == CHAMPION
 
 
+@pytest.mark.both_stores
 @pytest.mark.parametrize("name", ["adapter.py", "MLmodel"])
 def test_promoted_while_the_code_is_replaced_on_disk(own_contest: Contest, name: str) -> None:
     contest = own_contest
-    place: Path = contest.server.artifacts / contest.made[PASSED].folder / name
-    place.write_bytes(b"import os  # not what was trained\n")
+    contest.server.replace(f"{contest.made[PASSED].folder}/{name}", b"import os  # not what was trained\n")
     contest.refused(contest.alias(PASSED), "v3 cannot serve: the artifact store holds no intact bundle")
     assert contest.champion() == CHAMPION
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
+import posixpath
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
@@ -55,7 +55,7 @@ class Contest:
         return [row["entry"] for row in self.rest.get(f"{ELP}/ledger?{query}")["entries"]]
 
     def state(self) -> dict[str, Any]:
-        """All that an attack may be after: aliases, tags, descriptions, sources, stages, and the bytes on disk."""
+        """All that an attack may be after: aliases, tags, descriptions, sources, stages, and the bytes in the store."""
         model = self.rest.get(f"{API}/registered-models/get?name={self.model}")["registered_model"]
         found = {
             "aliases": {entry["alias"]: int(entry["version"]) for entry in model.get("aliases", [])},
@@ -65,17 +65,12 @@ class Contest:
         for shown in listed.get("model_versions", []):
             shown.pop("last_updated_timestamp", None)
             found[f"v{shown['version']}"] = {**shown, "tags": _tags(shown)}
-        return found | self.bytes_on_disk()
+        return found | self.stored_bytes()
 
-    def bytes_on_disk(self) -> dict[str, str]:
-        """SHA-256 of every file behind the versions: models, code and evidence, by path."""
-        found: dict[str, str] = {}
-        for made in self.made.values():
-            for folder in (self.server.artifacts / made.folder, (self.server.artifacts / made.evidence).parent):
-                for path in sorted(folder.rglob("*")):
-                    if path.is_file():
-                        found[str(path.relative_to(self.server.artifacts))] = _sha256(path.read_bytes())
-        return found
+    def stored_bytes(self) -> dict[str, str]:
+        """A digest of every file behind the versions: models, code and evidence, by path."""
+        made = self.made.values()
+        return self.server.digests([folder for one in made for folder in (one.folder, posixpath.dirname(one.evidence))])
 
     def refused(self, answer: Answer, *words: str, recorded: bool = True) -> str:
         """Check that the guard refused in a sentence with these words and recorded it; return the sentence."""
@@ -131,7 +126,3 @@ def prepare(server: GuardedServer, site: str, rest: Rest | None = None) -> Conte
 
 def _tags(shown: dict[str, Any]) -> dict[str, str]:
     return {tag["key"]: tag.get("value", "") for tag in shown.get("tags", [])}
-
-
-def _sha256(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()

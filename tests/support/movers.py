@@ -127,7 +127,7 @@ def server_variables(server: GuardedServer) -> dict[str, str]:
     return {
         "_MLFLOW_SERVER_FILE_STORE": server.database,
         "_MLFLOW_SERVER_REGISTRY_STORE": JOINED + server.database,
-        "_MLFLOW_SERVER_ARTIFACT_DESTINATION": f"{JOINED}file://{server.artifacts}",
+        "_MLFLOW_SERVER_ARTIFACT_DESTINATION": JOINED + server.destination,
         "_MLFLOW_SERVER_SERVE_ARTIFACTS": "true",
         "ELP_KEYS": str(server.keys),
         "ELP_LEDGER_CHECKPOINT": str(server.anchor),

@@ -6,23 +6,31 @@ FastAPI, under several paths; all of them call these repositories.
 
 import asyncio
 import os
+import posixpath
+import shutil
 import tempfile
 from collections.abc import AsyncIterable, Callable
+from mimetypes import guess_type
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
-from mlflow.store.artifact.artifact_repo import ArtifactRepository
+from mlflow.store.artifact.artifact_repo import ArtifactRepository, StreamUploadMixin
 from mlflow.store.artifact.local_artifact_repo import LocalArtifactRepository
 from mlflow.store.artifact.s3_artifact_repo import S3ArtifactRepository
 
 from elp_core.fail_points import durable_write
 from pipelines.registry.slot import Slot
 from pipelines.server.auth.principal import current_caller
-from pipelines.server.mlflow_private import TEMP_ARTIFACT_PREFIX, UnsupportedMultipartUpload
+from pipelines.server.mlflow_private import (
+    TEMP_ARTIFACT_PREFIX,
+    UnsupportedMultipartUpload,
+    UnsupportedPresignedDownload,
+)
 from pipelines.server.refusal import Attempt
 from pipelines.server.storage.artifact_bytes import frozen_by, plain_path
+from pipelines.server.storage.s3_objects import put_whole, s3_client, store_errors
 from pipelines.server.stores.registry_store import registry
 
 _PREFIX = "elp+"
@@ -121,11 +129,102 @@ class GuardedLocal(_Guarded, LocalArtifactRepository):  # type: ignore[misc]
             super()._publish_staged_artifact(temp_file_path, destination_file_path, finalize_temp_path)
 
 
-class GuardedS3(_Guarded, S3ArtifactRepository):  # type: ignore[misc]
-    """S3-compatible storage. Clients upload through the server: a signed URL would outlive the check."""
+class GuardedS3(_Guarded, StreamUploadMixin, S3ArtifactRepository):  # type: ignore[misc]
+    """S3-compatible storage. Clients read and write through the server: a signed URL would outlive the check."""
+
+    def log_artifact(self, local_file: str, artifact_path: str | None = None) -> None:
+        """Upload a file."""
+        self._upload(str(local_file), store_path(artifact_path, os.path.basename(local_file)))
+
+    def log_artifacts(self, local_dir: str, artifact_path: str | None = None) -> None:
+        """Upload a folder."""
+        for folder, _, names in os.walk(local_dir):
+            inside = Path(folder).relative_to(local_dir).as_posix()
+            for name in names:
+                self._upload(os.path.join(folder, name), store_path(artifact_path, inside, name))
+
+    def log_artifact_from_stream(
+        self, stream: BinaryIO, artifact_file_name: str, artifact_path: str | None = None
+    ) -> None:
+        """Upload a file that Flask receives."""
+        path = _writable(artifact_path, artifact_file_name)
+        with tempfile.NamedTemporaryFile(prefix="elp-upload-") as file:
+            shutil.copyfileobj(stream, file)
+            file.flush()
+            self._upload(file.name, path)
+
+    async def log_artifact_from_async_stream(
+        self, chunks: AsyncIterable[bytes], artifact_file_name: str, artifact_path: str | None = None
+    ) -> None:
+        """Upload a file that FastAPI receives."""
+        path = await asyncio.to_thread(_writable, artifact_path, artifact_file_name)
+        with tempfile.NamedTemporaryFile(prefix="elp-upload-") as file:
+            async for chunk in chunks:
+                await asyncio.to_thread(file.write, chunk)
+            file.flush()
+            await asyncio.to_thread(self._upload, file.name, path)
+
+    def list_artifacts(self, path: str | None = None) -> list[Any]:
+        """List a folder."""
+        with store_errors(self.artifact_uri):
+            return list(super().list_artifacts(store_path(path)))
+
+    def delete_artifacts(self, artifact_path: str | None = None) -> None:
+        """Delete a file or a folder."""
+        with store_errors(self.artifact_uri):
+            super().delete_artifacts(store_path(artifact_path))
+
+    def _upload(self, local_file: str, path: str) -> None:
+        """Check when the upload begins, and again when it ends: its folder may have been frozen in between."""
+        refuse_frozen(path, "upload")
+        kind, encoding = guess_type(path)
+        options = {"ContentType": kind, "ContentEncoding": encoding}
+        options = {name: value for name, value in options.items() if value is not None}
+        options |= self._bucket_owner_params | (self.get_s3_file_upload_extra_args() or {})
+        bucket, root = self.parse_s3_compliant_uri(self.artifact_uri)
+        with store_errors(self.artifact_uri):
+            key = posixpath.join(root, path)
+            put_whole(s3_client(), local_file, bucket, key, options, lambda: refuse_frozen(path, "upload"))
+
+    def _download_file(self, remote_file_path: str, local_path: str) -> None:
+        with store_errors(self.artifact_uri):
+            super()._download_file(store_path(remote_file_path), local_path)
+
+    def _get_s3_client(self) -> Any:
+        return s3_client()
+
+    def _iterate_s3_paginated_results(self, bucket: str, prefix: str) -> Any:
+        # MLflow's own turns each error of the store into one without its reason
+        pages = self._get_s3_client().get_paginator("list_objects_v2")
+        return pages.paginate(Bucket=bucket, Prefix=prefix, Delimiter="/", **self._bucket_owner_params)
+
+    # MLflow's S3 repository writes these bytes past `log_artifact`
+    upload_archived_trace_data_bytes = ArtifactRepository.upload_archived_trace_data_bytes
 
     def create_multipart_upload(self, *_: Any, **__: Any) -> NoReturn:
         """Refuse; MLflow's client then uploads through the server."""
         raise UnsupportedMultipartUpload()
 
     complete_multipart_upload = abort_multipart_upload = create_presigned_upload_url = create_multipart_upload
+
+    def get_download_presigned_url(self, *_: Any, **__: Any) -> NoReturn:
+        """Refuse; MLflow's client then downloads through the server, which asks for a login."""
+        raise UnsupportedPresignedDownload()
+
+
+def store_path(*parts: str | None) -> str:
+    """Return the one spelling of a path in an object store; refuse characters that stores read in different ways."""
+    path = plain_path(*parts)
+    # to SeaweedFS a backslash is a slash: such a name would be the file of a frozen folder
+    if "\\" in path or not path.isprintable():
+        raise MlflowException(
+            f"Invalid path: {path[:120]!r} has a backslash or a control character",
+            error_code=INVALID_PARAMETER_VALUE,
+        )
+    return path
+
+
+def _writable(*parts: str | None) -> str:
+    path = store_path(*parts)
+    refuse_frozen(path, "upload")
+    return path

@@ -57,12 +57,12 @@ class GuardedTracking(SqlAlchemyStore):  # type: ignore[misc]
         super()._hard_delete_experiment(experiment_id)
 
     def create_experiment(self, name: str, artifact_location: str | None = None, tags: Any = None) -> Any:
-        """Create an experiment; its artifacts may not be in the served store under another address."""
-        if artifact_location and _in_served_store(artifact_location):
+        """Create an experiment; its artifacts may not be in a store that only this server may write."""
+        if artifact_location and (fault := _location_fault(artifact_location)):
             with registry().refusing(current_caller()):
                 raise Attempt("create an experiment").refused(
-                    f"the artifact location {artifact_location[:120]!r} is the store that this server guards; leave it "
-                    "out, and the server chooses a place in it"
+                    f"the artifact location {artifact_location[:120]!r} is {fault}; leave it out, and the server "
+                    "chooses a place in its own store"
                 )
         return super().create_experiment(name, artifact_location, tags)
 
@@ -98,18 +98,27 @@ def _refuse(origins: list[Any], name: str, what: str) -> None:
         )
 
 
-def _in_served_store(location: str) -> bool:
-    """Return whether a location is in the served store, or contains it, under another scheme than its own."""
+def _location_fault(location: str) -> str:
+    """Return why a location is refused; empty if it is not.
+
+    It may not be in the served store, or contain it, under another scheme than its own. If the served store is on S3,
+    it is proxied or a folder: MLflow's other clients for object stores would use the keys of this machine.
+    """
     from mlflow.server import ARTIFACTS_DESTINATION_ENV_VAR
 
     destination = urllib.parse.urlsplit(os.environ.get(ARTIFACTS_DESTINATION_ENV_VAR, "").removeprefix("elp+"))
     asked = urllib.parse.urlsplit(location.removeprefix("elp+"))
     if asked.scheme == "mlflow-artifacts":
-        return False
+        return ""
+    guarded = "the store that this server guards"
+    if destination.scheme == "s3":
+        if asked.scheme in {"", "file"}:
+            return ""
+        return guarded if asked.netloc == destination.netloc else "a store that this server would open with its keys"
     if (asked.scheme or "file", asked.netloc) != (destination.scheme or "file", destination.netloc):
-        return False
+        return ""
     served, wanted = _real_path(destination.path), _real_path(asked.path)
-    return os.path.commonpath([served, wanted]) in (served, wanted)
+    return guarded if os.path.commonpath([served, wanted]) in (served, wanted) else ""
 
 
 def _real_path(path: str) -> str:
