@@ -180,6 +180,10 @@ def test_a_signed_address_that_bypasses_the_server(contest: Contest) -> None:
     values = {"run_id": made.run_id, "path": "artifacts/bundle/adapter_model.safetensors"}
     answer = contest.rest("POST", f"{API}/artifacts/presigned-download-url", values)
     answer.must_be(400, "Presigned download is not supported")
+    # MLflow's client does not read at all if such addresses are offered and then refused
+    offered = contest.rest.get("/api/3.0/mlflow/server-info")
+    assert not offered["multipart_downloads_enabled"]
+    assert not offered["multipart_uploads_enabled"]
 
 
 def test_an_experiment_whose_proxied_location_is_the_champions_folder(contest: Contest) -> None:
