@@ -25,7 +25,7 @@ from pipelines.registry.slot import Slot
 from pipelines.server.auth.principal import ADMINISTER, authorize
 from pipelines.server.holds import read_holds
 from pipelines.server.ledger import TRASH, LedgerTransaction
-from pipelines.server.mlflow_private import served_artifacts, tracking_store
+from pipelines.server.mlflow_private import delete_logged_model, served_artifacts, tracking_store
 from pipelines.server.refusal import Attempt
 from pipelines.server.removal.stored_adapters import same_origin, stored_adapters
 from pipelines.server.storage.artifact_bytes import frozen_by, run_location, served_path, thaw
@@ -219,7 +219,7 @@ def _delete_bytes(store: LockedStore, before: Mapping[str, Any]) -> None:
         path = served_path(before["storage_location"] or "")
         if path is not None:
             _prune(store, path)
-        _quietly(tracking_store()._hard_delete_logged_model, before["model_id"])
+        _delete_model(before["model_id"])
     if before["run"] and before["run"] not in taken:
         try:
             path = served_path(run_location(before["run"]))
@@ -246,9 +246,9 @@ def _prune(store: LockedStore, path: str) -> None:
         _prune(store, posixpath.join(path, posixpath.basename(one.path)))
 
 
-def _quietly(remove: Any, name: str) -> None:
+def _delete_model(model_id: str) -> None:
     try:
-        remove(name)
+        delete_logged_model(model_id)
     except MlflowException as error:
         if error.error_code != "RESOURCE_DOES_NOT_EXIST":
             raise
