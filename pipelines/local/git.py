@@ -135,10 +135,10 @@ def unstage(folder: Path, paths: Sequence[Path]) -> None:
         git(folder, "rm", "--cached", "--quiet", "--ignore-unmatch", "--", *map(str, paths))
 
 
-def tag(folder: Path, name: str, message: str, revision: str = "HEAD") -> None:
-    """Set an annotated tag."""
+def tag(folder: Path, name: str, message: str, revision: str = "HEAD", *, force: bool = False) -> None:
+    """Set an annotated tag; with `force`, move the one of this name."""
     with durable_write("git tag"):
-        git(folder, "tag", "--annotate", "--message", message, name, revision)
+        git(folder, "tag", "--annotate", *(["--force"] if force else []), "--message", message, name, revision)
 
 
 def tags(folder: Path, pattern: str) -> dict[str, str]:

@@ -18,6 +18,7 @@ from pipelines.local.worker_home import HOME
 from pipelines.local.workspace import Workspace
 from pipelines.prefect_names import PREFECT_LOGIN, PREFECT_PATH, PREFECT_SERVER
 from pipelines.registry.ledger.ledger_checkpoint import CHECKPOINT_VARIABLE, checkpoint_file
+from pipelines.registry.operation_figures import FIGURES_FILE, FIGURES_VARIABLE
 from pipelines.registry.retention import POLICY_VARIABLE
 from pipelines.registry.signing.keys import FOLDER_VARIABLE, key_folder
 
@@ -93,6 +94,7 @@ def server_environment(workspace: Workspace) -> dict[str, str]:
             CHECKPOINT_VARIABLE: str(checkpoint_file(workspace.state)),
             # the console shows and plays the data of this workspace only
             "ELP_DATA_ROOT": str(workspace.root),
+            FIGURES_VARIABLE: str(workspace.state / FIGURES_FILE),
             POLICY_VARIABLE: json.dumps(asdict(retention)),
             # the ledger records the address that connected, not what a header claims
             "FORWARDED_ALLOW_IPS": os.environ.get("FORWARDED_ALLOW_IPS", ""),

@@ -7,6 +7,7 @@
 `adapter_version`       one version of the registry with its tags, and the `description` that MLflow shows
 `slot_description`      the text of a slot's page in MLflow
 `registered_adapter`    what the server reports
+`operation_figures`     what the supervision counts, for the metrics of the server
 `holds`, `retention`    what must not be deleted until a date; what the policy deletes
 `worker_request`        names, tokens and signed requests about workers
 `signing`, `ledger`     keys and envelopes; ledger entries, their chain and the checkpoint
