@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from datetime import time as clock_time
 
-from pipelines.local.cron_times import clock_times, moment
+from pipelines.local.cron_times import clock_times, instant
 from pipelines.local.schedule_settings import ScheduleEntry
 from pipelines.registry.slot import Slot
 
@@ -61,7 +61,7 @@ def _moments(entry: ScheduleEntry, after: datetime) -> Iterator[datetime]:
     spread = timedelta(seconds=entry.spread)
     while True:
         for time in clock_times(entry.cron, clock):
-            at = moment(time, entry.zone)
+            at = instant(time, entry.zone)
             if last := entry.off_until(at, at + spread):
                 # one a minute in a month of days off would be 43,200 moments of each slot
                 clock = datetime.combine(last, clock_time.max)
