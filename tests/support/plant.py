@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from pipelines.local.initialise import init_workspace
+from pipelines.local.profiles import Profile
 from pipelines.local.workspace import Workspace, open_workspace
 from pipelines.registry.signing.key_folder import ensure_keys
 from pipelines.registry.slot import Slot
@@ -88,16 +89,17 @@ class Plant:
 
 
 @contextlib.contextmanager
-def plant_with_a_job(folder: Path, database: str = "") -> Iterator[Plant]:
-    """Give a plant whose first slot has had its job without a fault."""
+def plant_with_a_job(folder: Path, database: str = "", profile: Profile | None = None) -> Iterator[Plant]:
+    """Give a plant whose first slot has had its job without a fault; `profile` may name another DVC remote."""
     from elp_core.testing import save_tiny
 
     with pytest.MonkeyPatch.context() as patch:
         isolate(folder / "home", patch)
         save_tiny(folder / "backbone")
-        workspace = init_workspace(folder / "site")
-        settings = SETTINGS.format(backbone=folder / "backbone")
-        (workspace.root / "elp.yaml").write_text(f"remote: .elp/remote\n{settings}", encoding="utf-8")
+        profile = profile or Profile()
+        workspace = init_workspace(folder / "site", profile=profile)
+        settings = f"remote: {profile.remote}\n{SETTINGS.format(backbone=folder / 'backbone')}"
+        (workspace.root / "elp.yaml").write_text(settings, encoding="utf-8")
         subprocess.run(["git", "-C", str(workspace.root), "commit", "-q", "-am", "Set it up"], check=True)
         delivery(folder / "delivery")
         server = folder / "server"
