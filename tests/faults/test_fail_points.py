@@ -21,6 +21,10 @@ def _distinct(points: list[str]) -> list[str]:
     return [point for point in dict.fromkeys(points) if point.endswith("#1") or last[point.rpartition("#")[0]] == point]
 
 
+def _text(broken: dict[str, str]) -> str:
+    return "\n".join(f"{name}: {fault}" for name, fault in broken.items())
+
+
 def _kill_at(plant: Plant, point: str) -> None:
     job = plant.new_job()
     assert plant.jobs.run(job, ELP_FAIL_POINT=point) == -signal.SIGKILL, f"{point} was not reached"
@@ -49,7 +53,7 @@ def test_each_point_once(plant: Plant) -> None:
             _kill_at(plant, point)
         except AssertionError as error:
             broken[point] = str(error)[-1500:]
-    assert broken == {}
+    assert not broken, _text(broken)
 
 
 @pytest.mark.faults
@@ -65,7 +69,7 @@ def test_each_point_of_the_server_once(plant: Plant) -> None:
             plant.check_healed(job)
         except AssertionError as error:
             broken[name] = str(error)[-1500:]
-    assert broken == {}
+    assert not broken, _text(broken)
 
 
 @pytest.mark.faults
@@ -82,4 +86,4 @@ def test_two_faults_in_sequence(plant: Plant) -> None:
             plant.check_healed(job)
         except AssertionError as error:
             broken[f"{first}, then {second}"] = str(error)[-1500:]
-    assert broken == {}
+    assert not broken, _text(broken)

@@ -58,10 +58,10 @@ class Plant:
         return self._server.pid
 
     def new_job(self) -> MainJob:
-        return MainJob(
-            str(self.workspace.root), str(self.folder / "delivery"), self.uri, f"plant-{next(self._numbers)}/asr",
-            str(self.folder / "cache"),
-        )  # fmt: skip
+        number = next(self._numbers)
+        # the cache of another slot with the same data would hide writes
+        place = {"delivery": str(self.folder / "delivery"), "cache": str(self.folder / "cache" / str(number))}
+        return MainJob(root=str(self.workspace.root), uri=self.uri, slot=f"plant-{number}/asr", **place)
 
     def serve(self, **environment: str) -> None:
         """Start the server, again if it runs."""
