@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
+from elp_core.fail_points import durable_write
 from elp_core.types import Seconds
 from pipelines.datasets.dvc import tracked_hash
 from pipelines.datasets.local_files import listed_names
@@ -116,8 +117,10 @@ def withdraw_commit(root: Path, revision: str, tags: Iterable[str]) -> None:
     for tag in tags:
         # one of the same name that came from the server is another commit's
         if git.resolve(root, f"refs/tags/{tag}") == revision:
-            git.git(root, "tag", "--delete", tag)
-    git.git(root, "reset", "--quiet", "--soft", f"{revision}^")
+            with durable_write("git tag taken back"):
+                git.git(root, "tag", "--delete", tag)
+    with durable_write("git commit taken back"):
+        git.git(root, "reset", "--quiet", "--soft", f"{revision}^")
 
 
 def _again_on(workspace: Workspace, slot: Slot, revision: str, tip: str) -> str:
