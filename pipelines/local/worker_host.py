@@ -21,6 +21,7 @@ from pipelines.errors import ServiceError
 from pipelines.local.addresses import Record
 from pipelines.local.environment import child_environment
 from pipelines.local.foreground import LogFollower, Stopped, collect_ended, ignore_signals, say_line, stop_signals
+from pipelines.local.gpu_need import ensure_queues
 from pipelines.local.processes import Process, alive, start, stop, stop_remains
 from pipelines.local.service_commands import run_environment
 from pipelines.local.supervision import Ends, note_ends
@@ -111,6 +112,8 @@ class WorkerHost:
             return False
         try:
             report_lost_runs(self.api, spec.pool, spec.worker, self.log)
+            if spec.queues:
+                ensure_queues(self.api, spec.pool, spec.queues)
         except OSError as error:
             self.ask_at = time.monotonic() + _ASK_AGAIN
             if (fault := f"Prefect does not answer at {self.api} ({error}); trying again") != self.fault:
