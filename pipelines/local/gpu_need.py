@@ -55,8 +55,8 @@ class Architecture:
 def training_need(settings: Settings, slot: Slot, together: int = 1) -> float:
     """Return the GPU memory in GiB that a training of a slot needs; 0 if it is not known.
 
-    It is `compute.gpu_memory` of the slot if that is set, else an estimate: the frozen weights, and the activations of the
-    largest batch, in which one utterance may be as long as the batch. `together` slots are trained in one pass.
+    It is `compute.gpu_memory` of the slot if that is set, else an estimate: the frozen weights, and the activations of
+    the largest batch, in which one utterance may be as long as the batch. `together` slots are trained in one pass.
     """
     chosen: SlotSettings = settings.for_slot(slot)
     if chosen.compute.gpu_memory:

@@ -250,9 +250,9 @@ def _wait(workspace: Workspace, record: Record, begun: list[Process], name: str,
 
 def _wait_for_workers(workspace: Workspace, record: Record, api: str, log: Log) -> None:
     """Wait until each local worker has reported to Prefect."""
-    started, own = time.monotonic(), not workspace.settings.servers.prefect_api
+    started = time.monotonic()
     for process in (p for p in record.processes if p.name in commands.POOLS):
-        ready = functools.partial(_online, api, process, commands.worker_name(process.name, own))
+        ready = functools.partial(_online, api, process, commands.worker_name(workspace, process.name))
         _wait_until(process, ready, f"the worker of {process.name} does not report", started)
         log(f"worker of {process.name} is ready")
 

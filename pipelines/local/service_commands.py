@@ -1,5 +1,6 @@
 """The command line and environment of each service."""
 
+import hashlib
 import os
 import socket
 import sys
@@ -48,14 +49,16 @@ def prefect_command(host: str, port: int) -> list[str]:
 def worker_command(workspace: Workspace, pool: str) -> list[str]:
     """Return the command of a process worker on one pool."""
     limit = workspace.settings.servers.workers if pool == GPU_POOL else CPU_LIMIT
-    name = worker_name(pool, not workspace.settings.servers.prefect_api)
-    return WorkerSpec(pool, pool, name, limit).command()
+    return WorkerSpec(pool, pool, worker_name(workspace, pool), limit).command()
 
 
-def worker_name(pool: str, own_server: bool) -> str:
-    """Return the name of the worker of `elp up` on a pool; on a Prefect server elsewhere, it names this machine."""
-    # two machines may start workers on one server, and each has to find the runs that are its own
-    return f"{pool}-local" if own_server else f"{pool}-{socket.gethostname()}"
+def worker_name(workspace: Workspace, pool: str) -> str:
+    """Return the name of the worker of `elp up` on a pool; on a Prefect server elsewhere, only this one has it."""
+    if not workspace.settings.servers.prefect_api:
+        return f"{pool}-local"
+    # several workspaces and machines may start workers on one server, and each has to find the runs that are its own
+    place = hashlib.sha256(str(workspace.root).encode()).hexdigest()[:6]
+    return f"{pool}-{socket.gethostname()}-{place}"
 
 
 def supervisor_command() -> list[str]:

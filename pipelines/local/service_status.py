@@ -48,7 +48,7 @@ def service_status(workspace: Workspace, patience: Seconds = 2.0) -> list[Servic
         if not api_base:
             prefect = _below_the_front(record, prefect)
         # the pools are asked while MLflow still answers
-        pools = threads.map(lambda pool: _pool(record, pool, api, worker_name(pool, not api_base)), POOLS)
+        pools = threads.map(lambda pool: _pool(record, pool, api, worker_name(workspace, pool)), POOLS)
         found = [mlflow.result(), prefect, *pools, _supervisor(record)]
     ends = read_ends(workspace)
     return [
@@ -150,9 +150,7 @@ def examine_queues(workspace: Workspace) -> tuple[str, str, str]:
         return "ok", "not asked: Prefect does not run", ""
     if not found:
         return "ok", "no run waits for a GPU that no worker has", ""
-    remedy = (
-        "start a worker whose GPU can carry it (elp worker), or set compute.gpu_memory of the slot lower in elp.yaml"
-    )
+    remedy = "start a worker whose GPU can carry it (elp worker), or set compute.gpu_memory of the slot lower"
     return "warn", found.removeprefix("; "), remedy
 
 

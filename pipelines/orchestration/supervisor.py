@@ -37,6 +37,7 @@ from pipelines.orchestration.alerts.deliver import deliver
 from pipelines.orchestration.inbox_watch import watch_inboxes
 from pipelines.orchestration.prefect_api import deployment_name
 from pipelines.orchestration.reaper import Reaper, reap
+from pipelines.orchestration.schedule_watch import ScheduleWatch, watch_schedules
 
 _EVERY: Seconds = 1.0
 _ALERTS_EVERY: Seconds = 5.0
@@ -68,6 +69,10 @@ class Watch:
     """The look at the inboxes that was started last."""
     inboxes_read: float = float("-inf")
     """When the last look at the inboxes began, by the monotonic clock."""
+    schedules: threading.Thread | None = None
+    """The round of the schedules that was started last."""
+    applied: ScheduleWatch = field(default_factory=ScheduleWatch)
+    """What the rounds of the schedules remember."""
     faults: dict[str, str] = field(default_factory=dict)
     """The last fault of each part, so that the log has it once."""
 
@@ -89,6 +94,7 @@ def main() -> None:
                 attempt(watch, "runs", supervise_runs)
                 start_alerts(watch)
                 start_inboxes(watch)
+                start_schedules(watch)
         elif watch.faults["record"]:
             known = time.monotonic()
         elif time.monotonic() - known > _ABANDONED:
@@ -147,10 +153,10 @@ def supervise_processes(watch: Watch) -> None:
 
 def supervise_runs(watch: Watch) -> None:
     """End the runs that are dead, and start crashed ones again."""
-    workspace, servers = watch.workspace, watch.workspace.settings.servers
+    workspace = watch.workspace
     if watch.reaper is None:
         watch.reaper = Reaper(workspace, ("elp", deployment_name(workspace)), watch.news.append, say)
-    workers = local_workers(read_record(workspace), own_server=not servers.prefect_api)
+    workers = local_workers(workspace, read_record(workspace))
     reap(watch.reaper, prefect_api(workspace), workers, time.monotonic())
 
 
@@ -180,6 +186,19 @@ def supervise_inboxes(watch: Watch) -> None:
     counts = watch_inboxes(workspace, lambda: prefect_api(workspace), say)
     if counts.faults:
         raise OpsError("; ".join(counts.faults.values()))
+
+
+def start_schedules(watch: Watch) -> None:
+    """Start a round of the schedules in a separate thread, unless one is running: hundreds of slots take a while."""
+    if watch.schedules is None or not watch.schedules.is_alive():
+        watch.schedules = threading.Thread(target=attempt, args=(watch, "schedules", supervise_schedules), daemon=True)
+        watch.schedules.start()
+
+
+def supervise_schedules(watch: Watch) -> None:
+    """End the late runs that do not start, and make the schedules of new slots."""
+    workspace = open_workspace(watch.workspace.root)
+    watch_schedules(workspace, watch.applied, lambda: prefect_api(workspace), watch.news.append, say)
 
 
 def supervise_alerts(watch: Watch) -> None:
