@@ -35,7 +35,7 @@ from pipelines.registry.signing.keys import FOLDER_VARIABLE
 
 Log = Callable[[str], None]
 
-STOPPED = "its worker was stopped; run again, it continues at the step it had reached"
+STOPPED = "its worker was stopped; started again, it continues at the step it had reached"
 """Message of a run that ended because `elp worker` was stopped."""
 _EVERY: Seconds = 0.5
 _ASK_AGAIN: Seconds = 5.0
