@@ -102,7 +102,7 @@ def ensure_queues(api: str, pool: str, names: Collection[str] = tuple(QUEUES)) -
     for name in names:
         if name not in present:
             try:
-                prefect_request(f"{api}/work_pools/{pool}/queues/", {"name": name, "description": _about(name)})
+                prefect_request(f"{api}/work_pools/{pool}/queues", {"name": name, "description": _about(name)})
             except urllib.error.HTTPError as error:
                 # another worker has made it at the same moment
                 if error.code != 409:
