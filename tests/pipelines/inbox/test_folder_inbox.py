@@ -7,6 +7,7 @@ import json
 import os
 import socket
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -207,6 +208,18 @@ def test_a_refused_delivery_is_left_reported_once_and_not_tried_again_until_it_c
     assert FolderInbox(folder).refusals() == []
 
 
+def test_the_reason_names_the_place_where_the_delivery_is(bare: Workspace, folder: Path) -> None:
+    class Strict(Intake):
+        def __call__(self, path: Path) -> str:
+            raise IntakeError(f"{path} has no known format; see what is in it with: elp data inspect {path}")
+
+    drop(folder, "monday", {"a.wav": b"1"})
+    (refused,) = Strict().run(bare).refused
+    place = folder / "monday"
+    assert refused.reason == f"{place} has no known format; see what is in it with: elp data inspect {place}"
+    assert place.is_dir()
+
+
 def test_a_refused_delivery_can_be_tried_again_as_it_is(bare: Workspace, folder: Path) -> None:
     drop(folder, "monday", {"a.wav": b"1"})
     intake = Intake(refuse={"monday": IntakeError("no audio in it")})
@@ -354,3 +367,13 @@ def test_a_mount_point_that_is_not_mounted_any_more_is_an_error(tmp_path: Path, 
     write_looks(bare, SLOT, type(looks)(looks.address, str(tmp_path / "mnt"), looks.entries))
     with pytest.raises(WorkspaceError, match="which is not mounted now"):
         Intake().run(bare)
+
+
+def test_with_workers_that_read_a_clone_the_folder_of_the_workspace_is_an_error(bare: Workspace, folder: Path) -> None:
+    remote = Workspace(bare.root, replace(bare.settings, git="ssh://elp@control/srv/foundry.git"))
+    assert Intake().run(remote).left == {}
+    drop(folder, "monday", {"a.wav": b"1"})
+    with pytest.raises(
+        WorkspaceError, match=f"on {socket.gethostname()}, which no worker can see, because git: is set"
+    ):
+        Intake().run(remote)

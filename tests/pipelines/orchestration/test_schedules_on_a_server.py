@@ -18,6 +18,7 @@ from pipelines.orchestration.catch_up import catch_up
 from pipelines.orchestration.deployments import register_deployments
 from pipelines.orchestration.prefect_api import connect_prefect
 from pipelines.orchestration.schedule_apply import apply_schedules, read_applied, whole_seconds_now
+from pipelines.orchestration.schedule_watch import ScheduleWatch, watch_schedules
 from pipelines.orchestration.schedules import set_active, set_schedule
 from pipelines.orchestration.slot_deployments import change_starts, read_slot_deployments
 from tests.support.scheduled_workspace import scheduled_workspace, tag_slots, write_settings
@@ -177,12 +178,13 @@ def test_what_a_person_made_or_paused_stays(server: Server, capfd) -> None:
 
 def test_new_slots_are_scheduled_as_applied_and_removed_entries_go(server: Server, capfd) -> None:
     tag_slots(server.workspace, ["plant-9/ser"])
-    applied = read_applied(server.workspace)
-    assert applied is not None
-    diff = apply_schedules(server.workspace, server.api, applied, whole_seconds_now())
-    assert [(change.slot, change.kind) for change in diff.changes if change.kind != "unchanged"] == [
-        ("plant-9/ser", "added")
-    ]
+    lines: list[str] = []
+    watch = ScheduleWatch()
+    for _ in range(2):
+        # what the supervision does; the second look is too early
+        watch_schedules(server.workspace, watch, lambda: server.api, print, lines.append)
+    assert lines == ["schedules as they were applied: 1 added, 6 unchanged"]
+    assert server.present("plant-9/ser").declared[0].entry == "nightly"
     server.settings('schedules:\n  weekly: {slots: "plant-1/*", cron: "0 3 * * MON"}\n')
     place = ["-w", str(server.workspace.root)]
     assert run(["schedule", "list", *place]) == 0
