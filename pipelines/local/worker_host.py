@@ -101,7 +101,7 @@ class WorkerHost:
         for spec in self.specs:
             try:
                 report_lost_runs(self.api, spec.pool, spec.worker, self.log, STOPPED)
-            except OSError as error:
+            except (OSError, LookupError, TypeError, ValueError) as error:
                 self.log(f"the runs of {spec.worker} could not be reported to Prefect: {error}")
         self.running.clear()
         self._write()
@@ -114,9 +114,10 @@ class WorkerHost:
             report_lost_runs(self.api, spec.pool, spec.worker, self.log)
             if spec.queues:
                 ensure_queues(self.api, spec.pool, spec.queues)
-        except OSError as error:
+        # an answer of another shape, too: this process must outlive every server
+        except (OSError, LookupError, TypeError, ValueError) as error:
             self.ask_at = time.monotonic() + _ASK_AGAIN
-            if (fault := f"Prefect does not answer at {self.api} ({error}); trying again") != self.fault:
+            if (fault := f"Prefect at {self.api} does not answer as expected ({error!r}); trying again") != self.fault:
                 self.log(fault)
             self.fault = fault
             return False
