@@ -13,7 +13,7 @@ from pipelines.local.worker_plan import GPU_POOL
 from pipelines.local.workspace import Workspace
 from pipelines.orchestration.alerts.alert_channels import read_channels, wanted_kinds
 from pipelines.orchestration.alerts.automations import emit, ensure_automations
-from pipelines.orchestration.catch_up import catch_up
+from pipelines.orchestration.catch_up import end_late_runs
 from pipelines.orchestration.lost_runs import HEARTBEAT
 from pipelines.orchestration.prefect_api import connect_prefect, deployment_name, refuse_foreign, run_parameters
 from pipelines.orchestration.schedule_apply import read_applied
@@ -65,7 +65,7 @@ def register_deployments(workspace: Workspace, api: str) -> None:
     if entries := read_applied(workspace):
         # before the workers start: they would take the oldest of the late runs
         with rest_errors(api):
-            emit(workspace, api, catch_up(workspace, api, entries, lambda text: None))
+            emit(workspace, api, end_late_runs(workspace, api, entries, lambda text: None))
 
 
 def ensure_deployment(client: SyncPrefectClient, workspace: Workspace, flow: str, slot: str = "") -> DeploymentResponse:

@@ -10,7 +10,7 @@ from elp_core.types import Seconds
 from pipelines.local.schedule_settings import ScheduleEntry
 from pipelines.local.workspace import Workspace, open_workspace
 from pipelines.orchestration.alerts.alert import Alert
-from pipelines.orchestration.catch_up import catch_up
+from pipelines.orchestration.catch_up import end_late_runs
 from pipelines.orchestration.schedule_apply import (
     apply_schedules,
     read_applied,
@@ -47,7 +47,7 @@ def watch_schedules(
     entries = read_applied(workspace)
     if entries is None:
         return
-    for alert in catch_up(workspace, api(), entries, say):
+    for alert in end_late_runs(workspace, api(), entries, say):
         tell(alert)
     if time.monotonic() - watch.looked < _EVERY:
         return

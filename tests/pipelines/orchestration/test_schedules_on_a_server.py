@@ -14,7 +14,7 @@ from pipelines.cli.main import run
 from pipelines.local.prefect_request import prefect_request
 from pipelines.local.workspace import Workspace, open_workspace
 from pipelines.orchestration import schedule_apply
-from pipelines.orchestration.catch_up import catch_up
+from pipelines.orchestration.catch_up import end_late_runs
 from pipelines.orchestration.deployments import register_deployments
 from pipelines.orchestration.prefect_api import connect_prefect
 from pipelines.orchestration.schedule_apply import apply_schedules, read_applied, whole_seconds_now
@@ -202,13 +202,13 @@ def test_after_an_outage_the_newest_late_run_starts_or_none(server: Server, capf
     server.plan_past("plant-2/asr", days)
     assert len(server.states("plant-1/asr")) == 3
     lines: list[str] = []
-    alerts = catch_up(server.workspace, server.api, entries, lines.append)
+    alerts = end_late_runs(server.workspace, server.api, entries, lines.append)
     assert sorted(alert.slot for alert in alerts) == ["plant-1/asr", "plant-2/asr"]
     # catch_up of weekly is skip: Prefect, which marks them as late only now, was not up at their time
     assert server.states("plant-1/asr") == ["Missed"] * 3
     assert server.states("plant-2/asr")[:2] == ["Missed"] * 2
     assert server.states("plant-2/asr")[2] in ("Late", "Scheduled")
-    assert catch_up(server.workspace, server.api, entries, lines.append) == []
+    assert end_late_runs(server.workspace, server.api, entries, lines.append) == []
     listed = {one["name"]: one for one in server.elp(capfd, "list") if one["entry"]}
     assert (listed["plant-1/asr"]["missed"], listed["plant-2/asr"]["missed"]) == (3, 2)
     first = (datetime.now(UTC) - timedelta(days=3)).isoformat()[:13]
@@ -223,7 +223,7 @@ def test_starts_that_were_never_planned_are_counted(server: Server, capfd) -> No
     for _ in range(2):
         # two supervisions, or one that ended before it had noted what it did
         (server.workspace.state / "schedules-seen.json").write_text(json.dumps(seen))
-        catch_up(server.workspace, server.api, entries, print)
+        end_late_runs(server.workspace, server.api, entries, print)
     after = {one["name"]: one["missed"] for one in server.elp(capfd, "list") if one["entry"]}
     assert after["plant-2/asv"] - before["plant-2/asv"] == 4
     assert after["plant-3/asr"] - before["plant-3/asr"] == 4
