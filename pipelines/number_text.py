@@ -28,6 +28,18 @@ def percent(share: float) -> str:
     return "unknown" if not math.isfinite(share) else f"{100 * share:.2f} %"
 
 
+def size_text(size: int) -> str:
+    """Return a number of bytes for people.
+
+    >>> size_text(0), size_text(4_321), size_text(12_345_678), size_text(7_000_000_000)
+    ('0 B', '4.3 kB', '12.3 MB', '7.0 GB')
+    """
+    for power, unit in ((12, "TB"), (9, "GB"), (6, "MB"), (3, "kB")):
+        if size >= 10**power:
+            return f"{size / 10**power:,.1f} {unit}"
+    return f"{size} B"
+
+
 def points(share: float) -> str:
     """Return a difference of shares in percentage points, signed."""
     return "unknown" if not math.isfinite(share) else f"{100 * share:+.2f} points".replace("-", "−")

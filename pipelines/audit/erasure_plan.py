@@ -83,7 +83,7 @@ def plan_erasure(
     newest = {(name, kind): version for name, kind, version in versions}
     slots = tuple(_slot_plan(newest, records, found, name) for name in names)
     files = _files(db, subject, slot, place)
-    return ErasurePlan(found, slots, files, _after(files), _stays(found))
+    return ErasurePlan(found, slots, files, _after(files, subject), _stays(found))
 
 
 def _slot_plan(newest: Mapping[tuple[str, str], int], records: ServerRecords, found: TrainedOn, slot: str) -> SlotPlan:
@@ -148,19 +148,19 @@ def _versions(slot: str, folder: str, first: int, last: int) -> str:
     return f"{kind}/{slot}/{span}" + (" (quarantine)" if folder == "quarantine" else "")
 
 
-def _after(files: tuple[StoredFile, ...]) -> tuple[Step, ...]:
+def _after(files: tuple[StoredFile, ...], subject: Subject) -> tuple[Step, ...]:
     if not files:
         return ()
     current = sum(one.current for one in files)
     warn = f"; {current} of the {len(files)} files are still in a newest version, so drop first" if current else ""
     collect = (
-        "remove every file that the newest versions do not use from the DVC remote and from DVC's cache here; after "
-        f"that, no older dataset version can be fetched or verified{warn}. If several repositories share the remote, "
-        "name the others with --projects"
+        "move the files that hold them from the DVC remote to its trash, whatever else is based on them; the elp gc "
+        "after their time there deletes them for good. After that, no older dataset version with such a file can be "
+        f"fetched or verified{warn}"
     )
     empty = "empty the caches of this machine and of every worker (a training that is not registered yet is kept)"
     return (
-        Step(collect, ("dvc gc --workspace --cloud --force",)),
+        Step(collect, (f"elp gc {subject.option} --yes",)),
         Step(empty, (f"cd .elp/cache && rm -rf {_CACHES}", "rm -rf .elp/data-docs")),
     )
 
@@ -181,8 +181,8 @@ def _stays(found: TrainedOn) -> tuple[str, ...]:
     if found.adapters:
         names = ", ".join(f"{one.slot} v{one.version}" for one in found.adapters)
         stays.append(
-            f"MLflow: the adapters that were trained on them ({names}) stay unchanged. The server deletes no bytes of "
-            "a version: its operator removes the version and then the version's folder in the artifact store."
+            f"MLflow: the adapters that were trained on them ({names}) stay unchanged. The retention removes those "
+            "that were never champion: elp gc."
         )
     if found.unknown:
         stays.append("Adapters with unknown training data are listed with the reason: check each by hand.")

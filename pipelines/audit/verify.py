@@ -94,8 +94,9 @@ def verify_adapter(db: sqlite3.Connection, tools: Verification, subject: Adapter
     }
     if version is None:
         # a version that the ledger recorded as deleted is no fault
-        state: State = "" if subject.adapter.deleted else "failed"
-        found["bundle"] = (Fact("in the registry", "gone", state, "there is no such version"),)
+        deleted = ledger.deletion(slot, subject.version) if subject.adapter.deleted else ""
+        state: State = "" if deleted else "failed"
+        found["bundle"] = (Fact("in the registry", "gone", state, deleted or "there is no such version"),)
     else:
         tools.log("hashing the bundle")
         found["bundle"] = (
@@ -106,7 +107,7 @@ def verify_adapter(db: sqlite3.Connection, tools: Verification, subject: Adapter
         if verdict is not None:
             found["verdict"] = (check_evidence(tools.client, version, verdict),)
     if lineage is not None:
-        found |= check_data(tools.workspace.root, subject.slot, lineage, tools.log)
+        found |= check_data(tools.workspace.root, subject.slot, lineage, tools.log, ledger.deleted_data)
         found["training"] = check_training(tools.client, lineage)
         tools.log("computing the backbone's fingerprint")
         found["backbone"] = (check_backbone(lineage),)

@@ -88,11 +88,16 @@ def plan(workspace: Workspace, slot: Slot | None, speaker: str, clip: str, form:
     from pipelines.audit.erasure_plan import plan_erasure
     from pipelines.datasets.dvc import dvc_remote
     from pipelines.datasets.subject import Subject
+    from pipelines.registry.client.server_api import read_holds
+    from pipelines.retention.subject_files import holds_on
 
     subject = Subject(speaker, clip)
     records = ServerRecords(mlflow_uri(workspace))
     with _index(workspace, records) as db, dvc_remote(workspace.root) as stored:
         planned = plan_erasure(db, records, subject, slot, stored.place)
+    for hold in holds_on(planned, read_holds(records.uri)):
+        text = f"HELD: {hold.summary}; nothing is erased before: elp hold end {hold.number}"
+        click.echo(click.style(text, fg="red", bold=True), err=True)
     _put(planned, tables.erasure_answer(planned), records.uri, "json" if wants_json() else form, output)
 
 

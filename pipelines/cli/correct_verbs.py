@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pipelines.cli.options import on_workspace, slot_argument
+from pipelines.cli.options import on_current_workspace, slot_argument
 from pipelines.cli.output import emit, table
 from pipelines.local.workspace import Workspace
 from pipelines.number_text import count
@@ -26,7 +26,7 @@ _SHOWN = 50
 @click.option("--golden", is_flag=True, help="Correct clips of the golden set, too: a new golden set is made.")
 @click.option("--dry-run", is_flag=True, help="List the changes, and make none.")
 @click.option("--encoding", default="", metavar="NAME", help="Encoding of FILE, such as cp932 [default: UTF-8].")
-@on_workspace
+@on_current_workspace
 def correct_data(workspace: Workspace, slot: Slot, file: Path, golden: bool, dry_run: bool, encoding: str) -> None:
     """Correct known clips by FILE, a manifest or a CSV: a new version of the slot's data; older versions stay.
 
@@ -48,7 +48,7 @@ def correct_data(workspace: Workspace, slot: Slot, file: Path, golden: bool, dry
 @click.command(name="readmit", short_help="Let a dropped clip in again with the next delivery.")
 @slot_argument
 @click.option("--clip", required=True, metavar="ID", help="Id of the dropped clip, or its first 8 digits or more.")
-@on_workspace
+@on_current_workspace
 def readmit_data(workspace: Workspace, slot: Slot, clip: str) -> None:
     """Let a dropped clip in again: the next delivery that has it brings it back.
 

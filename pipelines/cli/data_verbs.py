@@ -12,7 +12,7 @@ from pipelines.cli.align_option import align_option, chosen_aligner
 from pipelines.cli.correct_verbs import correct_data, readmit_data
 from pipelines.cli.dry_run import filled_text, show_plan
 from pipelines.cli.inspect_verb import inspect_data
-from pipelines.cli.options import complete_dataset, on_workspace, options_of_delivery, slot_argument
+from pipelines.cli.options import complete_dataset, on_current_workspace, options_of_delivery, slot_argument
 from pipelines.cli.output import emit, progress, table, wants_json
 from pipelines.cli.progress_bar import clips_progress
 from pipelines.cli.quarantine_verb import show_quarantine
@@ -50,7 +50,7 @@ data.add_command(show_quarantine)
 @options_of_delivery
 @click.option("--dry-run", is_flag=True, help="Say what would be taken in, and change nothing.")
 @align_option
-@on_workspace
+@on_current_workspace
 def add_data(
     workspace: Workspace,
     slot: Slot,
@@ -96,7 +96,7 @@ def add_data(
 
 @data.command(name="log")
 @slot_argument
-@on_workspace
+@on_current_workspace
 def show_log(slot: Slot, workspace: Workspace) -> None:
     """List the versions of a slot's data, the newest first."""
     from pipelines.datasets.versions import dataset_versions
@@ -120,7 +120,7 @@ def show_log(slot: Slot, workspace: Workspace) -> None:
     metavar="FILE",
     help="List of verification trials, lines such as: 1 id10270/x/00001.wav id10270/y/00002.wav.",
 )
-@on_workspace
+@on_current_workspace
 def pin_golden_set(workspace: Workspace, slot: Slot, source: str, trials: Path | None) -> None:
     """Pin the test split of a dataset version as the slot's golden set.
 
@@ -135,7 +135,7 @@ def pin_golden_set(workspace: Workspace, slot: Slot, source: str, trials: Path |
 @slot_argument
 @click.option("--speaker", default="", metavar="ID", help="Drop every clip of this speaker.")
 @click.option("--clip", default="", metavar="ID", help="Drop one clip, by its id or its first 8 digits or more.")
-@on_workspace
+@on_current_workspace
 def drop_data(workspace: Workspace, slot: Slot, speaker: str, clip: str) -> None:
     """Make a new version of the slot's data without a speaker or a clip.
 

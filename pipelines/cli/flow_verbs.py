@@ -16,7 +16,7 @@ from pipelines.cli.options import (
     slot_argument,
 )
 from pipelines.cli.output import emit, mark, progress, wants_json
-from pipelines.cli.progress_bar import long_work
+from pipelines.cli.progress_bar import clips_progress, long_work
 from pipelines.errors import GateRefused, ServiceError, UsageError
 from pipelines.local.addresses import mlflow_uri
 from pipelines.local.git_server import pushed_revision
@@ -112,7 +112,8 @@ def retrain_verb(
 ) -> None:
     """Run from audio to verdict on a worker: take in SOURCE (or the slot's inbox), train, register, gate.
 
-    Waits and shows the run's log; Ctrl-C stops the waiting, not the run. Exit code 3 if the gate does not pass it.
+    Waits and shows the run's log; Ctrl-C stops the waiting, not the run. Exit code 3 if the gate does not pass it. If
+    the workspace has a Git address (git in elp.yaml), this process takes SOURCE in and pushes it before the run starts.
 
     \b
     elp retrain plant-a/asr delivery/manifest.jsonl
@@ -130,7 +131,22 @@ def retrain_verb(
         names = ", --".join(name.replace("format_options", "option") for name in options)
         raise UsageError(f"--{names} are about a SOURCE, and none was named")
     parameters = {"source": str(source.resolve()), "options": options} if source else {}
+    if source and workspace.settings.git:
+        # by this process: a worker on another machine cannot read the path
+        _take_in(workspace, slot, source, options)
+        parameters = {}
     _run(workspace, "retrain", [slot], parameters, detach)
+
+
+def _take_in(workspace: Workspace, slot: Slot, source: Path, options: Mapping[str, Any]) -> None:
+    """Take a delivery of this machine in before a run elsewhere, which then trains on the newest version."""
+    from pipelines.datasets.ingest import add_delivery
+
+    given = dict(options)
+    importer = given.pop("format", None)
+    with clips_progress(quiet=wants_json()) as report:
+        version = add_delivery(workspace, slot, source, importer, given, report)
+    progress(f"{version.tag} holds {source} and is at {workspace.settings.git}")
 
 
 def _run(workspace: Workspace, flow: str, slots: Sequence[Slot], parameters: Mapping[str, Any], detach: bool) -> None:

@@ -12,7 +12,7 @@ from pipelines.cli.output import emit, table
 from pipelines.errors import UsageError
 from pipelines.local.addresses import mlflow_uri
 from pipelines.local.workspace import Workspace
-from pipelines.registry.client.server_api import call_server, current_user
+from pipelines.registry.client.server_api import call_server, current_user, read_holds
 from pipelines.registry.holds import HeldSubject, Hold
 
 _DATE = "2027-01-31"
@@ -66,7 +66,7 @@ def make_verb(workspace: Workspace, subject: str, until: str, reason: str, by: s
 @on_workspace
 def list_holds(workspace: Workspace, subject: str) -> None:
     """List the holds in force, or those on SUBJECT alone."""
-    found = [Hold(**one) for one in call_server(mlflow_uri(workspace), "GET", "/holds")["holds"]]
+    found = read_holds(mlflow_uri(workspace))
     wanted = str(HeldSubject.parse(subject)) if subject else ""
     emit([one for one in found if wanted in ("", one.subject)], _table)
 

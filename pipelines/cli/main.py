@@ -59,6 +59,7 @@ VERBS: dict[str, dict[str, tuple[str, str]]] = {
         "compare": ("compare_verb:compare", "Compare methods on a slot's data, with a report."),
     },
     "Operations": {
+        "gc": ("gc_verbs:gc", "Show what the retention keeps and removes, and why; remove it."),
         "hold": ("hold_verbs:hold", "Keep a slot, a version or a speaker's recordings until a date."),
         "retrain": ("flow_verbs:retrain_verb", "Run from data to verdict for one slot, or for all."),
         "runs": ("run_verbs:runs_verb", "List the runs of a slot, or of all slots."),

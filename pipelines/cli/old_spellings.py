@@ -6,7 +6,7 @@ import click
 
 _VERBS = {"run": "predict", "adapters": "versions list", "forget": "erasure plan"}
 _REASONED = {"promote", "rollback", "retire", "withdraw"}
-_SCHEDULE = {"add", "list", "pause", "resume", "remove"}
+_SCHEDULE = {"add", "apply", "list", "pause", "resume", "remove"}
 
 
 def translate(arguments: Sequence[str]) -> list[str]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from pipelines.cli.output import JSON_KEY
+from pipelines.cli.output import JSON_KEY, progress
 from pipelines.errors import UsageError
 from pipelines.local.workspace import Workspace, open_workspace
 from pipelines.registry.slot import Slot
@@ -185,3 +185,20 @@ def opens(name: str, find: Callable[[Path | None], Any]) -> Callable[[F], F]:
 
 on_workspace = opens("workspace", open_workspace)
 """The function gets the opened `workspace: Workspace`."""
+
+
+def _open_current(start: Path | None) -> Workspace:
+    """Open the workspace as it is at its Git address now, or if that cannot be read, as it is here, with the reason."""
+    workspace = open_workspace(start)
+    if not workspace.settings.git:
+        return workspace
+    from pipelines.datasets.slot_change import catch_up
+
+    if reason := catch_up(workspace):
+        progress(f"this clone is used as it is: {reason}")
+    # the settings may have changed there
+    return open_workspace(start)
+
+
+on_current_workspace = opens("workspace", _open_current)
+"""The same for verbs about data: with a Git address, the clone is brought up to date first."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pipelines.cli.options import on_workspace, slot_argument
+from pipelines.cli.options import on_current_workspace, slot_argument
 from pipelines.cli.output import emit, table
 from pipelines.local.workspace import Workspace
 from pipelines.registry.slot import Slot
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @click.command(name="quarantine")
 @slot_argument
 @click.option("--refused", is_flag=True, help="Only the clips of the last delivery that was refused as a whole.")
-@on_workspace
+@on_current_workspace
 def show_quarantine(slot: Slot, workspace: Workspace, refused: bool) -> None:
     """List the clips in quarantine: which file, for which reason.
 

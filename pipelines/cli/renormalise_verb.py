@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pipelines.cli.options import on_workspace, slot_argument
+from pipelines.cli.options import on_current_workspace, slot_argument
 from pipelines.cli.output import emit, table
 from pipelines.local.workspace import Workspace
 from pipelines.number_text import count
@@ -24,7 +24,7 @@ _SHOWN = 50
 @click.option("--golden", is_flag=True, help="Make a new golden set with the new transcripts, too.")
 @click.option("--quarantine", is_flag=True, help="Move clips that the present rule does not allow to quarantine.")
 @click.option("--dry-run", is_flag=True, help="List the changes, and make none.")
-@on_workspace
+@on_current_workspace
 def renormalise_data(workspace: Workspace, slot: Slot, golden: bool, quarantine: bool, dry_run: bool) -> None:
     """Normalise the stored transcripts again, under the language that elp.yaml declares now: a new version.
 

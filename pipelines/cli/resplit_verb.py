@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pipelines.cli.options import on_workspace, slot_argument
+from pipelines.cli.options import on_current_workspace, slot_argument
 from pipelines.cli.output import emit, table
 from pipelines.local.workspace import Workspace
 from pipelines.number_text import count
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @slot_argument
 @click.option("--golden", is_flag=True, help="Divide the golden speakers, too: the new test split is a new golden set.")
 @click.option("--dry-run", is_flag=True, help="Show the splits before and after, and change nothing.")
-@on_workspace
+@on_current_workspace
 def resplit_data(workspace: Workspace, slot: Slot, golden: bool, dry_run: bool) -> None:
     """Divide the speakers of SITE/TASK again, under test_share and validation_share of elp.yaml: a new version.
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pipelines.cli.dry_run import counted
-from pipelines.cli.options import complete_slot_at, on_workspace
+from pipelines.cli.options import complete_slot_at, on_current_workspace
 from pipelines.cli.output import emit, fields, table
 from pipelines.local.workspace import Workspace
 from pipelines.number_text import count, duration
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @click.command(name="show", short_help="Show splits, conditions, quarantine and checks of a version.")
 @click.argument("what", metavar="SITE/TASK[@vN]", shell_complete=complete_slot_at)
-@on_workspace
+@on_current_workspace
 def show_version(what: str, workspace: Workspace) -> None:
     """Show what a version holds: splits, conditions, speakers, quarantine, checks."""
     from pipelines.datasets.versions import version_at

@@ -13,7 +13,8 @@ Before a delivery: `inspect_source` says what a source is and how to take it in:
 options, `likely_language` the language of its transcripts.
 
 A version: `dataset_version` has the records, `slot_shards` the Parquet files, `golden_set` the pinned test clips,
-`golden_trials` their published trials (`trial_files`), `slot_change` one change as a whole; `drop` and its `subject`
+`golden_trials` their published trials (`trial_files`), `slot_change` one change as a whole, `shared_branch` the branch
+of all machines that it is pushed to; `drop` and its `subject`
 withdraw clips, `readmit` takes that back; `correct` applies the `corrections` of a file (`clip_words` recognises
 earlier words), `renormalise` gives every transcript its `present_form`; `dvc` stores the files, `remote_check` pushes
 again what the DVC remote lost, and `remote_finding` is its line in `elp doctor`. A change of stored clips replaces

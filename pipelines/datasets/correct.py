@@ -30,6 +30,7 @@ from pipelines.datasets.delivery import ClipFault
 from pipelines.datasets.expectations import validate_rows
 from pipelines.datasets.quarantine import read_quarantine
 from pipelines.datasets.shard_rewriting import RewrittenFolder
+from pipelines.datasets.shared_branch import on_newest_state
 from pipelines.datasets.slot_change import SlotChange, require_space, slot_transaction, store_change
 from pipelines.datasets.slot_language import rare_letters, require_same_language
 from pipelines.datasets.slot_shards import present_files, restore_shards, slot_shards
@@ -64,6 +65,7 @@ class Corrected:
     """Whether a version was made."""
 
 
+@on_newest_state
 def correct_clips(
     workspace: Workspace, slot: Slot, file: Path, *, golden: bool = False, encoding: str = ""
 ) -> Corrected:

@@ -31,6 +31,7 @@ from pipelines.datasets.golden_trials import GoldenTrials, remaining_trials
 from pipelines.datasets.quarantine import count_reasons, read_quarantine, split_quarantine
 from pipelines.datasets.refused_delivery import forget_refused
 from pipelines.datasets.shard_columns import read_columns
+from pipelines.datasets.shared_branch import on_newest_state
 from pipelines.datasets.slot_change import SlotChange, require_space, slot_transaction, store_change
 from pipelines.datasets.slot_language import pinned_units, require_same_language
 from pipelines.datasets.slot_shards import (
@@ -92,6 +93,7 @@ class _Folder:
         return self.staying + self.arriving
 
 
+@on_newest_state
 def drop_clips(workspace: Workspace, slot: Slot, subject: Subject) -> Dropped:
     """Make a new version of the slot's data without the clips of a speaker, or without one clip.
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from pipelines.datasets import dvc
 from pipelines.datasets.dataset_version import GOLDEN, SHARDS, GoldenRef
 from pipelines.datasets.golden_trials import GoldenTrials, apply_list, judges_pairs, pin_trials
+from pipelines.datasets.shared_branch import on_newest_state
 from pipelines.datasets.slot_change import SlotChange, require_space, slot_transaction, store_change
 from pipelines.datasets.slot_shards import (
     count_shards,
@@ -21,6 +22,7 @@ from pipelines.number_text import count
 from pipelines.registry.slot import Slot
 
 
+@on_newest_state
 def pin_golden(workspace: Workspace, slot: Slot, source_tag: str, trials: Path | None = None) -> GoldenRef:
     """Make the test split of a dataset version the slot's golden set, as a new version of it.
 

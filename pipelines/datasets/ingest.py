@@ -15,6 +15,7 @@ from pipelines.datasets.judged_delivery import JudgedDelivery, judge_delivery, r
 from pipelines.datasets.measuring import IntakeSettings
 from pipelines.datasets.quarantine import count_reasons, not_held, read_quarantine, write_quarantine
 from pipelines.datasets.refused_delivery import forget_refused, keep_refused
+from pipelines.datasets.shared_branch import on_newest_state
 from pipelines.datasets.slot_change import SlotChange, require_space, slot_transaction, store_change
 from pipelines.datasets.slot_language import added_units, declared_language, next_units
 from pipelines.datasets.slot_shards import (
@@ -32,6 +33,7 @@ from pipelines.number_text import count
 from pipelines.registry.slot import Slot
 
 
+@on_newest_state
 def add_delivery(
     workspace: Workspace,
     slot: Slot,

@@ -44,6 +44,11 @@ def local_files(root: Path, slot: Slot, folder: str, tracked: str, names: Sequen
     return LocalFiles(tuple(found), missing)
 
 
+def listed_names(root: Path, tracked: str) -> frozenset[str]:
+    """Return the names of the files of a tracked folder (by its DVC hash), if its listing is in a cache here."""
+    return frozenset(_listing(root, _dvc_cache(root), tracked.removeprefix("md5:")) or ())
+
+
 def _listing(root: Path, cache: Path, tracked: str) -> dict[str, str] | None:
     """Return the MD5 of each file of a folder by its name, from DVC's listing or that of a fetch; None without one."""
     path = cache / tracked[:2] / tracked[2:]

@@ -3,6 +3,7 @@
 import hashlib
 
 from pipelines.datasets.dataset_version import READMIT, SHARDS, DatasetVersion, Delivery, utc_seconds
+from pipelines.datasets.shared_branch import on_newest_state
 from pipelines.datasets.slot_change import SlotChange, slot_transaction, store_change
 from pipelines.datasets.slot_language import pinned_units
 from pipelines.datasets.slot_shards import count_shards, next_records, restore_shards, slot_shards
@@ -14,6 +15,7 @@ from pipelines.number_text import count
 from pipelines.registry.slot import Slot
 
 
+@on_newest_state
 def readmit_clip(workspace: Workspace, slot: Slot, subject: Subject) -> DatasetVersion:
     """Make a new version of the slot's data that lets one dropped clip in again; its data is the same.
 

@@ -33,6 +33,7 @@ from pipelines.datasets.expectations import validate_rows
 from pipelines.datasets.present_form import RenormalisedClip, in_present_form, require_possible
 from pipelines.datasets.quarantine import count_reasons, read_quarantine, write_quarantine
 from pipelines.datasets.shard_rewriting import rewrite_folder
+from pipelines.datasets.shared_branch import on_newest_state
 from pipelines.datasets.slot_change import SlotChange, require_space, slot_transaction, store_change
 from pipelines.datasets.slot_language import (
     declared_language,
@@ -94,6 +95,7 @@ class _Options:
     dry_run: bool = False
 
 
+@on_newest_state
 def renormalise(workspace: Workspace, slot: Slot, *, golden: bool = False, quarantine: bool = False) -> Renormalised:
     """Make a new version of the slot's data under its present language; without a change, make none.
 

@@ -14,6 +14,7 @@ from pipelines.datasets.changed_clips import changed_clips, rewritten_folder
 from pipelines.datasets.corrections import Correction, StoredClip, stored_clips
 from pipelines.datasets.dataset_version import GOLDEN, SHARDS, DatasetVersion, GoldenRef
 from pipelines.datasets.shard_rewriting import RewrittenFolder
+from pipelines.datasets.shared_branch import on_newest_state
 from pipelines.datasets.slot_change import require_space, slot_transaction, store_change
 from pipelines.datasets.slot_language import require_same_language
 from pipelines.datasets.slot_needs import version_needs
@@ -44,6 +45,7 @@ class Resplit:
     """What the stored version still lacks for a training and a verdict, the remedy last."""
 
 
+@on_newest_state
 def resplit_slot(workspace: Workspace, slot: Slot, *, golden: bool = False, dry_run: bool = False) -> Resplit:
     """Make a new version of the slot's data in which every speaker has the split that the shares of `elp.yaml` give.
 

@@ -1,4 +1,7 @@
-"""Change a slot's data as a whole or not at all: files, DVC, push, commit, tag, with a journal to undo it."""
+"""Change a slot's data as a whole or not at all: files, DVC, push, commit, tag, with a journal to undo it.
+
+If the workspace has a Git address, the commit and its tags are pushed there as a part of the change.
+"""
 
 import contextlib
 import json
@@ -23,9 +26,10 @@ from pipelines.datasets.dataset_version import (
     metafiles,
     record_text,
 )
-from pipelines.errors import WorkspaceError
+from pipelines.datasets.shared_branch import bring_up_to_date, push_change, withdraw_commit
+from pipelines.errors import ServiceError, VersioningError, WorkspaceError
 from pipelines.local import git
-from pipelines.local.dvc_repository import DISK_FULL
+from pipelines.local.dvc_repository import DISK_FULL, require_shared_remote
 from pipelines.local.git_locks import clear_dead_git_locks
 from pipelines.local.workspace import Workspace
 from pipelines.locks import file_lock
@@ -60,11 +64,13 @@ class SlotChange:
 def slot_transaction(workspace: Workspace, slot: Slot, wait: float = _WAIT_SECONDS) -> Iterator[Path]:
     """Hold the lock on the workspace's data while the block runs, and give an empty staging folder on its disk.
 
-    An earlier run that was killed is finished or undone first. The staging folder is removed at the end. Raise
-    WorkspaceError if another run does not end within `wait` seconds, Git has no identity, the slot's folder has
-    uncommitted changes, or the disk is full.
+    An earlier run that was killed is finished or undone first, then the branch is brought up to date with the Git
+    address of the workspace, if it has one. The staging folder is removed at the end.
+
+    Raise WorkspaceError if another run does not end within `wait` seconds, Git has no identity, the slot's folder has
+    uncommitted changes, the branch has diverged or the disk is full; ServiceError if the Git server does not answer.
     """
-    root, lock, folder = workspace.root, workspace.state / "locks" / "data.lock", _staging(workspace, slot)
+    root, lock, folder = workspace.root, _data_lock(workspace), _staging(workspace, slot)
     with contextlib.ExitStack() as stack:
         try:
             stack.enter_context(file_lock(lock, wait=wait))
@@ -74,9 +80,15 @@ def slot_transaction(workspace: Workspace, slot: Slot, wait: float = _WAIT_SECON
             ) from error
         clear_dead_git_locks(root)
         # before the checks: the files of a run that was killed would count as uncommitted changes
-        recover(workspace, slot)
+        # with a Git address those of other slots, too: their commits would be pushed with this change
+        for one in _interrupted(workspace) if workspace.settings.git else [slot]:
+            recover(workspace, one)
         git.require_identity(root)
-        git.require_clean(root, slot.folder)
+        if workspace.home is None:
+            git.require_clean(root, slot.folder)
+        if workspace.settings.git:
+            require_shared_remote(root, workspace.settings.git)
+            bring_up_to_date(workspace)
         # only now, because the recovery takes files back from here
         shutil.rmtree(folder, ignore_errors=True)
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
@@ -92,6 +104,20 @@ def slot_transaction(workspace: Workspace, slot: Slot, wait: float = _WAIT_SECON
             ) from error
 
 
+def catch_up(workspace: Workspace) -> str:
+    """Bring a clone up to date with its Git address if nothing prevents it; return the reason if something does.
+
+    A clone whose data another run changes is brought up to date by that run.
+    """
+    with contextlib.suppress(TimeoutError), file_lock(_data_lock(workspace), wait=0):
+        try:
+            if not _interrupted(workspace):
+                bring_up_to_date(workspace)
+        except (ServiceError, VersioningError, WorkspaceError) as error:
+            return str(error)
+    return ""
+
+
 def require_space(folder: Path, needed: int) -> None:
     """Raise WorkspaceError unless the disk of `folder` has about `needed` bytes free."""
     free = shutil.disk_usage(folder).free
@@ -103,9 +129,12 @@ def require_space(folder: Path, needed: int) -> None:
 
 
 def store_change(workspace: Workspace, change: SlotChange) -> SlotChange:
-    """Carry out a change: move files, `dvc add`, `dvc push`, commit, tag, in this order; return it as it was stored.
+    """Carry out a change: move files, `dvc add`, `dvc push`, commit, tag, `git push`; return it as it was stored.
 
-    Whatever fails before the commit is undone. After the commit only tags can be missing, and `recover` sets them.
+    Whatever fails before the commit is undone. After the commit only tags can be missing, and `recover` sets them. With
+    a Git address, the change is done when commit and tags are pushed, and undone if that fails.
+
+    Raise SlotChangedElsewhere if another machine has changed the slot meanwhile (`on_newest_state`).
     """
     slot, root, folder, paths = change.slot, workspace.root, change.slot.folder, metafiles(change.slot)
     # another program may commit at the same time: the token identifies the commit of this change
@@ -147,10 +176,10 @@ def store_change(workspace: Workspace, change: SlotChange) -> SlotChange:
             if change.trials or (root / folder / TRIALS_FILE).exists():
                 write_whole(root / folder / TRIALS_FILE, change.trials)
         present = [path for path in paths if (root / path).exists()]
-        revision = git.commit(root, present, f"{change.subject}\n\nChange-Id: {token}")
+        git.commit(root, present, f"{change.subject}\n\nChange-Id: {token}")
     finally:
-        # after a success, too: this sets the tags and removes the journal
-        recover(workspace, slot)
+        # after a success, too: this sets the tags, pushes and removes the journal
+        revision = recover(workspace, slot, own=True)
     return replace(
         change,
         dataset=dataset and replace(dataset, revision=revision),
@@ -158,25 +187,53 @@ def store_change(workspace: Workspace, change: SlotChange) -> SlotChange:
     )
 
 
-def recover(workspace: Workspace, slot: Slot) -> None:
-    """Finish or undo what an earlier run did not complete, because it failed or was killed."""
+def recover(workspace: Workspace, slot: Slot, *, own: bool = False) -> str:
+    """Finish or undo what a run did not complete, because it failed or was killed; return its commit if it is finished.
+
+    A change that cannot be pushed is undone; `own` raises the reason then. Raise ServiceError if the Git server does
+    not answer: the change of another run is then kept for the next call, one's own is undone.
+    """
     path, root = _journal(workspace, slot), workspace.root
     text = _text(path)
     if text is None:
-        return
+        return ""
     journal = json.loads(text)
+    revision = _commit_of(root, journal)
+    try:
+        if revision:
+            for tag, message in journal["tags"].items():
+                if not git.resolve(root, f"refs/tags/{tag}"):
+                    git.tag(root, tag, message, revision)
+            if workspace.settings.git:
+                revision = push_change(workspace, slot, revision, journal["tags"])
+        else:
+            _undo(root, slot, journal)
+    except (VersioningError, WorkspaceError, ServiceError) as error:
+        if isinstance(error, ServiceError) and not own:
+            raise
+        if revision := _commit_of(root, journal):
+            withdraw_commit(root, revision, journal["tags"])
+        _undo(root, slot, journal)
+        _end(path)
+        if own:
+            raise
+        return ""
+    # last: a recovery that is killed is repeated as a whole
+    _end(path)
+    return revision
+
+
+def _end(journal: Path) -> None:
+    with durable_write("end of journal"):
+        journal.unlink()
+
+
+def _commit_of(root: Path, journal: Mapping[str, Any]) -> str:
+    """Return the commit of a change; empty if it was not made."""
     before = f"{journal['head']}.." if journal["head"] else ""
     grep = ("--format=%H", "--fixed-strings", f"--grep=Change-Id: {journal['token']}")
     # `git log` refuses a repository without a commit
-    if revision := git.resolve(root) and git.git(root, "log", *grep, f"{before}HEAD"):
-        for tag, message in journal["tags"].items():
-            if not git.resolve(root, f"refs/tags/{tag}"):
-                git.tag(root, tag, message, revision)
-    else:
-        _undo(root, slot, journal)
-    # last: a recovery that is killed is repeated as a whole
-    with durable_write("end of journal"):
-        path.unlink()
+    return git.resolve(root) and git.git(root, "log", *grep, f"{before}HEAD")
 
 
 def _undo(root: Path, slot: Slot, journal: Mapping[str, Any]) -> None:
@@ -215,6 +272,16 @@ def _by_folder(files: Files) -> Iterator[tuple[str, Path]]:
 
 def _journal(workspace: Workspace, slot: Slot) -> Path:
     return workspace.state / "journal" / f"{slot.site}.{slot.task}.json"
+
+
+def _data_lock(workspace: Workspace) -> Path:
+    return workspace.state / "locks" / "data.lock"
+
+
+def _interrupted(workspace: Workspace) -> list[Slot]:
+    """Return the slots with a change that was not completed."""
+    # a task has no dot, and a site may
+    return [Slot(*path.stem.rsplit(".", 1)) for path in sorted((workspace.state / "journal").glob("*.json"))]
 
 
 def _staging(workspace: Workspace, slot: Slot) -> Path:

@@ -71,6 +71,10 @@ class BucketInbox:
         """Open an object of an entry."""
         return self._open(f"{entry}/{name}")
 
+    def address(self, name: str) -> str:
+        """Return where an entry is, for people."""
+        return f"s3://{self.bucket.name}/{self.prefix}{name}"
+
     def claim(self, entry: Entry, owner: str) -> Claim | None:
         """Claim an entry for this owner; None if another one was first or it has changed meanwhile."""
         if self._generations(entry.fingerprint):

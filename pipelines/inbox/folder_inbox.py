@@ -50,6 +50,10 @@ class FolderInbox:
         """Open a file of an entry."""
         return (self.folder / entry / name).open("rb")
 
+    def address(self, name: str) -> str:
+        """Return where an entry is, for people."""
+        return str(self.folder / name)
+
     def claim(self, entry: Entry, owner: str) -> Claim | None:
         """Take an entry out of the inbox for this owner; None if another one was first or it has changed meanwhile."""
         host, at = socket.gethostname(), time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())

@@ -149,7 +149,7 @@ class _Taker:
     def take(self, claim: Claim) -> None:
         """Take a claimed delivery in, and move it to those that were taken; a refused one goes back."""
         scratch = self.workspace.state / "inbox" / "fetched" / claim.fingerprint[:16]
-        entry = self.inbox.content(claim)
+        entry, path = self.inbox.content(claim), scratch
         try:
             with _renewed(self.inbox, claim), self.inbox.fetched(claim, scratch) as path:
                 version = self.ingest(path)
@@ -161,7 +161,8 @@ class _Taker:
                 self.done.left[claim.name] = "it changed while it was read"
                 self.inbox.release(claim)
             elif isinstance(error, IntakeError | DataRefused):
-                self._put_back(claim, str(error))
+                # the place where it was read is gone when somebody looks for it
+                self._put_back(claim, str(error).replace(str(path), self.inbox.address(claim.name)))
             else:
                 self.inbox.release(claim)
                 raise

@@ -135,10 +135,10 @@ def unstage(folder: Path, paths: Sequence[Path]) -> None:
         git(folder, "rm", "--cached", "--quiet", "--ignore-unmatch", "--", *map(str, paths))
 
 
-def tag(folder: Path, name: str, message: str, revision: str = "HEAD") -> None:
-    """Set an annotated tag."""
+def tag(folder: Path, name: str, message: str, revision: str = "HEAD", *, force: bool = False) -> None:
+    """Set an annotated tag; with `force`, move the one of this name."""
     with durable_write("git tag"):
-        git(folder, "tag", "--annotate", "--message", message, name, revision)
+        git(folder, "tag", "--annotate", *(["--force"] if force else []), "--message", message, name, revision)
 
 
 def tags(folder: Path, pattern: str) -> dict[str, str]:
@@ -162,13 +162,18 @@ def show(folder: Path, revision: str, path: Path) -> str | None:
 
 def show_all(folder: Path, revisions: Sequence[str], path: Path) -> list[str | None]:
     """Return the text of one file at many revisions, in one call of Git."""
-    if not revisions:
+    return show_each(folder, [(revision, path) for revision in revisions])
+
+
+def show_each(folder: Path, wanted: Sequence[tuple[str, Path | None]]) -> list[str | None]:
+    """Return the text of each of these files at its revision (None: of the object itself), in one call of Git."""
+    if not wanted:
         return []
-    asked = "".join(f"{revision}:{path.as_posix()}\n" for revision in revisions)
+    asked = "".join(f"{one}\n" if path is None else f"{one}:{path.as_posix()}\n" for one, path in wanted)
     # each answer is a line that ends with the size in bytes (or with "missing"), then so many bytes, then a line's end
     answers = io.BytesIO(git(folder, "cat-file", "--batch", stdin=asked).encode())
     texts: list[str | None] = []
-    for _ in revisions:
+    for _ in wanted:
         size = answers.readline().split()[-1]
         texts.append(None if size == b"missing" else answers.read(int(size)).decode())
         if size != b"missing":

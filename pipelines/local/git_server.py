@@ -119,9 +119,14 @@ def pushed_revision(workspace: Workspace) -> str:
 
 def _name(root: Path, address: str) -> str:
     """Return the name of the clone's remote with this address; empty if it has none."""
-    lines = git.git(root, "remote", "--verbose").splitlines()
-    found = (line.split("\t") for line in lines if line.endswith(f"\t{address} (fetch)"))
-    return next((name for name, *_ in found), "")
+    # not `git remote --verbose`, which shows what insteadOf makes of an address
+    lines = git.git(root, "config", "--null", "--list").split("\0")
+    found = (
+        key.split(".", 1)[1]
+        for key, _, value in (line.partition("\n") for line in lines)
+        if value == address and key.startswith("remote.") and key.endswith(".url")
+    )
+    return next((name.removesuffix(".url") for name in found), "")
 
 
 def _patient_ssh(folder: Path) -> dict[str, str]:

@@ -22,8 +22,14 @@ def answers(url: str, timeout: Seconds = 2.0) -> bool:
         return False
 
 
-def request(url: str, body: Any = None, timeout: Seconds = 5.0, login: tuple[str, ...] | None = None) -> Any:
-    """Send a GET, or a POST of `body` as JSON; return the answer's JSON, None if it is empty.
+def request(
+    url: str,
+    body: Any = None,
+    timeout: Seconds = 5.0,
+    login: tuple[str, ...] | None = None,
+    method: str | None = None,
+) -> Any:
+    """Send a GET, or a POST (or another `method`) of `body` as JSON; return the answer's JSON, None if it is empty.
 
     `login` is a user name and a password, or one key. No answer, one with an error status, and one that breaks off or
     is no JSON raise an OSError.
@@ -33,7 +39,7 @@ def request(url: str, body: Any = None, timeout: Seconds = 5.0, login: tuple[str
     if login:
         headers["Authorization"] = "Basic " + base64.b64encode(":".join(login).encode()).decode()
     try:
-        with _opener(url).open(urllib.request.Request(url, data, headers), timeout=timeout) as answer:
+        with _opener(url).open(urllib.request.Request(url, data, headers, method=method), timeout=timeout) as answer:
             text = answer.read()
         return json.loads(text) if text else None
     except urllib.error.HTTPError as error:

@@ -10,6 +10,7 @@ from pipelines.local.addresses import Record
 from pipelines.local.prefect_request import prefect_request
 from pipelines.local.processes import alive
 from pipelines.local.service_commands import POOLS, worker_name
+from pipelines.local.workspace import Workspace
 
 Log = Callable[[str], None]
 
@@ -52,9 +53,9 @@ def mark_stopped(api: str, runs: Iterable[Mapping[str, Any]], message: str, log:
         log(f"the interrupted flow runs could not be marked in Prefect: {error}")
 
 
-def local_workers(record: Record, own_server: bool) -> dict[str, int]:
+def local_workers(workspace: Workspace, record: Record) -> dict[str, int]:
     """Return the process id of each worker of `elp up`, by its name in Prefect; 0 if it does not run."""
-    workers = {worker_name(pool, own_server): record.find(pool) for pool in POOLS}
+    workers = {worker_name(workspace, pool): record.find(pool) for pool in POOLS}
     return {name: worker.pid if worker and alive(worker) else 0 for name, worker in workers.items()}
 
 

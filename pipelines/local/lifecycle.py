@@ -194,11 +194,26 @@ def _start_servers(workspace: Workspace, record: Record, begun: list[Process], f
 def _start_workers(workspace: Workspace, record: Record, begun: list[Process], api: str, log: Log) -> Record:
     environment = commands.worker_environment(workspace, api)
     for pool in commands.POOLS:
-        if record.find(pool) is None:
+        if record.find(pool) is not None:
+            continue
+        if kind := _other_type(api, pool):
+            # a process worker would take its runs, and start them with the settings of another kind of worker
+            log(f"{pool} is a pool of type {kind}: its runs are started by a worker of that type, not here")
+        else:
             command = commands.worker_command(workspace, pool)
             record = _start(workspace, record, begun, pool, command, environment)
             log(f"worker of {pool} starting")
     return record
+
+
+def _other_type(api: str, pool: str) -> str:
+    """Return the type of a pool that needs other workers than processes, such as kubernetes; empty if it is process."""
+    try:
+        found = str(prefect_request(f"{api}/work_pools/{pool}", timeout=30.0)["type"])
+    except OSError:
+        # the worker itself waits for the server
+        return ""
+    return "" if found == "process" else found
 
 
 def _start_supervisor(workspace: Workspace, record: Record, begun: list[Process], api: str, log: Log) -> Record:
@@ -247,9 +262,9 @@ def _wait(workspace: Workspace, record: Record, begun: list[Process], name: str,
 
 def _wait_for_workers(workspace: Workspace, record: Record, api: str, log: Log) -> None:
     """Wait until each local worker has reported to Prefect."""
-    started, own = time.monotonic(), not workspace.settings.servers.prefect_api
+    started = time.monotonic()
     for process in (p for p in record.processes if p.name in commands.POOLS):
-        ready = functools.partial(_online, api, process, commands.worker_name(process.name, own))
+        ready = functools.partial(_online, api, process, commands.worker_name(workspace, process.name))
         _wait_until(process, ready, f"the worker of {process.name} does not report", started)
         log(f"worker of {process.name} is ready")
 

@@ -41,7 +41,7 @@ def runs_of_workers(workspace: Workspace, record: Record, log: Callable[[str], N
         return []
     try:
         log_in_to_prefect(workspace)
-        return [run for run in unfinished_runs(api) if worker_of(run) in local_workers(record, own_server=True)]
+        return [run for run in unfinished_runs(api) if worker_of(run) in local_workers(workspace, record)]
     except (OSError, WorkspaceError) as error:
         log(f"the interrupted flow runs could not be marked in Prefect: {error}")
         return []

@@ -117,7 +117,9 @@ def _read_entry(
         faults.append(f"{place}.spread is {written.spread!r}, expected a time of at most 24 hours, such as 90m or 2h")
     wanted = _texts(written.calendar)
     if wanted is None:
-        faults.append(f"{place}.calendar is {written.calendar!r}, expected the name of a calendar, or a list of names")
+        hint = "; YAML reads off, on, yes and no without quotes as such" if isinstance(written.calendar, bool) else ""
+        expected = f"expected the name of a calendar, or a list of names{hint}"
+        faults.append(f"{place}.calendar is {written.calendar!r}, {expected}")
     for unknown in [one for one in wanted or () if one not in calendars]:
         known = ", ".join(sorted(calendars)) or "none at all"
         faults.append(f"{place}.calendar: there is no calendar {unknown!r} under calendars (there is: {known})")
@@ -131,6 +133,8 @@ def _read_entry(
 
 def _read_calendar(name: str, value: Any, faults: list[str]) -> tuple[tuple[date, date], ...]:
     place = f"calendars.{name}"
+    if not _NAME.fullmatch(name):
+        faults.append(f"{place}: the name is not lower-case letters, digits, - and _, 64 at most")
     if not isinstance(value, (list, tuple)) or not value:
         faults.append(f"{place} is {value!r}, expected a list of days, such as [2026-12-29..2027-01-03, 2027-05-03]")
         return ()

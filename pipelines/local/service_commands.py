@@ -1,8 +1,11 @@
 """The command line and environment of each service."""
 
+import hashlib
+import json
 import os
 import socket
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from urllib.parse import quote
 
@@ -15,6 +18,8 @@ from pipelines.local.worker_home import HOME
 from pipelines.local.workspace import Workspace
 from pipelines.prefect_names import PREFECT_LOGIN, PREFECT_PATH, PREFECT_SERVER
 from pipelines.registry.ledger.ledger_checkpoint import CHECKPOINT_VARIABLE, checkpoint_file
+from pipelines.registry.operation_figures import FIGURES_FILE, FIGURES_VARIABLE
+from pipelines.registry.retention import POLICY_VARIABLE
 from pipelines.registry.signing.keys import FOLDER_VARIABLE, key_folder
 
 POOLS = {
@@ -52,15 +57,18 @@ def worker_command(workspace: Workspace, pool: str) -> list[str]:
     limit = workspace.settings.servers.workers if pool == "elp-gpu" else _CPU_LIMIT
     return [
         *(sys.executable, "-m", "pipelines.orchestration.quick_prefect", "worker", "start", "--pool", pool),
-        *("--type", "process", "--name", worker_name(pool, not workspace.settings.servers.prefect_api)),
+        *("--type", "process", "--name", worker_name(workspace, pool)),
         *("--limit", str(limit), "--install-policy", "never"),
     ]
 
 
-def worker_name(pool: str, own_server: bool) -> str:
-    """Return the name of the worker of `elp up` on a pool; on a Prefect server elsewhere, it names this machine."""
-    # two machines may start workers on one server, and each has to find the runs that are its own
-    return f"{pool}-local" if own_server else f"{pool}-{socket.gethostname()}"
+def worker_name(workspace: Workspace, pool: str) -> str:
+    """Return the name of the worker of `elp up` on a pool; on a Prefect server elsewhere, only this one has it."""
+    if not workspace.settings.servers.prefect_api:
+        return f"{pool}-local"
+    # several workspaces and machines may start workers on one server, and each has to find the runs that are its own
+    place = hashlib.sha256(str(workspace.root).encode()).hexdigest()[:6]
+    return f"{pool}-{socket.gethostname()}-{place}"
 
 
 def supervisor_command() -> list[str]:
@@ -73,6 +81,7 @@ def server_environment(workspace: Workspace) -> dict[str, str]:
     servers = workspace.settings.servers
     if not servers.artifacts:
         (workspace.state / "mlflow-artifacts").mkdir(parents=True, exist_ok=True)
+    retention = workspace.settings.retention
     database = servers.database or f"sqlite:///{workspace.state / 'mlflow.db'}"
     secrets = read_secrets(workspace.state)
     environment = child_environment(
@@ -85,17 +94,21 @@ def server_environment(workspace: Workspace) -> dict[str, str]:
             CHECKPOINT_VARIABLE: str(checkpoint_file(workspace.state)),
             # the console shows and plays the data of this workspace only
             "ELP_DATA_ROOT": str(workspace.root),
+            FIGURES_VARIABLE: str(workspace.state / FIGURES_FILE),
+            POLICY_VARIABLE: json.dumps(asdict(retention)),
             # the ledger records the address that connected, not what a header claims
             "FORWARDED_ALLOW_IPS": os.environ.get("FORWARDED_ALLOW_IPS", ""),
             # MLflow's own background jobs (prompt optimisation and the like) are not used here
             "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
             "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
+            # Prefect keeps every run for ever by default
+            "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,flow_runs",
+            "PREFECT_SERVER_SERVICES_DB_VACUUM_RETENTION_PERIOD": str(round(retention.runs_days * 86_400)),
+            "PREFECT_SERVER_EVENTS_RETENTION_PERIOD": "P7D",
+            # every run that is alive sends one each few minutes, and nobody reads those of yesterday
+            "PREFECT_SERVER_SERVICES_DB_VACUUM_EVENT_RETENTION_OVERRIDES": '{"prefect.flow-run.heartbeat": 86400}',
             # new schedules and late runs are checked often: it is one small database on one machine
             "PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS": "15",
-            # ended runs of the last 90 days and events of the last 7 days are kept: the tables stay small
-            "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,flow_runs",
-            "PREFECT_SERVER_SERVICES_DB_VACUUM_RETENTION_PERIOD": str(90 * 24 * 3600),
-            "PREFECT_SERVER_EVENTS_RETENTION_PERIOD": "P7D",
             **_prefect_database(servers.prefect_database),
         }
     )

@@ -45,7 +45,7 @@ def service_status(workspace: Workspace, patience: Seconds = 2.0) -> list[Servic
         if not api_base:
             prefect = _below_the_front(record, prefect)
         # the pools are asked while MLflow still answers
-        pools = threads.map(lambda pool: _pool(record, pool, api, worker_name(pool, not api_base)), POOLS)
+        pools = threads.map(lambda pool: _pool(record, pool, api, worker_name(workspace, pool)), POOLS)
         found = [mlflow.result(), prefect, *pools, _supervisor(record)]
     ends = read_ends(workspace)
     return [

@@ -15,6 +15,7 @@ from pipelines.local.inbox_settings import InboxSettings, inbox_fault
 from pipelines.local.schedule_settings import ScheduleEntry, read_entries
 from pipelines.local.store_addresses import server_address_faults
 from pipelines.registry.policies import DataPolicy, GatePolicy, current_gate_names
+from pipelines.registry.retention import RetentionPolicy
 from pipelines.registry.slot import Slot
 
 
@@ -78,6 +79,8 @@ class Settings:
     language: Any = "en"
     """Language of every slot that declares none: a code, or a mapping (`LanguageConfig`)."""
     servers: Servers = field(default_factory=Servers)
+    retention: RetentionPolicy = field(default_factory=RetentionPolicy)
+    """What `elp gc` removes."""
     fan_out: FanOut = field(default_factory=FanOut)
     inbox: InboxSettings = field(default_factory=InboxSettings)
     """Where deliveries are dropped; `slots.<site>/<task>.inbox` is the folder or prefix of one slot."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +51,8 @@ def report_lost_runs(api: str, pool: str, worker: str, log: Log, message: str = 
             continue
         state: dict[str, Any] = {"type": "CRASHED", "name": "Crashed", "message": message}
         if run["state_type"] == "PENDING":
-            details = {"scheduled_time": datetime.now(UTC).isoformat()}
+            # a moment of Prefect's own clock, which has passed: it starts at once
+            details = {"scheduled_time": run["state"]["timestamp"]}
             reason = "its worker ended before the run began"
             state = {"type": "SCHEDULED", "name": "AwaitingRetry", "message": reason, "state_details": details}
         elif run["state_type"] == "CANCELLING":

@@ -4,6 +4,8 @@
 `gpu_turn`           the GPU of a run: held until its process ends, or the run goes back to its queue
 `run_outcome`        what a run did, as one record for the command line and as a table for Prefect's UI
 `deployments`, `schedules`   the flows as deployments with their pools; a deployment for each schedule
+`schedule_apply`, `schedule_list`, `slot_deployments`   make Prefect's schedules those of `elp.yaml`; list them
+`catch_up`, `slot_turn`      late runs after an outage; one run of a slot at a time
 `schedule_plan`      the moments at which `schedules:` of `elp.yaml` starts each slot
 `prefect_api`, `follow`      Prefect's client as the command line uses it; following a run
 `progress_artifact`          how far a run's present step is, in Prefect's UI and for the command line
@@ -14,5 +16,7 @@
 `prefect_pages`      the content policy of Prefect's pages
 `reaper`, `lost_runs`        dead runs are ended and crashed ones started again; which run is dead
 `inbox_watch`        the supervision's looks at the inboxes, and the runs for what arrived
+`operation_metrics`  the figures of the operation, for the metrics of the server
+`schedule_watch`     the supervision's looks at the schedules: late runs, new slots, new dates
 `supervisor`         the supervision of `elp up`; the messages to people are in the package `alerts`
 """

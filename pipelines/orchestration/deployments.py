@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from typing import TYPE_CHECKING, Any
 
 from pipelines.local.environment import OFFLINE
 from pipelines.local.service_commands import POOLS
 from pipelines.local.workspace import Workspace
 from pipelines.orchestration.alerts.alert_channels import read_channels, wanted_kinds
-from pipelines.orchestration.alerts.automations import ensure_automations
+from pipelines.orchestration.alerts.automations import emit, ensure_automations
+from pipelines.orchestration.catch_up import catch_up
 from pipelines.orchestration.lost_runs import HEARTBEAT
 from pipelines.orchestration.prefect_api import connect_prefect, deployment_name, refuse_foreign, run_parameters
+from pipelines.orchestration.schedule_apply import read_applied
+from pipelines.orchestration.slot_deployments import rest_errors, slot_deployment_name
 
 if TYPE_CHECKING:
     from prefect import Flow
@@ -49,9 +53,15 @@ def register_deployments(workspace: Workspace, api: str) -> None:
         for flow in FLOWS:
             ensure_deployment(client, workspace, flow)
         for deployment in retrain_deployments(client, workspace):
-            if slot := deployment.parameters.get("slot"):
+            slot = deployment.parameters.get("slot")
+            # hundreds of slots are compared in a second, and updated in a minute
+            if slot and _differs(deployment, deployment_content(workspace, "retrain", slot)):
                 ensure_deployment(client, workspace, "retrain", slot)
         ensure_automations(client, workspace, wanted_kinds(read_channels(workspace).values()))
+    if entries := read_applied(workspace):
+        # before the workers start: they would take the oldest of the late runs
+        with rest_errors(api):
+            emit(workspace, api, catch_up(workspace, api, entries, lambda text: None))
 
 
 def ensure_deployment(client: SyncPrefectClient, workspace: Workspace, flow: str, slot: str = "") -> DeploymentResponse:
@@ -77,8 +87,6 @@ def ensure_deployment(client: SyncPrefectClient, workspace: Workspace, flow: str
 
 def deployment_content(workspace: Workspace, flow: str, slot: str = "") -> dict[str, Any]:
     """Return what a deployment holds except its schedules."""
-    from prefect.utilities.callables import parameter_schema
-
     from pipelines.orchestration import flows
 
     attribute, base = flow.replace("-", "_"), deployment_name(workspace)
@@ -87,19 +95,33 @@ def deployment_content(workspace: Workspace, flow: str, slot: str = "") -> dict[
     if flow == "retrain-all":
         parameters["deployment"] = f"retrain/{base}"
     return {
-        # a site may hold hyphens and a task holds none: two slots never share a name
-        "name": f"{base}-{slot.replace('/', '-')}" if slot else base,
+        "name": slot_deployment_name(base, slot) if slot else base,
         # by module, so a worker needs this package installed and no copy of its source
         "entrypoint": f"{flows.__name__}.{attribute}",
         "description": (function.description or "").split("\n\nArgs:")[0],
         "work_pool_name": FLOWS[flow],
         "parameters": parameters | ({"slot": slot} if slot else {}),
-        "parameter_openapi_schema": parameter_schema(function.fn).model_dump_for_openapi(),
+        "parameter_openapi_schema": _schema(attribute),
         "enforce_parameter_schema": True,
         # the reaper knows a dead run by its missing heartbeats; Prefect's own default is one every 180 s
         "job_variables": {"env": {**OFFLINE, "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(round(HEARTBEAT))}},
         "tags": ["elp", base, *([slot] if slot else [])],
     }
+
+
+@functools.cache
+def _schema(function: str) -> dict[str, Any]:
+    """Return the schema of the parameters of a flow."""
+    from prefect.utilities.callables import parameter_schema
+
+    from pipelines.orchestration import flows
+
+    return parameter_schema(getattr(flows, function).fn).model_dump_for_openapi()
+
+
+def _differs(present: DeploymentResponse, content: dict[str, Any]) -> bool:
+    """Return whether a deployment holds something else than it should."""
+    return any(getattr(present, name) != value for name, value in content.items())
 
 
 def retrain_deployments(client: SyncPrefectClient, workspace: Workspace) -> list[DeploymentResponse]:

@@ -26,6 +26,7 @@ from pipelines.orchestration.gpu_turn import take_gpu
 from pipelines.orchestration.prefect_api import run_name
 from pipelines.orchestration.run_outcome import RunOutcome, SlotRun, final_state, final_state_of_all, publish_outcome
 from pipelines.orchestration.slot_progress import wait_for_slots
+from pipelines.orchestration.slot_turn import missed_state, wait_for_turn
 from pipelines.registry.slot import Slot
 
 _P = ParamSpec("_P")
@@ -76,6 +77,7 @@ def ingest(
         revision: Commit at the Git address whose settings are used; empty means the newest one.
         release: Release that the worker must have; empty allows any.
     """
+    wait_for_turn(workspace, [Slot.parse(slot)])
     dataset, refused = _take_in(_open(workspace, revision, release), Slot.parse(slot), source, options)
     publish_outcome("ingest", Slot.parse(slot), RunOutcome(dataset, refused=refused), f"Data of {slot}: {dataset.tag}")
 
@@ -106,9 +108,9 @@ def train(
         revision: Commit at the Git address whose settings are used; empty means the newest one.
         release: Release that the worker must have; empty allows any.
     """
-    take_gpu()
-    opened = _open(workspace, revision, release)
     versions = {**dict.fromkeys(map(Slot.parse, also or ()), "latest"), Slot.parse(slot): version}
+    wait_for_turn(workspace, list(versions))
+    opened = _open(workspace, revision, release)
     take_gpu(_processes(opened, *versions))
     datasets = {one: tasks.latest_dataset(opened, one, wanted) for one, wanted in versions.items()}
     if also:
@@ -136,6 +138,7 @@ def gate(workspace: str, slot: str, version: int | None = None, revision: str = 
         revision: Commit at the Git address whose settings are used; empty means the newest one.
         release: Release that the worker must have; empty allows any.
     """
+    wait_for_turn(workspace, [Slot.parse(slot)])
     take_gpu()
     judged, promoted = _judge(_open(workspace, revision, release), Slot.parse(slot), version)
     outcome = RunOutcome(gate=judged, promoted=promoted)
@@ -165,9 +168,11 @@ def retrain(
         revision: Commit at the Git address whose settings are used; empty means the newest one.
         release: Release that the worker must have; empty allows any.
     """
-    take_gpu()
     # the only reading of elp.yaml in this run
     opened, parsed = _open(workspace, revision, release), Slot.parse(slot)
+    if missed := missed_state(opened, parsed):
+        return missed
+    wait_for_turn(workspace, [parsed])
     take_gpu(_processes(opened, parsed))
     # the libraries are imported while another process starts
     dataset, refused = _take_in(opened, parsed, source, options, tasks.import_training)

@@ -35,8 +35,10 @@ from pipelines.orchestration.alerts.alert_state import (
 )
 from pipelines.orchestration.alerts.deliver import deliver
 from pipelines.orchestration.inbox_watch import watch_inboxes
+from pipelines.orchestration.operation_metrics import EVERY, watch_figures
 from pipelines.orchestration.prefect_api import deployment_name
 from pipelines.orchestration.reaper import Reaper, reap
+from pipelines.orchestration.schedule_watch import ScheduleWatch, watch_schedules
 
 _EVERY: Seconds = 1.0
 _ALERTS_EVERY: Seconds = 5.0
@@ -66,8 +68,18 @@ class Watch:
     """The round of the alerts that was started last."""
     inboxes: threading.Thread | None = None
     """The look at the inboxes that was started last."""
+    figures: threading.Thread | None = None
+    """The collection of figures that was started last."""
+    figures_read: float = float("-inf")
+    """When it began, by the monotonic clock."""
     inboxes_read: float = float("-inf")
     """When the last look at the inboxes began, by the monotonic clock."""
+    reported: set[str] = field(default_factory=set)
+    """Alerts about full disks that were made, by id."""
+    schedules: threading.Thread | None = None
+    """The round of the schedules that was started last."""
+    applied: ScheduleWatch = field(default_factory=ScheduleWatch)
+    """What the rounds of the schedules remember."""
     faults: dict[str, str] = field(default_factory=dict)
     """The last fault of each part, so that the log has it once."""
 
@@ -89,6 +101,8 @@ def main() -> None:
                 attempt(watch, "runs", supervise_runs)
                 start_alerts(watch)
                 start_inboxes(watch)
+                start_figures(watch)
+                start_schedules(watch)
         elif watch.faults["record"]:
             known = time.monotonic()
         elif time.monotonic() - known > _ABANDONED:
@@ -147,10 +161,10 @@ def supervise_processes(watch: Watch) -> None:
 
 def supervise_runs(watch: Watch) -> None:
     """End the runs that are dead, and start crashed ones again."""
-    workspace, servers = watch.workspace, watch.workspace.settings.servers
+    workspace = watch.workspace
     if watch.reaper is None:
         watch.reaper = Reaper(workspace, ("elp", deployment_name(workspace)), watch.news.append, say)
-    workers = local_workers(read_record(workspace), own_server=not servers.prefect_api)
+    workers = local_workers(workspace, read_record(workspace))
     reap(watch.reaper, prefect_api(workspace), workers, time.monotonic())
 
 
@@ -180,6 +194,32 @@ def supervise_inboxes(watch: Watch) -> None:
     counts = watch_inboxes(workspace, lambda: prefect_api(workspace), say)
     if counts.faults:
         raise OpsError("; ".join(counts.faults.values()))
+
+
+def start_figures(watch: Watch) -> None:
+    """Start a collection of the figures in a separate thread when it is time."""
+    if time.monotonic() - watch.figures_read >= EVERY and (watch.figures is None or not watch.figures.is_alive()):
+        watch.figures_read = time.monotonic()
+        watch.figures = threading.Thread(target=attempt, args=(watch, "figures", supervise_figures), daemon=True)
+        watch.figures.start()
+
+
+def supervise_figures(watch: Watch) -> None:
+    """Collect the figures for the metrics of the server, and report a disk that is almost full."""
+    watch_figures(watch.workspace, lambda: prefect_api(watch.workspace), watch.ends, watch.reported, watch.news.append)
+
+
+def start_schedules(watch: Watch) -> None:
+    """Start a round of the schedules in a separate thread, unless one is running: hundreds of slots take a while."""
+    if watch.schedules is None or not watch.schedules.is_alive():
+        watch.schedules = threading.Thread(target=attempt, args=(watch, "schedules", supervise_schedules), daemon=True)
+        watch.schedules.start()
+
+
+def supervise_schedules(watch: Watch) -> None:
+    """End the late runs that do not start, and make the schedules of new slots."""
+    workspace = open_workspace(watch.workspace.root)
+    watch_schedules(workspace, watch.applied, lambda: prefect_api(workspace), watch.news.append, say)
 
 
 def supervise_alerts(watch: Watch) -> None:

@@ -24,6 +24,7 @@ from pipelines.orchestration.alerts.operation_alerts import report as report_ope
 from pipelines.orchestration.progress_artifact import published_progress
 from pipelines.orchestration.reaper import STARTS_WITHIN, may_start_again
 from pipelines.orchestration.run_outcome import SlotRun
+from pipelines.orchestration.schedule_apply import slots_to_retrain
 from pipelines.progress_text import Report
 from pipelines.registry.client.workers import refresh_keys
 from pipelines.registry.signing.keys import key_folder
@@ -215,10 +216,7 @@ def gate_slot(workspace: Workspace, slot: Slot, version: int | None = None) -> G
 @task(name="slots with data", **RETRY)
 def slots_with_data(workspace: Workspace) -> list[str]:
     """Return every slot that has a dataset version, or an inbox."""
-    from pipelines.datasets.versions import dataset_slots
-    from pipelines.inbox.slot_inbox import inbox_slots
-
-    return sorted({str(slot) for slot in [*dataset_slots(workspace), *inbox_slots(workspace)]})
+    return [str(slot) for slot in slots_to_retrain(workspace)]
 
 
 @task(name="promote", task_run_name="promote {slot}", **RETRY)

@@ -7,8 +7,9 @@
 `adapter_version`       one version of the registry with its tags, and the `description` that MLflow shows
 `slot_description`      the text of a slot's page in MLflow
 `registered_adapter`    what the server reports
+`operation_figures`     what the supervision counts, for the metrics of the server
+`holds`, `retention`    what must not be deleted until a date; what the policy deletes
 `worker_request`        names, tokens and signed requests about workers
-`holds`                 what must not be deleted until a date
 `signing`, `ledger`     keys and envelopes; ledger entries, their chain and the checkpoint
 `client`                the client of the MLflow server and of its API
 `pyfunc`                the code that MLflow stores next to a bundle

@@ -5,7 +5,10 @@ Imports point down this list; import-linter checks it. A promotion passes throug
     app             * the application that `mlflow server --app-name elp` starts: stores, login, routes, pages, thread
     front             Prefect's pages and API below /prefect/
     pages             the pages under /elp/ and their forms
+    metrics_page      the figures for Prometheus
     routes          * the JSON routes under /elp/api/v1, with `request_body`
+                      `retention_routes` adds those of the retention
+    removal           the only way out for a version's bytes: by policy, through the trash
     read_models       queries for pages and routes
     stores            MLflow's registry, tracking and artifact stores, each with the guard's checks
       registry_store    the registry: `write_checks` says what an ordinary write may not do

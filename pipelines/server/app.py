@@ -10,7 +10,7 @@ from flask import Flask
 from mlflow.server import app as mlflow_app
 
 from pipelines.prefect_names import PREFECT_LOGIN, PREFECT_SERVER
-from pipelines.server import mlflow_private, pages, routes
+from pipelines.server import metrics_page, mlflow_private, pages, retention_routes, routes
 from pipelines.server.auth.middleware import AuthMiddleware
 from pipelines.server.auth.mlflow_login import add_login, authenticate
 from pipelines.server.auth.principal import login_on
@@ -34,8 +34,9 @@ def create_app(app: Flask = mlflow_app) -> Any:
     asgi_app: Any = add_login(app, registry_store.registry().record_users) if login_on() else None
     # MLflow's application is a global: a second call must not add the routes again
     if routes.blueprint.name not in app.blueprints:
-        app.register_blueprint(routes.blueprint, url_prefix=mlflow_private.static_prefix() + routes.ROUTE)
+        app.register_blueprint(retention_routes.blueprint, url_prefix=mlflow_private.static_prefix() + routes.ROUTE)
         app.register_blueprint(pages.blueprint, url_prefix=mlflow_private.static_prefix() + pages.ROUTE)
+        app.register_blueprint(metrics_page.blueprint, url_prefix=mlflow_private.static_prefix() + pages.ROUTE)
         add_page_headers(app)
     # every server process has the thread; `end_expired_overrides` lets one of them end each override
     start_expiry_thread(registry_store.registry)

@@ -9,7 +9,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Column, Engine, Float, Index, Integer, MetaData, String, Table, Text, insert, select, update
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Engine,
+    Float,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    insert,
+    select,
+    update,
+)
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -108,6 +122,22 @@ OVERRIDES = Table(
     Index("elp_overrides_open", "ended", "slot"),
 )
 """Override requests and their outcome, with empty text for what has not happened. A slot has one open at most."""
+
+TRASH = Table(
+    "elp_trash",
+    METADATA,
+    Column("seq", Integer, primary_key=True, autoincrement=False),
+    Column("model", String(256), nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("at", String(40), nullable=False),
+    Column("state", String(20), nullable=False),
+    Column("row", Text, nullable=False),
+    Column("bytes", BigInteger, nullable=False),
+    Index("elp_trash_version", "model", "version"),
+)
+"""Versions that the policy deleted, by the entry that says so, with what MLflow's deletion clears of their rows.
+
+`state` is ``trashed``, or ``emptying`` from the moment at which the bytes begin to go: nothing brings it back then."""
 
 WORKERS = Table(
     "elp_workers",

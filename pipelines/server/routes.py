@@ -19,7 +19,13 @@ from pipelines.server.holds import end_hold, make_hold, read_holds
 from pipelines.server.overrides import USUAL_DAYS, approve_override, ask_override, withdraw_override
 from pipelines.server.read_models.adapter_history import champion_periods, champions_at, registered_adapters
 from pipelines.server.read_models.drift import read_drifts
-from pipelines.server.read_models.signed_records import FILTERS, ledger_head, ledger_rows_after, statement_rows
+from pipelines.server.read_models.signed_records import (
+    FILTERS,
+    last_gated,
+    ledger_head,
+    ledger_rows_after,
+    statement_rows,
+)
 from pipelines.server.request_body import (
     bad_request,
     caller_of,
@@ -151,6 +157,18 @@ def get_drifts() -> Response:
     with registry().engine.connect() as connection:
         found = read_drifts(connection, request.args.get("slot", ""))
     return jsonify({"drifts": [drift.to_json() for drift in found]})
+
+
+@blueprint.get("/last-verdicts")
+def get_last_verdicts() -> Response:
+    """List the newest verdict of each slot that has one."""
+    with registry().engine.connect() as connection:
+        found = last_gated(connection)
+    rows = [
+        {"slot": slot, "version": entry.after, "outcome": entry.detail.get("outcome", ""), "at": entry.at}
+        for slot, entry in sorted(found.items())
+    ]
+    return jsonify({"verdicts": rows})
 
 
 @blueprint.post("/promote")

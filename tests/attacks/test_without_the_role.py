@@ -84,6 +84,23 @@ def test_our_own_routes_without_the_role(login: LoginServer, ground: Contest, ve
 
 
 @pytest.mark.parametrize(
+    ("verb", "values"),
+    [
+        ("trash", {"versions": [{"slot": "plant-r/asr", "version": UNGATED, "bundle": "sha256:" + "0" * 64}]}),
+        ("restore", {"slot": "plant-r/asr"}),
+        ("empty-trash", {}),
+        ("data-files", {"event": "data deleted", "files": {"0" * 32: 1}, "reason": "an attack"}),
+    ],
+)
+def test_deletion_by_policy_without_being_an_administrator(
+    login: LoginServer, ground: Contest, verb: str, values: dict[str, object]
+) -> None:
+    login.rest()("POST", f"{ELP}/{verb}", values).must_be(401, NO_LOGIN)
+    for user in ("dora", "carl", "anna", "emil"):
+        ground.refused(login.rest(user)("POST", f"{ELP}/{verb}", values), "this is for administrators")
+
+
+@pytest.mark.parametrize(
     "headers",
     [
         {"X-Remote-User": "anna"},

@@ -14,13 +14,14 @@ import pytest
 
 from tests.support.main_job import Jobs
 from tests.support.missing import skip_without
-from tests.support.plant import Plant
+from tests.support.plant import Plant, plant_with_a_job
+from tests.support.postgres import postgres_server
 
 pytestmark = [
     pytest.mark.integration, pytest.mark.faults, pytest.mark.timeout(3600), pytest.mark.xdist_group("faults")
 ]  # fmt: skip
 
-ROUNDS = 10
+ROUNDS = int(os.environ.get("ELP_FAULT_ROUNDS", "10"))
 
 
 @pytest.fixture
@@ -124,3 +125,17 @@ def test_two_of_the_same_job_at_once(plant: Plant, tmp_path: Path, pick: random.
             plant.check_healed(job)
     finally:
         second.end()
+
+
+def test_postgresql(tmp_path: Path, pick: random.Random) -> None:
+    with postgres_server() as postgres, plant_with_a_job(tmp_path, postgres.database("mlflow")) as plant:
+
+        def kill() -> None:
+            # the end of one backend ends all connections, and the database recovers from its log
+            wanted = (
+                "select pid from pg_stat_activity where backend_type = 'client backend' and pid <> pg_backend_pid()"
+            )
+            for pid in postgres.psql("postgres", wanted).split()[:1]:
+                os.kill(int(pid), signal.SIGKILL)
+
+        _each_round(plant, pick, kill)

@@ -1,7 +1,7 @@
 """Check the data: Git tags and commits, listing and shards from the DVC remote, every clip's id from its sound."""
 
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,8 +38,14 @@ class ReadFolder:
         return all(fact.state == "verified" for fact in self.facts)
 
 
-def check_data(root: Path, slot: Slot, signed: LineageStatement, log: Log) -> dict[str, tuple[Fact, ...]]:
-    """Return facts for the branches ``dataset`` and ``golden set``."""
+def check_data(
+    root: Path, slot: Slot, signed: LineageStatement, log: Log, deleted: Mapping[str, int] | None = None
+) -> dict[str, tuple[Fact, ...]]:
+    """Return facts for the branches ``dataset`` and ``golden set``.
+
+    `deleted` are the files that were deleted by policy: the ledger entry by MD5. That they are gone is no fault.
+    """
+    by_policy = {md5: f"deleted by policy, entry {seq}" for md5, seq in (deleted or {}).items()}
     tag, golden = signed.dataset, signed.golden
     commit = signed.digest_of("dataset", "gitCommit")
     # by the full name, because Git finds branches by a short one too
@@ -55,15 +61,18 @@ def check_data(root: Path, slot: Slot, signed: LineageStatement, log: Log) -> di
     try:
         # the remote only: a local cache may be whole while the remote is not
         with dvc_remote(root, remote_only=True) as remote:
-            shards = _read_folder(remote, tracked, f"{tag}: shard", log)
+            shards = _read_folder(remote, tracked, f"{tag}: shard", log, by_policy)
             pinned = tracked_hash(git.show(root, commit, metafile(slot.folder / GOLDEN))) if golden else ""
-            kept = _read_folder(remote, pinned, f"{golden}: file", log) if pinned else ReadFolder((), {})
+            kept = _read_folder(remote, pinned, f"{golden}: file", log, by_policy) if pinned else ReadFolder((), {})
     except VersioningError as error:
         return {"dataset": (tagged, hashes, Fact("DVC remote", tracked, "not verified", str(error)))}
     used = [clip for clip, split in shards.ids.items() if split in LEARNING and clip not in kept.ids]
     recorded = "sha256:" + signed.digest_of("clips", "elpIds")
     clips = Fact("clips used", recorded, "not verified", "not every file of the data could be read")
-    if shards.whole and kept.whole:
+    gone = next((fact.note for fact in shards.facts if not fact.state), "")
+    if gone:
+        clips = Fact("clips used", recorded, "", gone)
+    elif shards.whole and kept.whole:
         clips = compared("clips used", recorded, ids_digest(used), f"the DVC remote ({count(len(used), 'clip')})")
     return {
         "dataset": (tagged, hashes, Fact("DVC remote", tracked, "", "", shards.facts), clips),
@@ -83,11 +92,13 @@ def _golden(root: Path, tag: str, commit: str, signed: LineageStatement, kept: R
     return tagged, compared("clips", recorded, ids_digest(kept.ids), "the DVC remote", kept.facts)
 
 
-def _read_folder(remote: DvcRemote, tracked: str, what: str, log: Log) -> ReadFolder:
+def _read_folder(remote: DvcRemote, tracked: str, what: str, log: Log, by_policy: Mapping[str, str]) -> ReadFolder:
     """Read every file of a tracked folder from the remote."""
     if not tracked:
         raise VersioningError("the folder is not tracked at the commit")
     name = tracked.removeprefix("md5:")
+    if name in by_policy and not remote.holds(name):
+        return ReadFolder((Fact("listing", name, "", by_policy[name]),), {})
     with tempfile.TemporaryDirectory(prefix="elp-audit-") as scratch:
         found = remote.copy(name, Path(scratch) / "listing").md5
     if f"{found}.dir" != name:
@@ -98,11 +109,15 @@ def _read_folder(remote: DvcRemote, tracked: str, what: str, log: Log) -> ReadFo
     for number, (name, md5) in enumerate(sorted(listing.items()), 1):
         log(f"{what} {number} of {len(listing)}")
         with tempfile.TemporaryDirectory(prefix="elp-audit-") as scratch:
-            facts.append(_file(remote, name, md5, Path(scratch) / name, ids))
+            facts.append(_file(remote, name, md5, Path(scratch) / name, ids, by_policy))
     return ReadFolder(tuple(facts), ids)
 
 
-def _file(remote: DvcRemote, name: str, md5: str, place: Path, ids: dict[str, str]) -> Fact:
+def _file(
+    remote: DvcRemote, name: str, md5: str, place: Path, ids: dict[str, str], by_policy: Mapping[str, str]
+) -> Fact:
+    if md5 in by_policy and not remote.holds(md5):
+        return Fact("file", name, "", by_policy[md5])
     try:
         found = remote.copy(md5, place)
     except VersioningError as error:

@@ -23,6 +23,27 @@ class CheckedLedger:
     recorded: Mapping[str, str]
     """When each statement was first named by an entry, by digest."""
 
+    @property
+    def deleted_data(self) -> Mapping[str, int]:
+        """The files of DVC remotes that were deleted by policy and not restored: the entry that says so, by MD5."""
+        found: dict[str, int] = {}
+        for entry in self.entries:
+            files = entry.detail.get("files", ())
+            if entry.event == "data deleted":
+                found |= dict.fromkeys(files, entry.seq)
+            elif entry.event == "restored":
+                found = {md5: seq for md5, seq in found.items() if md5 not in files} if files else found
+        return found
+
+    def deletion(self, slot: str, version: int) -> str:
+        """Return by which entry a version was deleted, for people; empty if no entry says so."""
+        about = [e for e in self.entries if e.slot == slot and e.event == "deleted" and e.after in (version, None)]
+        if not about:
+            return ""
+        last = about[-1]
+        how = "by policy" if last.detail.get("policy") else f"by {last.principal.name}"
+        return f"deleted {how}, entry {last.seq}" + (f": {last.reason}" if last.reason else "")
+
     def champion(self, slot: str) -> LedgerEntry | None:
         """Return the newest entry that decides the slot's champion; None if it never had one."""
         last: LedgerEntry | None = None
@@ -106,7 +127,7 @@ def check_versions(ledger: CheckedLedger, slot: str, registry: Iterable[int]) ->
     """Report versions that only the ledger or only the registry has."""
     recorded: set[int] = set()
     for entry in ledger.entries:
-        if entry.slot == slot and entry.event == "registered" and entry.after is not None:
+        if entry.slot == slot and entry.event in ("registered", "restored") and entry.after is not None:
             recorded.add(entry.after)
         elif entry.slot == slot and entry.event == "deleted":
             # an entry without a version says that the whole model was deleted

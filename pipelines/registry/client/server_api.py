@@ -23,6 +23,7 @@ from pipelines.registry.client.connection import (
     send_request,
     unreachable,
 )
+from pipelines.registry.holds import Hold
 from pipelines.registry.ledger.entry import LedgerEntry, LedgerRow, read_entry
 from pipelines.registry.registered_adapter import ChampionChange
 from pipelines.registry.slot import Slot
@@ -159,6 +160,11 @@ def ledger_rows(uri: str, slot: str = "", after: int = 0) -> Iterator[LedgerRow]
             yield LedgerRow(after, str(row["text"]), str(row["hash"]), str(row["envelope"]))
         if len(page) < PAGE:
             return
+
+
+def read_holds(uri: str) -> list[Hold]:
+    """Return the holds in force, oldest first."""
+    return [Hold(**one) for one in call_server(uri, "GET", "/holds")["holds"]]
 
 
 def call_server(uri: str, method: str, route: str, login: Account | None = None, **content: Any) -> Mapping[str, Any]:

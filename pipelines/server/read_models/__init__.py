@@ -8,5 +8,6 @@
 `decision`           what a person who decides reads of a slot
 `answers`            the golden clips with the answers of two systems, from `gate_evidence`, with `word_marks`
 `version_comparison` two versions side by side
+`registry_metrics`   counts of the registry, for Prometheus
 `health`             what needs a person, from the grid, the disks and `flow_health`, which asks Prefect
 """

@@ -46,7 +46,9 @@ def registered_adapters(
         query = query.where(STATEMENTS.c.fingerprint.startswith(fingerprint, autoescape=True))
     rows = connection.execute(query.order_by(LEDGER.c.seq).limit(limit)).all()
     _learn(connection, rows)
-    gone = connection.execute(sa.select(*columns).where(LEDGER.c.event == "deleted", *_of_slot(slot))).all()
+    events = LEDGER.c.event.in_(("deleted", "restored"))
+    moved = sa.select(*columns, LEDGER.c.event).where(events, *_of_slot(slot)).order_by(LEDGER.c.seq)
+    gone = connection.execute(moved).all()
     found: dict[tuple[str, int, str], RegisteredAdapter] = {}
     for row in rows:
         signed = _known.get(row.digest) or _without_lineage(connection, row.seq)
@@ -58,7 +60,7 @@ def registered_adapters(
             slot=row.slot,
             version=row.after_version,
             registered=found[key].registered if key in found else row.at,
-            deleted=min((one.at for one in mine if one.seq > row.seq), default=""),
+            deleted=_deleted_at(one for one in mine if one.seq > row.seq),
             statement=row.digest or "",
         )
     return list(found.values()), rows[-1].seq if rows else after
@@ -102,6 +104,15 @@ def champions_at(
         found = [period for period in begun if period.until is None or moment(period.until, "until") > when]
     without = {period.slot for period in periods} - {period.slot for period in found}
     return sorted(found, key=lambda period: period.slot), sorted(without)
+
+
+def _deleted_at(moves: Iterable[Any]) -> str:
+    """Return when a version was deleted, from its deletions and restorations in their order; empty if it is there."""
+    deleted = ""
+    for move in moves:
+        # the first deletion counts: a model that is deleted after its version changes nothing
+        deleted = "" if move.event == "restored" else deleted or move.at
+    return deleted
 
 
 def _of_slot(slot: str) -> list[Any]:

@@ -82,6 +82,33 @@ def versions_by_tag(connection: sa.Connection, key: str, value: str) -> list[Key
     return [(name, version) for name, version in connection.execute(query)]
 
 
+def versions_by_status(connection: sa.Connection) -> dict[str, int]:
+    """Return, by status as `AdapterVersion.status` reads it, how many versions of slots exist."""
+    # of the two aliases of one version, the later by name is the champion
+    named = (
+        sa.select(_ALIASES.c.name, _ALIASES.c.version, sa.func.max(_ALIASES.c.alias).label("alias"))
+        .where(_ALIASES.c.workspace == DEFAULT_WORKSPACE_NAME, _ALIASES.c.alias.in_([CHAMPION, CHALLENGER]))
+        .group_by(_ALIASES.c.name, _ALIASES.c.version)
+        .subquery()
+    )
+    tagged = sa.and_(
+        *(_TAGS.c.workspace == DEFAULT_WORKSPACE_NAME, _TAGS.c.key == Tags.STATUS),
+        *(_TAGS.c.name == _VERSIONS.c.name, _TAGS.c.version == _VERSIONS.c.version),
+    )
+    aliased = sa.and_(named.c.name == _VERSIONS.c.name, named.c.version == _VERSIONS.c.version)
+    written = sa.func.coalesce(_TAGS.c.value, "candidate")
+    # a tag outlives its alias
+    without = sa.case((written == CHAMPION, "retired"), (written == CHALLENGER, "candidate"), else_=written)
+    status = sa.func.coalesce(named.c.alias, without).label("status")
+    query = (
+        sa.select(status, sa.func.count())
+        .select_from(_VERSIONS.outerjoin(_TAGS, tagged).outerjoin(named, aliased))
+        .where(_VERSIONS.c.name.like("elp.%"), *_EXISTING)
+        .group_by(status)
+    )
+    return {str(name): int(number) for name, number in connection.execute(query)}
+
+
 def versions_at(
     connection: sa.Connection, keys: Iterable[Key], names: Sequence[str] = _SHOWN_TAGS
 ) -> list[AdapterVersion]:

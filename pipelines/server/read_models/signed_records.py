@@ -50,9 +50,18 @@ RecordedLineage = RecordedStatement[LineageStatement]
 
 def last_changes(connection: sa.Connection) -> dict[str, LedgerEntry]:
     """Return, by slot, the newest change of champion."""
+    return _newest_of_slots(connection, MOVES)
+
+
+def last_gated(connection: sa.Connection) -> dict[str, LedgerEntry]:
+    """Return, by slot, the entry of the newest verdict."""
+    return _newest_of_slots(connection, ("gated",))
+
+
+def _newest_of_slots(connection: sa.Connection, events: Sequence[str]) -> dict[str, LedgerEntry]:
     newest = (
         sa.select(sa.func.max(LEDGER.c.seq).label("seq"))
-        .where(LEDGER.c.event.in_(MOVES))
+        .where(LEDGER.c.event.in_(events))
         .group_by(LEDGER.c.slot)
         .subquery()
     )

@@ -1,1 +1,1 @@
-"""Rows and bytes below the transitions: `locked_store`, `version_rows`, `override_requests`, `artifact_bytes`."""
+"""Below the transitions: `locked_store`, `version_rows`, `kept_rows`, `override_requests`, `artifact_bytes`."""

@@ -1,5 +1,6 @@
 """The registry's rows about versions: the row itself, tags, aliases, and the statements recorded on it."""
 
+import json
 from typing import Any
 
 from mlflow.entities.model_registry.model_version_stages import STAGE_DELETED_INTERNAL
@@ -9,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from pipelines.registry.adapter_version import CHAMPION, Tags
 from pipelines.registry.verdict_statement import ChampionRef
-from pipelines.server.ledger import STATEMENTS
+from pipelines.server.ledger import STATEMENTS, TRASH
 
 
 def version_row(session: Session, model: str, version: int) -> Any | None:
@@ -22,6 +23,12 @@ def version_row(session: Session, model: str, version: int) -> Any | None:
             SqlModelVersion.current_stage != STAGE_DELETED_INTERNAL,
         )
     ).one_or_none()
+
+
+def leaving_the_trash(session: Session, model_id: str) -> bool:
+    """Return whether the bytes of a logged model are being deleted for good."""
+    rows = session.scalars(select(TRASH.c.row).where(TRASH.c.state == "emptying"))
+    return any(json.loads(row)["model_id"] == model_id for row in rows)
 
 
 def tags_of_version(session: Session, model: str, version: int) -> dict[str, str]:

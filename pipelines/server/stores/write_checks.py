@@ -18,7 +18,7 @@ from pipelines.server.holds import hold_on_adapter
 from pipelines.server.refusal import Attempt
 from pipelines.server.storage.artifact_bytes import served_path
 from pipelines.server.storage.override_requests import open_request
-from pipelines.server.storage.version_rows import alias_version, newest_statements
+from pipelines.server.storage.version_rows import alias_version, leaving_the_trash, newest_statements
 
 DESCRIPTIVE = frozenset(
     {
@@ -162,6 +162,14 @@ def _refuse_copy(model: str, source: str, attempt: Attempt) -> None:
         f"{one} is not copied to {model}: its verdict and its ledger count in its own slot only; let it serve there: "
         f"elp promote {origin}{chosen}, or in the console: /elp/slots/{origin}{other}"
     )
+
+
+def check_not_leaving(session: Session, slot: Slot, source: str) -> None:
+    """Refuse a version on a logged model whose bytes leave the trash for good at this moment."""
+    if leaving_the_trash(session, source.removeprefix("models:/")):
+        raise Attempt("create a version", slot.model_name).refused(
+            f"{source} was deleted by policy, and its bytes are going; train it again: elp train {slot}"
+        )
 
 
 def check_location(slot: Slot, version: int, location: str) -> None:

@@ -83,7 +83,8 @@ def test_every_command_of_a_plan_exists(ground: Ground, index: Connection, monke
             assert shutil.which(words[0]) or words[0] in ("cd", "dvc"), line
             continue
         context, command = cli.make_context("elp", words[1:]), cli
-        while isinstance(command, click.Group):
+        # elp gc is a group whose verbs may be left out
+        while isinstance(command, click.Group) and [*context._protected_args, *context.args]:
             name, found, rest = command.resolve_command(context, [*context._protected_args, *context.args])
             assert found is not None, line
             command, context = found, found.make_context(name, rest, parent=context)

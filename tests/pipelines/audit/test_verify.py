@@ -75,7 +75,8 @@ def test_what_cannot_be_verified_is_reported_with_the_reason(
 def test_every_command_of_the_page_runs(real: Real, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = tmp_path / "site"
     shutil.copytree(real.workspace.root, root, symlinks=True)
-    monkeypatch.setattr("pipelines.cli.audit_verbs.mlflow_uri", lambda workspace: real.server.uri)
+    for module in ("cli.audit_verbs", "retention.removal_plan", "retention.sweep"):
+        monkeypatch.setattr(f"pipelines.{module}.mlflow_uri", lambda workspace: real.server.uri)
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.chdir(root)
     lines = [line for fence in fences("sh") if fence.page == "audit.md" for line in fence.commands]

@@ -207,6 +207,18 @@ def test_a_refused_delivery_is_left_reported_once_and_not_tried_again_until_it_c
     assert FolderInbox(folder).refusals() == []
 
 
+def test_the_reason_names_the_place_where_the_delivery_is(bare: Workspace, folder: Path) -> None:
+    class Strict(Intake):
+        def __call__(self, path: Path) -> str:
+            raise IntakeError(f"{path} has no known format; see what is in it with: elp data inspect {path}")
+
+    drop(folder, "monday", {"a.wav": b"1"})
+    (refused,) = Strict().run(bare).refused
+    place = folder / "monday"
+    assert refused.reason == f"{place} has no known format; see what is in it with: elp data inspect {place}"
+    assert place.is_dir()
+
+
 def test_a_refused_delivery_can_be_tried_again_as_it_is(bare: Workspace, folder: Path) -> None:
     drop(folder, "monday", {"a.wav": b"1"})
     intake = Intake(refuse={"monday": IntakeError("no audio in it")})

@@ -129,3 +129,14 @@ def _exists(pid: int) -> bool:
         return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
+
+
+def test_workers_of_two_workspaces_on_one_server_have_different_names(tmp_path) -> None:
+    from pipelines.local.service_commands import worker_name
+    from pipelines.local.settings import read_settings
+    from pipelines.local.workspace import Workspace
+
+    shared = read_settings("servers: {prefect_api: 'http://control:4200/api'}")
+    names = {worker_name(Workspace(tmp_path / name, shared), "elp-gpu") for name in ("one", "two")}
+    assert len(names) == 2
+    assert worker_name(Workspace(tmp_path, read_settings("{}")), "elp-gpu") == "elp-gpu-local"

@@ -9,7 +9,7 @@ import signal
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -17,12 +17,14 @@ from uuid import UUID, uuid4
 import pytest
 from prefect.client.schemas import filters
 from prefect.client.schemas.actions import WorkPoolUpdate
+from prefect.states import AwaitingRetry, Crashed, Running
 
 from pipelines.cli.main import run
 from pipelines.errors import ServiceError
 from pipelines.local import http_client as web
 from pipelines.local import lifecycle
 from pipelines.local.addresses import mlflow_uri, prefect_api, prefect_pages, read_record
+from pipelines.local.git import git
 from pipelines.local.processes import Process, alive
 from pipelines.local.workspace import Workspace, open_workspace
 from pipelines.orchestration.alerts.alert import Alert
@@ -35,11 +37,14 @@ from pipelines.orchestration.alerts.automations import (
 )
 from pipelines.orchestration.alerts.channel_status import channel_status
 from pipelines.orchestration.deployments import FLOWS, register_deployments
-from pipelines.orchestration.prefect_api import connect_prefect, find_deployment, start_run
+from pipelines.orchestration.prefect_api import connect_prefect, find_deployment, read_run, start_run
+from pipelines.orchestration.schedule_apply import apply_schedules
 from pipelines.orchestration.schedules import remove_schedule, set_schedule
+from pipelines.orchestration.slot_deployments import change_starts, delete_schedule, read_slot_deployments
 from pipelines.registry.signing.keys import key_folder, load_trusted_keys
 from tests.support.receivers import Receiver, http_receiver
 from tests.support.rest import Rest
+from tests.support.scheduled_workspace import tag_slots
 from tests.support.versions_by_hand import gate, register
 from tests.support.workspaces import isolate
 
@@ -173,6 +178,53 @@ def test_a_schedule_fires_and_a_worker_takes_the_run(up: Workspace) -> None:
         assert _eventually(
             lambda: all(run.state and run.state.is_final() for run in client.read_flow_runs(flow_run_filter=wanted))
         )
+
+
+def test_a_run_that_meets_another_one_of_its_slot_goes_back_to_its_queue(up: Workspace) -> None:
+    with connect_prefect(up) as client:
+        deployment = find_deployment(client, "retrain", up)
+        slot = {"slot": "plant-w/asr"}
+        # in progress for Prefect, whatever machine it may be on
+        first = client.create_flow_run_from_deployment(deployment.id, parameters=slot, state=Running(), name="first")
+        second = start_run(client, up, "gate", slot, "second")
+        other = start_run(client, up, "gate", {"slot": "plant-v/asr"}, "other")
+        assert _eventually(lambda: read_run(client, second.id).state == "AwaitingRetry")
+        assert f"waits: the run first ({str(first.id)[:8]}) of plant-w/asr" in read_run(client, second.id).message
+        # a run of another slot does not wait
+        assert _eventually(lambda: read_run(client, other.id).ended)
+        client.set_flow_run_state(first.id, Crashed(message="dead"), force=True)
+        # at once: its own pause is of twenty seconds
+        client.set_flow_run_state(UUID(second.id), AwaitingRetry(), force=True)
+        assert _eventually(lambda: read_run(client, second.id).ended)
+        for run_id in (second.id, other.id):
+            client.delete_flow_run(UUID(run_id))
+
+
+def test_a_late_run_looks_by_itself_whether_a_newer_one_is_due(up: Workspace) -> None:
+    tag_slots(up, ["plant-z/asr"])
+    before = (up.root / "elp.yaml").read_text()
+    (up.root / "elp.yaml").write_text(f'{before}schedules: {{nightly: {{slots: "plant-z/*", cron: "0 2 * * *"}}}}\n')
+    workspace, api = open_workspace(up.root), prefect_api(up)
+    entries, now = workspace.settings.schedule_entries(), datetime.now(UTC).replace(microsecond=0)
+    apply_schedules(workspace, api, entries, now)
+    (one,) = [found for found in read_slot_deployments(up, api) if found.slot == "plant-z/asr"]
+    starts = [now - timedelta(days=days) for days in (3, 2, 1)] + [now + timedelta(days=1)]
+    change_starts(api, one, one.declared[0], "nightly", starts)
+    past = {"start_time": starts[0].isoformat(), "end_time": now.isoformat(), "min_runs": 9}
+    web.request(f"{api}/deployments/{one.id}/schedule", past, timeout=60.0)
+    wanted = {"flow_runs": {"tags": {"all_": ["plant-z/asr", "auto-scheduled"]}}, "sort": "EXPECTED_START_TIME_ASC"}
+
+    def states() -> list[str]:
+        found = web.request(f"{api}/flow_runs/filter", wanted, timeout=60.0)
+        return [run["state_name"] for run in found if run["expected_start_time"] < now.isoformat()]
+
+    # nothing was applied as far as the supervision knows: the runs themselves look
+    assert _eventually(lambda: states()[:2] == ["Missed", "Missed"] and states()[2] in ("Failed", "Completed")), (
+        states()
+    )
+    delete_schedule(api, one, one.declared[0])
+    (up.root / "elp.yaml").write_text(before)
+    git(up.root, "tag", "-d", "data/plant-z/asr/v1")
 
 
 @pytest.fixture

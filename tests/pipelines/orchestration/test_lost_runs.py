@@ -89,12 +89,17 @@ class Machine:
     begin: float
     start_takes: float = field(init=False)
     hung: tuple[float, float] = field(init=False)
+    mute: str = field(init=False)
+    """Who is silent all the time: its worker was killed, or no heartbeat arrives."""
 
     def __post_init__(self) -> None:
+        self.mute = self.pick.choice(["", "worker", "run"])
         self.start_takes = self.pick.choice([0.3, 2.0, 8.0, 25.0])
         at = self.begin + self.pick.uniform(0, 60)
         # one in ten is stopped for a while; it continues afterwards
-        self.hung = (at, at + self.pick.uniform(0, 600)) if self.pick.random() < 0.1 else (0.0, 0.0)
+        self.hung = (
+            (at, at + self.pick.uniform(0, 600)) if self.pick.random() < 0.1 and self.mute != "worker" else (0.0, 0.0)
+        )
 
     @property
     def running(self) -> float:
@@ -114,9 +119,9 @@ class Machine:
         there = self.begin + self.start_takes <= checked < self.end + 0.2
         hung = self.hung[0] <= listed < self.hung[1]
         beating = min(listed, self.hung[0]) if hung else listed
-        beat = int((beating - self.running - 5.0) // 30) if begun else -1
+        beat = int((beating - self.running - 5.0) // 30) if begun and self.mute != "run" else -1
         # a worker's clock may be an hour wrong; its reports are a text that changes
-        report = int((listed + clock + self.pick.uniform(0, beats)) // 30)
+        report = 0 if self.mute == "worker" and begun else int((listed + clock + self.pick.uniform(0, beats)) // 30)
         presence = (Presence.HERE if there else Presence.GONE) if self.local else Presence.ELSEWHERE
         state = "RUNNING" if begun else "PENDING"
         return SeenRun(self.id, f"{self.id}-{state}", state, presence, "w", str(max(0, beat)), str(report))
@@ -125,7 +130,7 @@ class Machine:
 def _machines(pick: random.Random, count: int) -> Iterator[Machine]:
     moment = 0.0
     for number in range(count):
-        length = pick.choice([0.05, 0.5, 3.0, 20.0, 70.0])
+        length = pick.choice([0.05, 0.5, 3.0, 20.0, 70.0, 200.0])
         yield Machine(str(number), pick, pick.random() < 0.5, length, moment)
         moment += pick.uniform(0, 4)
 

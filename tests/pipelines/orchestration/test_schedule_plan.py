@@ -16,9 +16,9 @@ from pipelines.orchestration.schedule_plan import (
     DATES,
     as_rrule,
     busiest_minute,
+    dates_ahead,
     planned_starts,
     read_rrule,
-    same_starts,
     spread_of,
 )
 from pipelines.registry.slot import Slot
@@ -77,8 +77,14 @@ def test_the_starts_do_not_depend_on_the_moment_of_planning() -> None:
     for minutes in range(0, 12 * 60, 7):
         now = begin + timedelta(minutes=minutes)
         later = planned_starts(entry, [SLOT], now)[SLOT]
-        assert same_starts(every, later, now)
-        assert later[:40] == tuple(start for start in every if start > now)[:40]
+        ahead = tuple(start for start in every if start > now)
+        assert ahead == later[: len(ahead)]
+
+
+def test_prefect_is_given_the_dates_of_three_days_and_at_least_twelve() -> None:
+    now = datetime(2026, 6, 1, tzinfo=UTC)
+    for cron, number in (("0 2 * * *", 12), ("0 * * * *", 72), ("*/5 * * * *", DATES), ("0 0 29 2 *", 1)):
+        assert len(dates_ahead(planned_starts(_entry(cron), [SLOT], now)[SLOT], now)) == number
 
 
 def test_an_hourly_start_pauses_for_the_hour_that_is_there_twice() -> None:

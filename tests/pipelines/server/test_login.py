@@ -54,6 +54,7 @@ def test_health_is_open(login: LoginServer) -> None:
 ROUTES: tuple[tuple[str, str, object, str], ...] = (
     ("GET", f"{ELP}/status", None, "auditor trainer promoter"),
     ("GET", f"{ELP}/ledger", None, "auditor trainer promoter"),
+    ("GET", "/elp/metrics", None, "auditor trainer promoter"),
     ("GET", f"{API}/registered-models/search", None, "auditor trainer promoter"),
     ("POST", f"{API}/runs/search", {"experiment_ids": ["0"]}, "auditor trainer promoter"),
     ("GET", f"{ARTIFACTS}?path=", None, "auditor trainer promoter"),

@@ -1,0 +1,206 @@
+"""Make Prefect's schedules those of `elp.yaml`: the difference first, then the changes.
+
+What was applied last is in `.elp/schedules.json`. The supervision makes Prefect so again when a slot gets its first
+data, when dates run out, and after an apply that was interrupted; every step may be done twice.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from elp_core.errors import ConfigError
+from elp_core.files import write_whole
+from pipelines.errors import UsageError, WorkspaceError
+from pipelines.inbox.slot_inbox import inbox_slots
+from pipelines.local.git import tags
+from pipelines.local.schedule_settings import ScheduleEntry, entry_of, read_entries
+from pipelines.local.workspace import Workspace
+from pipelines.locks import file_lock
+from pipelines.orchestration.schedule_plan import dates_ahead, planned_starts
+from pipelines.orchestration.slot_deployments import (
+    DeploymentSchedule,
+    SlotDeployment,
+    add_starts,
+    change_starts,
+    delete_schedule,
+    make_deployment,
+    read_slot_deployments,
+    read_template,
+)
+from pipelines.registry.slot import Slot
+
+APPLIED_FILE = "schedules.json"
+_FORMAT = 1
+
+ChangeKind = Literal["added", "changed", "removed", "unchanged", "kept"]
+
+
+@dataclass(frozen=True)
+class ScheduleChange:
+    """What an apply does with one schedule."""
+
+    slot: str
+    kind: ChangeKind
+    """``kept`` is the schedule of a person, which an apply does not touch."""
+    entry: str = ""
+    """Entry of `elp.yaml`, or of the last apply for a removed one."""
+    was: str = ""
+    """The entry before, if it is another one."""
+    next_start: str = ""
+    """First start, UTC, ISO 8601."""
+    paused: bool = False
+    """A person paused it; it stays so."""
+    timing: str = ""
+    """Of the schedule of a person."""
+
+
+@dataclass(frozen=True)
+class ScheduleDiff:
+    """The difference between `elp.yaml` and Prefect."""
+
+    changes: tuple[ScheduleChange, ...]
+    empty: tuple[str, ...] = ()
+    """Entries that match no slot with data yet."""
+    never: tuple[str, ...] = ()
+    """Slots whose entry has no start within three years, because every day is one without starts."""
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Number of schedules of each kind."""
+        found = Counter(change.kind for change in self.changes)
+        return {kind: found[kind] for kind in ("added", "changed", "removed", "unchanged", "kept")}
+
+    @property
+    def nothing(self) -> bool:
+        """Whether an apply changes nothing."""
+        return not any(self.counts[kind] for kind in ("added", "changed", "removed"))
+
+
+@dataclass(frozen=True)
+class _Step:
+    """A change, and how it is made."""
+
+    change: ScheduleChange
+    deployment: SlotDeployment | None
+    starts: tuple[datetime, ...] = ()
+    surplus: tuple[DeploymentSchedule, ...] = ()
+    """Schedules of `elp.yaml` to be deleted."""
+    renew: bool = False
+    """Prefect has the right dates, and soon too few of them."""
+
+
+def slots_to_retrain(workspace: Workspace) -> list[Slot]:
+    """Return every slot that has a dataset version, or an inbox, by name."""
+    tagged = (tag.split("/") for tag in tags(workspace.root, "data"))
+    named = {f"{parts[1]}/{parts[2]}" for parts in tagged if len(parts) == 4}
+    return sorted({*map(Slot.parse, named), *inbox_slots(workspace)}, key=str)
+
+
+def plan_apply(workspace: Workspace, api: str, entries: Sequence[ScheduleEntry], now: datetime) -> ScheduleDiff:
+    """Return what an apply of these entries would do. No answer raises OSError."""
+    return _steps(workspace, api, entries, now)[1]
+
+
+def apply_schedules(
+    workspace: Workspace,
+    api: str,
+    entries: Sequence[ScheduleEntry],
+    now: datetime,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> ScheduleDiff:
+    """Make Prefect's schedules those of the entries, and return what was changed. No answer raises OSError."""
+    with file_lock(workspace.state / "schedules.lock"):
+        steps, diff = _steps(workspace, api, entries, now)
+        work = [step for step in steps if step.renew or step.change.kind in ("added", "changed", "removed")]
+        template: dict[str, Any] = {}
+        for done, step in enumerate(work):
+            progress(done, len(work))
+            change = step.change
+            if step.deployment is None:
+                template = template or read_template(workspace, api)
+                make_deployment(api, template, Slot.parse(change.slot), change.entry, step.starts)
+                continue
+            for schedule in step.surplus:
+                delete_schedule(api, step.deployment, schedule)
+            if change.kind == "added":
+                add_starts(api, step.deployment, change.entry, step.starts)
+            elif change.kind != "removed":
+                change_starts(api, step.deployment, step.deployment.declared[0], change.entry, step.starts)
+        progress(len(work), len(work))
+        return diff
+
+
+def write_applied(workspace: Workspace) -> None:
+    """Note what `elp.yaml` says now as the text that is applied."""
+    settings = workspace.settings
+    content = {"format": _FORMAT, "schedules": settings.schedules, "calendars": settings.calendars}
+    # YAML reads a day as a date; as text it is what the file says
+    write_whole(workspace.state / APPLIED_FILE, json.dumps(content, indent=2, default=str) + "\n")
+
+
+def read_applied(workspace: Workspace) -> tuple[ScheduleEntry, ...] | None:
+    """Return the entries that were applied last; None if none ever were. Raises WorkspaceError for a damaged file."""
+    path = workspace.state / APPLIED_FILE
+    try:
+        raw = json.loads(path.read_text(encoding="utf-8"))
+        if raw["format"] != _FORMAT:
+            raise UsageError(f"{path} has format {raw['format']}, this elp reads {_FORMAT}")
+        return read_entries(raw["schedules"], raw["calendars"])
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, TypeError, AttributeError, ConfigError, UsageError) as error:
+        raise WorkspaceError(f"{path} cannot be read ({error}); write it again with: elp schedule apply") from error
+
+
+def _steps(
+    workspace: Workspace, api: str, entries: Sequence[ScheduleEntry], now: datetime
+) -> tuple[list[_Step], ScheduleDiff]:
+    by_slot = {slot: entry for slot in slots_to_retrain(workspace) if (entry := entry_of(entries, slot))}
+    starts: dict[str, tuple[datetime, ...]] = {}
+    for entry in entries:
+        slots = [slot for slot, of_slot in by_slot.items() if of_slot is entry]
+        starts |= {str(slot): found for slot, found in planned_starts(entry, slots, now).items()}
+    present = {one.slot: one for one in read_slot_deployments(workspace, api)}
+    names = {str(slot): entry.name for slot, entry in by_slot.items()}
+    steps: list[_Step] = []
+    for slot in sorted(present.keys() | names.keys()):
+        steps += _slot_steps(slot, names.get(slot, ""), starts.get(slot, ()), present.get(slot), now)
+    matched = set(names.values())
+    never = tuple(slot for slot in sorted(names) if not starts[slot])
+    empty = tuple(entry.name for entry in entries if entry.name not in matched)
+    return steps, ScheduleDiff(tuple(step.change for step in steps), empty, never)
+
+
+def _slot_steps(
+    slot: str, entry: str, starts: tuple[datetime, ...], present: SlotDeployment | None, now: datetime
+) -> Iterable[_Step]:
+    declared = present.declared if present else ()
+    given = dates_ahead(starts, now)
+    first = starts[0].isoformat().replace("+00:00", "Z") if starts else ""
+    if starts and not declared:
+        yield _Step(ScheduleChange(slot, "added", entry, next_start=first), present, given)
+    elif starts:
+        kept, *surplus = declared
+        ahead = [start for start in kept.starts or () if start > now]
+        right = kept.starts is not None and ahead == list(starts[: len(ahead)]) and kept.entry == entry
+        few = len(ahead) * 2 < len(given)
+        # a list that has run out is like one that is right so far
+        kind: ChangeKind = "unchanged" if right and not surplus else "changed"
+        was = "" if kept.entry == entry else kept.entry
+        change = ScheduleChange(slot, kind, entry, was, first, not kept.active)
+        yield _Step(change, present, given, tuple(surplus), renew=few)
+    elif declared:
+        yield _Step(ScheduleChange(slot, "removed", declared[0].entry), present, surplus=declared)
+    for schedule in present.schedules if present else ():
+        if not schedule.entry:
+            yield _Step(ScheduleChange(slot, "kept", paused=not schedule.active, timing=schedule.timing), present)
+
+
+def whole_seconds_now() -> datetime:
+    """Return the present moment, in whole seconds."""
+    return datetime.now(UTC).replace(microsecond=0)

@@ -1,0 +1,198 @@
+"""The schedules of a workspace with their next and last runs, the last verdicts, and what was missed.
+
+Hundreds of slots cost a handful of requests; Prefect is not imported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from elp_core.errors import OpsError
+from pipelines.local import accounts
+from pipelines.local import http_client as web
+from pipelines.local.addresses import mlflow_uri
+from pipelines.local.schedule_settings import ScheduleEntry, entry_of
+from pipelines.local.workspace import Workspace
+from pipelines.orchestration.catch_up import MISSED, missed_count
+from pipelines.orchestration.prefect_api import deployment_name
+from pipelines.orchestration.slot_deployments import (
+    ALL,
+    DeploymentSchedule,
+    SlotDeployment,
+    pages,
+    read_slot_deployments,
+)
+from pipelines.registry.slot import Slot
+
+REMEMBERED_DAYS = 30
+"""Missed starts that are older are not counted any more."""
+_PAGES = 10
+"""Most pages of past runs that are read: 2,000 runs."""
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """When a slot is retrained, and what came of it."""
+
+    name: str
+    """SITE/TASK, or ``all``."""
+    cron: str
+    timezone: str
+    active: bool
+    next_run: str
+    """UTC, ISO 8601; empty while it is paused, or not planned yet."""
+    deployment: str
+    """Name of its deployment in Prefect."""
+    deployment_id: str
+    id: str
+    entry: str = ""
+    """Entry of `elp.yaml`; empty for a schedule that a person made."""
+    last_run: str = ""
+    """Start of the slot's newest run, UTC, ISO 8601; empty without one."""
+    last_state: str = ""
+    """State of that run."""
+    verdict: str = ""
+    """Outcome of the slot's newest verdict; empty without one, or if the registry did not answer."""
+    missed: int = 0
+    """Starts of the last 30 days that did not happen."""
+    missed_since: str = ""
+    """The first of them, UTC, ISO 8601."""
+
+
+def read_schedules(workspace: Workspace, api: str, entries: Sequence[ScheduleEntry] = ()) -> list[Schedule]:
+    """Return the workspace's schedules by name; `entries` are those that were applied. No answer raises OSError."""
+    with ThreadPoolExecutor(3) as threads:
+        verdicts = threads.submit(_verdicts, workspace)
+        deployments = read_slot_deployments(workspace, api)
+        scheduled = [one for one in deployments if one.schedules]
+        names = {one.slot for one in scheduled}
+        last = threads.submit(_last_runs, workspace, api, names)
+        missed = threads.submit(_missed, workspace, api) if names else None
+        planned = _next_of_persons(api, scheduled)
+        facts = (last.result(), missed.result() if missed else {}, verdicts.result())
+    found = [
+        _schedule(deployment, each, entries, planned, *facts)
+        for deployment in scheduled
+        for each in deployment.schedules
+    ]
+    return sorted(found, key=lambda schedule: (schedule.name, schedule.entry))
+
+
+def _schedule(
+    deployment: SlotDeployment,
+    given: DeploymentSchedule,
+    entries: Sequence[ScheduleEntry],
+    planned: Mapping[str, str],
+    last: Mapping[str, Mapping[str, Any]],
+    missed: Mapping[str, tuple[int, str]],
+    verdicts: Mapping[str, str],
+) -> Schedule:
+    slot = deployment.slot
+    entry = entry_of(entries, Slot.parse(slot)) if given.entry else None
+    run, active = last.get(slot, {}), given.active and not deployment.paused
+    now = datetime.now(UTC)
+    if given.starts is not None:
+        following = next((_text(start) for start in given.starts if start > now), "")
+    else:
+        following = planned.get(deployment.id, "")
+    of_slot = missed.get(slot, (0, "")) if given.entry else (0, "")
+    return Schedule(
+        name=slot,
+        # of an entry that was applied on another machine, only the dates are known
+        cron=given.timing or (entry.cron if entry else "dates"),
+        timezone=entry.timezone if entry else given.timezone,
+        active=active,
+        next_run=following if active else "",
+        deployment=deployment.name,
+        deployment_id=deployment.id,
+        id=given.id,
+        entry=given.entry,
+        last_run=_moment(run.get("start_time") or run.get("expected_start_time")),
+        last_state=str(run.get("state_name") or ""),
+        verdict=verdicts.get(slot, ""),
+        missed=of_slot[0],
+        missed_since=of_slot[1],
+    )
+
+
+def _last_runs(workspace: Workspace, api: str, slots: Iterable[str]) -> dict[str, Mapping[str, Any]]:
+    """Return the newest run of each slot that has begun."""
+    left = set(slots)
+    found: dict[str, Mapping[str, Any]] = {}
+    if not left:
+        return found
+    wanted = {
+        "flow_runs": {"start_time": {"is_null_": False}},
+        "deployments": {"tags": {"all_": ["elp", deployment_name(workspace)]}},
+        "flows": {"name": {"any_": ["retrain", "retrain-all"]}},
+        "sort": "START_TIME_DESC",
+    }
+    for run in pages(api, "flow_runs/filter", wanted, _PAGES):
+        slot = str(run["parameters"].get("slot") or ALL)
+        if slot in left and workspace.owns(run["parameters"].get("workspace")) and run["state_name"] != MISSED:
+            found[slot] = run
+            left.discard(slot)
+            if not left:
+                break
+    return found
+
+
+def _missed(workspace: Workspace, api: str) -> dict[str, tuple[int, str]]:
+    """Return, by slot, how many starts were missed lately, and the first of them."""
+    since = (datetime.now(UTC) - timedelta(days=REMEMBERED_DAYS)).isoformat()
+    wanted = {
+        "flow_runs": {"state": {"name": {"any_": [MISSED]}}, "expected_start_time": {"after_": since}},
+        "deployments": {"tags": {"all_": ["elp", deployment_name(workspace)]}},
+        "sort": "EXPECTED_START_TIME_DESC",
+    }
+    found: dict[str, tuple[int, str]] = {}
+    for run in pages(api, "flow_runs/filter", wanted, _PAGES):
+        if workspace.owns(run["parameters"].get("workspace")):
+            slot = str(run["parameters"].get("slot") or ALL)
+            # newest first, so the last one of a slot is its first
+            found[slot] = (found.get(slot, (0, ""))[0] + missed_count(run), _moment(run["expected_start_time"]))
+    return found
+
+
+def _next_of_persons(api: str, deployments: Sequence[SlotDeployment]) -> dict[str, str]:
+    """Return the next planned run of each deployment with a schedule that a person made, by the deployment's id."""
+    ids = [one.id for one in deployments if any(not schedule.entry for schedule in one.schedules)]
+    if not ids:
+        return {}
+    wanted = {
+        "flow_runs": {
+            "state": {"type": {"any_": ["SCHEDULED"]}},
+            "deployment_id": {"any_": ids},
+            "tags": {"all_": ["auto-scheduled"]},
+        },
+        "sort": "EXPECTED_START_TIME_ASC",
+    }
+    found: dict[str, str] = {}
+    for run in pages(api, "flow_runs/filter", wanted, _PAGES):
+        found.setdefault(str(run["deployment_id"]), _moment(run["expected_start_time"]))
+        if len(found) == len(ids):
+            break
+    return found
+
+
+def _verdicts(workspace: Workspace) -> dict[str, str]:
+    try:
+        address = mlflow_uri(workspace)
+        login = accounts.service_login(workspace)
+        found = web.request(f"{address}/elp/api/v1/last-verdicts", timeout=5.0, login=login)["verdicts"]
+        return {str(each["slot"]): str(each["outcome"]) for each in found}
+    except (OSError, ValueError, KeyError, TypeError, OpsError):
+        # a registry that is down, or of another release: the schedules are shown all the same
+        return {}
+
+
+def _moment(text: str | None) -> str:
+    return _text(datetime.fromisoformat(text)) if text else ""
+
+
+def _text(at: datetime) -> str:
+    return at.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -1,0 +1,218 @@
+"""The deployments of single slots and their schedules, by Prefect's REST API: hundreds in a few requests.
+
+It uses the standard library only, because the supervision makes them, too. A schedule of `elp.yaml` has a slug
+``elp-<entry>`` and explicit dates; every other schedule is one that a person made.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+import urllib.error
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from elp_core.types import Seconds
+from pipelines.errors import ServiceError, UsageError
+from pipelines.local.prefect_request import prefect_request
+from pipelines.local.workspace import Workspace
+from pipelines.orchestration.prefect_api import deployment_name
+from pipelines.orchestration.schedule_plan import as_rrule, read_rrule
+from pipelines.registry.slot import Slot
+
+ALL = "all"
+"""Name of the schedule of `retrain-all`."""
+SLUG = "elp-"
+"""Begin of the slug of a schedule of `elp.yaml`; the name of its entry follows."""
+_PAGE = 200
+_PATIENCE: Seconds = 30.0
+_BUSY: Seconds = 60.0
+"""How long Prefect may be too busy."""
+_COPIED = (
+    "flow_id", "entrypoint", "description", "work_pool_name", "parameter_openapi_schema", "enforce_parameter_schema",
+    "job_variables",
+)  # fmt: skip
+"""What the deployment of a slot has in common with that of the flow."""
+
+
+@dataclass(frozen=True)
+class DeploymentSchedule:
+    """A schedule of a deployment."""
+
+    id: str
+    active: bool
+    slug: str
+    timing: str
+    """The cron expression, an interval or a rule as text; empty for one of `elp.yaml`."""
+    timezone: str
+    starts: tuple[datetime, ...] | None
+    """The dates of one of `elp.yaml`."""
+
+    @property
+    def entry(self) -> str:
+        """The entry of `elp.yaml` that it is from; empty for the schedule of a person."""
+        return self.slug.removeprefix(SLUG) if self.slug.startswith(SLUG) else ""
+
+
+@dataclass(frozen=True)
+class SlotDeployment:
+    """The deployment that retrains one slot, or all (`ALL`)."""
+
+    id: str
+    name: str
+    slot: str
+    paused: bool
+    """Whether a person paused the whole deployment in Prefect."""
+    schedules: tuple[DeploymentSchedule, ...]
+
+    @property
+    def declared(self) -> tuple[DeploymentSchedule, ...]:
+        """The schedules from `elp.yaml`: one, or several after two commands at the same time."""
+        return tuple(schedule for schedule in self.schedules if schedule.entry)
+
+
+@contextlib.contextmanager
+def rest_errors(api: str) -> Iterator[None]:
+    """Turn an OSError of a request into a UsageError if Prefect refused it (HTTP 409 or 422), else a ServiceError."""
+    try:
+        yield
+    except urllib.error.HTTPError as error:
+        detail = error.read(2000).decode(errors="replace")
+        if error.code in (409, 422):
+            raise UsageError(f"Prefect refused the request: {detail[:500]}") from error
+        raise ServiceError(f"Prefect at {api} failed with HTTP {error.code}: {detail[:500]}") from error
+    except OSError as error:
+        raise ServiceError(f"Prefect does not answer at {api} ({error}); look at: elp status") from error
+
+
+def patient_request(url: str, body: Any = None, method: str | None = None) -> Any:
+    """Send a request as `prefect_request` does; one for which Prefect is too busy is sent again for a minute."""
+    ends = time.monotonic() + _BUSY
+    while True:
+        try:
+            return prefect_request(url, body, _PATIENCE, method)
+        except urllib.error.HTTPError as error:
+            # with SQLite the server answers so while its planner writes; nothing was changed then
+            if error.code not in (429, 503) or time.monotonic() > ends:
+                raise
+        time.sleep(0.5)
+
+
+def pages(api: str, route: str, body: Mapping[str, Any], most: int = 100) -> Iterator[dict[str, Any]]:
+    """Yield what a filter route of Prefect answers, page after page, from at most `most` pages."""
+    for page in range(most):
+        found = patient_request(f"{api}/{route}", {**body, "limit": _PAGE, "offset": page * _PAGE})
+        yield from found
+        if len(found) < _PAGE:
+            return
+
+
+def read_slot_deployments(workspace: Workspace, api: str) -> list[SlotDeployment]:
+    """Return the workspace's deployments that a schedule can have, by slot. No answer raises OSError."""
+    wanted = {
+        "deployments": {"tags": {"all_": ["elp", deployment_name(workspace)]}},
+        "flows": {"name": {"any_": ["retrain", "retrain-all"]}},
+        "sort": "NAME_ASC",
+    }
+    found = [
+        SlotDeployment(
+            id=str(raw["id"]),
+            name=raw["name"],
+            slot=str(raw["parameters"].get("slot") or ALL),
+            paused=bool(raw.get("paused")),
+            schedules=tuple(_schedule(each) for each in raw["schedules"]),
+        )
+        for raw in pages(api, "deployments/filter", wanted)
+        # another workspace may have a folder of the same name, and so the same deployment name
+        if workspace.owns(raw["parameters"].get("workspace"))
+    ]
+    return sorted(found, key=lambda deployment: (deployment.slot, deployment.name))
+
+
+def read_template(workspace: Workspace, api: str) -> dict[str, Any]:
+    """Return the deployment of the flow `retrain`, of which those of slots are made.
+
+    Raises ServiceError if it is not registered, or belongs to another workspace; no answer raises OSError.
+    """
+    name = deployment_name(workspace)
+    try:
+        found: dict[str, Any] = patient_request(f"{api}/deployments/name/retrain/{name}")
+    except urllib.error.HTTPError as error:
+        if error.code != 404:
+            raise
+        raise ServiceError(f"Prefect at {api} has no deployment retrain/{name}; register it with: elp up") from error
+    owner = found["parameters"].get("workspace")
+    if not workspace.owns(owner):
+        raise ServiceError(
+            f"deployment {name} on this Prefect server belongs to the workspace {owner}, not to {workspace.address}; "
+            "rename one of them, or give each its own Prefect server"
+        )
+    return found
+
+
+def make_deployment(api: str, template: Mapping[str, Any], slot: Slot, entry: str, starts: Sequence[datetime]) -> None:
+    """Make the deployment of a slot with its schedule, in one request."""
+    content = {
+        **{key: template[key] for key in _COPIED},
+        "name": slot_deployment_name(template["name"], slot),
+        "parameters": {**template["parameters"], "slot": str(slot)},
+        "tags": [*template["tags"], str(slot)],
+        "schedules": [_content(entry, starts)],
+    }
+    patient_request(f"{api}/deployments/", content)
+
+
+def slot_deployment_name(base: str, slot: Slot | str) -> str:
+    """Return the name of a slot's deployment: a site may hold hyphens and a task holds none, so no two are equal."""
+    return f"{base}-{str(slot).replace('/', '-')}"
+
+
+def add_starts(api: str, deployment: SlotDeployment, entry: str, starts: Sequence[datetime]) -> None:
+    """Add a schedule of `elp.yaml` to a deployment."""
+    patient_request(f"{api}/deployments/{deployment.id}/schedules", [_content(entry, starts)])
+
+
+def change_starts(
+    api: str, deployment: SlotDeployment, schedule: DeploymentSchedule, entry: str, starts: Sequence[datetime]
+) -> None:
+    """Give a schedule other dates; one that is paused stays so. Prefect keeps the runs that are late."""
+    begun = datetime.now(UTC).isoformat()
+    # without `active`: Prefect then leaves it as it is
+    content = {key: value for key, value in _content(entry, starts).items() if key != "active"}
+    patient_request(f"{api}/deployments/{deployment.id}/schedules/{schedule.id}", content, "PATCH")
+    # Prefect has dropped the planned runs, and plans again within 15 s: a start in these would be lost
+    patient_request(f"{api}/deployments/{deployment.id}/schedule", {"start_time": begun})
+
+
+def delete_schedule(api: str, deployment: SlotDeployment, schedule: DeploymentSchedule) -> None:
+    """Delete a schedule and the runs of it that have not begun."""
+    try:
+        patient_request(f"{api}/deployments/{deployment.id}/schedules/{schedule.id}", None, "DELETE")
+    except urllib.error.HTTPError as error:
+        # another command was first
+        if error.code != 404:
+            raise
+
+
+def _content(entry: str, starts: Sequence[datetime]) -> dict[str, Any]:
+    return {"active": True, "schedule": {"rrule": as_rrule(starts), "timezone": "UTC"}, "slug": SLUG + entry}
+
+
+def _schedule(raw: Mapping[str, Any]) -> DeploymentSchedule:
+    timing = raw["schedule"]
+    starts = read_rrule(timing.get("rrule") or "")
+    if "interval" in timing:
+        text = f"every {float(timing['interval']):.0f} s"
+    else:
+        text = str(timing.get("cron") or timing.get("rrule") or json.dumps(timing))
+    return DeploymentSchedule(
+        id=str(raw["id"]),
+        active=bool(raw["active"]),
+        slug=raw.get("slug") or "",
+        timing="" if starts is not None else text,
+        timezone=timing.get("timezone") or "UTC",
+        starts=starts,
+    )

@@ -1,0 +1,107 @@
+"""The hashes of data that Git repositories name.
+
+A dataset version or a golden set names what its slot's folder tracked at its tag. Every other ref (a branch, a stash, a
+tag of another kind) and the working tree name whatever any ``.dvc`` file or ``dvc.lock`` in them names. Of another
+repository the whole history counts.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipelines.datasets.dataset_version import GOLDEN, QUARANTINE, SHARDS
+from pipelines.datasets.dvc import metafile
+from pipelines.local import git
+from pipelines.registry.slot import Slot
+
+_MD5 = re.compile(r"\bmd5: ['\"]?([0-9a-f]{32}(?:\.dir)?)\b")
+_FOLDERS = {"data": (SHARDS, QUARANTINE), "golden": (GOLDEN,)}
+_METAFILES = ("*.dvc", "dvc.lock")
+
+
+@dataclass(frozen=True)
+class TaggedData:
+    """A dataset version or a golden set, with the hashes of its tracked folders (``<hex>.dir``)."""
+
+    tag: str
+    slot: Slot
+    kind: str
+    """``data`` or ``golden``."""
+    number: int
+    made: str
+    """When the tag was set: ISO 8601."""
+    hashes: tuple[str, ...]
+
+
+def fetch_named(root: Path, address: str) -> None:
+    """Fetch the tags and branches of the repository that the workers push to; raise VersioningError if that fails."""
+    branches = "+refs/heads/*:refs/remotes/elp-gc/*"
+    git.git(root, "fetch", "--quiet", "--prune", "--no-write-fetch-head", address, branches)
+    # without --prune: a version that was not pushed yet keeps its tag
+    git.git(root, "fetch", "--quiet", "--no-write-fetch-head", address, "refs/tags/*:refs/tags/*")
+
+
+def tagged_data(root: Path) -> list[TaggedData]:
+    """Return every dataset version and golden set of a repository, by slot, kind and number."""
+    form = "%(refname:strip=2) %(creatordate:iso-strict)"
+    lines = git.git(root, "for-each-ref", f"--format={form}", "refs/tags/data", "refs/tags/golden").splitlines()
+    named = [(tag, made, *_parts(tag)) for tag, made in (line.rsplit(" ", 1) for line in lines)]
+    known = [(tag, made, slot, kind, number) for tag, made, slot, kind, number in named if slot is not None]
+    asked = [
+        (f"refs/tags/{tag}", metafile(slot.folder / folder))
+        for tag, _, slot, kind, _ in known
+        for folder in _FOLDERS[kind]
+    ]
+    texts = iter(git.show_each(root, asked))
+    found = []
+    for tag, made, slot, kind, number in known:
+        hashes = tuple(md5 for _ in _FOLDERS[kind] for md5 in _MD5.findall(next(texts) or ""))
+        found.append(TaggedData(tag, slot, kind, number, made, hashes))
+    return sorted(found, key=lambda one: (str(one.slot), one.kind, one.number))
+
+
+def _parts(tag: str) -> tuple[Slot | None, str, int]:
+    parts = tag.split("/")
+    if len(parts) != 4 or parts[0] not in _FOLDERS or not re.fullmatch(r"v[0-9]{1,9}", parts[3]):
+        # whatever it is, the other refs cover it
+        return None, "", 0
+    return Slot(*parts[1:3]), parts[0], int(parts[3][1:])
+
+
+def named_elsewhere(root: Path, tagged: Iterable[TaggedData]) -> Mapping[str, str]:
+    """Return what every other ref and the working tree name: the ref by hash."""
+    ours = {f"refs/tags/{one.tag}" for one in tagged}
+    lines = git.git(root, "for-each-ref", "--format=%(refname)").splitlines()
+    refs = [ref for ref in lines if ref not in ours]
+    found: dict[str, str] = {}
+    # refs of one commit name the same; a tag may name something else than a commit
+    commits = {commit: ref for ref in (*refs, "HEAD") if (commit := git.resolve(root, ref))}
+    for commit, ref in commits.items():
+        paths = _metafiles(git.git(root, "ls-tree", "-r", "--name-only", commit))
+        for text in git.show_each(root, [(commit, path) for path in paths]):
+            found |= dict.fromkeys(_MD5.findall(text or ""), ref.removeprefix("refs/heads/"))
+    listed = git.git(root, "ls-files", "--cached", "--others", "--exclude-standard", "--", *_METAFILES)
+    for path in _metafiles(listed):
+        # a file that Git lists may have been removed from the working tree
+        if (root / path).is_file():
+            found |= dict.fromkeys(_MD5.findall((root / path).read_text(encoding="utf-8", errors="replace")), str(path))
+    return found
+
+
+def _metafiles(listing: str) -> list[Path]:
+    # the folder ``.dvc`` is none
+    paths = map(Path, listing.splitlines())
+    return [path for path in paths if path.suffix == ".dvc" or path.name == "dvc.lock"]
+
+
+def named_in_history(repository: str, cache: Path) -> set[str]:
+    """Return every hash that any commit of another repository names."""
+    folder = git.local_copy(repository, cache)
+    # every change of such a file in any commit, merges included: the text before it and after it
+    options = ("--all", "--full-history", "-m", "--raw", "--no-abbrev", "--format=")
+    lines = git.git(folder, "log", *options, "--", *_METAFILES).splitlines()
+    changes = (line.split("\t", 1)[0].split(" ") for line in lines if line.startswith(":"))
+    blobs = sorted({blob for change in changes for blob in change[2:4] if blob.strip("0")})
+    texts = git.show_each(folder, [(blob, None) for blob in blobs])
+    return {md5 for text in texts for md5 in _MD5.findall(text or "")}

@@ -1,0 +1,217 @@
+"""The plan of `elp gc`: every adapter, dataset version and golden set, whether it is kept, why, and what is freed."""
+
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pipelines.audit.data_index import open_index
+from pipelines.audit.erasure_plan import plan_erasure
+from pipelines.audit.server_records import ServerRecords
+from pipelines.datasets.dvc import DvcRemote, dvc_remote
+from pipelines.datasets.subject import Subject
+from pipelines.errors import AttestationError, VersioningError
+from pipelines.local.addresses import mlflow_uri
+from pipelines.local.workspace import Workspace
+from pipelines.registry.client.server_api import call_server
+from pipelines.registry.holds import Hold
+from pipelines.registry.ledger.entry import read_entry
+from pipelines.registry.retention import Decision, Key, RetentionPolicy, StoredAdapter, decide_retention
+from pipelines.retention.data_plan import DataPlan, decide_files, decide_versions, read_stored
+from pipelines.retention.data_trash import list_trash, read_listing
+from pipelines.retention.named_data import TaggedData, fetch_named, named_elsewhere, named_in_history, tagged_data
+from pipelines.retention.subject_files import erased_files, held_files
+
+Log = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class StoredRecords:
+    """What the server says for a plan."""
+
+    adapters: tuple[StoredAdapter, ...]
+    holds: tuple[Hold, ...]
+    datasets_in_use: frozenset[str]
+    trash: tuple[Mapping[str, object], ...]
+    """Adapters in the trash, as the server lists them."""
+
+
+@dataclass(frozen=True)
+class RemovalPlan:
+    """The whole plan. Nothing has been done."""
+
+    policy: RetentionPolicy
+    records: StoredRecords
+    adapters: Mapping[Key, Decision]
+    data: DataPlan
+
+    @property
+    def removed_adapters(self) -> list[StoredAdapter]:
+        """Return the adapters that go, by slot and version."""
+        return [one for one in self.records.adapters if not self.adapters[one.key].keep]
+
+    @property
+    def removed_bytes(self) -> int:
+        """Return the bytes that all removals free when the trash is emptied."""
+        return sum(one.bytes for one in self.removed_adapters) + sum(self.data.removed.values())
+
+
+def read_records(uri: str) -> StoredRecords:
+    """Ask the server what is stored."""
+    found = call_server(uri, "GET", "/retention", params={"sizes": "true"})
+    return StoredRecords(
+        tuple(StoredAdapter(**one) for one in found["adapters"]),
+        tuple(Hold(**one) for one in found["holds"]),
+        frozenset(found["datasets_in_use"]),
+        tuple(found["trash"]),
+    )
+
+
+def plan_removal(
+    workspace: Workspace, log: Log, subject: Subject | None = None, now: datetime | None = None
+) -> RemovalPlan:
+    """Plan what the policy removes; with a `subject`, also the files that an erasure removes.
+
+    Raise GateRefused if the subject is held, UsageError if it was not dropped.
+    """
+    now, policy, uri = now or datetime.now(UTC), workspace.settings.retention, mlflow_uri(workspace)
+    log("asking the server what is stored")
+    records = read_records(uri)
+    decided = decide_retention(records.adapters, policy, now)
+    if address := workspace.settings.git:
+        # what a worker pushed is not here yet, and would look like files that nothing names
+        log(f"fetching {address}")
+        fetch_named(workspace.root, address)
+    tagged = tagged_data(workspace.root)
+    versions = decide_versions(tagged, _dataset_reasons(records, decided), policy, now)
+    if not tagged:
+        return RemovalPlan(policy, records, decided, DataPlan(versions, {}))
+    log("listing the DVC remote")
+    with dvc_remote(workspace.root) as stored:
+        data = _plan_data(workspace, stored, tagged, versions, records, subject, now, log)
+    return RemovalPlan(policy, records, decided, data)
+
+
+def _dataset_reasons(records: StoredRecords, decided: Mapping[Key, Decision]) -> dict[str, str]:
+    """Return why dataset versions are kept, by tag: by the adapters that were trained on them, and by trainings."""
+    reasons: dict[str, str] = {}
+    for one in records.adapters:
+        if decided[one.key].keep and one.dataset:
+            reasons.setdefault(one.dataset, f"{one.slot} v{one.version} was trained on it")
+    reasons |= dict.fromkeys(records.datasets_in_use, "a training reads it")
+    for one in records.adapters:
+        if not decided[one.key].keep and one.dataset:
+            # its data stays as long as undo may bring it back
+            reasons.setdefault(one.dataset, f"{one.slot} v{one.version}, which goes to the trash, was trained on it")
+    # what the trash may bring back has its data, too
+    for trashed in records.trash:
+        if trashed.get("dataset"):
+            reasons.setdefault(
+                str(trashed["dataset"]), f"{trashed['slot']} v{trashed['version']} in the trash needs it"
+            )
+    return reasons
+
+
+def _plan_data(
+    workspace: Workspace,
+    stored: DvcRemote,
+    tagged: list[TaggedData],
+    versions: dict[str, Decision],
+    records: StoredRecords,
+    subject: Subject | None,
+    now: datetime,
+    log: Log,
+) -> DataPlan:
+    policy, uri = workspace.settings.retention, mlflow_uri(workspace)
+    for tag, decision in versions.items():
+        hold = next((one for one in records.holds if one.held.covers_dataset(tag)), None)
+        if hold is not None and not decision.keep:
+            versions[tag] = Decision(True, hold.summary)
+    others = [repository for repository in policy.shared_with or ()]
+    cache = workspace.state / "cache"
+    named = set(named_elsewhere(workspace.root, tagged)).union(*(named_in_history(one, cache) for one in others))
+    listings = _Listings(stored, uri)
+    holding = {one.tag: listings.files(one.hashes, one.tag, needed=versions[one.tag].keep) for one in tagged}
+    elsewhere = listings.files(sorted(named), "a branch or another repository", needed=False)
+    held, erased = frozenset[str](), frozenset[str]()
+    if subject is not None or any(one.held.speaker for one in records.holds):
+        log("looking for the recordings")
+        with open_index(workspace, log) as db:
+            held = held_files(db, records.holds)
+            if subject is not None:
+                planned = plan_erasure(db, ServerRecords(uri), subject, None, stored.place)
+                erased = erased_files(planned, records.holds)
+    plan = decide_files(read_stored(stored), versions, holding, elsewhere, held, erased, policy, now)
+    blocked = _undeclared(workspace, policy) or listings.gap
+    # an erasure is of files that this repository's versions are known to have
+    kept = {md5: size for md5, size in plan.removed.items() if md5 in erased} if blocked else plan.removed
+    return replace(plan, blocked=blocked, removed=kept)
+
+
+def _undeclared(workspace: Workspace, policy: RetentionPolicy) -> str:
+    """Return why no data may be removed from this remote; empty if it may."""
+    if policy.shared_with is not None:
+        return ""
+    remote = workspace.remote
+    if "://" not in remote and Path(remote).resolve().is_relative_to(workspace.root.resolve()):
+        return ""
+    return (
+        f"other Git repositories may use the DVC remote {remote}; name them in elp.yaml, or say that there is none: "
+        "retention: {shared_with: []}"
+    )
+
+
+class _Listings:
+    """The files of tracked folders, each listing read once."""
+
+    def __init__(self, stored: DvcRemote, uri: str) -> None:
+        self.stored, self.uri = stored, uri
+        self.gap = ""
+        """The first listing of something kept that is missing without a deletion by policy."""
+        self._known: dict[str, frozenset[str]] = {}
+        self._trashed = {one.md5: one for one in list_trash(stored) if one.md5.endswith(".dir")}
+        self._by_policy: frozenset[str] | None = None
+
+    def files(self, hashes: Iterable[str], name: str, *, needed: bool) -> frozenset[str]:
+        """Return the hashes with the files of those that are folders; a missing listing has none."""
+        return frozenset().union(*(self._folder(one, name, needed=needed) for one in hashes))
+
+    def _folder(self, md5: str, name: str, *, needed: bool) -> frozenset[str]:
+        if not md5.endswith(".dir"):
+            return frozenset({md5})
+        if md5 not in self._known:
+            files = frozenset[str]()
+            with suppress(VersioningError):
+                files = frozenset(self.stored.listing(f"md5:{md5}").values())
+            if not files and md5 in self._trashed:
+                files = read_listing(self.stored, self._trashed[md5])
+            self._known[md5] = files | {md5} if files or self.stored.holds(md5) else frozenset()
+        if needed and not self._known[md5] and not self.gap and md5 not in self.deleted_by_policy():
+            self.gap = (
+                f"the DVC remote lacks the listing {md5} of {name}, so its files are not known; restore the remote, or "
+                "push it from a machine that has it: dvc push --all-tags"
+            )
+        return self._known[md5] | {md5}
+
+    def deleted_by_policy(self) -> frozenset[str]:
+        """Return the files that the ledger records as deleted and not restored."""
+        if self._by_policy is None:
+            self._by_policy = frozenset(deleted_files(self.uri))
+        return self._by_policy
+
+
+def deleted_files(uri: str) -> dict[str, int]:
+    """Return the data files that the ledger records as deleted by policy and not restored: the entry by MD5."""
+    found: dict[str, int] = {}
+    for row in ServerRecords(uri).ledger(""):
+        if '"data deleted"' not in row.entry and '"restored"' not in row.entry:
+            continue
+        with suppress(AttestationError):
+            entry = read_entry(row.entry)
+            files = entry.detail.get("files", {})
+            if entry.event == "data deleted":
+                found |= dict.fromkeys(files, entry.seq)
+            elif entry.event == "restored":
+                found = {md5: seq for md5, seq in found.items() if md5 not in files}
+    return found

@@ -1,0 +1,174 @@
+"""Carry out a plan: adapters through the server, data through the trash of the DVC remote; undo, and the end of both.
+
+Killed anywhere and run again, it continues. Of two at once, the second is refused. The lock on the workspace's data is
+held while files move, so that no intake of this machine runs; a push from another machine is covered by the grace, and
+by the trash: what is named again goes back.
+"""
+
+import contextlib
+import shutil
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TypeVar
+
+from pipelines.audit.server_records import ServerRecords
+from pipelines.datasets.dvc import DvcRemote, dvc_remote
+from pipelines.datasets.subject import Subject
+from pipelines.errors import AttestationError, WorkspaceError
+from pipelines.local.addresses import mlflow_uri
+from pipelines.local.workspace import Workspace
+from pipelines.locks import file_lock
+from pipelines.registry.client.server_api import call_server, current_user
+from pipelines.registry.ledger.entry import LedgerEntry, read_entry
+from pipelines.registry.retention import RetentionPolicy, StoredAdapter
+from pipelines.registry.signing.canonical_json import moment
+from pipelines.retention.data_trash import (
+    TrashedFile,
+    delete_trashed,
+    list_trash,
+    restore_files,
+    trash_files,
+)
+from pipelines.retention.removal_plan import Log, RemovalPlan, plan_removal
+
+_ADAPTERS, _FILES = 500, 5000
+"""Items in one request: the ledger is locked meanwhile, and an entry is 1 MiB at most."""
+_WAIT_SECONDS = 600.0
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Swept:
+    """What `elp gc` did."""
+
+    adapters: int = 0
+    """Into the trash."""
+    files: int = 0
+    """Data files into the trash."""
+    rescued: int = 0
+    """Data files that were in the trash and that something names again."""
+    emptied_adapters: int = 0
+    """Deleted for good, because their time in the trash was over."""
+    emptied_files: int = 0
+    bytes: int = 0
+    """Of what went to the trash."""
+
+
+def sweep(workspace: Workspace, log: Log, subject: Subject | None = None, by: str = "") -> tuple[RemovalPlan, Swept]:
+    """Make the plan and carry it out under the locks. Raise WorkspaceError if another one is running."""
+    with _alone(workspace):
+        plan, uri, name = plan_removal(workspace, log, subject), mlflow_uri(workspace), by or current_user()
+        removed, gone = plan.removed_adapters, plan.data.removed
+        if removed:
+            log(f"{len(removed)} adapters into the trash")
+        for some in _chunks(removed, _ADAPTERS):
+            _trash_adapters(workspace, uri, some, name)
+        files, rescued, emptied = 0, 0, 0
+        if plan.data.versions:
+            with dvc_remote(workspace.root) as stored:
+                rescued = _rescue(stored, uri, plan, name)
+                files = _trash_data(stored, uri, workspace, gone, name, subject)
+                emptied = _empty_data(stored, uri, plan.policy, name)
+        bytes_gone = sum(one.bytes for one in removed) + sum(gone.values())
+        return plan, Swept(len(removed), files, rescued, _empty_adapters(uri, name), emptied, bytes_gone)
+
+
+def undo(workspace: Workspace, slot: str = "", version: int | None = None, by: str = "") -> tuple[int, int]:
+    """Bring back what is in the trash: all, or the adapters of one slot; return the numbers of adapters and files."""
+    with _alone(workspace):
+        uri, name = mlflow_uri(workspace), by or current_user()
+        body = {"by": name} | ({"slot": slot} if slot else {}) | ({} if version is None else {"version": version})
+        files = 0
+        # the data first: an adapter that is back has its data
+        with dvc_remote(workspace.root) as stored:
+            files = _restore_data(stored, uri, list_trash(stored), name, "undone")
+        return len(call_server(uri, "POST", "/restore", json=body)["restored"]), files
+
+
+@contextlib.contextmanager
+def _alone(workspace: Workspace) -> Iterator[None]:
+    locks = workspace.state / "locks"
+    try:
+        with file_lock(locks / "gc.lock", wait=0), file_lock(locks / "data.lock", wait=_WAIT_SECONDS):
+            yield
+    except TimeoutError as error:
+        raise WorkspaceError(
+            f"another elp gc, or a change of the data, is running: {error}; try again later"
+        ) from error
+
+
+def _trash_adapters(workspace: Workspace, uri: str, some: Sequence[StoredAdapter], by: str) -> None:
+    versions = [{"slot": one.slot, "version": one.version, "bundle": one.bundle} for one in some]
+    call_server(uri, "POST", "/trash", json={"versions": versions, "by": by})
+    for one in some:
+        # a cache may be deleted at any time
+        shutil.rmtree(workspace.state / "cache" / "adapters" / one.bundle.replace(":", "-"), ignore_errors=True)
+
+
+def _empty_adapters(uri: str, by: str) -> int:
+    count = 0
+    while emptied := call_server(uri, "POST", "/empty-trash", json={"by": by})["emptied"]:
+        count += len(emptied)
+    return count
+
+
+def _trash_data(
+    stored: DvcRemote, uri: str, workspace: Workspace, gone: Mapping[str, int], by: str, subject: Subject | None
+) -> int:
+    reason = "retention" if subject is None else "retention and an erasure"
+    for some in _chunks(sorted(gone), _FILES):
+        files = {md5: gone[md5] for md5 in some}
+        # the entry first: a file that is gone without one would be reported as missing
+        entry = _record(uri, "data deleted", files, reason, by)
+        trash_files(stored, entry, some)
+        for md5 in some:
+            for place in (stored.cached(md5), workspace.state / "cache" / "files" / md5[:2] / f"{md5}.parquet"):
+                if place is not None:
+                    place.unlink(missing_ok=True)
+    return len(gone)
+
+
+def _rescue(stored: DvcRemote, uri: str, plan: RemovalPlan, by: str) -> int:
+    """Bring back from the trash what something that is kept names."""
+    wanted = plan.data.kept
+    return _restore_data(stored, uri, [one for one in list_trash(stored) if one.md5 in wanted], by, "named again")
+
+
+def _restore_data(stored: DvcRemote, uri: str, trashed: Sequence[TrashedFile], by: str, reason: str) -> int:
+    for some in _chunks(trashed, _FILES):
+        # the files first: an entry about a file that is still away would report it as missing
+        restore_files(stored, some)
+        _record(uri, "restored", {one.md5: one.bytes for one in some}, reason, by)
+    return len(trashed)
+
+
+def _empty_data(stored: DvcRemote, uri: str, policy: RetentionPolicy, by: str) -> int:
+    trashed = list_trash(stored)
+    if not trashed:
+        return 0
+    made, now = {entry.seq: moment(entry.at, "at") for entry in _entries(uri)}, datetime.now(UTC)
+    # what no entry names was put there by somebody else, and stays
+    due = [one for one in trashed if one.seq in made and now - made[one.seq] >= policy.trash]
+    for some in _chunks(due, _FILES):
+        _record(uri, "trash emptied", {one.md5: one.bytes for one in some}, "its time in the trash is over", by)
+        delete_trashed(stored, some)
+    return len(due)
+
+
+def _entries(uri: str) -> Iterable[LedgerEntry]:
+    for row in ServerRecords(uri).ledger(""):
+        if '"data deleted"' in row.entry:
+            with contextlib.suppress(AttestationError):
+                entry = read_entry(row.entry)
+                if entry.event == "data deleted":
+                    yield entry
+
+
+def _record(uri: str, event: str, files: Mapping[str, int], reason: str, by: str) -> int:
+    body = {"event": event, "files": dict(files), "reason": reason, "by": by}
+    return int(call_server(uri, "POST", "/data-files", json=body)["seq"])
+
+
+def _chunks(values: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    return (values[start : start + size] for start in range(0, len(values), size))

@@ -1,0 +1,145 @@
+"""The figures of the operation, from a Prefect that answers like the real one: what ends is counted once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipelines.errors import ServiceError
+from pipelines.local.supervision import Ends
+from pipelines.local.workspace import Workspace
+from pipelines.orchestration import operation_metrics
+from pipelines.orchestration.alerts.alert import Alert
+from pipelines.orchestration.operation_metrics import collect_figures, disk_is_low, watch_figures
+from pipelines.registry.operation_figures import FIGURES_FILE, OperationFigures, read_figures
+from tests.support.inboxes import bare_workspace
+
+NOW = 1.8e9
+
+
+def _text(moment: float) -> str:
+    return datetime.fromtimestamp(moment, UTC).isoformat().replace("+00:00", "Z")
+
+
+class Prefect:
+    """Answers filters with the runs that a test puts there."""
+
+    def __init__(self) -> None:
+        self.open: list[dict[str, Any]] = []
+        self.ended: list[dict[str, Any]] = []
+        self.tasks: list[dict[str, Any]] = []
+        self.away = False
+
+    def request(self, url: str, body: Mapping[str, Any], timeout: float = 0.0) -> list[dict[str, Any]]:
+        if self.away:
+            raise ConnectionError("away")
+        if url.endswith("/workers/filter"):
+            return [{"status": "ONLINE"}, {"status": "OFFLINE"}]
+        if url.endswith("/task_runs/filter"):
+            rows = self.tasks
+        else:
+            rows = self.ended if "end_time" in body["flow_runs"] else self.open
+        return rows[body["offset"] : body["offset"] + body["limit"]]
+
+
+@pytest.fixture
+def prefect(monkeypatch: pytest.MonkeyPatch) -> Prefect:
+    made = Prefect()
+    monkeypatch.setattr(operation_metrics, "prefect_request", made.request)
+    monkeypatch.setattr(operation_metrics.time, "time", lambda: NOW)
+    return made
+
+
+def _run(n: int, state: str, end: float = NOW, name: str = "retrain plant-a/asr") -> dict[str, Any]:
+    parameters = {"slot": "plant-a/asr"}
+    return {"id": f"r{n}", "state_type": state, "name": name, "end_time": _text(end), "parameters": parameters}
+
+
+def _collect(workspace: Workspace, **ends: Ends) -> OperationFigures:
+    return collect_figures(workspace, "http://prefect/api", ends)
+
+
+def test_due_runs_are_counted_by_state_and_pool(tmp_path: Path, prefect: Prefect) -> None:
+    due = {"name": "retrain", "parameters": {"slot": "plant-a/asr"}, "work_pool_name": "elp-gpu"}
+    prefect.open = [
+        {**due, "state_type": "SCHEDULED", "expected_start_time": _text(NOW - 4000)},
+        {**due, "state_type": "PENDING", "expected_start_time": _text(NOW - 10)},
+        {**due, "state_type": "RUNNING", "expected_start_time": _text(NOW - 9000)},
+        {**due, "state_type": "SCHEDULED", "expected_start_time": _text(NOW - 10), "work_pool_name": "of a person"},
+    ]
+    found = _collect(bare_workspace(tmp_path))
+    assert found.runs == {"scheduled": 2, "pending": 1, "running": 1}
+    assert found.waiting == {"elp-gpu": 2, "elp-cpu": 0}
+    assert found.oldest["elp-gpu"] == NOW - 4000
+    assert (found.overdue, found.prefect) == (1, True)
+    assert found.workers == {"elp-gpu": 1, "elp-cpu": 1}
+
+
+def test_what_ended_is_counted_once_also_after_a_new_start(
+    tmp_path: Path, prefect: Prefect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace = bare_workspace(tmp_path)
+    _collect(workspace)
+    prefect.ended = [_run(1, "COMPLETED", NOW + 5), _run(2, "FAILED", NOW + 6), _run(3, "COMPLETED", name="my own run")]
+    prefect.tasks = [
+        {"id": "t1", "name": "train plant-a/asr on v1", "end_time": _text(NOW + 4), "total_run_time": 30.0},
+        {"id": "t2", "name": "latest dataset-0", "end_time": _text(NOW + 3), "total_run_time": 1.0},
+        {"id": "t0", "name": "gate plant-a/asr", "end_time": _text(NOW - 9999), "total_run_time": 1.0},
+    ]
+    for later in (10.0, 40.0, 70.0, 400.0):
+        monkeypatch.setattr(operation_metrics.time, "time", lambda later=later: NOW + later)
+        found = _collect(workspace)
+    assert found.ended == {"retrain": {"completed": 1, "failed": 1}, "other": {"completed": 1}}
+    assert found.last_success == {"plant-a/asr": NOW + 5}
+    assert {step: sum(one.counts) for step, one in found.durations.items()} == {"training": 1}
+    # one that is stored late is counted, too
+    prefect.ended = [_run(4, "COMPLETED", NOW + 300), *prefect.ended]
+    assert _collect(workspace).ended["retrain"] == {"completed": 2, "failed": 1}
+    assert read_figures(workspace.state / FIGURES_FILE) == _collect(workspace)
+
+
+def test_more_than_one_page_of_runs_is_counted(tmp_path: Path, prefect: Prefect) -> None:
+    workspace = bare_workspace(tmp_path)
+    _collect(workspace)
+    prefect.ended = [_run(n, "COMPLETED") for n in range(450)]
+    assert _collect(workspace).ended == {"retrain": {"completed": 450}}
+
+
+def test_without_prefect_its_figures_stay_and_the_others_are_new(tmp_path: Path, prefect: Prefect) -> None:
+    workspace = bare_workspace(tmp_path)
+    prefect.open = [{"state_type": "RUNNING", "name": "x", "expected_start_time": _text(NOW), "parameters": {}}]
+    _collect(workspace)
+    prefect.away = True
+    found = _collect(workspace, mlflow=Ends(7, (NOW - 9, NOW - 5)))
+    assert (found.prefect, found.runs) == (False, {"running": 1})
+    assert found.restarts == {"mlflow": 2}
+    assert found.disk_size > 0
+    assert _collect(workspace, mlflow=Ends(7, (NOW - 5, NOW - 1))).restarts == {"mlflow": 3}
+
+
+def test_a_disk_that_is_almost_full_is_reported_once_a_day(
+    tmp_path: Path, prefect: Prefect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def down() -> str:
+        raise ServiceError("Prefect is down")
+
+    sent: list[Alert] = []
+    reported: set[str] = set()
+    monkeypatch.setattr(operation_metrics, "disk_is_low", lambda figures: True)
+    for days in (0.0, 0.1, 1.0):
+        monkeypatch.setattr(operation_metrics.time, "time", lambda days=days: NOW + 86_400 * days)
+        watch_figures(bare_workspace(tmp_path), down, {}, reported, sent.append)
+    assert [(one.event, one.kind) for one in sent] == [("elp.disk.low", "failed")] * 2
+    assert "GiB are free" in sent[0].reason
+
+
+def test_a_disk_is_low_below_five_percent_or_a_gibibyte() -> None:
+    size = 100 * 2**30
+    frees = (4 * 2**30, 6 * 2**30)
+    assert [disk_is_low(OperationFigures(disk_free=free, disk_size=size)) for free in frees] == [True, False]
+    assert disk_is_low(OperationFigures(disk_free=2**29, disk_size=2**31))
+    assert not disk_is_low(OperationFigures())

@@ -1,0 +1,234 @@
+"""Apply, list and catch up on a real Prefect server, without workers."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from pipelines.cli.main import run
+from pipelines.local.prefect_request import prefect_request
+from pipelines.local.workspace import Workspace, open_workspace
+from pipelines.orchestration import schedule_apply
+from pipelines.orchestration.catch_up import catch_up
+from pipelines.orchestration.deployments import register_deployments
+from pipelines.orchestration.prefect_api import connect_prefect
+from pipelines.orchestration.schedule_apply import apply_schedules, read_applied, whole_seconds_now
+from pipelines.orchestration.schedules import set_active, set_schedule
+from pipelines.orchestration.slot_deployments import change_starts, read_slot_deployments
+from tests.support.scheduled_workspace import scheduled_workspace, tag_slots, write_settings
+from tests.support.workspaces import isolate
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(600), pytest.mark.xdist_group("schedules")]
+
+NIGHTLY = """schedules:
+  nightly: {slots: "plant-*/*", cron: "0 2 * * *", timezone: Asia/Tokyo, spread: 90m}
+  weekly: {slots: plant-1/asr, cron: "0 3 * * MON", catch_up: skip}
+"""
+
+
+class Server:
+    """The workspace and its Prefect server."""
+
+    def __init__(self, workspace: Workspace, api: str) -> None:
+        self.workspace, self.api = workspace, api
+
+    def settings(self, text: str) -> None:
+        write_settings(self.workspace, f"servers: {{prefect_api: {self.api}}}\n{text}")
+        self.workspace = open_workspace(self.workspace.root)
+
+    def elp(self, capfd: pytest.CaptureFixture[str], *words: str) -> Any:
+        capfd.readouterr()
+        assert run(["schedule", *words, "--json", "-w", str(self.workspace.root)]) == 0
+        return json.loads(capfd.readouterr().out)
+
+    def present(self, slot: str) -> Any:
+        return next(one for one in read_slot_deployments(self.workspace, self.api) if one.slot == slot)
+
+    def states(self, slot: str) -> list[str]:
+        """The states of a slot's runs that were due, the oldest first."""
+        wanted = {
+            "tags": {"all_": [slot]}, "expected_start_time": {"before_": datetime.now(UTC).isoformat()},
+        }  # fmt: skip
+        body = {"flow_runs": wanted, "sort": "EXPECTED_START_TIME_ASC", "limit": 200}
+        return [run["state_name"] for run in prefect_request(f"{self.api}/flow_runs/filter", body, 60.0)]
+
+    def plan_past(self, slot: str, ages: list[timedelta]) -> None:
+        """Let Prefect's planner make runs of a slot's schedule that were due so long ago."""
+        deployment = self.present(slot)
+        (schedule,) = deployment.declared
+        now = whole_seconds_now()
+        starts = sorted([now - age for age in ages] + [now + timedelta(days=1)])
+        change_starts(self.api, deployment, schedule, schedule.entry, starts)
+        body = {
+            "start_time": (starts[0] - timedelta(seconds=1)).isoformat(),
+            "end_time": now.isoformat(),
+            "min_runs": 50,
+        }
+        prefect_request(f"{self.api}/deployments/{deployment.id}/schedule", body, 60.0)
+
+
+@pytest.fixture(scope="module")
+def module_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with pytest.MonkeyPatch.context() as patch:
+        isolate(tmp_path_factory.mktemp("home"), patch)
+        slots = [f"plant-{number}/{task}" for number in (1, 2, 3) for task in ("asr", "asv")]
+        with scheduled_workspace(tmp_path_factory.mktemp("schedules"), slots) as (workspace, api):
+            yield Server(workspace, api)
+
+
+@pytest.fixture
+def server(module_server: Server) -> Server:
+    """The server with the two entries applied."""
+    module_server.settings(NIGHTLY)
+    schedule_apply.write_applied(module_server.workspace)
+    entries = module_server.workspace.settings.schedule_entries()
+    apply_schedules(module_server.workspace, module_server.api, entries, whole_seconds_now())
+    return module_server
+
+
+def test_apply_shows_the_difference_first_and_twice_changes_nothing(module_server: Server, capfd) -> None:
+    server = module_server
+    server.settings(NIGHTLY)
+    place = ["-w", str(server.workspace.root)]
+    assert run(["schedule", "apply", *place]) == 2
+    shown = capfd.readouterr()
+    assert "6 added, 0 changed, 0 removed, 0 unchanged, 0 kept" in shown.out
+    assert "elp schedule apply --yes" in shown.err
+    assert server.elp(capfd, "list") == []
+    assert not server.elp(capfd, "apply")["applied"]
+    assert server.elp(capfd, "apply", "--yes")["counts"]["added"] == 6
+    assert server.elp(capfd, "apply", "--yes")["counts"] == {
+        "added": 0, "changed": 0, "removed": 0, "unchanged": 6, "kept": 0,
+    }  # fmt: skip
+    listed = {one["name"]: one for one in server.elp(capfd, "list")}
+    assert (listed["plant-1/asr"]["entry"], listed["plant-2/asr"]["entry"]) == ("weekly", "nightly")
+    assert listed["plant-2/asr"]["cron"] == "0 2 * * *"
+    assert listed["plant-2/asr"]["timezone"] == "Asia/Tokyo"
+    # 2:00 to 3:30 in Tokyo
+    assert {one["next_run"][11:13] for one in listed.values() if one["entry"] == "nightly"} <= {"17", "18"}
+
+
+def test_prefect_plans_the_starts_that_are_listed(server: Server, capfd) -> None:
+    (listed,) = [one for one in server.elp(capfd, "list") if one["name"] == "plant-2/asv"]
+    deadline = time.monotonic() + 120
+    wanted = {
+        "flow_runs": {
+            "state": {"type": {"any_": ["SCHEDULED"]}}, "deployment_id": {"any_": [listed["deployment_id"]]},
+            "expected_start_time": {"after_": datetime.now(UTC).isoformat()},
+        },
+        "sort": "EXPECTED_START_TIME_ASC",
+    }  # fmt: skip
+    while not (planned := prefect_request(f"{server.api}/flow_runs/filter", wanted, 60.0)):
+        assert time.monotonic() < deadline
+        time.sleep(0.5)
+    assert planned[0]["expected_start_time"][:19] == listed["next_run"][:19]
+    assert planned[0]["parameters"]["slot"] == "plant-2/asv"
+
+
+def test_an_apply_that_was_interrupted_is_completed(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    server.settings(NIGHTLY.replace("0 2 * * *", "0 4 * * *"))
+    entries = server.workspace.settings.schedule_entries()
+    done = []
+
+    def interrupt(*given: Any) -> None:
+        done.append(given)
+        if len(done) == 3:
+            raise KeyboardInterrupt
+        change_starts(*given)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(schedule_apply, "change_starts", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            apply_schedules(server.workspace, server.api, entries, whole_seconds_now())
+    rest = apply_schedules(server.workspace, server.api, entries, whole_seconds_now())
+    assert (rest.counts["changed"], rest.counts["unchanged"]) == (3, 3)
+    assert apply_schedules(server.workspace, server.api, entries, whole_seconds_now()).nothing
+
+
+def test_what_a_person_made_or_paused_stays(server: Server, capfd) -> None:
+    with connect_prefect(server.workspace) as client:
+        set_schedule(client, server.workspace, "plant-3/asr", "UTC", "0 5 * * *")
+        set_active(client, server.workspace, "plant-3/asv", False)
+    server.settings(NIGHTLY.replace("0 2 * * *", "0 6 * * *").replace("90m", "30m"))
+    diff = server.elp(capfd, "apply", "--yes")
+    assert (diff["counts"]["changed"], diff["counts"]["kept"]) == (5, 1)
+    listed = server.elp(capfd, "list")
+    assert [(one["entry"], one["cron"]) for one in listed if one["name"] == "plant-3/asr"] == [
+        ("", "0 5 * * *"), ("nightly", "0 6 * * *"),
+    ]  # fmt: skip
+    (paused,) = [one for one in listed if one["name"] == "plant-3/asv"]
+    assert (paused["active"], paused["next_run"]) == (False, "")
+    # removing takes the person's only; that of elp.yaml is not removed by hand
+    place = ["-w", str(server.workspace.root)]
+    assert run(["schedule", "remove", "plant-3/asr", *place]) == 0
+    capfd.readouterr()
+    assert run(["schedule", "remove", "plant-3/asr", *place]) == 2
+    assert "schedules.nightly in elp.yaml" in capfd.readouterr().err
+    # registering the deployments again leaves all of it
+    register_deployments(server.workspace, server.api)
+    assert {one["name"] for one in server.elp(capfd, "list") if not one["active"]} == {"plant-3/asv"}
+    server.elp(capfd, "resume", "plant-3/asv")
+
+
+def test_new_slots_are_scheduled_as_applied_and_removed_entries_go(server: Server, capfd) -> None:
+    tag_slots(server.workspace, ["plant-9/ser"])
+    applied = read_applied(server.workspace)
+    assert applied is not None
+    diff = apply_schedules(server.workspace, server.api, applied, whole_seconds_now())
+    assert [(change.slot, change.kind) for change in diff.changes if change.kind != "unchanged"] == [
+        ("plant-9/ser", "added")
+    ]
+    server.settings('schedules:\n  weekly: {slots: "plant-1/*", cron: "0 3 * * MON"}\n')
+    place = ["-w", str(server.workspace.root)]
+    assert run(["schedule", "list", *place]) == 0
+    assert "other schedules than those that were applied last" in capfd.readouterr().err
+    counts = server.elp(capfd, "apply", "--yes")["counts"]
+    assert counts == {"added": 0, "changed": 1, "removed": 5, "unchanged": 1, "kept": 0}
+    assert {one["name"] for one in server.elp(capfd, "list")} == {"plant-1/asr", "plant-1/asv"}
+
+
+def test_after_an_outage_the_newest_late_run_starts_or_none(server: Server, capfd) -> None:
+    entries = read_applied(server.workspace)
+    assert entries is not None
+    days = [timedelta(days=3), timedelta(days=2), timedelta(days=1)]
+    server.plan_past("plant-1/asr", days)
+    server.plan_past("plant-2/asr", days)
+    assert len(server.states("plant-1/asr")) == 3
+    lines: list[str] = []
+    alerts = catch_up(server.workspace, server.api, entries, lines.append)
+    assert sorted(alert.slot for alert in alerts) == ["plant-1/asr", "plant-2/asr"]
+    # catch_up of weekly is skip: Prefect, which marks them as late only now, was not up at their time
+    assert server.states("plant-1/asr") == ["Missed"] * 3
+    assert server.states("plant-2/asr")[:2] == ["Missed"] * 2
+    assert server.states("plant-2/asr")[2] in ("Late", "Scheduled")
+    assert catch_up(server.workspace, server.api, entries, lines.append) == []
+    listed = {one["name"]: one for one in server.elp(capfd, "list") if one["entry"]}
+    assert (listed["plant-1/asr"]["missed"], listed["plant-2/asr"]["missed"]) == (3, 2)
+    first = (datetime.now(UTC) - timedelta(days=3)).isoformat()[:13]
+    assert listed["plant-1/asr"]["missed_since"][:13] <= first
+
+
+def test_starts_that_were_never_planned_are_counted(server: Server, capfd) -> None:
+    entries = read_applied(server.workspace)
+    assert entries is not None
+    seen = {"server": time.time() - 4 * 86400, "worker": time.time()}
+    before = {one["name"]: one["missed"] for one in server.elp(capfd, "list") if one["entry"]}
+    for _ in range(2):
+        # two supervisions, or one that ended before it had noted what it did
+        (server.workspace.state / "schedules-seen.json").write_text(json.dumps(seen))
+        catch_up(server.workspace, server.api, entries, print)
+    after = {one["name"]: one["missed"] for one in server.elp(capfd, "list") if one["entry"]}
+    assert after["plant-2/asv"] - before["plant-2/asv"] == 4
+    assert after["plant-3/asr"] - before["plant-3/asr"] == 4
+
+
+def test_a_damaged_record_of_the_apply_is_named(server: Server, capfd) -> None:
+    (server.workspace.state / "schedules.json").write_text("{}")
+    assert run(["schedule", "list", "-w", str(server.workspace.root)]) == 1
+    assert "write it again with: elp schedule apply" in capfd.readouterr().err
+    server.elp(capfd, "apply", "--yes")

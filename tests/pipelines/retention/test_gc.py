@@ -1,0 +1,289 @@
+"""`elp gc` on a real workspace and a real server: the plan, the trash, undo, an erasure, a hold, two at once."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pipelines.audit.checks.data_checks import check_data
+from pipelines.audit.facts import Fact
+from pipelines.audit.server_records import ServerRecords
+from pipelines.datasets.dataset_version import SHARDS
+from pipelines.datasets.drop import drop_clips
+from pipelines.datasets.dvc import dvc_remote, metafile, tracked_hash
+from pipelines.datasets.ingest import add_delivery
+from pipelines.datasets.subject import Subject
+from pipelines.datasets.versions import load_split
+from pipelines.errors import GateRefused, UsageError, VersioningError, WorkspaceError
+from pipelines.local import git
+from pipelines.local.initialise import init_workspace
+from pipelines.local.workspace import Workspace, open_workspace
+from pipelines.locks import file_lock
+from pipelines.registry.ledger.entry import read_entry
+from pipelines.registry.retention import POLICY_VARIABLE
+from pipelines.registry.signing.keys import load_trusted_keys
+from pipelines.registry.slot import Slot
+from pipelines.registry.statements import Material
+from pipelines.retention import sweep as sweeping
+from pipelines.retention.data_trash import list_trash
+from pipelines.retention.removal_plan import deleted_files, plan_removal
+from pipelines.retention.sweep import sweep, undo
+from tests.support.command import Elp, elp_in
+from tests.support.deliveries import write_delivery
+from tests.support.guarded_server import GuardedServer, guarded_server
+from tests.support.proof import lineage
+from tests.support.rest import Rest
+from tests.support.versions_by_hand import ELP, gate, promote, register
+from tests.support.workspaces import isolate
+
+pytestmark = pytest.mark.integration
+
+SLOT = Slot("plant", "asr")
+AT_ONCE = {"grace_days": 0, "trash_days": 0, "keep_last": 0}
+TAGS = [f"data/plant/asr/v{number}" for number in (1, 2, 3, 4)]
+UNTIL = "2099-01-01T00:00:00+00:00"
+
+
+def _quiet(_: str) -> None:
+    pass
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GuardedServer]:
+    """A champion that was trained on v1, and a version that the gate rejected."""
+    folder = tmp_path_factory.mktemp("gc-server")
+    with guarded_server(folder, environment={POLICY_VARIABLE: json.dumps(AT_ONCE)}) as running:
+        rest, keys = Rest(running.uri), load_trusted_keys(running.keys)
+        champion, rejected = (register(rest, SLOT.model_name, f"gc-{mark}", lineage=keys) for mark in (1, 2))
+        gate(rest, champion, "passed", None, keys)
+        promote(rest, champion)
+        gate(rest, rejected, "failed", champion, keys)
+        yield running
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory, server: GuardedServer) -> Iterator[Path]:
+    """Three deliveries, then a drop: v4 holds nothing of anna's."""
+    root = tmp_path_factory.mktemp("gc") / "site"
+    with pytest.MonkeyPatch.context() as patch:
+        isolate(root.parent / "home", patch)
+        init_workspace(root)
+        settings = {
+            "remote": ".elp/remote",
+            "servers": {"mlflow_uri": server.uri},
+            "retention": AT_ONCE,
+            "defaults": {"asr": {"data": {"min_speakers": 2}}},
+        }
+        (root / "elp.yaml").write_text(json.dumps(settings))
+        subprocess.run(["git", "-C", str(root), "commit", "-qam", "Set it up"], check=True)
+        workspace = open_workspace(root)
+        for seed in range(3):
+            add_delivery(workspace, SLOT, write_delivery(root.parent / f"delivery-{seed}", each=2, seed=seed))
+        drop_clips(workspace, SLOT, Subject(speaker="anna"))
+        yield root
+
+
+@pytest.fixture
+def workspace(made: Path, tmp_path: Path) -> Workspace:
+    """A copy of it, with its own remote."""
+    shutil.copytree(made, tmp_path / "site", symlinks=True)
+    return open_workspace(tmp_path / "site")
+
+
+def _with_policy(workspace: Workspace, **over: object) -> Workspace:
+    settings = json.loads((workspace.root / "elp.yaml").read_text())
+    settings["retention"] |= over
+    (workspace.root / "elp.yaml").write_text(json.dumps(settings))
+    return open_workspace(workspace.root)
+
+
+def _files(workspace: Workspace) -> set[str]:
+    return {path.name for path in (workspace.root / ".elp" / "remote" / "files").rglob("*") if path.is_file()}
+
+
+def _readable(workspace: Workspace, tag: str, tmp_path: Path) -> bool:
+    # DVC's cache would give what the remote has lost
+    shutil.rmtree(workspace.root / ".dvc" / "cache", ignore_errors=True)
+    cache = tmp_path / f"cache-{tag.rsplit('/', 1)[1]}-{len(list(tmp_path.iterdir()))}"
+    try:
+        return bool(load_split(str(workspace.root), tag, SLOT, None, cache))
+    except VersioningError:
+        return False
+
+
+def test_the_plan_names_what_is_kept_and_why(workspace: Workspace) -> None:
+    before = _files(workspace)
+    plan = plan_removal(workspace, _quiet)
+    kept = {tag: (decision.keep, decision.reason) for tag, decision in plan.data.versions.items()}
+    assert kept == {
+        TAGS[0]: (True, "plant/asr v1 was trained on it"),
+        TAGS[1]: (False, "nothing that is kept was trained on it"),
+        TAGS[2]: (False, "nothing that is kept was trained on it"),
+        TAGS[3]: (True, "newest of the slot"),
+        "golden/plant/asr/v1": (True, "golden set"),
+    }
+    assert plan.data.blocked == ""
+    assert plan.data.removed
+    assert set(plan.data.removed) <= {path.parent.name + path.name for path in _paths(workspace)}
+    assert plan.adapters["plant/asr", 1].reason == "champion"
+    assert _files(workspace) == before
+
+
+def _paths(workspace: Workspace) -> list[Path]:
+    return [path for path in (workspace.root / ".elp" / "remote" / "files").rglob("*") if path.is_file()]
+
+
+def test_what_is_kept_can_be_read_and_what_went_comes_back(workspace: Workspace, tmp_path: Path) -> None:
+    workspace = _with_policy(workspace, trash_days=14)
+    plan, done = sweep(workspace, _quiet)
+    assert done.files == len(plan.data.removed) > 0
+    assert [_readable(workspace, tag, tmp_path) for tag in TAGS] == [True, False, False, True]
+    assert undo(workspace)[1] >= done.files
+    assert [_readable(workspace, tag, tmp_path) for tag in TAGS] == [True] * 4
+
+
+def test_a_second_gc_empties_the_trash_for_good(workspace: Workspace, tmp_path: Path) -> None:
+    _, first = sweep(workspace, _quiet)
+    with dvc_remote(workspace.root) as stored:
+        # the time in the trash is 0: it was emptied by the same call
+        assert list_trash(stored) == []
+    assert first.emptied_files == first.files
+    _, second = sweep(workspace, _quiet)
+    assert (second.files, second.emptied_files) == (0, 0)
+    assert [_readable(workspace, tag, tmp_path) for tag in TAGS] == [True, False, False, True]
+    events = [read_entry(row.entry).event for row in ServerRecords(str(workspace.settings.servers.mlflow_uri)).ledger()]
+    assert {"data deleted", "trash emptied"} <= set(events)
+
+
+@pytest.mark.parametrize("fail", ["_record", "trash_files", "delete_trashed"])
+def test_killed_anywhere_and_run_again(workspace: Workspace, tmp_path: Path, fail: str) -> None:
+    real, calls = getattr(sweeping, fail), []
+
+    def killed(*arguments: object) -> object:
+        calls.append(arguments)
+        if fail == "trash_files":
+            # half of it is done
+            real(*arguments[:2], list(arguments[2])[:1])  # type: ignore[call-overload]
+        raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sweeping, fail, killed)
+        with pytest.raises(KeyboardInterrupt):
+            sweep(workspace, _quiet)
+    assert calls
+    assert _readable(workspace, TAGS[0], tmp_path)
+    sweep(workspace, _quiet)
+    assert [_readable(workspace, tag, tmp_path) for tag in TAGS] == [True, False, False, True]
+
+
+def test_what_is_named_again_comes_back_from_the_trash(workspace: Workspace, tmp_path: Path) -> None:
+    workspace = _with_policy(workspace, trash_days=14)
+    _, done = sweep(workspace, _quiet)
+    assert (done.files > 0, done.emptied_files) == (True, 0)
+    # a branch that names v2 as a whole
+    subprocess.run(["git", "-C", str(workspace.root), "branch", "old", TAGS[1]], check=True)
+    _, again = sweep(workspace, _quiet)
+    assert again.rescued > 0
+    assert _readable(workspace, TAGS[1], tmp_path)
+    assert not _readable(workspace, TAGS[2], tmp_path) or TAGS[2] == TAGS[1]
+
+
+def test_a_hold_keeps_a_dataset_version_and_a_speaker(workspace: Workspace, server: GuardedServer) -> None:
+    rest = Rest(server.uri)
+    before = plan_removal(workspace, _quiet).data.removed
+    body = {"subject": TAGS[1], "until": UNTIL, "reason": "a dispute"}
+    first = rest.post(f"{ELP}/hold", body)["number"]
+    held = plan_removal(workspace, _quiet)
+    assert held.data.versions[TAGS[1]].reason.startswith(f"hold {first} by ")
+    rest.post(f"{ELP}/end-hold", {"hold": first, "reason": "settled"})
+    second = rest.post(f"{ELP}/hold", {**body, "subject": "speaker:anna"})["number"]
+    kept = plan_removal(workspace, _quiet)
+    assert kept.data.held > 0
+    with pytest.raises(GateRefused, match=rf"speaker anna is not erased: hold {second} by .*elp hold end {second}"):
+        plan_removal(workspace, _quiet, Subject(speaker="anna"))
+    rest.post(f"{ELP}/end-hold", {"hold": second, "reason": "settled"})
+    assert plan_removal(workspace, _quiet).data.removed == before
+
+
+def test_what_was_deleted_by_policy_is_no_fault_of_an_audit(workspace: Workspace) -> None:
+    root, uri = workspace.root, workspace.settings.servers.mlflow_uri
+    commit = git.resolve(root, TAGS[1])
+    tracked = tracked_hash(git.show(root, commit, metafile(SLOT.folder / SHARDS)))
+    digests = {"gitCommit": commit, "dvcMd5": tracked.removeprefix("md5:").removesuffix(".dir")}
+    signed = lineage(
+        asked={"dataset": TAGS[1], "golden": "", "seed": 0},
+        materials=(Material("dataset", digests), Material("clips", {"elpIds": "0" * 64})),
+    )
+    sweep(_with_policy(workspace, trash_days=14), _quiet)
+    shutil.rmtree(root / ".dvc" / "cache")
+    without = Fact("data", "", children=check_data(root, SLOT, signed, _quiet)["dataset"])
+    assert any("holds no file" in fact.note for fact in without.not_verified)
+    told = Fact("data", "", children=check_data(root, SLOT, signed, _quiet, deleted_files(uri))["dataset"])
+    assert (told.failed, told.not_verified) == ((), ())
+    assert any(fact.note.startswith("deleted by policy, entry ") for fact in told.walk())
+
+
+def test_an_erasure_beats_what_keeps_a_file(workspace: Workspace, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"drop the recordings first: elp data drop plant/asr --speaker bert"):
+        plan_removal(workspace, _quiet, Subject(speaker="bert"))
+    plan, _ = sweep(workspace, _quiet, Subject(speaker="anna"))
+    assert plan.data.versions[TAGS[0]].keep
+    # v1 is the champion's, and is erased all the same
+    assert [_readable(workspace, tag, tmp_path) for tag in TAGS] == [False, False, False, True]
+
+
+def test_a_remote_that_others_may_use_is_left_alone(workspace: Workspace, tmp_path: Path) -> None:
+    outside = tmp_path / "remote"
+    shutil.move(workspace.root / ".elp" / "remote", outside)
+    (workspace.root / ".elp" / "remote").symlink_to(outside)
+    plan = plan_removal(workspace, _quiet)
+    assert "other Git repositories may use the DVC remote" in plan.data.blocked
+    assert plan.data.removed == {}
+    # another repository with the same remote names v2 in its history: all of that stays
+    other = tmp_path / "other"
+    subprocess.run(["git", "clone", "-q", str(workspace.root), str(other)], check=True)
+    for others, removed in (([], True), ([str(other)], False)):
+        plan = plan_removal(_with_policy(workspace, shared_with=others), _quiet)
+        assert (plan.data.blocked, bool(plan.data.removed)) == ("", removed)
+
+
+def test_a_kept_version_whose_listing_is_lost_stops_the_data(workspace: Workspace) -> None:
+    plan = plan_removal(workspace, _quiet)
+    shutil.rmtree(workspace.root / ".dvc" / "cache")
+    for path in _paths(workspace):
+        if path.name.endswith(".dir") and path.parent.name + path.name not in plan.data.removed:
+            path.unlink()
+    lost = plan_removal(workspace, _quiet)
+    assert "lacks the listing" in lost.data.blocked
+    assert lost.data.removed == {}
+
+
+def test_two_at_once(workspace: Workspace) -> None:
+    with (
+        file_lock(workspace.state / "locks" / "gc.lock"),
+        pytest.raises(WorkspaceError, match=r"another elp gc, or a change of the data, is running"),
+    ):
+        sweep(workspace, _quiet)
+
+
+def test_the_grace_keeps_what_was_just_pushed(workspace: Workspace) -> None:
+    plan = plan_removal(_with_policy(workspace, grace_days=14), _quiet)
+    assert plan.data.removed == {}
+    assert plan.data.versions[TAGS[1]].reason.startswith("in its grace for 14.0 more days")
+
+
+def test_the_command_line(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
+    elp: Elp = elp_in(workspace.root, capsys)
+    code, out, _ = elp("gc")
+    assert (code, "would go to the trash" in out, "champion" in out) == (0, True, True)
+    shown = json.loads(elp("gc", "--json")[1])
+    assert {item["keep"] for item in shown["items"]} == {True, False}
+    assert shown["done"] is None
+    code, out, _ = elp("gc", "--yes")
+    assert (code, "deleted for good" in out) == (0, True)
+    assert elp("gc", "undo")[1] == "restored 0 adapters and 0 data files\n"

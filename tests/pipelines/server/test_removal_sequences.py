@@ -1,0 +1,173 @@
+"""No sequence of requests to a real server, a greedy gc among them, loses the bytes of what is reachable."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+
+from pipelines.registry.retention import POLICY_VARIABLE
+from pipelines.registry.signing.keys import load_trusted_keys
+from tests.support.guarded_server import GuardedServer, guarded_server
+from tests.support.rest import Rest
+from tests.support.versions_by_hand import API, ELP, Made, gate, register
+
+pytestmark = [pytest.mark.slow, pytest.mark.integration, pytest.mark.timeout(900)]
+
+UNTIL = "2099-01-01T00:00:00+00:00"
+PICK = st.integers(0, 10**6)
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GuardedServer]:
+    """Nothing is too young for it."""
+    policy = json.dumps({"grace_days": 0, "trash_days": 0, "keep_last": 0})
+    with guarded_server(tmp_path_factory.mktemp("sequences"), environment={POLICY_VARIABLE: policy}) as running:
+        yield running
+
+
+class Requests(RuleBasedStateMachine):
+    """One slot; what is true of it is kept next to the server."""
+
+    server: GuardedServer
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rest, self.keys = Rest(self.server.uri), load_trusted_keys(self.server.keys)
+        self.model = f"elp.sequence-{next(_numbers)}.asr"
+        self.made: dict[int, Made] = {}
+        self.champions: list[int] = []
+        """Every version that was champion, the present one last."""
+        self.holds: dict[int, int] = {}
+        """The held version, by the hold's number."""
+        self.trash: set[int] = set()
+        self.gone: set[int] = set()
+        self.gated: set[int] = set()
+
+    @property
+    def slot(self) -> str:
+        return self.model.removeprefix("elp.").replace(".", "/")
+
+    def _there(self) -> list[int]:
+        return sorted(self.made.keys() - self.trash - self.gone)
+
+    def _one(self, pick: int) -> Made:
+        return self.made[self._there()[pick % len(self._there())]]
+
+    def _say(self, verb: str, **values: Any) -> Any:
+        return self.rest("POST", f"{ELP}/{verb}", values)
+
+    @rule()
+    def register(self) -> None:
+        made = register(self.rest, self.model, f"{self.model}-{len(self.made)}", lineage=self.keys)
+        self.made[made.version] = made
+
+    @precondition(lambda self: self._there())
+    @rule(pick=PICK, passed=st.booleans())
+    def gate(self, pick: int, passed: bool) -> None:
+        against = self.made[self.champions[-1]] if self.champions else None
+        one = self._one(pick)
+        # once: its evidence is frozen from then on
+        if against is not one and one.version not in self.gated:
+            self.gated.add(one.version)
+            gate(self.rest, one, "passed" if passed else "failed", against, self.keys)
+
+    @precondition(lambda self: self._there())
+    @rule(pick=PICK)
+    def promote(self, pick: int) -> None:
+        done = self._say("promote", slot=self.slot, version=self._one(pick).version)
+        if done.status == 200 and done.json["changed"]:
+            self.champions.append(done.json["version"])
+
+    @precondition(lambda self: len(self.champions) > 1)
+    @rule()
+    def roll_back(self) -> None:
+        done = self._say("rollback", slot=self.slot, reason="x")
+        if done.status == 200:
+            self.champions.append(done.json["version"])
+
+    @precondition(lambda self: self._there())
+    @rule(pick=PICK)
+    def hold(self, pick: int) -> None:
+        version = self._one(pick).version
+        done = self._say("hold", subject=f"{self.slot}@v{version}", until=UNTIL, reason="x")
+        self.holds[done.json["number"]] = version
+
+    @precondition(lambda self: self.holds)
+    @rule(pick=PICK)
+    def end_hold(self, pick: int) -> None:
+        number = sorted(self.holds)[pick % len(self.holds)]
+        assert self._say("end-hold", hold=number, reason="x").status == 200
+        del self.holds[number]
+
+    @precondition(lambda self: self._there())
+    @rule()
+    def collect(self) -> None:
+        """Ask for everything, one by one: the server decides."""
+        for version in self._there():
+            wanted = [{"slot": self.slot, "version": version, "bundle": self.made[version].bundle}]
+            if self._say("trash", versions=wanted).status == 200:
+                self.trash.add(version)
+
+    @precondition(lambda self: self._there())
+    @rule(pick=PICK)
+    def delete_in_mlflow(self, pick: int) -> None:
+        """By hand: a person may delete even a former champion, which is not what is tried here."""
+        version = self._one(pick).version
+        if version in self.champions:
+            return
+        body = {"name": self.model, "version": str(version)}
+        if self.rest("DELETE", f"{API}/model-versions/delete", body).status == 200:
+            self.gone.add(version)
+
+    @precondition(lambda self: self.trash)
+    @rule()
+    def undo(self) -> None:
+        assert self._say("restore", slot=self.slot).status == 200
+        self.trash.clear()
+
+    @rule()
+    def empty(self) -> None:
+        while self._say("empty-trash").json["emptied"]:
+            continue
+        self.gone |= self.trash
+        self.trash.clear()
+
+    def _folder(self, version: int) -> Path:
+        return self.server.artifacts / self.made[version].folder
+
+    @invariant()
+    def what_is_reachable_has_its_bytes(self) -> None:
+        kept = {*self.champions, *self.holds.values()}
+        assert not kept & (self.trash | self.gone), f"{kept & (self.trash | self.gone)} are reachable and were removed"
+        for version in {*kept, *self.trash, *self._there()}:
+            assert (self._folder(version) / "artifacts" / "bundle" / "adapter_model.safetensors").is_file()
+
+    @invariant()
+    def the_alias_is_as_the_ledger_says(self) -> None:
+        found = self.rest("GET", f"{API}/registered-models/alias?name={self.model}&alias=champion")
+        serving = int(found.json["model_version"]["version"]) if found.status == 200 else None
+        assert serving == (self.champions[-1] if self.champions else None)
+
+
+def test_no_sequence_loses_what_is_reachable(server: GuardedServer) -> None:
+    Requests.server = server
+    # a failure is reported as it was found: to shrink it takes minutes on a real server
+    phases, checks = (Phase.explicit, Phase.generate), list(HealthCheck)
+    examples = settings(
+        max_examples=8,
+        stateful_step_count=20,
+        deadline=None,
+        suppress_health_check=checks,
+        phases=phases,
+        database=None,
+    )
+    run_state_machine_as_test(Requests, settings=examples)
