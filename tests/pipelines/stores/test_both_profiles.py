@@ -23,7 +23,7 @@ from pipelines.registry.client.connection import connect
 from pipelines.registry.slot import Slot
 from pipelines.training.train import train_adapters
 from tests.support.guarded_server import Bucket, GuardedServer, guarded_server
-from tests.support.object_store import OWNER, ObjectStore
+from tests.support.object_store import OWNER, ObjectStore, write_secrets
 from tests.support.postgres import Postgres
 from tests.support.ssh_server import SshServer
 from tests.support.workspaces import delivery
@@ -58,9 +58,7 @@ def _job(root: Path, profile: Profile, server: GuardedServer, source: Path, back
     made = init_workspace(root, profile=profile)
     (root / "elp.yaml").write_text(SETTINGS.format(remote=profile.remote, backbone=backbone, epochs=epochs))
     git.commit(root, [Path("elp.yaml")], "Set it up")
-    secrets = made.state / "secrets.env"
-    secrets.touch(mode=0o600)
-    secrets.write_text("".join(f"{name}={value}\n" for name, value in OWNER.data_environment().items()))
+    write_secrets(made.state, OWNER.data_environment())
     workspace = open_workspace(root)
     add_delivery(workspace, SLOT, source)
     options = {"mlflow_uri": server.uri, "cache": root.parent / f"{root.name}-cache"}
@@ -68,6 +66,8 @@ def _job(root: Path, profile: Profile, server: GuardedServer, source: Path, back
     verdict = gate_version(str(root), SLOT, workspace.settings, done[SLOT].version, **options).verdict.to_json()
     # seconds and bytes of memory on this machine
     verdict.pop("measured", None)
+    # the details name the bundle's digest, in which the run and its time are
+    verdict["checks"] = [(check["name"], check["passed"]) for check in verdict["checks"]]
     version = model_registry.get(connect(server.uri), SLOT, done[SLOT].version)
     # the server's first experiment
     stored = server.stored("1")

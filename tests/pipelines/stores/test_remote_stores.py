@@ -17,7 +17,7 @@ from pipelines.local import git
 from pipelines.local.initialise import init_workspace
 from pipelines.local.profiles import Profile
 from pipelines.local.workspace import Workspace
-from tests.support.object_store import OWNER, Keys, ObjectStore
+from tests.support.object_store import OWNER, ObjectStore, write_secrets
 from tests.support.ssh_server import SshServer
 
 FOLDER = Path("data/plant-a/asr/shards")
@@ -38,15 +38,8 @@ def remote(request: pytest.FixtureRequest, tmp_path: Path) -> Profile:
 def team(tmp_path: Path, remote: Profile) -> Workspace:
     """A workspace with this remote, whose keys are in its file of secrets."""
     made = init_workspace(tmp_path / "workspace", profile=remote)
-    give(made, OWNER)
+    write_secrets(made.state, OWNER.data_environment())
     return made
-
-
-def give(workspace: Workspace, keys: Keys) -> None:
-    path = workspace.state / "secrets.env"
-    path.unlink(missing_ok=True)
-    path.touch(mode=0o600)
-    path.write_text("".join(f"{name}={value}\n" for name, value in keys.data_environment().items()))
 
 
 def _version(workspace: Workspace) -> str:

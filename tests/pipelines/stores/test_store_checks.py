@@ -16,7 +16,7 @@ from pipelines.local.server_store_checks import server_store_checks
 from pipelines.local.settings import Servers, Settings
 from pipelines.local.store_checks import bounded, check_database, check_folder, check_s3
 from pipelines.local.workspace import Workspace
-from tests.support.object_store import OWNER, READER, Keys, ObjectStore, object_store
+from tests.support.object_store import OWNER, READER, Keys, ObjectStore, object_store, write_secrets
 from tests.support.postgres import Postgres
 
 NAMES = (ARTIFACTS_KEY, ARTIFACTS_SECRET)
@@ -82,10 +82,7 @@ def hung() -> Iterator[ObjectStore]:
 def test_a_store_that_hangs_gives_a_finding_in_bounded_time(hung: ObjectStore, tmp_path: Path) -> None:
     servers = Servers(artifacts="s3://speech/mlflow", s3_endpoint=hung.endpoint)
     workspace = Workspace(tmp_path, Settings(servers=servers))
-    (tmp_path / ".elp").mkdir()
-    secrets = tmp_path / ".elp" / "secrets.env"
-    secrets.touch(mode=0o600)
-    secrets.write_text("".join(f"{name}={value}\n" for name, value in OWNER.artifacts_environment().items()))
+    write_secrets(workspace.state, OWNER.artifacts_environment())
     started = time.monotonic()
     outcome, detail, remedy = server_store_checks(workspace)["artifacts"](workspace)
     assert (outcome, "does not answer" in detail) == ("fail", True), detail

@@ -16,7 +16,7 @@ from pipelines.local.initialise import init_workspace
 from pipelines.local.profiles import Profile
 from pipelines.local.workspace import Workspace
 from tests.support.guarded_server import Bucket, GuardedServer, guarded_server
-from tests.support.object_store import OWNER, ObjectStore, object_store
+from tests.support.object_store import OWNER, ObjectStore, object_store, write_secrets
 from tests.support.rest import Rest
 from tests.support.versions_by_hand import API, ARTIFACTS
 
@@ -86,10 +86,7 @@ def test_an_artifact_is_whole_or_not_there(server: GuardedServer, fragile: Objec
 def workspace(tmp_path: Path, fragile: ObjectStore) -> Workspace:
     """A workspace whose remote is in that store, with a folder that is tracked and not pushed."""
     made = init_workspace(tmp_path / "w", profile=Profile(f"s3://speech/{tmp_path.name}", s3_endpoint=fragile.endpoint))
-    secrets = made.state / "secrets.env"
-    secrets.unlink()
-    secrets.touch(mode=0o600)
-    secrets.write_text("".join(f"{name}={value}\n" for name, value in OWNER.data_environment().items()))
+    write_secrets(made.state, OWNER.data_environment())
     folder = made.root / FOLDER
     folder.mkdir(parents=True)
     for letter in "abcd":
