@@ -10,7 +10,7 @@ from pipelines.datasets.remote_check import lost_files
 from pipelines.datasets.versions import dataset_slots
 from pipelines.local.dvc_repository import remote_options
 from pipelines.local.secret_values import read_secrets
-from pipelines.local.store_checks import CONTENT, Outcome, bounded, check_folder, check_s3, own_name, skew_fault
+from pipelines.local.store_checks import CONTENT, StoreResult, bounded, check_folder, check_s3, own_name, skew_fault
 from pipelines.local.workspace import Workspace
 from pipelines.number_text import count
 
@@ -44,7 +44,7 @@ def examine_remote(workspace: Workspace) -> tuple[str, str, str]:
     return "ok", f"{address} can be written and {held}{missing}", ""
 
 
-def _round_trip(workspace: Workspace) -> Outcome | None:
+def _round_trip(workspace: Workspace) -> StoreResult | None:
     """Return what a round trip finds; None for a folder that does not exist yet and for kinds of remote without one."""
     address, options = workspace.remote, remote_options(workspace.root)
     # what DVC uses; elp.yaml has the same address for people
@@ -64,7 +64,7 @@ def _round_trip(workspace: Workspace) -> Outcome | None:
     return None
 
 
-def _over_ssh(workspace: Workspace, url: str) -> Outcome:
+def _over_ssh(workspace: Workspace, url: str) -> StoreResult:
     with dvc_remote(workspace.root, remote_only=True) as remote:
         system, root = remote.remote.fs, remote.remote.path.removesuffix("/files/md5")
         path = f"{root}/{own_name()}"

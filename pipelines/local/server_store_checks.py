@@ -4,11 +4,11 @@ from collections.abc import Callable
 
 from pipelines.local.secret_values import ARTIFACTS_KEY, ARTIFACTS_SECRET, read_secrets
 from pipelines.local.store_addresses import has_password
-from pipelines.local.store_checks import Outcome, bounded, check_database, check_s3
+from pipelines.local.store_checks import StoreResult, bounded, check_database, check_s3
 from pipelines.local.workspace import Workspace
 
 
-def server_store_checks(workspace: Workspace) -> dict[str, Callable[[Workspace], Outcome]]:
+def server_store_checks(workspace: Workspace) -> dict[str, Callable[[Workspace], StoreResult]]:
     """Return the checks of the stores that the settings name, by name; SQLite and the folder in `.elp/` need none."""
     servers, checks = workspace.settings.servers, {}
     if servers.database.startswith("postgresql") and not servers.mlflow_uri:
@@ -20,8 +20,8 @@ def server_store_checks(workspace: Workspace) -> dict[str, Callable[[Workspace],
     return checks
 
 
-def _database(name: str) -> Callable[[Workspace], Outcome]:
-    def check(workspace: Workspace) -> Outcome:
+def _database(name: str) -> Callable[[Workspace], StoreResult]:
+    def check(workspace: Workspace) -> StoreResult:
         address, setting = getattr(workspace.settings.servers, name), f"servers.{name}"
         secrets = read_secrets(workspace.state)
         found = bounded(
@@ -35,7 +35,7 @@ def _database(name: str) -> Callable[[Workspace], Outcome]:
     return check
 
 
-def _artifacts(workspace: Workspace) -> Outcome:
+def _artifacts(workspace: Workspace) -> StoreResult:
     servers, secrets = workspace.settings.servers, read_secrets(workspace.state)
     names = (ARTIFACTS_KEY, ARTIFACTS_SECRET)
     return bounded(

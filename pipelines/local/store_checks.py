@@ -23,17 +23,17 @@ DEADLINE: Seconds = 10.0
 """How long a check may take; a store that hangs gives a finding then."""
 MAX_SKEW: Seconds = 5.0
 CONTENT = b"elp doctor"
-Outcome = tuple[str, str, str]
-"""Outcome (``ok``, ``warn``, ``fail``), detail and remedy."""
+StoreResult = tuple[str, str, str]
+"""StoreResult (``ok``, ``warn``, ``fail``), detail and remedy."""
 
 _PARTS = (5 * 2**20, 3 * 2**20)
 """Bytes of the parts of a large object: all but the last have at least 5 MiB."""
 _REFUSED = frozenset({"InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidToken", "ExpiredToken", "AuthFailure"})
 
 
-def bounded(name: str, check: Callable[[], Outcome], remedy: str, seconds: Seconds = DEADLINE) -> Outcome:
+def bounded(name: str, check: Callable[[], StoreResult], remedy: str, seconds: Seconds = DEADLINE) -> StoreResult:
     """Return what a check finds; if it takes longer than `seconds`, that is a failure with this remedy."""
-    found: list[Outcome] = []
+    found: list[StoreResult] = []
 
     def run() -> None:
         try:
@@ -58,7 +58,7 @@ def skew_fault(there: float) -> str:
     return f"its clock is {abs(skew):.0f} s {'ahead' if skew > 0 else 'behind'}" if abs(skew) > MAX_SKEW else ""
 
 
-def check_folder(folder: Path) -> Outcome:
+def check_folder(folder: Path) -> StoreResult:
     """Write, read, list and delete a file in a folder; a second creation of the file must be refused."""
     place = folder / own_name()
     try:
@@ -84,7 +84,7 @@ def check_folder(folder: Path) -> Outcome:
     return "ok", f"{folder} passed a round trip", ""
 
 
-def check_s3(address: str, endpoint: str, keys: Mapping[str, str], names: tuple[str, str], setting: str) -> Outcome:
+def check_s3(address: str, endpoint: str, keys: Mapping[str, str], names: tuple[str, str], setting: str) -> StoreResult:
     """Put, get, list, upload in parts, overwrite (which must be refused) and delete an object at ``s3://…``.
 
     Args:
@@ -137,7 +137,7 @@ def _removed(client: Any, bucket: str, keys: list[str]) -> Iterator[list[str]]:
                 client.delete_object(Bucket=bucket, Key=key)
 
 
-def _round_trip(client: Any, where: str, bucket: str, small: str, large: str, step: list[str]) -> Outcome:
+def _round_trip(client: Any, where: str, bucket: str, small: str, large: str, step: list[str]) -> StoreResult:
     from botocore.exceptions import ClientError
 
     # first: some stores make a bucket that a request to write names
@@ -208,7 +208,7 @@ def _refusal(error: Any, where: str, step: str, bucket: str, names: tuple[str, s
     return f"{where} answers {status} ({code}) to the request to {step} it", f"correct {setting}: is that an S3 store?"
 
 
-def check_database(address: str, setting: str, password: Mapping[str, str]) -> Outcome:
+def check_database(address: str, setting: str, password: Mapping[str, str]) -> StoreResult:
     """Connect to a PostgreSQL database, make a temporary table in it, write and read a row, and compare the clocks."""
     try:
         import psycopg2
