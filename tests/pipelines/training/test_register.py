@@ -11,8 +11,10 @@ from elp_core.training import EpochRecord
 from pipelines.registry.client import bundle_models, model_registry, runs, server_api
 from pipelines.registry.client.connection import connect
 from pipelines.registry.lineage import Lineage
+from pipelines.registry.signing.envelope import read_envelope
 from pipelines.registry.signing.keys import key_folder
 from pipelines.registry.slot import Slot
+from pipelines.registry.statements import parse_statement
 from pipelines.training.curves import log_history
 from pipelines.training.finished import Trained
 from pipelines.training.register import register_trained, reuse_version
@@ -128,7 +130,7 @@ def test_of_two_machines_at_once_the_server_takes_one_version_and_its_lineage_is
         f"recorded the lineage of {version.name}, which another machine had signed",
     ]
     (statement,) = server_api.list_statements(client.tracking_uri, model=slot.model_name, kind="lineage")
-    assert statement.bundle == mine.bundle_digest
+    assert parse_statement(read_envelope(statement.envelope).payload).bundle == mine.bundle_digest
 
 
 def test_a_machine_that_trained_nothing_completes_the_version_of_one_that_is_gone(
