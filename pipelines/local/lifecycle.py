@@ -194,11 +194,26 @@ def _start_servers(workspace: Workspace, record: Record, begun: list[Process], f
 def _start_workers(workspace: Workspace, record: Record, begun: list[Process], api: str, log: Log) -> Record:
     environment = commands.worker_environment(workspace, api)
     for pool in commands.POOLS:
-        if record.find(pool) is None:
+        if record.find(pool) is not None:
+            continue
+        if kind := _other_type(api, pool):
+            # a process worker would take its runs, and start them with the settings of another kind of worker
+            log(f"{pool} is a pool of type {kind}: its runs are started by a worker of that type, not here")
+        else:
             command = commands.worker_command(workspace, pool)
             record = _start(workspace, record, begun, pool, command, environment)
             log(f"worker of {pool} starting")
     return record
+
+
+def _other_type(api: str, pool: str) -> str:
+    """Return the type of a pool that needs other workers than processes, such as kubernetes; empty if it is process."""
+    try:
+        found = str(prefect_request(f"{api}/work_pools/{pool}", timeout=30.0)["type"])
+    except OSError:
+        # the worker itself waits for the server
+        return ""
+    return "" if found == "process" else found
 
 
 def _start_supervisor(workspace: Workspace, record: Record, begun: list[Process], api: str, log: Log) -> Record:

@@ -5,12 +5,16 @@ The image itself is not built here: that needs a daemon and a base image.
 
 from __future__ import annotations
 
+import importlib.util
+import json
+import os
 import re
 import shutil
 import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
@@ -18,11 +22,15 @@ import yaml
 from packaging.specifiers import SpecifierSet
 
 from pipelines.cli.main import cli
+from pipelines.local.worker_home import WorkerSettings, write_worker
+from pipelines.orchestration.quick_prefect import ENGINE
 
 ROOT = Path(__file__).resolve().parents[2]
 DEPLOY = ROOT / "deploy"
 PAGE = (ROOT / "docs" / "how-to" / "containers.md").read_text("utf-8")
 COMPOSE = yaml.safe_load((DEPLOY / "compose.yaml").read_text("utf-8"))
+FLEET = yaml.safe_load((DEPLOY / "fleet.yaml").read_text("utf-8"))
+UNITS = ("elp-control.service", "elp-foundry.service", "elp-worker.service")
 SERVICE_KEYS = {
     "build", "cap_drop", "command", "environment", "healthcheck", "image", "ports", "restart", "security_opt",
     "stop_grace_period", "volumes",
@@ -48,7 +56,11 @@ def _accepted(words: list[str]) -> None:
     name, command, rest = cli.resolve_command(context, [*context._protected_args, *context.args])
     assert command is not None
     while isinstance(command, click.Group):
-        context = command.make_context(name, rest, parent=context)
+        context = command.make_context(name, list(rest), parent=context)
+        if not context._protected_args and not context.args:
+            # the command itself does something, and it has parsed its options
+            assert command.invoke_without_command
+            return
         name, command, rest = command.resolve_command(context, [*context._protected_args, *context.args])
         assert command is not None
     known = {option for parameter in command.params for option in parameter.opts}
@@ -76,9 +88,15 @@ def test_the_image_runs_as_a_user_without_rights_from_pinned_packages() -> None:
 
 
 def test_nothing_secret_is_in_the_files() -> None:
-    text = "".join(path.read_text("utf-8") for path in sorted(DEPLOY.iterdir()))
-    assert not re.search(r"(?i)password\s*[=:]|token\s*[=:]|secret\s*[=:]|BEGIN .*KEY", text)
-    assert {path.name for path in DEPLOY.iterdir()} == {"Dockerfile", "compose.yaml", "elp-foundry.service"}
+    files = {
+        path.relative_to(DEPLOY).as_posix(): path.read_text("utf-8") for path in DEPLOY.rglob("*.*") if path.is_file()
+    }
+    text = "".join(files.values()) + (DEPLOY / "Dockerfile").read_text("utf-8")
+    # a volume of Kubernetes has the type `secret`, and a pod gets no token
+    assert not re.search(r"(?i)password\s*[=:]|token\s*[=:](?! false)|secret\s*[=:] *[^\s{]|BEGIN .*KEY", text)
+    assert files.keys() == {
+        "compose.yaml", "fleet.yaml", "git.Dockerfile", *UNITS, "kubernetes/worker.yaml", "kubernetes/job-template.json"
+    }  # fmt: skip
 
 
 def test_the_commands_of_the_image_exist() -> None:
@@ -125,21 +143,161 @@ def test_the_page_shows_commands_of_the_service_that_exist() -> None:
     assert "The\nimage itself is not built by the tests" in PAGE.replace("**", "")
 
 
-def test_the_unit_lets_elp_end_the_services_in_their_order() -> None:
-    lines = (DEPLOY / "elp-foundry.service").read_text("utf-8").splitlines()
+@pytest.mark.parametrize("name", UNITS)
+def test_a_unit_lets_elp_end_the_services_in_their_order(name: str) -> None:
+    lines = (DEPLOY / name).read_text("utf-8").splitlines()
     assert "KillMode=mixed" in lines
     assert "TimeoutStopSec=60" in lines
+    (command,) = [line.removeprefix("ExecStart=") for line in lines if line.startswith("ExecStart=")]
+    _accepted(command.split()[1:])
+    assert "User=elp" in lines
+    # a file that is missing is no fault
+    assert all(line.split("=")[1].startswith("-/etc/elp/") for line in lines if line.startswith("EnvironmentFile"))
+
+
+def test_the_folder_of_the_worker_s_unit_is_the_one_of_its_command() -> None:
+    unit = (DEPLOY / "elp-worker.service").read_text("utf-8")
+    (folder,) = re.findall(r"^StateDirectory=(.+)$", unit, re.M)
+    assert f"--home /var/lib/{folder}" in unit
+    assert "StateDirectoryMode=0700" in unit
+    assert "\nPrivateTmp" not in unit, "the locks of the GPUs are shared by all workers of the machine"
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed")
-def test_systemd_accepts_the_unit(tmp_path: Path) -> None:
-    unit = (DEPLOY / "elp-foundry.service").read_text("utf-8")
+@pytest.mark.parametrize("name", UNITS)
+def test_systemd_accepts_the_unit(name: str, tmp_path: Path) -> None:
+    unit = (DEPLOY / name).read_text("utf-8")
     command = re.search(r"^ExecStart=(\S+) (.+)$", unit, re.M)
     assert command is not None
-    _accepted(command[2].split())
-    copy = tmp_path / "elp-foundry.service"
+    copy = tmp_path / name
     # it checks that the command and the user exist on this machine
     copy.write_text(unit.replace(command[1], f'"{sys.executable}"').replace("User=elp", "User=root"))
     done = subprocess.run(["systemd-analyze", "verify", copy], capture_output=True, text=True, timeout=60)
-    ours = [line for line in done.stderr.splitlines() if "elp-foundry" in line]
+    ours = [line for line in done.stderr.splitlines() if name.removesuffix(".service") in line]
     assert ours == []
+
+
+@pytest.mark.integration
+def test_the_worker_s_unit_starts_what_ends_at_sigterm(tmp_path: Path) -> None:
+    """What ExecStart runs, without systemd: it says what is missing before the enrolment, and then obeys SIGTERM."""
+    unit = (DEPLOY / "elp-worker.service").read_text("utf-8")
+    (words,) = re.findall(r"^ExecStart=\S+ (.+)$", unit, re.M)
+    home = tmp_path / "home"
+    command = [sys.executable, "-m", "pipelines.cli.main", *words.replace("/var/lib/elp-worker", str(home)).split()]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "ELP_TEST_GPUS": "GPU-a:8"}
+    refused = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+    assert refused.returncode == 1
+    assert "elp worker invite" in refused.stderr
+    # no server answers at this address: the worker waits for it
+    write_worker(home, WorkerSettings("host", "http://127.0.0.1:9/api", "http://127.0.0.1:9"))
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    assert process.stdout is not None
+    try:
+        assert "Prefect does not answer" in process.stdout.readline()
+        process.terminate()
+        assert process.wait(60) == 0
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_the_roles_of_a_fleet_have_profiles_and_known_commands() -> None:
+    services = FLEET["services"]
+    assert {name: service["profiles"] for name, service in services.items()} == {
+        "control": ["control"], "postgres": ["control"], "store": ["control"], "git": ["control"],
+        "worker": ["worker"], "worker-gpu": ["worker-gpu"],
+    }  # fmt: skip
+    for name in ("control", "worker", "worker-gpu"):
+        _accepted(services[name]["command"])
+        assert services[name]["cap_drop"] == ["ALL"]
+        assert services[name]["stop_grace_period"] == "60s"
+        assert f"ARG {next(iter(services[name]['build']['args']))}=" in (DEPLOY / "Dockerfile").read_text("utf-8")
+    (device,) = services["worker-gpu"]["deploy"]["resources"]["reservations"]["devices"]
+    assert device == {"driver": "nvidia", "count": "all", "capabilities": ["gpu"]}
+    # only this machine reaches them unless somebody names another address
+    ports = [port for service in services.values() for port in service.get("ports", [])]
+    assert all(port.startswith("${ELP_LISTEN:-127.0.0.1}:") for port in ports)
+    used = {volume.partition(":")[0] for service in services.values() for volume in service.get("volumes", [])}
+    assert {name for name in used if not name.startswith("$")} == FLEET["volumes"].keys()
+    assert {name for service in services.values() for name in service.get("secrets", [])} == FLEET["secrets"].keys()
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    assert {*services["worker"]["build"]["args"]["EXTRAS"].split(",")} <= project["optional-dependencies"].keys()
+
+
+def test_the_page_shows_commands_of_the_fleet_that_exist() -> None:
+    shown = re.findall(r"docker compose --file deploy/fleet.yaml (?:--profile \S+ )?(?:run --rm|exec) (\S+) (.+)", PAGE)
+    ours = [words.removeprefix("elp ").split() for name, words in shown if name in ("control", "worker")]
+    assert len(ours) == 3
+    for words in ours:
+        _accepted(words)
+
+
+def test_the_product_reads_every_variable_of_the_files() -> None:
+    sources = "".join(p.read_text("utf-8") for room in ("pipelines", "elp_core") for p in (ROOT / room).rglob("*.py"))
+    ours: set[str] = set()
+    for service in FLEET["services"].values():
+        ours |= {*service.get("environment", {})}
+    for pod in _pods():
+        for container in [*pod["initContainers"], *pod["containers"]]:
+            ours |= {variable["name"] for variable in container.get("env", [])}
+    others = {name for name in ours if name.startswith(("GIT_AUTHOR_", "GIT_COMMITTER_", "POSTGRES_"))}
+    read = {name for name in ours - others if f'"{name}"' in sources}
+    assert read == ours - others
+    assert {"ELP_WORKER_HOME", "ELP_WORKER_TOKEN", "ELP_GPU_LOCK", "ELP_GPU_LOCKS", "ELP_KEYS"} <= read
+
+
+def _pods() -> list[dict[str, Any]]:
+    _, deployment = yaml.safe_load_all((DEPLOY / "kubernetes" / "worker.yaml").read_text("utf-8"))
+    template = json.loads((DEPLOY / "kubernetes" / "job-template.json").read_text("utf-8"))
+    job = template["job_configuration"]["job_manifest"]
+    return [deployment["spec"]["template"]["spec"], job["spec"]["template"]["spec"]]
+
+
+def test_the_pods_have_no_rights_and_their_volumes_exist() -> None:
+    for pod in _pods():
+        assert pod["securityContext"]["runAsNonRoot"] is True
+        assert pod["automountServiceAccountToken"] is False
+        volumes = {volume["name"] for volume in pod["volumes"]}
+        for container in [*pod["initContainers"], *pod["containers"]]:
+            assert {mount["name"] for mount in container["volumeMounts"]} <= volumes
+            assert container["securityContext"] == {
+                "allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}
+            }  # fmt: skip
+        (main,) = pod["containers"]
+        assert "nvidia.com/gpu" in main["resources"]["limits"]
+
+
+def test_the_pod_of_a_worker_enrols_once_and_runs_the_worker() -> None:
+    claim, deployment = yaml.safe_load_all((DEPLOY / "kubernetes" / "worker.yaml").read_text("utf-8"))
+    pod = _pods()[0]
+    (enrol,), (worker,) = pod["initContainers"], pod["containers"]
+    known, _, words = enrol["args"][0].partition(" || ")
+    assert known == "test -f $ELP_WORKER_HOME/worker.json"
+    _accepted(words.removeprefix("elp ").split())
+    _accepted(worker["args"])
+    homes = {v["value"] for c in (enrol, worker) for v in c["env"] if v["name"] == "ELP_WORKER_HOME"}
+    assert homes == {worker["volumeMounts"][0]["mountPath"]}
+    assert pod["volumes"][0]["persistentVolumeClaim"]["claimName"] == claim["metadata"]["name"]
+    assert deployment["spec"]["strategy"]["type"] == "Recreate", "two pods must not have one home"
+    selector, labels = (
+        deployment["spec"]["selector"]["matchLabels"],
+        deployment["spec"]["template"]["metadata"]["labels"],
+    )
+    assert selector == labels
+
+
+def test_the_template_of_the_jobs_is_one_that_prefect_accepts() -> None:
+    from prefect.utilities.templating import apply_values, find_placeholders
+
+    template = json.loads((DEPLOY / "kubernetes" / "job-template.json").read_text("utf-8"))
+    variables = template["variables"]["properties"]
+    assert {found.name for found in find_placeholders(template["job_configuration"])} == variables.keys()
+    filled = apply_values(template["job_configuration"], {name: one["default"] for name, one in variables.items()})
+    (container,) = filled["job_manifest"]["spec"]["template"]["spec"]["containers"]
+    assert container["args"] == "python -m pipelines.orchestration.quick_prefect engine"
+    assert container["resources"]["limits"]["nvidia.com/gpu"] == 1
+    # not `elp`, the entry point of the image
+    assert container["command"] == ["/usr/bin/env"]
+    program = container["args"].split()
+    assert program[-1] == ENGINE
+    assert importlib.util.find_spec(program[2])

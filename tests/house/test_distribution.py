@@ -103,7 +103,8 @@ def test_pip_installs_the_wheel_with_its_pins_as_the_image_does(built: tuple[Pat
     bin_folder = shlex.quote(f"{venv}/bin")
     (command,) = re.findall(r"^RUN (pip install .*)$", (ROOT / "deploy" / "Dockerfile").read_text(), re.M)
     install = command.replace("pip ", f"{bin_folder}/python -m pip --quiet ", 1).replace("/dist", str(wheel.parent))
-    done = shell(install, tmp_path, timeout=1500)
+    (extras,) = re.findall(r'^ARG EXTRAS="(.+)"$', (ROOT / "deploy" / "Dockerfile").read_text(), re.M)
+    done = shell(f"EXTRAS={extras}; {install}", tmp_path, timeout=1500)
     assert done.returncode == 0, done.stderr
     started = shell(f"{bin_folder}/elp init workspace && cd workspace && {bin_folder}/elp doctor", tmp_path)
     assert re.search(r"^ok +packages", started.stdout, re.M)
