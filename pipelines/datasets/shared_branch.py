@@ -118,9 +118,9 @@ def withdraw_commit(root: Path, revision: str, tags: Iterable[str]) -> None:
     for tag in tags:
         # one of the same name that came from the server is another commit's
         if git.resolve(root, f"refs/tags/{tag}") == revision:
-            with durable_write("withdrawn tag"):
+            with durable_write("git tag taken back"):
                 git.git(root, "tag", "--delete", tag)
-    with durable_write("withdrawn commit"):
+    with durable_write("git commit taken back"):
         git.git(root, "reset", "--quiet", "--soft", f"{revision}^")
 
 
