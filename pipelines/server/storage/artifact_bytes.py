@@ -22,7 +22,7 @@ from elp_core.errors import BundleError
 from pipelines.registry.pyfunc.served_files import BUNDLE, fault_of
 from pipelines.registry.signing.canonical_json import sha256
 from pipelines.server.ledger import FROZEN
-from pipelines.server.mlflow_private import served_artifacts, tracking_store
+from pipelines.server.mlflow_private import objects_on_s3, served_artifacts, tracking_store
 
 _PROXIED = "mlflow-artifacts"
 
@@ -147,10 +147,7 @@ def _stored_files(store: Any) -> Iterator[tuple[str, int]]:
                         yield entry.path, entry.stat(follow_symlinks=False).st_size
         return
     # one listing of the whole store: MLflow's own lists folder after folder
-    bucket, prefix = store.parse_s3_compliant_uri(store.artifact_uri)
-    for page in store._get_s3_client().get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
-        for found in page.get("Contents", ()):
-            yield str(found["Key"]), int(found["Size"])
+    yield from objects_on_s3(store)
 
 
 def plain_path(*parts: str | None) -> str:
