@@ -95,7 +95,8 @@ def test_nothing_secret_is_in_the_files() -> None:
     # a volume of Kubernetes has the type `secret`, and a pod gets no token
     assert not re.search(r"(?i)password\s*[=:]|token\s*[=:](?! false)|secret\s*[=:] *[^\s{]|BEGIN .*KEY", text)
     assert files.keys() == {
-        "compose.yaml", "fleet.yaml", "git.Dockerfile", *UNITS, "kubernetes/worker.yaml", "kubernetes/job-template.json"
+        "compose.yaml", "fleet.yaml", "git.Dockerfile", *UNITS, "kubernetes/worker.yaml",
+        "kubernetes/job-template.json", "grafana/elp-dashboard.json",
     }  # fmt: skip
 
 
