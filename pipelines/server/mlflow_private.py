@@ -11,11 +11,9 @@ import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from mlflow.exceptions import _UnsupportedMultipartUploadException as UnsupportedMultipartUpload
-from mlflow.exceptions import _UnsupportedPresignedDownloadException as UnsupportedPresignedDownload
 from mlflow.store.artifact.local_artifact_repo import _TEMP_ARTIFACT_PREFIX as TEMP_ARTIFACT_PREFIX
 
-__all__ = ["TEMP_ARTIFACT_PREFIX", "UnsupportedMultipartUpload", "UnsupportedPresignedDownload"]
+__all__ = ["TEMP_ARTIFACT_PREFIX"]
 
 CHECKED = ("3.17.2",)
 
