@@ -6,7 +6,6 @@ Real servers and workers of `elp up`, in a workspace of their own. The run waits
 from __future__ import annotations
 
 import os
-import signal
 import statistics
 import sys
 import tempfile
@@ -59,15 +58,20 @@ def _kill(workspace: Workspace, run: str, what: str) -> None:
         "Prefect server and process": [p.pid for p in record.processes if p.name == "prefect"] + [_process_of(run).pid],
         "everything, then elp up": [*(p.pid for p in record.processes), _process_of(run).pid],
     }[what]
-    for pid in targets:
-        os.kill(pid, signal.SIGKILL)
+    # the supervision, which is the last in the record, first: it would start the others again
+    gone = [psutil.Process(pid) for pid in reversed(targets)]
+    for process in gone:
+        process.kill()
+    psutil.wait_procs(gone, timeout=10.0)
 
 
 def _begin_a_new_count(workspace: Workspace) -> None:
     """Let the supervision forget what has ended: after six ends in 15 minutes it gives a process up."""
     supervisor = read_record(workspace).find(SUPERVISOR)
     assert supervisor
-    os.kill(supervisor.pid, signal.SIGKILL)
+    gone = psutil.Process(supervisor.pid)
+    gone.kill()
+    psutil.wait_procs([gone], timeout=10.0)
     (workspace.state / "supervision.json").unlink(missing_ok=True)
     lifecycle.up(workspace, register_deployments, log=lambda _: None)
 

@@ -30,7 +30,7 @@ import pytest
 
 from pipelines.registry.retention import RetentionPolicy, decide_retention
 from pipelines.registry.slot import Slot
-from pipelines.retention.data_plan import StoredFile, decide_files, decide_versions
+from pipelines.retention.data_plan import RemoteFile, decide_files, decide_versions
 from pipelines.retention.named_data import TaggedData
 from pipelines.retention.removal_plan import read_records
 from tests.support.console_pages import open_stores
@@ -58,7 +58,7 @@ def decide_data() -> int:
     tagged = [TaggedData(slot.tag(n), slot, "data", n, old, ()) for slot in SLOTS for n in range(1, 11)]
     content = {one.tag: frozenset(f"{one.slot} {one.number + k}" for k in range(100)) for one in tagged}
     written = now - timedelta(days=90)
-    stored = {md5: StoredFile(md5, 1, written) for files in content.values() for md5 in files}
+    stored = {md5: RemoteFile(md5, 1, written) for files in content.values() for md5 in files}
     versions = decide_versions(tagged, {}, policy, now)
     return len(decide_files(stored, versions, content, none, none, none, policy, now).removed)
 

@@ -20,7 +20,9 @@ from pipelines.cli.progress_bar import clips_progress, long_work
 from pipelines.errors import GateRefused, ServiceError, UsageError
 from pipelines.local.addresses import mlflow_uri
 from pipelines.local.git_server import pushed_revision
+from pipelines.local.gpu_need import slot_queue
 from pipelines.local.release import installed_release
+from pipelines.local.worker_plan import GPU_POOL
 from pipelines.local.workspace import Workspace
 from pipelines.number_text import duration
 from pipelines.orchestration.deployments import FLOWS
@@ -159,7 +161,9 @@ def _run(workspace: Workspace, flow: str, slots: Sequence[Slot], parameters: Map
         # what a worker on another machine reads: this commit, by this release
         parameters = {**parameters, "revision": pushed_revision(workspace), "release": installed_release()}
     with connect_prefect(workspace) as client:
-        run = start_run(client, workspace, flow, parameters, name, names)
+        # by what its GPU must carry; a flow over all slots trains nothing itself
+        queue = slot_queue(workspace.settings, slots) if FLOWS[flow] == GPU_POOL else None
+        run = start_run(client, workspace, flow, parameters, name, names, queue)
         progress(f"{name}: {run.url}")
         if detach:
             emit(run, lambda r: r.url)

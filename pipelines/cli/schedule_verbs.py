@@ -45,7 +45,7 @@ def schedule() -> None:
     """Retrain a slot, or all slots, at fixed times. Prefect keeps the schedules, and a worker starts the runs."""
 
 
-@schedule.command(name="list")
+@schedule.command(name="list", short_help="List schedules, runs and missed starts.")
 @on_workspace
 def list_schedules(workspace: Workspace) -> None:
     """List the schedules: next and last run, last verdict, and the starts of the last 30 days that were missed."""

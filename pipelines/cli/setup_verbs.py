@@ -174,10 +174,11 @@ def doctor(workspace: Workspace | None) -> int:
     """
     from pipelines.datasets.remote_finding import examine_remote
     from pipelines.local.doctor import examine, examine_machine
+    from pipelines.local.service_status import examine_queues
     from pipelines.orchestration.alerts.channel_status import examine_alerts
 
     found = []
-    more = {"dvc remote": examine_remote, "alerts": examine_alerts}
+    more = {"dvc remote": examine_remote, "alerts": examine_alerts, "queues": examine_queues}
     for check in examine(workspace, more) if workspace else examine_machine(Path.cwd()):
         found.append(check)
         if not wants_json():

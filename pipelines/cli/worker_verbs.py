@@ -25,9 +25,10 @@ _home = click.option(
 @click.option(
     "--shares", type=click.IntRange(min=1), default=1, show_default=True, help="Trainings at once on one GPU."
 )
+@click.option("--queue", "queues", multiple=True, metavar="NAME", help="Work queue [default: what the GPU can carry].")
 @click.option("--cpu", is_flag=True, help="Train on the CPU even if this machine has a GPU.")
 @click.pass_context
-def worker(ctx: click.Context, home: Path | None, jobs: int, shares: int, cpu: bool) -> int:
+def worker(ctx: click.Context, home: Path | None, jobs: int, shares: int, queues: tuple[str, ...], cpu: bool) -> int:
     """Run the workers of this machine: one for each GPU, or one for the CPU, and one for the data work.
 
     The command runs until SIGTERM or Ctrl-C, which end the workers and their runs. A worker that has ended is started
@@ -35,6 +36,7 @@ def worker(ctx: click.Context, home: Path | None, jobs: int, shares: int, cpu: b
     """
     if ctx.invoked_subcommand is not None:
         return 0
+    from pipelines.local.gpu_need import QUEUES
     from pipelines.local.gpus import find_gpus
     from pipelines.local.worker_home import read_worker, worker_home
     from pipelines.local.worker_host import run_worker
@@ -42,7 +44,10 @@ def worker(ctx: click.Context, home: Path | None, jobs: int, shares: int, cpu: b
 
     folder = worker_home(home)
     settings = read_worker(folder)
-    specs = plan_workers([] if cpu else find_gpus(), settings.name, jobs=jobs, shares=shares, cpu=cpu)
+    if unknown := sorted(set(queues) - set(QUEUES)):
+        raise click.UsageError(f"no queue {', '.join(unknown)}; expected {', '.join(QUEUES)}")
+    gpus = [] if cpu else find_gpus()
+    specs = plan_workers(gpus, settings.name, jobs=jobs, shares=shares, cpu=cpu, queues=queues)
     return run_worker(folder, settings, specs, progress)
 
 

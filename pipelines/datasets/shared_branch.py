@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
+from elp_core.fail_points import durable_write
 from elp_core.types import Seconds
 from pipelines.datasets.dvc import tracked_hash
 from pipelines.datasets.local_files import listed_names
@@ -58,7 +59,8 @@ def bring_up_to_date(workspace: Workspace) -> None:
         return
     if workspace.home:
         _remove_old_files(root, head, tip)
-        git.git(root, "reset", "--quiet", "--hard", tip)
+        with durable_write("move of clone"):
+            git.git(root, "reset", "--quiet", "--hard", tip)
         git.git(root, "clean", "--quiet", "--force", "-d", "--exclude=/.elp", "--exclude=/.dvc")
     elif git.is_ancestor(root, tip, head):
         return
@@ -116,8 +118,10 @@ def withdraw_commit(root: Path, revision: str, tags: Iterable[str]) -> None:
     for tag in tags:
         # one of the same name that came from the server is another commit's
         if git.resolve(root, f"refs/tags/{tag}") == revision:
-            git.git(root, "tag", "--delete", tag)
-    git.git(root, "reset", "--quiet", "--soft", f"{revision}^")
+            with durable_write("git tag taken back"):
+                git.git(root, "tag", "--delete", tag)
+    with durable_write("git commit taken back"):
+        git.git(root, "reset", "--quiet", "--soft", f"{revision}^")
 
 
 def _again_on(workspace: Workspace, slot: Slot, revision: str, tip: str) -> str:
@@ -143,7 +147,8 @@ def _move(root: Path, before: str, tip: str, *command: str) -> None:
     # first: a file that stays behind would belong to no version, and one that is missing is fetched again
     _remove_old_files(root, before, tip)
     try:
-        git.git(root, *command, tip)
+        with durable_write("move of branch"):
+            git.git(root, *command, tip)
     except VersioningError as error:
         names = git.git(root, "diff", "--name-only", "HEAD").splitlines()
         raise WorkspaceError(

@@ -36,7 +36,14 @@ def open_inbox(workspace: Workspace, slot: Slot, looks: Looks) -> tuple[SlotInbo
     folder = workspace.root / Path(address).expanduser()
     base = _base(workspace, slot)
     if base is None:
-        return FolderInbox(folder), looks
+        found = FolderInbox(folder)
+        if workspace.settings.git and found.entries():
+            # runs read a clone, and no worker would ever see them
+            raise WorkspaceError(
+                f"deliveries wait in {folder} on {socket.gethostname()}, which no worker can see, because git: is set; "
+                "set inbox.path to a folder that every worker has or to a bucket, and move them there"
+            )
+        return found, looks
     host = socket.gethostname()
     _require_folder(base, str(slot))
     mount = str(next(place for place in (base, *base.parents) if place.is_mount()))

@@ -8,6 +8,7 @@ from elp_core.errors import ConfigError
 from pipelines.local_hosts import LOCAL_HOSTS
 
 MOST_PROCESSES = 64
+_MOST_GIB = 10_000
 Engine = Literal["processes", "dask", "ray"]
 _SCHEMES = {"processes": "", "dask": "tcp|tls", "ray": "ray"}
 
@@ -50,8 +51,12 @@ class Compute:
 
     processes: int = 1
     """Processes that train together: each has a part of every batch, and a GPU of its own or a part of the cores."""
+    gpu_memory: float = 0.0
+    """GPU memory in GiB that a training needs, which chooses its work queue; 0 means an estimate."""
 
     def __post_init__(self) -> None:
+        if not 0 <= self.gpu_memory < _MOST_GIB:
+            raise ConfigError("compute", [f"gpu_memory is {self.gpu_memory}, expected GiB, or 0 for an estimate"])
         if not 1 <= self.processes <= MOST_PROCESSES:
             raise ConfigError(
                 "compute", [f"processes is {self.processes}, expected 1 to {MOST_PROCESSES}: the GPUs of one machine"]

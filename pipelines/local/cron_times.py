@@ -57,7 +57,7 @@ def clock_times(cron: str, after: datetime) -> Iterator[datetime]:
             return
 
 
-def moment(clock: datetime, zone: zoneinfo.ZoneInfo) -> datetime:
+def instant(clock: datetime, zone: zoneinfo.ZoneInfo) -> datetime:
     """Return the moment (UTC) at which a zone's clock shows this time."""
     # fold 0 is the first of two occurrences, and the offset before the change for a time that does not exist
     return clock.replace(tzinfo=zone, fold=0).astimezone(UTC)

@@ -28,6 +28,7 @@ from pipelines.local.runs_in_progress import prefect_address, runs_of_workers
 from pipelines.local.servers import server_address, server_command, shown_address
 from pipelines.local.service_status import heartbeat
 from pipelines.local.supervision import SUPERVISOR
+from pipelines.local.worker_plan import gpus_of_up
 from pipelines.local.workspace import Workspace
 from pipelines.locks import file_lock
 from pipelines.registry.signing.key_folder import ensure_keys
@@ -132,6 +133,7 @@ def start_again(workspace: Workspace, dead: Process, log: Log) -> Process | None
             else:
                 command = commands.worker_command(workspace, dead.name)
                 environment = commands.worker_environment(workspace, api)
+                environment |= gpus_of_up(dead.name, workspace.settings.servers.workers)
             started = _start(workspace, rest, [], dead.name, command, environment, dead.address).find(dead.name)
             log(f"{dead.name} had ended and was started again")
             return started
@@ -201,7 +203,8 @@ def _start_workers(workspace: Workspace, record: Record, begun: list[Process], a
             log(f"{pool} is a pool of type {kind}: its runs are started by a worker of that type, not here")
         else:
             command = commands.worker_command(workspace, pool)
-            record = _start(workspace, record, begun, pool, command, environment)
+            gpus = gpus_of_up(pool, workspace.settings.servers.workers)
+            record = _start(workspace, record, begun, pool, command, environment | gpus)
             log(f"worker of {pool} starting")
     return record
 

@@ -54,8 +54,14 @@ class ScheduleEntry:
 
     def off(self, at: datetime) -> bool:
         """Return whether no run may start at a moment, because its day is one of the calendar's."""
-        day = at.astimezone(self.zone).date()
-        return any(first <= day <= last for first, last in self.days_off)
+        return self.off_until(at, at) is not None
+
+    def off_until(self, begin: datetime, end: datetime) -> date | None:
+        """Return the last day of a period without starts in which both moments are; None if there is none."""
+        if not self.days_off:
+            return None
+        days = begin.astimezone(self.zone).date(), end.astimezone(self.zone).date()
+        return next((last for first, last in self.days_off if first <= days[0] and days[1] <= last), None)
 
     def fit(self, slot: Slot) -> tuple[int, bool] | None:
         """Return how exactly the entry names a slot, to be compared; None if it does not."""

@@ -15,7 +15,7 @@ from pipelines.local.environment import child_environment
 from pipelines.local.secret_values import ARTIFACTS_NAMES, DATA_NAMES, DATABASE_NAMES, read_secrets
 from pipelines.local.store_addresses import prefect_connection
 from pipelines.local.worker_home import HOME
-from pipelines.local.worker_plan import CPU_POOL, GPU_POOL
+from pipelines.local.worker_plan import CPU_LIMIT, CPU_POOL, GPU_POOL, WorkerSpec
 from pipelines.local.workspace import Workspace
 from pipelines.prefect_names import PREFECT_LOGIN, PREFECT_PATH, PREFECT_SERVER
 from pipelines.registry.ledger.ledger_checkpoint import CHECKPOINT_VARIABLE, checkpoint_file
@@ -31,9 +31,6 @@ POOLS = {
 
 FRONT = "ELP_FRONT"
 """Environment variable of the Prefect server: address of the MLflow server that shows its pages."""
-
-_CPU_LIMIT = 4
-"""Flow runs at once on the data pool: they wait for disks and for their children most of the time."""
 
 
 def mlflow_command(workspace: Workspace, host: str, port: int) -> list[str]:
@@ -60,12 +57,8 @@ def local_pools(workspace: Workspace) -> list[str]:
 
 def worker_command(workspace: Workspace, pool: str) -> list[str]:
     """Return the command of a process worker on one pool."""
-    limit = workspace.settings.servers.workers if pool == GPU_POOL else _CPU_LIMIT
-    return [
-        *(sys.executable, "-m", "pipelines.orchestration.quick_prefect", "worker", "start", "--pool", pool),
-        *("--type", "process", "--name", worker_name(workspace, pool)),
-        *("--limit", str(limit), "--install-policy", "never"),
-    ]
+    limit = workspace.settings.servers.workers if pool == GPU_POOL else CPU_LIMIT
+    return WorkerSpec(pool, pool, worker_name(workspace, pool), limit).command()
 
 
 def worker_name(workspace: Workspace, pool: str) -> str:

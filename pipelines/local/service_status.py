@@ -7,13 +7,16 @@ from datetime import datetime
 from typing import Any
 
 from elp_core.types import Seconds
+from pipelines.errors import ServiceError
 from pipelines.local import accounts
 from pipelines.local import http_client as web
-from pipelines.local.addresses import MLFLOW, PREFECT, Record, log_in_to_prefect, read_record
+from pipelines.local.addresses import MLFLOW, PREFECT, Record, log_in_to_prefect, prefect_api, read_record
+from pipelines.local.gpu_need import unserved_runs
 from pipelines.local.prefect_request import prefect_request
 from pipelines.local.processes import alive
 from pipelines.local.service_commands import POOLS, worker_name
 from pipelines.local.supervision import SUPERVISOR, read_ends
+from pipelines.local.worker_plan import GPU_POOL
 from pipelines.local.workspace import Workspace
 from pipelines.number_text import count
 from pipelines.prefect_names import PREFECT_PATH
@@ -135,8 +138,33 @@ def _pool(record: Record, pool: str, api: str, own: str) -> ServiceStatus:
     alive_workers = sum(worker["name"] != own for worker in online) + running
     last = max(map(heartbeat, online), default=None)
     age = "" if last is None else f", last heartbeat {max(0.0, time.time() - last):.0f} s ago"
-    detail = f"{count(alive_workers, 'worker')}, {count(runs, 'run')} in progress{age}"
+    detail = f"{count(alive_workers, 'worker')}, {count(runs, 'run')} in progress{age}{_waiting(api, pool)}"
     return replace(found, state="up" if alive_workers else "down", detail=detail)
+
+
+def examine_queues(workspace: Workspace) -> tuple[str, str, str]:
+    """Return the finding of `elp doctor` about the runs that no worker can carry: outcome, detail and remedy."""
+    try:
+        found = _waiting(prefect_api(workspace), GPU_POOL)
+    except ServiceError:
+        return "ok", "not asked: Prefect does not run", ""
+    if not found:
+        return "ok", "no run waits for a GPU that no worker has", ""
+    remedy = "start a worker whose GPU can carry it (elp worker), or set compute.gpu_memory of the slot lower"
+    return "warn", found.removeprefix("; "), remedy
+
+
+def _waiting(api: str, pool: str) -> str:
+    """Return a clause about the runs that no worker can carry; empty if there are none."""
+    try:
+        found = unserved_runs(api, pool)
+    except OSError:
+        # the line above says whether Prefect answers
+        return ""
+    return "".join(
+        f"; {count(runs, 'run')} {'waits' if runs == 1 else 'wait'} in the queue {name}, which no worker takes from"
+        for name, runs in found.items()
+    )
 
 
 def heartbeat(worker: dict[str, Any]) -> Seconds:

@@ -21,6 +21,7 @@ from pipelines.errors import ServiceError
 from pipelines.local.addresses import Record
 from pipelines.local.environment import child_environment
 from pipelines.local.foreground import LogFollower, Stopped, collect_ended, ignore_signals, say_line, stop_signals
+from pipelines.local.gpu_need import ensure_queues
 from pipelines.local.processes import Process, alive, start, stop, stop_remains
 from pipelines.local.service_commands import run_environment
 from pipelines.local.supervision import Ends, note_ends
@@ -34,7 +35,7 @@ from pipelines.registry.signing.keys import FOLDER_VARIABLE
 
 Log = Callable[[str], None]
 
-STOPPED = "its worker was stopped; run again, it continues at the step it had reached"
+STOPPED = "its worker was stopped; started again, it continues at the step it had reached"
 """Message of a run that ended because `elp worker` was stopped."""
 _EVERY: Seconds = 0.5
 _ASK_AGAIN: Seconds = 5.0
@@ -100,7 +101,7 @@ class WorkerHost:
         for spec in self.specs:
             try:
                 report_lost_runs(self.api, spec.pool, spec.worker, self.log, STOPPED)
-            except OSError as error:
+            except (OSError, LookupError, TypeError, ValueError) as error:
                 self.log(f"the runs of {spec.worker} could not be reported to Prefect: {error}")
         self.running.clear()
         self._write()
@@ -111,9 +112,12 @@ class WorkerHost:
             return False
         try:
             report_lost_runs(self.api, spec.pool, spec.worker, self.log)
-        except OSError as error:
+            if spec.queues:
+                ensure_queues(self.api, spec.pool, spec.queues)
+        # an answer of another shape, too: this process must outlive every server
+        except (OSError, LookupError, TypeError, ValueError) as error:
             self.ask_at = time.monotonic() + _ASK_AGAIN
-            if (fault := f"Prefect does not answer at {self.api} ({error}); trying again") != self.fault:
+            if (fault := f"Prefect at {self.api} does not answer as expected ({error!r}); trying again") != self.fault:
                 self.log(fault)
             self.fault = fault
             return False

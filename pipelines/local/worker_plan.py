@@ -6,14 +6,16 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from pipelines.errors import ServiceError
 from pipelines.local.gpu_lock import SHARES, VISIBLE
-from pipelines.local.gpus import Gpu
+from pipelines.local.gpu_need import queues_for
+from pipelines.local.gpus import Gpu, find_gpus
 
 GPU_POOL, CPU_POOL = "elp-gpu", "elp-cpu"
 WORKER = "ELP_WORKER"
 """Environment variable of a Prefect worker and its runs: the worker's name in Prefect."""
 
-_CPU_LIMIT = 4
+CPU_LIMIT = 4
 """Flow runs at once on the data pool: they wait for disks and for their children most of the time."""
 
 
@@ -48,18 +50,49 @@ class WorkerSpec:
         return {WORKER: self.worker} | visible | ({SHARES: str(self.limit)} if self.gpu else {})
 
 
+def gpus_of_up(pool: str, runs: int) -> dict[str, str]:
+    """Return what a worker of `elp up` has in addition on a machine with GPUs; `runs` trainings run at once.
+
+    A run takes any GPU that is free; if there are more runs than GPUs, they share them.
+    """
+    try:
+        gpus = find_gpus()
+    except ServiceError:
+        # as before there was a lock; `elp doctor` names the fault
+        return {}
+    if not gpus:
+        return {}
+    return {VISIBLE: ""} if pool == CPU_POOL else {SHARES: str(-(-runs // len(gpus)))}
+
+
 def plan_workers(
-    gpus: Sequence[Gpu], prefix: str, *, jobs: int = 1, shares: int = 1, cpu: bool = False
+    gpus: Sequence[Gpu],
+    prefix: str,
+    *,
+    jobs: int = 1,
+    shares: int = 1,
+    cpu: bool = False,
+    queues: Sequence[str] = (),
 ) -> list[WorkerSpec]:
     """Return the workers of a machine with these GPUs; without one, `jobs` runs at once train on the CPU.
 
-    `prefix` is the machine's name in Prefect, `shares` how many jobs share one GPU. With `cpu`, no GPU is used.
+    `prefix` is the machine's name in Prefect, `shares` how many jobs share one GPU. With `cpu`, no GPU is used. A
+    worker with a GPU takes runs from the queues that its share can carry, one on the CPU from all, unless `queues`
+    names others.
     """
     # data work never uses a GPU: it would meet a training there
     none = "" if gpus or cpu else None
-    data = WorkerSpec(CPU_POOL, CPU_POOL, f"{prefix}:{CPU_POOL}", _CPU_LIMIT, none)
+    data = WorkerSpec(CPU_POOL, CPU_POOL, f"{prefix}:{CPU_POOL}", CPU_LIMIT, none)
     if not gpus:
-        return [data, WorkerSpec(GPU_POOL, GPU_POOL, f"{prefix}:{GPU_POOL}", jobs, none)]
+        return [data, WorkerSpec(GPU_POOL, GPU_POOL, f"{prefix}:{GPU_POOL}", jobs, none, tuple(queues))]
     names = [GPU_POOL, *(f"{GPU_POOL}.{number}" for number in range(2, len(gpus) + 1))]
     found = zip(names, gpus, strict=True)
-    return [data, *(WorkerSpec(name, GPU_POOL, f"{prefix}:{gpu.uuid}", shares, gpu.uuid) for name, gpu in found)]
+    return [
+        data,
+        *(
+            WorkerSpec(
+                name, GPU_POOL, f"{prefix}:{gpu.uuid}", shares, gpu.uuid, tuple(queues) or queues_for(gpu.gib / shares)
+            )
+            for name, gpu in found
+        ),
+    ]

@@ -15,7 +15,7 @@ from pipelines.local.worker_plan import WORKER
 
 Log = Callable[[str], None]
 
-WORKER_LOST = "its worker ended, so it was stopped; run again, it continues at the step it had reached"
+WORKER_LOST = "its worker ended, so it was stopped; started again, it continues at the step it had reached"
 """Message of a run whose worker has ended."""
 
 

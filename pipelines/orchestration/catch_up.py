@@ -88,7 +88,7 @@ def outage_at(run: LateRun, now: float, worker_seen: float) -> str:
     return ""
 
 
-def catch_up(
+def end_late_runs(
     workspace: Workspace, api: str, entries: Sequence[ScheduleEntry], say: Callable[[str], None]
 ) -> list[Alert]:
     """Apply the rule to the late runs of the workspace, and return the alerts about it. No answer raises OSError."""

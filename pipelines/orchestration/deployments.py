@@ -7,15 +7,18 @@ import functools
 from typing import TYPE_CHECKING, Any
 
 from pipelines.local.environment import OFFLINE
+from pipelines.local.gpu_need import ensure_queues, slot_queue
 from pipelines.local.service_commands import POOLS
+from pipelines.local.worker_plan import GPU_POOL
 from pipelines.local.workspace import Workspace
 from pipelines.orchestration.alerts.alert_channels import read_channels, wanted_kinds
 from pipelines.orchestration.alerts.automations import emit, ensure_automations
-from pipelines.orchestration.catch_up import catch_up
+from pipelines.orchestration.catch_up import end_late_runs
 from pipelines.orchestration.lost_runs import HEARTBEAT
 from pipelines.orchestration.prefect_api import connect_prefect, deployment_name, refuse_foreign, run_parameters
 from pipelines.orchestration.schedule_apply import read_applied
 from pipelines.orchestration.slot_deployments import rest_errors, slot_deployment_name
+from pipelines.registry.slot import Slot
 
 if TYPE_CHECKING:
     from prefect import Flow
@@ -50,6 +53,7 @@ def register_deployments(workspace: Workspace, api: str) -> None:
             pool = WorkPoolCreate(name=name, type="process", description=text, base_job_template=template)
             with contextlib.suppress(ObjectAlreadyExists):
                 client.create_work_pool(pool)
+        ensure_queues(api, GPU_POOL)
         for flow in FLOWS:
             ensure_deployment(client, workspace, flow)
         for deployment in retrain_deployments(client, workspace):
@@ -61,7 +65,7 @@ def register_deployments(workspace: Workspace, api: str) -> None:
     if entries := read_applied(workspace):
         # before the workers start: they would take the oldest of the late runs
         with rest_errors(api):
-            emit(workspace, api, catch_up(workspace, api, entries, lambda text: None))
+            emit(workspace, api, end_late_runs(workspace, api, entries, lambda text: None))
 
 
 def ensure_deployment(client: SyncPrefectClient, workspace: Workspace, flow: str, slot: str = "") -> DeploymentResponse:
@@ -100,6 +104,7 @@ def deployment_content(workspace: Workspace, flow: str, slot: str = "") -> dict[
         "entrypoint": f"{flows.__name__}.{attribute}",
         "description": (function.description or "").split("\n\nArgs:")[0],
         "work_pool_name": FLOWS[flow],
+        **({"work_queue_name": slot_queue(workspace.settings, [Slot.parse(slot)])} if slot else {}),
         "parameters": parameters | ({"slot": slot} if slot else {}),
         "parameter_openapi_schema": _schema(attribute),
         "enforce_parameter_schema": True,

@@ -98,9 +98,16 @@ class _Engine:
     log: Log
 
     def submit(self, content: bytes) -> PrefectFuture[Any]:
-        submitted: PrefectFuture[Any] = self.runner.submit(
-            _CHUNK_TASK, {"release": engine_release(), "content": content}
-        )
+        try:
+            submitted: PrefectFuture[Any] = self.runner.submit(
+                _CHUNK_TASK, {"release": engine_release(), "content": content}
+            )
+        except Exception as error:
+            # clients of both engines raise what they like when their scheduler is gone
+            raise ServiceError(
+                f"the {self.name} cluster takes no work any more ({type(error).__name__}: {error}); start it again, or "
+                "set fan_out.engine to processes"
+            ) from error
         return submitted
 
     def result(self, content: bytes, future: PrefectFuture[Any]) -> list[Any]:

@@ -25,6 +25,7 @@ from pipelines.orchestration import tasks
 from pipelines.orchestration.gpu_turn import take_gpu
 from pipelines.orchestration.prefect_api import run_name
 from pipelines.orchestration.run_outcome import RunOutcome, SlotRun, final_state, final_state_of_all, publish_outcome
+from pipelines.orchestration.slot_groups import GroupSteps, retrain_together, together
 from pipelines.orchestration.slot_progress import wait_for_slots
 from pipelines.orchestration.slot_turn import missed_state, wait_for_turn
 from pipelines.registry.slot import Slot
@@ -146,13 +147,20 @@ def gate(workspace: str, slot: str, version: int | None = None, revision: str = 
     return final_state(slot, judged)
 
 
-@flow(name="retrain", flow_run_name="retrain {slot}", persist_result=False)
+def _retrain_name() -> str:
+    """Return the name of the retraining run in progress."""
+    given = flow_run.parameters
+    return run_name("retrain", [given["slot"], *(given.get("also") or ())])
+
+
+@flow(name="retrain", flow_run_name=_retrain_name, persist_result=False)
 @_refusing_other_releases
 def retrain(
     workspace: str,
     slot: str,
     source: str = "",
     options: dict[str, Any] | None = None,
+    also: list[str] | None = None,
     revision: str = "",
     release: str = "",
 ) -> State[Any]:
@@ -165,6 +173,8 @@ def retrain(
         slot: SITE/TASK.
         source: Path of a delivery to take in first; empty takes in what is complete in the slot's inbox, if anything.
         options: `format`, `format_options`, `noise`, `snr`, `condition`, `channel` of the delivery.
+        also: More slots (SITE/TASK each): all are taken in, then trained in one pass, then gated. One that fails does
+            not stop the others.
         revision: Commit at the Git address whose settings are used; empty means the newest one.
         release: Release that the worker must have; empty allows any.
     """
@@ -174,6 +184,16 @@ def retrain(
         return missed
     wait_for_turn(workspace, [parsed])
     take_gpu(_processes(opened, parsed))
+    if also:
+        steps = GroupSteps(
+            lambda opened, one: _take_in(opened, one, "", None, tasks.import_training)[0],
+            tasks.train_slots,
+            tasks.train_slot,
+            lambda opened, one, version: _judge(opened, one, version)[0],
+        )
+        runs = tuple(retrain_together(opened, list(dict.fromkeys([parsed, *map(Slot.parse, also)])), steps))
+        publish_outcome("retrain", None, RunOutcome(slots=runs), f"{count(len(runs), 'slot')} retrained")
+        return final_state_of_all(runs)
     # the libraries are imported while another process starts
     dataset, refused = _take_in(opened, parsed, source, options, tasks.import_training)
     adapter = tasks.train_slot(opened, parsed, dataset.tag)
@@ -224,8 +244,9 @@ def _judge(workspace: Workspace, slot: Slot, version: int | None) -> tuple[GateO
 def retrain_all(
     workspace: str, deployment: str, slots: list[str] | None = None, revision: str = "", release: str = ""
 ) -> State[Any]:
-    """Retrain every slot that has data, each in its own flow run on the training pool, and wait for all.
+    """Retrain every slot that has data in runs on the training pool, and wait for all.
 
+    A run has one slot, or up to `servers.together` slots that can be trained in one pass.
     This run waits on the data pool: on the training pool it would take the place that its own children need.
 
     Args:
@@ -239,9 +260,12 @@ def retrain_all(
     chosen = slots or tasks.slots_with_data(opened)
     # as tasks, because `run_deployment` cannot be gathered in a synchronous flow
     futures = [
-        tasks.retrain_in_own_run.submit(deployment, workspace, slot, opened.revision, release) for slot in chosen
+        tasks.retrain_in_own_run.submit(
+            deployment, workspace, [str(slot) for slot in group], queue, opened.revision, release
+        )
+        for queue, group in together(opened.settings, [Slot.parse(slot) for slot in chosen])
     ]
     wait_for_slots(futures)
-    runs = tuple(future.result() for future in futures)
+    runs = tuple(run for future in futures for run in future.result())
     publish_outcome("retrain-all", None, RunOutcome(slots=runs), f"{count(len(runs), 'slot')} retrained")
     return final_state_of_all(runs)

@@ -22,7 +22,7 @@ from pipelines.local.workspace import Workspace
 from pipelines.orchestration.prefect_api import deployment_name
 from pipelines.registry.slot import Slot
 
-PAUSES: tuple[Seconds, ...] = (300.0, 1200.0, 3600.0)
+START_PAUSES: tuple[Seconds, ...] = (300.0, 1200.0, 3600.0)
 """Before the second, third … run for the same deliveries; the last one again and again."""
 _BUSY = ("SCHEDULED", "PENDING", "RUNNING", "PAUSED", "CANCELLING")
 
@@ -41,7 +41,7 @@ class Started:
         """Return whether a run may be started for these deliveries."""
         # a clock that was set back must not stop the runs for long
         passed = abs(now - self.at)
-        return digest != self.digest or passed >= PAUSES[min(self.tries, len(PAUSES)) - 1]
+        return digest != self.digest or passed >= START_PAUSES[min(self.tries, len(START_PAUSES)) - 1]
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,7 @@ from pipelines.registry.operation_figures import (
 )
 
 EVERY: Seconds = 30.0
-OVERDUE: Seconds = 1800.0
+OVERDUE_AFTER: Seconds = 1800.0
 """A due run that has not begun for so long makes its slot overdue."""
 FLOW_NAMES = ("ingest", "train", "gate", "retrain", "retrain-all")
 _STEPS = {"ingest ": "intake", "train ": "training", "gate ": "gate"}
@@ -117,7 +117,7 @@ def _of_prefect(workspace: Workspace, api: str, before: OperationFigures, now: f
         pool, due = _pool(run), _moment(run["expected_start_time"])
         waiting[pool] += 1
         oldest[pool] = min(due, oldest.get(pool, due))
-        if now - due > OVERDUE:
+        if now - due > OVERDUE_AFTER:
             overdue.add(_slot(run) or run["name"])
     ended = _ended(api, tags, before)
     # what ends at this moment may be stored later

@@ -151,10 +151,13 @@ def start_run(
     parameters: Mapping[str, Any],
     name: str,
     tags: Sequence[str] = (),
+    queue: str | None = None,
 ) -> FollowedRun:
-    """Ask for a run of the workspace's deployment of a flow, now."""
+    """Ask for a run of the workspace's deployment of a flow, now; `queue` None means that of the deployment."""
     deployment = find_deployment(client, flow, workspace)
-    run = client.create_flow_run_from_deployment(deployment.id, parameters=dict(parameters), name=name, tags=list(tags))
+    run = client.create_flow_run_from_deployment(
+        deployment.id, parameters=dict(parameters), name=name, tags=list(tags), work_queue_name=queue
+    )
     return followed_run(client, run)
 
 

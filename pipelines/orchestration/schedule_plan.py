@@ -10,8 +10,9 @@ import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from datetime import time as clock_time
 
-from pipelines.local.cron_times import clock_times, moment
+from pipelines.local.cron_times import clock_times, instant
 from pipelines.local.schedule_settings import ScheduleEntry
 from pipelines.registry.slot import Slot
 
@@ -55,9 +56,19 @@ def planned_starts(
 
 
 def _moments(entry: ScheduleEntry, after: datetime) -> Iterator[datetime]:
-    """Yield the moments that the cron expression names, from a day before `after`."""
+    """Yield the moments that the cron expression names, from a day before `after`, without periods that are all off."""
     clock = (after - timedelta(days=1)).astimezone(entry.zone).replace(tzinfo=None)
-    return (moment(time, entry.zone) for time in clock_times(entry.cron, clock))
+    spread = timedelta(seconds=entry.spread)
+    while True:
+        for time in clock_times(entry.cron, clock):
+            at = instant(time, entry.zone)
+            if last := entry.off_until(at, at + spread):
+                # one a minute in a month of days off would be 43,200 moments of each slot
+                clock = datetime.combine(last, clock_time.max)
+                break
+            yield at
+        else:
+            return
 
 
 def dates_ahead(starts: Sequence[datetime], now: datetime) -> tuple[datetime, ...]:

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from elp_core.types import Seconds
 from pipelines.local.schedule_settings import ScheduleEntry
-from pipelines.local.workspace import Workspace
+from pipelines.local.workspace import Workspace, open_workspace
 from pipelines.orchestration.alerts.alert import Alert
-from pipelines.orchestration.catch_up import catch_up
+from pipelines.orchestration.catch_up import end_late_runs
 from pipelines.orchestration.schedule_apply import (
     apply_schedules,
     read_applied,
@@ -47,15 +47,16 @@ def watch_schedules(
     entries = read_applied(workspace)
     if entries is None:
         return
-    for alert in catch_up(workspace, api(), entries, say):
+    for alert in end_late_runs(workspace, api(), entries, say):
         tell(alert)
     if time.monotonic() - watch.looked < _EVERY:
         return
     watch.looked = time.monotonic()
-    # once an hour, too, so that dates do not run out
-    present = (entries, tuple(slots_to_retrain(workspace)), int(time.time() // 3600))
+    # the inboxes may have changed; and once an hour, too, so that dates do not run out
+    now = open_workspace(workspace.root)
+    present = (entries, tuple(slots_to_retrain(now)), int(time.time() // 3600))
     if present != watch.made_for:
-        diff = apply_schedules(workspace, api(), entries, whole_seconds_now())
+        diff = apply_schedules(now, api(), entries, whole_seconds_now())
         if not diff.nothing:
             say(f"schedules as they were applied: {', '.join(f'{n} {kind}' for kind, n in diff.counts.items() if n)}")
         watch.made_for = present

@@ -23,8 +23,8 @@ _SHOWN = 2
 """Runs whose present step is shown; a line has no room for more."""
 
 
-def wait_for_slots(futures: Sequence[PrefectFuture[SlotRun]]) -> None:
-    """Wait until the run of each slot has ended in any way, and publish how far they are."""
+def wait_for_slots(futures: Sequence[PrefectFuture[list[SlotRun]]]) -> None:
+    """Wait until the run of each slot, or group of slots, has ended in any way, and publish how far they are."""
     ended: queue.SimpleQueue[object] = queue.SimpleQueue()
     for future in futures:
         future.add_done_callback(ended.put)

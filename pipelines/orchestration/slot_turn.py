@@ -90,13 +90,13 @@ def missed_state(opened: Workspace, slot: Slot) -> State[Any] | None:
     Raises ServiceError if Prefect does not answer.
     """
     api, run_id = PREFECT_API_URL.value(), flow_run.get_id()
-    if not api or not run_id or not deployment.id:
+    entry = entry_of(opened.settings.schedule_entries(), slot)
+    if not entry or not api or not run_id or not deployment.id:
         return None
     with rest_errors(api):
         run = patient_request(f"{api}/flow_runs/{run_id}")
-        entry = entry_of(opened.settings.schedule_entries(), slot)
         # one that has begun before is started again after a crash, or was put back
-        if not entry or not of_entry(run) or run["run_count"] > 1:
+        if not of_entry(run) or run["run_count"] > 1:
             return None
         states = patient_request(f"{api}/flow_run_states/?flow_run_id={run_id}")
         noticed = min(

@@ -218,7 +218,7 @@ def start_schedules(watch: Watch) -> None:
 
 def supervise_schedules(watch: Watch) -> None:
     """End the late runs that do not start, and make the schedules of new slots."""
-    workspace = open_workspace(watch.workspace.root)
+    workspace = watch.workspace
     watch_schedules(workspace, watch.applied, lambda: prefect_api(workspace), watch.news.append, say)
 
 

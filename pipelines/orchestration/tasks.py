@@ -21,6 +21,7 @@ from pipelines.local.run_workspace import open_for_run
 from pipelines.local.workspace import Workspace
 from pipelines.number_text import duration
 from pipelines.orchestration.alerts.operation_alerts import report as report_operation
+from pipelines.orchestration.prefect_api import read_outcome, run_name
 from pipelines.orchestration.progress_artifact import published_progress
 from pipelines.orchestration.reaper import STARTS_WITHIN, may_start_again
 from pipelines.orchestration.run_outcome import SlotRun
@@ -237,20 +238,26 @@ def promote_slot(workspace: Workspace, slot: Slot, version: int) -> ChampionChan
 
 
 # no retries: a second try would start a second run of the slot
-@task(name="retrain one slot", task_run_name="retrain {slot}", retries=0, cache_policy=NO_CACHE)
-def retrain_in_own_run(deployment: str, workspace: str, slot: str, revision: str = "", release: str = "") -> SlotRun:
-    """Start the retrain deployment for a slot on the training pool and wait for it."""
+@task(name="retrain in a run", task_run_name="retrain {slots}", retries=0, cache_policy=NO_CACHE)
+def retrain_in_own_run(
+    deployment: str, workspace: str, slots: list[str], queue: str, revision: str = "", release: str = ""
+) -> list[SlotRun]:
+    """Start the retrain deployment for a slot, or several together, on the training pool and wait for it."""
     from prefect.deployments import run_deployment
+
+    slot, also = slots[0], slots[1:]
+    more = {"also": also} if also else {}
 
     def wait() -> FlowRun:
         found = run_deployment(
             deployment,
-            parameters={"workspace": workspace, "slot": slot, **pinned(revision, release)},
-            flow_run_name=f"retrain {slot}",
-            tags=[slot],
+            parameters={"workspace": workspace, "slot": slot, **more, **pinned(revision, release)},
+            flow_run_name=run_name("retrain", slots),
+            tags=slots,
+            work_queue_name=queue,
             poll_interval=2,
             # a run over all slots that was killed and started again waits for the runs that it has begun
-            idempotency_key=f"{flow_run.get_id()} {slot}",
+            idempotency_key=f"{flow_run.get_id()} {' '.join(slots)}",
         )
         return cast(FlowRun, found)
 
@@ -263,5 +270,15 @@ def retrain_in_own_run(deployment: str, workspace: str, slot: str, revision: str
         if run.state and run.state.id != before:
             crashed = time.monotonic()
     name, kind, message = (run.state.name, run.state.type.value, run.state.message) if run.state else ("", "", "")
-    get_run_logger().info("%s: %s", slot, name)
-    return SlotRun(slot, f"{name}: {message or ''}", name or "", kind)
+    get_run_logger().info("%s: %s", ", ".join(slots), name)
+    if also and (published := _published_slots(str(run.id))):
+        return published
+    return [SlotRun(one, f"{name}: {message or ''}", name or "", kind) for one in slots]
+
+
+def _published_slots(run: str) -> list[SlotRun]:
+    """Return what a run over several slots published about each of them; empty if it ended before."""
+    from prefect import get_client
+
+    with get_client(sync_client=True) as client:
+        return list(read_outcome(client, run).slots)

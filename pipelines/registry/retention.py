@@ -15,7 +15,7 @@ from pipelines.registry.signing.canonical_json import moment
 
 POLICY_VARIABLE = "ELP_RETENTION"
 """Environment variable of the server: the policy as JSON."""
-Key = tuple[str, int]
+AdapterKey = tuple[str, int]
 """Slot (``SITE/TASK``) and version."""
 
 
@@ -91,13 +91,13 @@ class StoredAdapter:
     bytes: int = 0
 
     @property
-    def key(self) -> Key:
+    def key(self) -> AdapterKey:
         """Return slot and version."""
         return self.slot, self.version
 
 
 @dataclass(frozen=True)
-class Decision:
+class KeepDecision:
     """Whether something is kept, and why."""
 
     keep: bool
@@ -108,7 +108,7 @@ class Decision:
 class _Marks:
     """The progress of the marking: the first reason that keeps each version."""
 
-    kept: dict[Key, str] = field(default_factory=dict)
+    kept: dict[AdapterKey, str] = field(default_factory=dict)
     by_bundle: dict[str, list[StoredAdapter]] = field(default_factory=dict)
 
     def keep(self, adapter: StoredAdapter, reason: str) -> None:
@@ -125,7 +125,7 @@ class _Marks:
 
 def decide_retention(
     adapters: Iterable[StoredAdapter], policy: RetentionPolicy, now: datetime
-) -> Mapping[Key, Decision]:
+) -> Mapping[AdapterKey, KeepDecision]:
     """Return for each version whether the policy keeps it, and the reason."""
     every = sorted(adapters, key=lambda one: (one.slot, -one.version))
     marks, place = _Marks(), defaultdict[str, int](int)
@@ -145,9 +145,9 @@ def decide_retention(
             left = policy.grace - age
             marks.keep(one, f"{_state(one)}, in its grace for {left.total_seconds() / 86_400:.1f} more days")
     return {
-        one.key: Decision(True, marks.kept[one.key])
+        one.key: KeepDecision(True, marks.kept[one.key])
         if one.key in marks.kept
-        else Decision(False, f"{_state(one)}, nothing since {one.since[:10]}")
+        else KeepDecision(False, f"{_state(one)}, nothing since {one.since[:10]}")
         for one in every
     }
 

@@ -15,14 +15,14 @@ from typing import Any
 
 from pipelines.datasets.dvc import DvcRemote
 from pipelines.errors import VersioningError
-from pipelines.registry.retention import Decision, RetentionPolicy
+from pipelines.registry.retention import KeepDecision, RetentionPolicy
 from pipelines.retention.named_data import TaggedData
 
 _OBJECT = re.compile(r"[0-9a-f]{32}(\.dir)?")
 
 
 @dataclass(frozen=True)
-class StoredFile:
+class RemoteFile:
     """A file of the DVC remote."""
 
     md5: str
@@ -36,7 +36,7 @@ class StoredFile:
 class DataPlan:
     """What happens to the data."""
 
-    versions: Mapping[str, Decision]
+    versions: Mapping[str, KeepDecision]
     """By tag: dataset versions and golden sets."""
     bytes: Mapping[str, int]
     """Bytes of each of them, files that it shares with others included."""
@@ -58,7 +58,7 @@ class DataPlan:
 
 def decide_versions(
     tagged: Iterable[TaggedData], reasons: Mapping[str, str], policy: RetentionPolicy, now: datetime
-) -> dict[str, Decision]:
+) -> dict[str, KeepDecision]:
     """Decide on dataset versions and golden sets; `reasons` say by tag what else keeps a dataset version."""
     every = list(tagged)
     newest = {(str(one.slot), one.kind): one.tag for one in sorted(every, key=lambda one: one.number)}
@@ -66,22 +66,22 @@ def decide_versions(
     for one in every:
         age = now - datetime.fromisoformat(one.made)
         if one.kind == "golden":
-            found[one.tag] = Decision(True, "golden set")
+            found[one.tag] = KeepDecision(True, "golden set")
         elif newest[str(one.slot), one.kind] == one.tag:
-            found[one.tag] = Decision(True, "newest of the slot")
+            found[one.tag] = KeepDecision(True, "newest of the slot")
         elif one.tag in reasons:
-            found[one.tag] = Decision(True, reasons[one.tag])
+            found[one.tag] = KeepDecision(True, reasons[one.tag])
         elif age < policy.grace:
             left = (policy.grace - age).total_seconds() / 86_400
-            found[one.tag] = Decision(True, f"in its grace for {left:.1f} more days")
+            found[one.tag] = KeepDecision(True, f"in its grace for {left:.1f} more days")
         else:
-            found[one.tag] = Decision(False, "nothing that is kept was trained on it")
+            found[one.tag] = KeepDecision(False, "nothing that is kept was trained on it")
     return found
 
 
 def decide_files(
-    stored: Mapping[str, StoredFile],
-    versions: Mapping[str, Decision],
+    stored: Mapping[str, RemoteFile],
+    versions: Mapping[str, KeepDecision],
     holding: Mapping[str, frozenset[str]],
     named: frozenset[str],
     held: frozenset[str],
@@ -143,15 +143,15 @@ def list_files(stored: DvcRemote, folder: str) -> Mapping[str, Mapping[str, Any]
         raise VersioningError(f"the DVC remote {stored.address} cannot be listed: {error}") from error
 
 
-def read_stored(stored: DvcRemote) -> dict[str, StoredFile]:
+def read_stored(stored: DvcRemote) -> dict[str, RemoteFile]:
     """Return every file of the remote; raise VersioningError if the remote does not answer."""
-    found = dict[str, StoredFile]()
+    found = dict[str, RemoteFile]()
     for path, about in list_files(stored, str(stored.remote.path)).items():
         folder, name = posixpath.split(path.replace("\\", "/"))
         md5 = posixpath.basename(folder) + name
         # a file that is being written has another name
         if _OBJECT.fullmatch(md5):
-            found[md5] = StoredFile(md5, int(about.get("size") or 0), _written(about))
+            found[md5] = RemoteFile(md5, int(about.get("size") or 0), _written(about))
     return found
 
 

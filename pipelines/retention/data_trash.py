@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from elp_core.fail_points import durable_write
 from pipelines.datasets.dvc import DvcRemote
 from pipelines.errors import VersioningError
 from pipelines.retention.data_plan import list_files
@@ -69,7 +70,8 @@ def delete_trashed(stored: DvcRemote, trashed: Iterable[TrashedFile]) -> None:
     for one in trashed:
         place = _place(stored, one.seq, one.md5)
         if _asked(stored, stored.remote.fs.exists, place):
-            _asked(stored, stored.remote.fs.remove, place)
+            with durable_write("delete from trash"):
+                _asked(stored, stored.remote.fs.remove, place)
 
 
 def _move(stored: DvcRemote, source: str, target: str) -> None:
@@ -77,7 +79,8 @@ def _move(stored: DvcRemote, source: str, target: str) -> None:
     if not _asked(stored, fs.exists, source):
         return
     _asked(stored, lambda path: fs.makedirs(path, exist_ok=True), posixpath.dirname(target))
-    _asked(stored, lambda path: fs.move(path, target), source)
+    with durable_write("move to trash or back"):
+        _asked(stored, lambda path: fs.move(path, target), source)
 
 
 def _asked(stored: DvcRemote, call: Any, path: str) -> Any:

@@ -17,7 +17,7 @@ from pipelines.local.workspace import Workspace
 from pipelines.registry.client.server_api import call_server
 from pipelines.registry.holds import Hold
 from pipelines.registry.ledger.entry import read_entry
-from pipelines.registry.retention import Decision, Key, RetentionPolicy, StoredAdapter, decide_retention
+from pipelines.registry.retention import AdapterKey, KeepDecision, RetentionPolicy, StoredAdapter, decide_retention
 from pipelines.retention.data_plan import DataPlan, decide_files, decide_versions, read_stored
 from pipelines.retention.data_trash import list_trash, read_listing
 from pipelines.retention.named_data import TaggedData, fetch_named, named_elsewhere, named_in_history, tagged_data
@@ -43,7 +43,7 @@ class RemovalPlan:
 
     policy: RetentionPolicy
     records: StoredRecords
-    adapters: Mapping[Key, Decision]
+    adapters: Mapping[AdapterKey, KeepDecision]
     data: DataPlan
 
     @property
@@ -93,7 +93,7 @@ def plan_removal(
     return RemovalPlan(policy, records, decided, data)
 
 
-def _dataset_reasons(records: StoredRecords, decided: Mapping[Key, Decision]) -> dict[str, str]:
+def _dataset_reasons(records: StoredRecords, decided: Mapping[AdapterKey, KeepDecision]) -> dict[str, str]:
     """Return why dataset versions are kept, by tag: by the adapters that were trained on them, and by trainings."""
     reasons: dict[str, str] = {}
     for one in records.adapters:
@@ -117,7 +117,7 @@ def _plan_data(
     workspace: Workspace,
     stored: DvcRemote,
     tagged: list[TaggedData],
-    versions: dict[str, Decision],
+    versions: dict[str, KeepDecision],
     records: StoredRecords,
     subject: Subject | None,
     now: datetime,
@@ -127,7 +127,7 @@ def _plan_data(
     for tag, decision in versions.items():
         hold = next((one for one in records.holds if one.held.covers_dataset(tag)), None)
         if hold is not None and not decision.keep:
-            versions[tag] = Decision(True, hold.summary)
+            versions[tag] = KeepDecision(True, hold.summary)
     others = [repository for repository in policy.shared_with or ()]
     cache = workspace.state / "cache"
     named = set(named_elsewhere(workspace.root, tagged)).union(*(named_in_history(one, cache) for one in others))

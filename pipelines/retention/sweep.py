@@ -117,7 +117,9 @@ def _trash_data(
     stored: DvcRemote, uri: str, workspace: Workspace, gone: Mapping[str, int], by: str, subject: Subject | None
 ) -> int:
     reason = "retention" if subject is None else "retention and an erasure"
-    for some in _chunks(sorted(gone), _FILES):
+    # listings first: DVC takes a folder for complete if the remote has its listing
+    ordered = sorted(gone, key=lambda md5: (not md5.endswith(".dir"), md5))
+    for some in _chunks(ordered, _FILES):
         files = {md5: gone[md5] for md5 in some}
         # the entry first: a file that is gone without one would be reported as missing
         entry = _record(uri, "data deleted", files, reason, by)
@@ -136,7 +138,9 @@ def _rescue(stored: DvcRemote, uri: str, plan: RemovalPlan, by: str) -> int:
 
 
 def _restore_data(stored: DvcRemote, uri: str, trashed: Sequence[TrashedFile], by: str, reason: str) -> int:
-    for some in _chunks(trashed, _FILES):
+    # listings last, for the same reason
+    ordered = sorted(trashed, key=lambda one: one.md5.endswith(".dir"))
+    for some in _chunks(ordered, _FILES):
         # the files first: an entry about a file that is still away would report it as missing
         restore_files(stored, some)
         _record(uri, "restored", {one.md5: one.bytes for one in some}, reason, by)

@@ -18,7 +18,7 @@ from pipelines.server.storage.version_rows import version_row
 EVENTS = ("held", "hold ended")
 
 
-def read_holds(session: Session | Connection, now: datetime | None = None) -> list[Hold]:
+def stored_holds(session: Session | Connection, now: datetime | None = None) -> list[Hold]:
     """Return the holds in force, oldest first."""
     texts = session.scalars(select(LEDGER.c.entry).where(LEDGER.c.event.in_(EVENTS)).order_by(LEDGER.c.seq))
     return holds_in_force(map(read_entry, texts), now)
@@ -26,7 +26,7 @@ def read_holds(session: Session | Connection, now: datetime | None = None) -> li
 
 def hold_on_adapter(session: Session | Connection, slot: str, version: int | None) -> Hold | None:
     """Return a hold that keeps an adapter version, or (None) any version of the slot; None if there is none."""
-    return next((hold for hold in read_holds(session) if hold.held.covers_adapter(slot, version)), None)
+    return next((hold for hold in stored_holds(session) if hold.held.covers_adapter(slot, version)), None)
 
 
 def make_hold(store: LockedStore, subject: HeldSubject, until: str, reason: str, principal: Principal) -> Hold:
@@ -60,7 +60,7 @@ def end_hold(store: LockedStore, number: int, reason: str, principal: Principal)
         if not reason.strip():
             raise attempt.refused(f"say why hold {number} ends: elp hold end {number} --reason TEXT")
         with store.locked() as transaction:
-            found = next((hold for hold in read_holds(transaction.session) if hold.number == number), None)
+            found = next((hold for hold in stored_holds(transaction.session) if hold.number == number), None)
             if found is None:
                 raise attempt.refused(f"there is no hold {number} in force; list them: elp hold list")
             held = found.held

@@ -40,6 +40,11 @@ def served_artifacts() -> Any:
     return handlers._get_artifact_repo_mlflow_artifacts()
 
 
+def delete_logged_model(model_id: str) -> None:
+    """Delete the rows of a logged model, as ``mlflow gc`` does; MlflowException if it does not exist."""
+    tracking_store()._hard_delete_logged_model(model_id)
+
+
 def build_stores(tracking: type, registry: Callable[[], Any]) -> None:
     """Make this process build these stores for SQLite and PostgreSQL: the server, and MLflow's client inside it.
 

@@ -13,7 +13,7 @@ from flask import Response, jsonify, request
 from pipelines.registry.retention import POLICY_VARIABLE, RetentionPolicy
 from pipelines.registry.slot import Slot
 from pipelines.server.auth.principal import ADMINISTER, authorize
-from pipelines.server.holds import read_holds
+from pipelines.server.holds import stored_holds
 from pipelines.server.refusal import Attempt
 from pipelines.server.removal.adapter_trash import (
     WantedAdapter,
@@ -53,7 +53,7 @@ def get_retention() -> Response:
         found: dict[str, Any] = {
             "adapters": [asdict(one) for one in stored_adapters(connection, slot, sizes)],
             "trash": trash_json(read_trash(session)),
-            "holds": [asdict(hold) for hold in read_holds(session)],
+            "holds": [asdict(hold) for hold in stored_holds(session)],
             "datasets_in_use": sorted(datasets_in_use(connection, datetime.now(UTC) - policy.grace)),
             "policy": asdict(policy),
         }

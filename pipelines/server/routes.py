@@ -15,7 +15,7 @@ from werkzeug.exceptions import HTTPException
 from elp_core.errors import ElpError
 from pipelines.registry.holds import HeldSubject
 from pipelines.server.auth.principal import login_on
-from pipelines.server.holds import end_hold, make_hold, read_holds
+from pipelines.server.holds import end_hold, make_hold, stored_holds
 from pipelines.server.overrides import USUAL_DAYS, approve_override, ask_override, withdraw_override
 from pipelines.server.read_models.adapter_history import champion_periods, champions_at, registered_adapters
 from pipelines.server.read_models.drift import read_drifts
@@ -244,7 +244,7 @@ def post_end_hold() -> Response:
 def get_holds() -> Response:
     """List the holds in force."""
     with registry().ManagedSessionMaker() as session:
-        found = read_holds(session)
+        found = stored_holds(session)
     return jsonify({"holds": [asdict(hold) for hold in found]})
 
 

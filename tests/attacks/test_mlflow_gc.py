@@ -54,3 +54,32 @@ def test_gc_of_everything_leaves_the_slots(contest: Contest) -> None:
     for version in (CHAMPION, FAILED):
         run = contest.made[version].run_id
         assert contest.rest("GET", f"{API}/runs/get?run_id={run}").status == 200
+
+
+def test_a_role_that_reads_deletes_nothing(contest: Contest, request: pytest.FixtureRequest) -> None:
+    """The role of docs/how-to/retention.md: PostgreSQL itself refuses, before any trigger."""
+    if not contest.server.database.startswith("postgresql"):
+        # a file has no roles
+        assert contest.server.database.startswith("sqlite")
+        return
+    postgres, name = request.getfixturevalue("postgres"), contest.server.database.rsplit("/", 1)[1]
+    postgres.psql(name, "CREATE ROLE reader LOGIN")
+    postgres.psql(name, "GRANT SELECT ON ALL TABLES IN SCHEMA public TO reader")
+    as_reader = contest.server.database.replace("elp@", "reader@")
+    run = contest.made[FAILED].run_id
+    done = _mlflow(contest, "gc", "--backend-store-uri", as_reader, "--run-ids", run)
+    assert done.returncode != 0
+    deleted = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "import sys, sqlalchemy as sa\n"
+            "with sa.create_engine(sys.argv[1]).begin() as c: c.execute(sa.text('DELETE FROM elp_ledger'))",
+            as_reader,
+        ],
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert "permission denied for table elp_ledger" in deleted.stderr
+    assert contest.rest("GET", f"{API}/runs/get?run_id={run}").status == 200

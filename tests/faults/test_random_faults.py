@@ -12,8 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from pipelines.local.profiles import Profile
 from tests.support.main_job import Jobs
 from tests.support.missing import skip_without
+from tests.support.object_store import OWNER, object_store
 from tests.support.plant import Plant, plant_with_a_job
 from tests.support.postgres import postgres_server
 
@@ -139,3 +141,18 @@ def test_postgresql(tmp_path: Path, pick: random.Random) -> None:
                 os.kill(int(pid), signal.SIGKILL)
 
         _each_round(plant, pick, kill)
+
+
+def test_the_object_store(tmp_path: Path, pick: random.Random, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in OWNER.data_environment().items():
+        monkeypatch.setenv(name, value)
+    with object_store() as store:
+        profile = Profile(remote=f"s3://{store.bucket('data')}/dvc", s3_endpoint=store.endpoint)
+        with plant_with_a_job(tmp_path, profile=profile) as plant:
+
+            def kill() -> None:
+                store.kill()
+                time.sleep(pick.uniform(0, 2))
+                store.start()
+
+            _each_round(plant, pick, kill)

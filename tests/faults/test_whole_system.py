@@ -131,8 +131,11 @@ def _kill_run(system: System, run: str) -> None:
 
 def _end_all(system: System, run: str) -> None:
     record = read_record(system.workspace)
-    families = [p.pid for one in record.processes for p in _family(one.pid)]
-    _kill(*families, *(process.pid for process in system.run_processes(run)))
+    # the supervision, which is the last in the record, first: it would start the others again
+    every = [process for one in reversed(record.processes) for process in _family(one.pid)]
+    every += system.run_processes(run)
+    _kill(*(process.pid for process in every))
+    psutil.wait_procs(every, timeout=10.0)
     lifecycle.up(system.workspace, register_deployments, log=lambda _: None)
 
 
@@ -165,7 +168,9 @@ def _supervision_then_run(system: System, run: str) -> None:
 
 def _begin_a_new_count(system: System) -> None:
     """Let the supervision forget what has ended: after six ends in 15 minutes it gives a process up."""
-    _kill(system.pid(SUPERVISOR))
+    supervision = _family(system.pid(SUPERVISOR))[:1]
+    _kill(*(process.pid for process in supervision))
+    psutil.wait_procs(supervision, timeout=10.0)
     (system.workspace.state / "supervision.json").unlink(missing_ok=True)
     lifecycle.up(system.workspace, register_deployments, log=lambda _: None)
 

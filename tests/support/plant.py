@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from pipelines.local.initialise import init_workspace
+from pipelines.local.profiles import Profile
 from pipelines.local.workspace import Workspace, open_workspace
 from pipelines.registry.signing.key_folder import ensure_keys
 from pipelines.registry.slot import Slot
@@ -57,10 +58,10 @@ class Plant:
         return self._server.pid
 
     def new_job(self) -> MainJob:
-        return MainJob(
-            str(self.workspace.root), str(self.folder / "delivery"), self.uri, f"plant-{next(self._numbers)}/asr",
-            str(self.folder / "cache"),
-        )  # fmt: skip
+        number = next(self._numbers)
+        # the cache of another slot with the same data would hide writes
+        place = {"delivery": str(self.folder / "delivery"), "cache": str(self.folder / "cache" / str(number))}
+        return MainJob(root=str(self.workspace.root), uri=self.uri, slot=f"plant-{number}/asr", **place)
 
     def serve(self, **environment: str) -> None:
         """Start the server, again if it runs."""
@@ -88,16 +89,17 @@ class Plant:
 
 
 @contextlib.contextmanager
-def plant_with_a_job(folder: Path, database: str = "") -> Iterator[Plant]:
-    """Give a plant whose first slot has had its job without a fault."""
+def plant_with_a_job(folder: Path, database: str = "", profile: Profile | None = None) -> Iterator[Plant]:
+    """Give a plant whose first slot has had its job without a fault; `profile` may name another DVC remote."""
     from elp_core.testing import save_tiny
 
     with pytest.MonkeyPatch.context() as patch:
         isolate(folder / "home", patch)
         save_tiny(folder / "backbone")
-        workspace = init_workspace(folder / "site")
-        settings = SETTINGS.format(backbone=folder / "backbone")
-        (workspace.root / "elp.yaml").write_text(f"remote: .elp/remote\n{settings}", encoding="utf-8")
+        profile = profile or Profile()
+        workspace = init_workspace(folder / "site", profile=profile)
+        settings = f"remote: {profile.remote}\n{SETTINGS.format(backbone=folder / 'backbone')}"
+        (workspace.root / "elp.yaml").write_text(settings, encoding="utf-8")
         subprocess.run(["git", "-C", str(workspace.root), "commit", "-q", "-am", "Set it up"], check=True)
         delivery(folder / "delivery")
         server = folder / "server"

@@ -18,14 +18,15 @@ from mlflow.store.model_registry.dbmodels.models import SqlModelVersion
 from mlflow.store.tracking.dbmodels.models import SqlMetric
 from sqlalchemy import delete, insert, select, update
 
+from elp_core.fail_points import durable_write
 from pipelines.registry.ledger.entry import Principal
 from pipelines.registry.retention import RetentionPolicy, StoredAdapter, decide_retention
 from pipelines.registry.signing.canonical_json import moment
 from pipelines.registry.slot import Slot
 from pipelines.server.auth.principal import ADMINISTER, authorize
-from pipelines.server.holds import read_holds
+from pipelines.server.holds import stored_holds
 from pipelines.server.ledger import TRASH, LedgerTransaction
-from pipelines.server.mlflow_private import served_artifacts, tracking_store
+from pipelines.server.mlflow_private import delete_logged_model, served_artifacts, tracking_store
 from pipelines.server.refusal import Attempt
 from pipelines.server.removal.stored_adapters import same_origin, stored_adapters
 from pipelines.server.storage.artifact_bytes import frozen_by, run_location, served_path, thaw
@@ -202,7 +203,7 @@ def _begin(transaction: LedgerTransaction, policy: RetentionPolicy, principal: P
 
 
 def _held(session: Any, row: Any, now: datetime) -> bool:
-    return any(hold.held.covers_adapter(_slot(row), row.version) for hold in read_holds(session, now))
+    return any(hold.held.covers_adapter(_slot(row), row.version) for hold in stored_holds(session, now))
 
 
 def _in_use(transaction: LedgerTransaction, before: Mapping[str, Any]) -> set[str]:
@@ -219,7 +220,7 @@ def _delete_bytes(store: LockedStore, before: Mapping[str, Any]) -> None:
         path = served_path(before["storage_location"] or "")
         if path is not None:
             _prune(store, path)
-        _quietly(tracking_store()._hard_delete_logged_model, before["model_id"])
+        _delete_model(before["model_id"])
     if before["run"] and before["run"] not in taken:
         try:
             path = served_path(run_location(before["run"]))
@@ -240,15 +241,16 @@ def _prune(store: LockedStore, path: str) -> None:
     if frozen is not None:
         return
     if whole:
-        served_artifacts().delete_artifacts(path)
+        with durable_write("delete artifacts"):
+            served_artifacts().delete_artifacts(path)
         return
     for one in served_artifacts().list_artifacts(path):
         _prune(store, posixpath.join(path, posixpath.basename(one.path)))
 
 
-def _quietly(remove: Any, name: str) -> None:
+def _delete_model(model_id: str) -> None:
     try:
-        remove(name)
+        delete_logged_model(model_id)
     except MlflowException as error:
         if error.error_code != "RESOURCE_DOES_NOT_EXIST":
             raise

@@ -18,7 +18,7 @@ from pipelines.registry.adapter_version import CHALLENGER, CHAMPION, Tags
 from pipelines.registry.holds import Hold
 from pipelines.registry.retention import StoredAdapter
 from pipelines.registry.slot import Slot
-from pipelines.server.holds import read_holds
+from pipelines.server.holds import stored_holds
 from pipelines.server.ledger import LEDGER, STATEMENTS
 from pipelines.server.read_models.adapter_history import champion_periods
 from pipelines.server.read_models.signed_records import read_lineage
@@ -51,7 +51,7 @@ def stored_adapters(
 
     `sizes` are the bytes of the logged models, by their ids.
     """
-    known, holds = _known(connection), read_holds(connection, now)
+    known, holds = _known(connection), stored_holds(connection, now)
     aliases = _aliases(connection)
     # a dataset version that is held keeps no adapter, a speaker neither: they keep data
     covering = defaultdict[str, list[Hold]](list)

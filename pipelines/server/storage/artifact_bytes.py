@@ -3,16 +3,14 @@
 A version consists of its frozen folders: nothing is written or deleted in them.
 """
 
-import contextlib
 import os
 import posixpath
 import tempfile
 import urllib.parse
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from sqlalchemy import ColumnElement, delete, insert, or_, select
 from sqlalchemy.orm import Session
@@ -126,31 +124,11 @@ def thaw(session: Session, path: str) -> None:
 def stored_sizes() -> dict[str, int]:
     """Return the bytes of each folder of the served artifact store that is named ``m-…``: of each logged model."""
     sizes = Counter[str]()
-    for path, size in _stored_files(served_artifacts()):
+    for path, size in served_artifacts().stored_files():
         model = next((part for part in path.split("/") if part.startswith("m-")), "")
         if model:
             sizes[model] += size
     return dict(sizes)
-
-
-def _stored_files(store: Any) -> Iterator[tuple[str, int]]:
-    """Yield path and size of every file of the served artifact store."""
-    root = store.artifact_dir if hasattr(store, "artifact_dir") else None
-    if root is not None:
-        waiting = [str(root)]
-        while waiting:
-            with contextlib.suppress(FileNotFoundError), os.scandir(waiting.pop()) as entries:
-                for entry in entries:
-                    if entry.is_dir(follow_symlinks=False):
-                        waiting.append(entry.path)
-                    else:
-                        yield entry.path, entry.stat(follow_symlinks=False).st_size
-        return
-    # one listing of the whole store: MLflow's own lists folder after folder
-    bucket, prefix = store.parse_s3_compliant_uri(store.artifact_uri)
-    for page in store._get_s3_client().get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
-        for found in page.get("Contents", ()):
-            yield str(found["Key"]), int(found["Size"])
 
 
 def plain_path(*parts: str | None) -> str:

@@ -5,11 +5,12 @@ FastAPI, under several paths; all of them call these repositories.
 """
 
 import asyncio
+import contextlib
 import os
 import posixpath
 import shutil
 import tempfile
-from collections.abc import AsyncIterable, Callable
+from collections.abc import AsyncIterable, Callable, Iterator
 from mimetypes import guess_type
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -88,6 +89,18 @@ class _Guarded(ArtifactRepository):  # type: ignore[misc]
 class GuardedLocal(_Guarded, LocalArtifactRepository):  # type: ignore[misc]
     """A folder."""
 
+    def stored_files(self) -> Iterator[tuple[str, int]]:
+        """Yield path and bytes of every file."""
+        waiting = [str(self.artifact_dir)]
+        while waiting:
+            # deleted meanwhile
+            with contextlib.suppress(FileNotFoundError), os.scandir(waiting.pop()) as entries:
+                for entry in entries:
+                    if entry.is_dir(follow_symlinks=False):
+                        waiting.append(entry.path)
+                    else:
+                        yield entry.path, entry.stat(follow_symlinks=False).st_size
+
     def log_artifact_from_stream(
         self, stream: BinaryIO, artifact_file_name: str, artifact_path: str | None = None
     ) -> None:
@@ -125,27 +138,35 @@ class GuardedLocal(_Guarded, LocalArtifactRepository):  # type: ignore[misc]
             super()._publish_staged_artifact(temp_file_path, destination_file_path, finalize_temp_path)
 
 
-class _S3Store(S3ArtifactRepository):  # type: ignore[misc]
-    """The reads and the deletions of MLflow's S3 repository, with our connection to the store."""
+class _PlainS3(S3ArtifactRepository):  # type: ignore[misc]
+    """MLflow's repository with this server's client: bounded waits, errors with their reasons."""
 
     def _get_s3_client(self) -> Any:
         return s3_client()
 
     def _iterate_s3_paginated_results(self, bucket: str, prefix: str) -> Any:
         # MLflow's own turns each error of the store into one without its reason
-        pages = self._get_s3_client().get_paginator("list_objects_v2")
+        pages = s3_client().get_paginator("list_objects_v2")
         return pages.paginate(Bucket=bucket, Prefix=prefix, Delimiter="/", **self._bucket_owner_params)
 
 
-class GuardedS3(_Guarded, StreamUploadMixin):
+class GuardedS3(ArtifactRepository, StreamUploadMixin):  # type: ignore[misc]
     """S3-compatible storage. Clients read and write through the server: a signed URL would outlive the check.
 
-    It is no kind of repository that signs URLs: the server would offer them to its clients, which then refuse to read.
+    It is no subclass of MLflow's S3 repository: the server would then tell its clients that it signs URLs.
     """
 
     def __init__(self, artifact_uri: str, tracking_uri: str | None = None, registry_uri: str | None = None) -> None:
         super().__init__(artifact_uri, tracking_uri, registry_uri)
-        self._store = _S3Store(artifact_uri, tracking_uri=tracking_uri, registry_uri=registry_uri)
+        self._s3 = _PlainS3(artifact_uri, tracking_uri=tracking_uri, registry_uri=registry_uri)
+
+    def stored_files(self) -> Iterator[tuple[str, int]]:
+        """Yield path and bytes of every file, from one listing of the whole store."""
+        bucket, prefix = self._s3.parse_s3_compliant_uri(self.artifact_uri)
+        with store_errors(self.artifact_uri):
+            for page in s3_client().get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
+                for found in page.get("Contents", ()):
+                    yield str(found["Key"]), int(found["Size"])
 
     def log_artifact(self, local_file: str, artifact_path: str | None = None) -> None:
         """Upload a file."""
@@ -182,14 +203,14 @@ class GuardedS3(_Guarded, StreamUploadMixin):
     def list_artifacts(self, path: str | None = None) -> list[Any]:
         """List a folder."""
         with store_errors(self.artifact_uri):
-            return list(self._store.list_artifacts(store_path(path)))
+            return list(self._s3.list_artifacts(store_path(path)))
 
     def delete_artifacts(self, artifact_path: str | None = None) -> None:
         """Delete a file or a folder."""
         path = store_path(artifact_path)
         refuse_frozen(path, "delete artifacts", tree=True)
         with store_errors(self.artifact_uri):
-            self._store.delete_artifacts(path)
+            self._s3.delete_artifacts(path)
 
     def _upload(self, local_file: str, path: str) -> None:
         """Check when the upload begins, and again when it ends: its folder may have been frozen in between."""
@@ -197,15 +218,15 @@ class GuardedS3(_Guarded, StreamUploadMixin):
         kind, encoding = guess_type(path)
         options = {"ContentType": kind, "ContentEncoding": encoding}
         options = {name: value for name, value in options.items() if value is not None}
-        options |= self._store._bucket_owner_params | (self._store.get_s3_file_upload_extra_args() or {})
-        bucket, root = self._store.parse_s3_compliant_uri(self.artifact_uri)
+        options |= self._s3._bucket_owner_params | (self._s3.get_s3_file_upload_extra_args() or {})
+        bucket, root = self._s3.parse_s3_compliant_uri(self.artifact_uri)
         with store_errors(self.artifact_uri):
             key = posixpath.join(root, path)
             put_whole(s3_client(), local_file, bucket, key, options, lambda: refuse_frozen(path, "upload"))
 
     def _download_file(self, remote_file_path: str, local_path: str) -> None:
         with store_errors(self.artifact_uri):
-            self._store._download_file(store_path(remote_file_path), local_path)
+            self._s3._download_file(store_path(remote_file_path), local_path)
 
 
 def store_path(*parts: str | None) -> str:

@@ -7,6 +7,7 @@ import json
 import os
 import socket
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -366,3 +367,13 @@ def test_a_mount_point_that_is_not_mounted_any_more_is_an_error(tmp_path: Path, 
     write_looks(bare, SLOT, type(looks)(looks.address, str(tmp_path / "mnt"), looks.entries))
     with pytest.raises(WorkspaceError, match="which is not mounted now"):
         Intake().run(bare)
+
+
+def test_with_workers_that_read_a_clone_the_folder_of_the_workspace_is_an_error(bare: Workspace, folder: Path) -> None:
+    remote = Workspace(bare.root, replace(bare.settings, git="ssh://elp@control/srv/foundry.git"))
+    assert Intake().run(remote).left == {}
+    drop(folder, "monday", {"a.wav": b"1"})
+    with pytest.raises(
+        WorkspaceError, match=f"on {socket.gethostname()}, which no worker can see, because git: is set"
+    ):
+        Intake().run(remote)

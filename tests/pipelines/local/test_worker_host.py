@@ -214,7 +214,9 @@ def test_a_run_of_a_killed_worker_is_reported_and_one_that_had_not_begun_waits_a
     _until(lambda: machine.turns("GPU-a"), "the first run")
 
     def run(name: str, state: str, worker: str) -> dict[str, Any]:
-        return {"id": name, "name": name, "state_type": state, "labels": {"prefect.worker.name": worker}}
+        moment = {"timestamp": "2024-06-07T00:00:00+00:00"}
+        labels = {"prefect.worker.name": worker}
+        return {"id": name, "name": name, "state_type": state, "state": moment, "labels": labels}
 
     prefect.runs += [run("mine", "RUNNING", "host:GPU-a"), run("claimed", "PENDING", "host:GPU-a")]
     prefect.runs += [run("leaving", "CANCELLING", "host:GPU-a"), run("other", "RUNNING", "host:GPU-b")]

@@ -11,14 +11,16 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator, Mapping
+from concurrent.futures import CancelledError
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import psutil
 import pytest
 
 from pipelines.datasets.ingest import add_delivery
-from pipelines.errors import UsageError
+from pipelines.errors import ServiceError, UsageError
 from pipelines.local.compute_settings import FanOut
 from pipelines.local.workspace import Workspace
 from pipelines.orchestration import engines
@@ -169,6 +171,21 @@ def test_the_packages_of_an_engine_are_named_if_they_are_missing(monkeypatch: py
     monkeypatch.setitem(sys.modules, "prefect_ray", None)
     with pytest.raises(UsageError, match=r"fan_out.engine is ray.*pip install 'elp-foundry\[ray\]'"):
         engines.chunk_map_of(FanOut("ray"), print)
+
+
+def test_a_scheduler_that_is_gone_is_a_service_that_is_down() -> None:
+    class Gone:
+        def submit(self, *_: object) -> None:
+            raise RuntimeError("Client is closed")
+
+    said: list[str] = []
+    engine = engines._Engine("Dask", cast(Any, Gone()), (MemoryError,), said.append)
+    with pytest.raises(ServiceError, match=r"the Dask cluster takes no work any more \(RuntimeError: Client is closed"):
+        list(engines._in_order(engine, len, iter([[1]])))
+    lost = SimpleNamespace(result=lambda: (_ for _ in ()).throw(CancelledError()))
+    with pytest.raises(ServiceError, match="takes no work any more"):
+        engine.result(b"", cast(Any, lost))
+    assert said == ["a chunk failed on the Dask cluster and is tried again (CancelledError: )"]
 
 
 class Counting:

@@ -19,6 +19,7 @@ import psutil
 import pytest
 
 from pipelines.local import http_client as web
+from pipelines.local.gpu_need import ensure_queues, unserved_runs
 from pipelines.local.service_commands import POOLS, prefect_command
 from pipelines.local.worker_home import WorkerSettings, write_worker
 from pipelines.locks import hold_until_exit, let_go
@@ -133,6 +134,18 @@ def test_a_taken_gpu_sends_the_run_back_to_its_queue_until_it_is_free(fleet: Fle
 def test_a_run_that_names_a_gpu_is_refused(fleet: Fleet) -> None:
     state = fleet.until(fleet.run(env={"CUDA_VISIBLE_DEVICES": "0"}), "Crashed")
     assert "the deployment or the job sets CUDA_VISIBLE_DEVICES, which names the GPU of another run" in state.message
+
+
+def test_runs_that_no_worker_can_carry_are_named(fleet: Fleet) -> None:
+    ensure_queues(fleet.api, "elp-gpu")
+    deployment = fleet.client.read_deployment_by_name("occupy/test")
+    made = fleet.client.create_flow_run_from_deployment(
+        deployment.id, parameters={"folder": str(fleet.folder)}, work_queue_name="gpu-80"
+    )
+    # the worker's pretended GPU has 8 GiB
+    _until(lambda: unserved_runs(fleet.api, "elp-gpu") == {"gpu-80": 1}, "one run waits")
+    fleet.client.delete_flow_run(made.id)
+    _until(lambda: unserved_runs(fleet.api, "elp-gpu") == {}, "none waits")
 
 
 def test_a_killed_worker_leaves_no_run_behind_and_comes_back(fleet: Fleet) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from pipelines.local.workspace import Workspace
 from pipelines.orchestration import inbox_watch
-from pipelines.orchestration.inbox_watch import PAUSES, Started, counts_file, watch_inboxes
+from pipelines.orchestration.inbox_watch import START_PAUSES, Started, counts_file, watch_inboxes
 from tests.support.inboxes import bare_workspace, drop
 
 
@@ -93,7 +93,7 @@ def test_a_run_that_left_its_deliveries_is_started_again_after_a_pause(
     monkeypatch.setattr(inbox_watch.time, "time", lambda: now)
     _arrive(workspace)
     _look(workspace)
-    now += PAUSES[0] - 1
+    now += START_PAUSES[0] - 1
     _look(workspace)
     assert len(prefect.asked) == 1
     now += 1

@@ -106,6 +106,16 @@ def test_no_start_is_on_a_day_off_even_after_the_spread() -> None:
     assert not [day for day in days if "2026-12-29" <= day <= "2027-01-03"]
 
 
+def test_a_long_time_off_costs_no_time_and_may_leave_no_start() -> None:
+    slots = [Slot(f"plant-{number}", "asr") for number in range(200)]
+    begin = datetime(2026, 6, 1, tzinfo=UTC)
+    entry = _entry("* * * * *", spread="1h", off=["2026-05-30..2026-12-31"])
+    starts = planned_starts(entry, slots, begin, most=3)
+    assert {start.date().isoformat() for found in starts.values() for start in found} == {"2027-01-01"}
+    never = _entry("* * * * *", off=["2026-05-30..9999-12-31"])
+    assert planned_starts(never, [SLOT], begin) == {SLOT: ()}
+
+
 def test_the_spread_is_of_the_slot_and_even() -> None:
     entry = _entry("0 2 * * *", spread="90m")
     slots = [Slot(f"plant-{number}", task) for number in range(200) for task in ("asr", "asv", "ser")]

@@ -14,10 +14,11 @@ from pipelines.cli.main import run
 from pipelines.local.prefect_request import prefect_request
 from pipelines.local.workspace import Workspace, open_workspace
 from pipelines.orchestration import schedule_apply
-from pipelines.orchestration.catch_up import catch_up
+from pipelines.orchestration.catch_up import end_late_runs
 from pipelines.orchestration.deployments import register_deployments
 from pipelines.orchestration.prefect_api import connect_prefect
 from pipelines.orchestration.schedule_apply import apply_schedules, read_applied, whole_seconds_now
+from pipelines.orchestration.schedule_watch import ScheduleWatch, watch_schedules
 from pipelines.orchestration.schedules import set_active, set_schedule
 from pipelines.orchestration.slot_deployments import change_starts, read_slot_deployments
 from tests.support.scheduled_workspace import scheduled_workspace, tag_slots, write_settings
@@ -177,12 +178,13 @@ def test_what_a_person_made_or_paused_stays(server: Server, capfd) -> None:
 
 def test_new_slots_are_scheduled_as_applied_and_removed_entries_go(server: Server, capfd) -> None:
     tag_slots(server.workspace, ["plant-9/ser"])
-    applied = read_applied(server.workspace)
-    assert applied is not None
-    diff = apply_schedules(server.workspace, server.api, applied, whole_seconds_now())
-    assert [(change.slot, change.kind) for change in diff.changes if change.kind != "unchanged"] == [
-        ("plant-9/ser", "added")
-    ]
+    lines: list[str] = []
+    watch = ScheduleWatch()
+    for _ in range(2):
+        # what the supervision does; the second look is too early
+        watch_schedules(server.workspace, watch, lambda: server.api, print, lines.append)
+    assert lines == ["schedules as they were applied: 1 added, 6 unchanged"]
+    assert server.present("plant-9/ser").declared[0].entry == "nightly"
     server.settings('schedules:\n  weekly: {slots: "plant-1/*", cron: "0 3 * * MON"}\n')
     place = ["-w", str(server.workspace.root)]
     assert run(["schedule", "list", *place]) == 0
@@ -200,13 +202,13 @@ def test_after_an_outage_the_newest_late_run_starts_or_none(server: Server, capf
     server.plan_past("plant-2/asr", days)
     assert len(server.states("plant-1/asr")) == 3
     lines: list[str] = []
-    alerts = catch_up(server.workspace, server.api, entries, lines.append)
+    alerts = end_late_runs(server.workspace, server.api, entries, lines.append)
     assert sorted(alert.slot for alert in alerts) == ["plant-1/asr", "plant-2/asr"]
     # catch_up of weekly is skip: Prefect, which marks them as late only now, was not up at their time
     assert server.states("plant-1/asr") == ["Missed"] * 3
     assert server.states("plant-2/asr")[:2] == ["Missed"] * 2
     assert server.states("plant-2/asr")[2] in ("Late", "Scheduled")
-    assert catch_up(server.workspace, server.api, entries, lines.append) == []
+    assert end_late_runs(server.workspace, server.api, entries, lines.append) == []
     listed = {one["name"]: one for one in server.elp(capfd, "list") if one["entry"]}
     assert (listed["plant-1/asr"]["missed"], listed["plant-2/asr"]["missed"]) == (3, 2)
     first = (datetime.now(UTC) - timedelta(days=3)).isoformat()[:13]
@@ -221,7 +223,7 @@ def test_starts_that_were_never_planned_are_counted(server: Server, capfd) -> No
     for _ in range(2):
         # two supervisions, or one that ended before it had noted what it did
         (server.workspace.state / "schedules-seen.json").write_text(json.dumps(seen))
-        catch_up(server.workspace, server.api, entries, print)
+        end_late_runs(server.workspace, server.api, entries, print)
     after = {one["name"]: one["missed"] for one in server.elp(capfd, "list") if one["entry"]}
     assert after["plant-2/asv"] - before["plant-2/asv"] == 4
     assert after["plant-3/asr"] - before["plant-3/asr"] == 4

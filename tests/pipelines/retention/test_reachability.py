@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from pipelines.registry.holds import HeldSubject
-from pipelines.registry.retention import Key, RetentionPolicy, StoredAdapter, decide_retention
+from pipelines.registry.retention import AdapterKey, RetentionPolicy, StoredAdapter, decide_retention
 from pipelines.registry.slot import Slot
-from pipelines.retention.data_plan import StoredFile, decide_files, decide_versions
+from pipelines.retention.data_plan import RemoteFile, decide_files, decide_versions
 from pipelines.retention.named_data import TaggedData
 
 SLOTS = (Slot("a", "asr"), Slot("b", "asr"))
@@ -26,13 +26,13 @@ class World:
     """What is stored, as the operations of a user leave it."""
 
     now: datetime = datetime(2026, 1, 1, tzinfo=UTC)
-    adapters: dict[Key, StoredAdapter] = field(default_factory=dict)
-    trashed: dict[Key, tuple[StoredAdapter, datetime]] = field(default_factory=dict)
+    adapters: dict[AdapterKey, StoredAdapter] = field(default_factory=dict)
+    trashed: dict[AdapterKey, tuple[StoredAdapter, datetime]] = field(default_factory=dict)
     tagged: list[TaggedData] = field(default_factory=list)
     content: dict[str, frozenset[str]] = field(default_factory=dict)
     """Files of each dataset version and golden set, by tag."""
-    remote: dict[str, StoredFile] = field(default_factory=dict)
-    trash: dict[str, tuple[StoredFile, datetime]] = field(default_factory=dict)
+    remote: dict[str, RemoteFile] = field(default_factory=dict)
+    trash: dict[str, tuple[RemoteFile, datetime]] = field(default_factory=dict)
     holds: list[HeldSubject] = field(default_factory=list)
     made: int = 0
 
@@ -62,7 +62,7 @@ class Sequences(RuleBasedStateMachine):
     def _push(self, files: frozenset[str]) -> None:
         for md5 in files:
             # a file that the remote has is not sent again
-            self.world.remote.setdefault(md5, StoredFile(md5, 10, self.world.now))
+            self.world.remote.setdefault(md5, RemoteFile(md5, 10, self.world.now))
 
     def _tag(self, slot: Slot, kind: str, files: frozenset[str]) -> None:
         number = 1 + sum((one.slot, one.kind) == (slot, kind) for one in self.world.tagged)
