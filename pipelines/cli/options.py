@@ -192,9 +192,9 @@ def _open_current(start: Path | None) -> Workspace:
     workspace = open_workspace(start)
     if not workspace.settings.git:
         return workspace
-    from pipelines.datasets.slot_change import catch_up
+    from pipelines.datasets.slot_change import refresh_clone
 
-    if reason := catch_up(workspace):
+    if reason := refresh_clone(workspace):
         progress(f"this clone is used as it is: {reason}")
     # the settings may have changed there
     return open_workspace(start)

@@ -59,7 +59,8 @@ def bring_up_to_date(workspace: Workspace) -> None:
         return
     if workspace.home:
         _remove_old_files(root, head, tip)
-        git.git(root, "reset", "--quiet", "--hard", tip)
+        with durable_write("move of clone"):
+            git.git(root, "reset", "--quiet", "--hard", tip)
         git.git(root, "clean", "--quiet", "--force", "-d", "--exclude=/.elp", "--exclude=/.dvc")
     elif git.is_ancestor(root, tip, head):
         return
@@ -146,7 +147,8 @@ def _move(root: Path, before: str, tip: str, *command: str) -> None:
     # first: a file that stays behind would belong to no version, and one that is missing is fetched again
     _remove_old_files(root, before, tip)
     try:
-        git.git(root, *command, tip)
+        with durable_write("move of branch"):
+            git.git(root, *command, tip)
     except VersioningError as error:
         names = git.git(root, "diff", "--name-only", "HEAD").splitlines()
         raise WorkspaceError(

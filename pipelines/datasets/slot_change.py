@@ -104,7 +104,7 @@ def slot_transaction(workspace: Workspace, slot: Slot, wait: float = _WAIT_SECON
             ) from error
 
 
-def catch_up(workspace: Workspace) -> str:
+def refresh_clone(workspace: Workspace) -> str:
     """Bring a clone up to date with its Git address if nothing prevents it; return the reason if something does.
 
     A clone whose data another run changes is brought up to date by that run.

@@ -14,6 +14,7 @@ from pipelines.local import git
 from pipelines.local import http_client as web
 from pipelines.local.addresses import MLFLOW, PREFECT
 from pipelines.local.lifecycle import roles_here
+from pipelines.local.server_store_checks import server_store_checks
 from pipelines.local.service_commands import POOLS
 from pipelines.local.service_status import ServiceStatus, service_status
 from pipelines.local.settings import Settings
@@ -45,7 +46,8 @@ class Finding:
 def examine(workspace: Workspace, more: Mapping[str, Callable[[Workspace], Result]]) -> Iterator[Finding]:
     """Yield each finding as soon as it is known; a check that fails is a finding, not an error.
 
-    Nothing is written. `more` has the checks, by name, that belong to rooms which this one does not know.
+    A store that is configured gets a round trip, which leaves nothing in it; else nothing is written. `more` has the
+    checks, by name, that belong to rooms which this one does not know.
     """
     checks: dict[str, Callable[[Workspace], Result]] = {
         "python": _python,
@@ -57,6 +59,7 @@ def examine(workspace: Workspace, more: Mapping[str, Callable[[Workspace], Resul
         "gpu": _gpu,
         "backbone": _backbone,
         **more,
+        **server_store_checks(workspace),
     }
     yield from _findings(checks, workspace)
     for service in service_status(workspace, patience=15.0):

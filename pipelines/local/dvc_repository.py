@@ -58,6 +58,21 @@ def _remote_options(remote: str, s3_endpoint: str) -> str:
 
 def require_shared_remote(root: Path, address: str) -> None:
     """Raise WorkspaceError if the DVC remote is a folder inside each clone of `address`: no other machine reads it."""
+    options = remote_options(root)
+    name, url = options.get("name", ""), options.get("url", "")
+    if "://" not in url and not os.path.isabs(url):
+        where = f"is the folder {url} inside each clone" if url else "is not set"
+        raise WorkspaceError(
+            f"the DVC remote of {address} {where}, so that data would stay on one machine; give it an address, "
+            f"commit and push: dvc remote modify {name or REMOTE} url ssh://HOST/PATH"
+        )
+
+
+def remote_options(root: Path) -> dict[str, str]:
+    """Return what `.dvc/config` and `.dvc/config.local` say of the default remote, its ``name`` too; without DVC.
+
+    Raises VersioningError if they cannot be read.
+    """
     config = configparser.ConfigParser(interpolation=None, strict=False)
     try:
         config.read([root / ".dvc" / "config", root / ".dvc" / "config.local"], encoding="utf-8")
@@ -67,13 +82,7 @@ def require_shared_remote(root: Path, address: str) -> None:
         ) from error
     name = config.get("core", "remote", fallback="")
     section = next((title for title in config.sections() if title.strip("'") == f'remote "{name}"'), "")
-    url = config.get(section, "url", fallback="") if section else ""
-    if "://" not in url and not os.path.isabs(url):
-        where = f"is the folder {url} inside each clone" if url else "is not set"
-        raise WorkspaceError(
-            f"the DVC remote of {address} {where}, so that data would stay on one machine; give it an address, "
-            f"commit and push: dvc remote modify {name or REMOTE} url ssh://HOST/PATH"
-        )
+    return {**(dict(config[section]) if section else {}), "name": name}
 
 
 @contextlib.contextmanager

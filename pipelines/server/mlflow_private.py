@@ -8,14 +8,12 @@ local artifact store, which calls ``_get_destination_artifact_path``; ``_get_s3_
 """
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
-from mlflow.exceptions import _UnsupportedMultipartUploadException as UnsupportedMultipartUpload
-from mlflow.exceptions import _UnsupportedPresignedDownloadException as UnsupportedPresignedDownload
 from mlflow.store.artifact.local_artifact_repo import _TEMP_ARTIFACT_PREFIX as TEMP_ARTIFACT_PREFIX
 
-__all__ = ["TEMP_ARTIFACT_PREFIX", "UnsupportedMultipartUpload", "UnsupportedPresignedDownload"]
+__all__ = ["TEMP_ARTIFACT_PREFIX"]
 
 CHECKED = ("3.17.2",)
 
@@ -45,14 +43,6 @@ def served_artifacts() -> Any:
 def delete_logged_model(model_id: str) -> None:
     """Delete the rows of a logged model, as ``mlflow gc`` does; MlflowException if it does not exist."""
     tracking_store()._hard_delete_logged_model(model_id)
-
-
-def objects_on_s3(store: Any) -> Iterator[tuple[str, int]]:
-    """Yield key and bytes of every object of an artifact repository on S3, in one listing."""
-    bucket, prefix = store.parse_s3_compliant_uri(store.artifact_uri)
-    for page in store._get_s3_client().get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
-        for found in page.get("Contents", ()):
-            yield str(found["Key"]), int(found["Size"])
 
 
 def build_stores(tracking: type, registry: Callable[[], Any]) -> None:

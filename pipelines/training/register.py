@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from elp_core.files import write_whole
+from pipelines.errors import AttestationError, GateRefused, RegistryError
 from pipelines.number_text import count, metric_title
 from pipelines.registry.adapter_version import AdapterVersion, Tags
 from pipelines.registry.client import bundle_models, model_registry, runs, server_api
@@ -21,6 +24,9 @@ from pipelines.training.provenance import lineage_statement
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+
+_SIGNED = "signed-lineage"
+"""Folder among a run's artifacts with the signed lineages of its bundles, one of each machine that trained it."""
 
 
 @dataclass(frozen=True)
@@ -54,11 +60,13 @@ def register_trained(
     reused: bool,
     log: Callable[[str], None],
 ) -> Registered:
-    """Log the run, the bundle as its model, the slot's next version, and its signed lineage, in this order.
+    """Log the run, its signed lineage, the bundle as its model and the slot's next version; then record the lineage.
 
-    After an interruption the next call continues: a version exists only when everything it refers to does, and
-    `reuse_version` signs for one without a signed lineage. Raise ServiceError if the server is gone (the training stays
-    on this machine), AttestationError or GateRefused if the lineage cannot be signed or its key is not trusted.
+    After an interruption the next call continues, on any machine: a version exists only when everything it refers to
+    does, and `reuse_version` hands in the signed lineage of a version that lacks it.
+
+    Raise ServiceError if the server is gone (the training stays on this machine), AttestationError or GateRefused if
+    the lineage cannot be signed or its key is not trusted.
     """
     lineage = trained.lineage
     runs.log_params(client, run_id, _params(lineage))
@@ -66,11 +74,14 @@ def register_trained(
     log_history(client, run_id, trained.history)
     runs.log_datasets(client, run_id, _datasets(slot, lineage))
     runs.log_folder(client, run_id, trained.report, "report")
+    # before the version: a machine that ends now leaves it to others to hand it in
+    runs.log_folder(client, run_id, _write_signed(slot, trained, keys), _SIGNED)
     model_id = bundle_models.log_bundle(client, run_id, trained.bundle, lineage.key, slot.task_spec)
     version = model_registry.find_by_key(client, slot, lineage.key)
     if version is None:
         version = _create(client, slot, run_id, model_id, trained)
-        log(f"registered {version.name}")
+        mine = version.bundle_digest == trained.bundle_digest
+        log(f"registered {version.name}" if mine else f"{version.name} was registered by another machine meanwhile")
     if not _is_signed(client, version):
         _sign(client, version, trained, keys, log)
     runs.close_run(client, run_id)
@@ -83,11 +94,7 @@ def reuse_version(
     """Return a version that was trained from the same inputs before, and complete it if that was interrupted."""
     log(f"{version.name} was trained from exactly this already; nothing to do")
     if not _is_signed(client, version):
-        trained = find_trained(cache, version.key)
-        if trained is None:
-            log(f"the lineage of {version.name} is not signed yet: train it again on the machine that trained it")
-        else:
-            _sign(client, version, trained, keys, log)
+        _sign(client, version, find_trained(cache, version.key), keys, log)
     runs.close_run(client, version.run_id)
     return Registered.of(version, runs.run_metrics(client, version.run_id), reused=True)
 
@@ -98,20 +105,50 @@ def _is_signed(client: MlflowClient, version: AdapterVersion) -> bool:
 
 
 def _sign(
-    client: MlflowClient, version: AdapterVersion, trained: Trained, keys: Path, log: Callable[[str], None]
+    client: MlflowClient, version: AdapterVersion, trained: Trained | None, keys: Path, log: Callable[[str], None]
 ) -> None:
-    """Sign the lineage of a version that was trained here, and send it to the server."""
+    """Hand in the signed lineage of a version: of the training here, or the one that its machine left with the run."""
+    slot = version.slot
+    if trained and version.bundle_digest == trained.bundle_digest:
+        # signed now: the key may have been replaced during the training
+        text = _signed(slot, trained, keys)
+        server_api.submit_statement(client.tracking_uri, slot.model_name, version.version, text)
+        log(f"signed the lineage of {version.name}")
+        return
+    with tempfile.TemporaryDirectory(prefix="elp-lineage-") as folder:
+        name = f"{_SIGNED}/{_signed_name(version.bundle_digest)}"
+        found = runs.fetch_artifact(client, version.run_id, name, Path(folder))
+        text = found.read_text(encoding="utf-8") if found else ""
+    again = "train it again on the machine that trained it"
+    if not text:
+        log(f"the lineage of {version.name} is not signed yet: {again}")
+        return
+    try:
+        # the signature decides, not the sender
+        server_api.submit_statement(client.tracking_uri, slot.model_name, version.version, text)
+    except (AttestationError, GateRefused, RegistryError) as error:
+        log(f"the lineage of {version.name} is not recorded: {error}; {again}")
+        return
+    log(f"recorded the lineage of {version.name}, which another machine had signed")
+
+
+def _write_signed(slot: Slot, trained: Trained, keys: Path) -> Path:
+    """Write the signed lineage of a training next to its bundle; return the folder."""
+    folder = trained.folder / _SIGNED
+    write_whole(folder / _signed_name(trained.bundle_digest), _signed(slot, trained, keys))
+    return folder
+
+
+def _signed(slot: Slot, trained: Trained, keys: Path) -> str:
+    """Return the envelope with the lineage of a training, signed by this machine."""
     from elp_core.bundle import verify_bundle
 
-    if version.bundle_digest != trained.bundle_digest:
-        # two machines trained the same inputs, and the other registered first
-        log(f"{version.name} holds the bundle of another machine, which signs for it")
-        return
-    statement = lineage_statement(version.slot.model_name, verify_bundle(trained.bundle))
-    # read now: the key may have been replaced during the training
-    envelope = sign(statement.payload, load_trusted_keys(keys), "lineage")
-    server_api.submit_statement(client.tracking_uri, version.slot.model_name, version.version, envelope.text)
-    log(f"signed the lineage of {version.name}")
+    statement = lineage_statement(slot.model_name, verify_bundle(trained.bundle))
+    return sign(statement.payload, load_trusted_keys(keys), "lineage").text
+
+
+def _signed_name(bundle_digest: str) -> str:
+    return f"{bundle_digest.rpartition(':')[2]}.dsse.json"
 
 
 def _create(client: MlflowClient, slot: Slot, run_id: str, model_id: str, trained: Trained) -> AdapterVersion:

@@ -182,6 +182,12 @@ def test_a_signed_address_that_bypasses_the_server(contest: Contest) -> None:
     answer.must_be(400, "Presigned download is not supported")
 
 
+def test_clients_are_told_to_pass_all_bytes_through_the_server(contest: Contest) -> None:
+    """MLflow's client asks this before each download; signed addresses are refused, so that it would fail."""
+    shown = contest.rest.get("/api/3.0/mlflow/server-info")
+    assert not [name for name, value in shown.items() if name.startswith("multipart") and value]
+
+
 def test_an_experiment_whose_proxied_location_is_the_champions_folder(contest: Contest) -> None:
     folder = f"{contest.made[CHAMPION].folder}/artifacts/bundle"
     values = {"name": f"thief-{contest.mark}", "artifact_location": f"mlflow-artifacts:/{folder}"}

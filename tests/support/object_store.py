@@ -13,12 +13,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipelines.local.secret_values import ARTIFACTS_KEY, ARTIFACTS_SECRET
+from elp_core.files import write_whole
+from pipelines.local.secret_values import ARTIFACTS_KEY, ARTIFACTS_SECRET, SECRETS_FILE
 from tests.support.missing import skip_without
 
 START_SECONDS = 120.0
@@ -120,6 +121,12 @@ class ObjectStore:
             self.signal(signal.SIGKILL)
         self.process.wait()
         self.process = None
+
+
+def write_secrets(state: Path, values: Mapping[str, str]) -> None:
+    """Write the file of secrets of a workspace whose state folder this is."""
+    content = "".join(f"{name}={value}\n" for name, value in values.items())
+    write_whole(state / SECRETS_FILE, content, mode=0o600)
 
 
 def weed_binary() -> str:

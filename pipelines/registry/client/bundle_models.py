@@ -29,7 +29,7 @@ _MODELS = "models:/m-"
 
 @answering
 def log_bundle(client: MlflowClient, run_id: str, folder: Path, key: str, spec: TaskSpec) -> str:
-    """Log a bundle as the run's model, if none has this training key yet, and return the model's id.
+    """Log a bundle as the run's model, if it is not logged yet, and return the model's id.
 
     Args:
         client: Of the server.
@@ -40,18 +40,24 @@ def log_bundle(client: MlflowClient, run_id: str, folder: Path, key: str, spec: 
     """
     from mlflow.entities import LoggedModelOutput, LoggedModelStatus
 
+    from elp_core.bundle import bundle_digest
+
     # MLflow names an artifact folder after the folder that it copies
     if folder.name != BUNDLE:
         raise ValueError(f"the folder is named {folder.name}, expected {BUNDLE}")
     experiment = client.get_run(run_id).info.experiment_id
+    digest = bundle_digest(folder)
     found = client.search_logged_models([experiment], filter_string=f"tags.`{Tags.KEY}` = '{key}'")
-    ready = [model for model in found if model.status == LoggedModelStatus.READY]
+    # another machine that trained the same has another bundle: the time and the run are in its lineage
+    same = (model for model in found if model.tags.get(Tags.BUNDLE) == digest)
+    ready = [model for model in same if model.status == LoggedModelStatus.READY]
     if ready:
-        # two workers may have logged the same bundle: each of them takes the older model
+        # two calls may have logged the same bundle: each of them takes the older model
         return str(min(ready, key=lambda model: model.creation_timestamp).model_id)
+    tags = {Tags.KEY: key, Tags.BUNDLE: digest}
     with durable_write("logged model"):
         model = client.create_logged_model(
-            experiment, name="adapter", source_run_id=run_id, tags={Tags.KEY: key}, model_type="elp-adapter"
+            experiment, name="adapter", source_run_id=run_id, tags=tags, model_type="elp-adapter"
         )
     with tempfile.TemporaryDirectory(prefix="elp-model-") as scratch:
         packed = Path(scratch) / "model"

@@ -98,7 +98,10 @@ def create_version(
     tags: Mapping[str, str],
     description: str,
 ) -> AdapterVersion:
-    """Register a logged model as the slot's next version, with tags and description in one call."""
+    """Register a logged model as the slot's next version, with tags and description in one call.
+
+    If another machine has registered the same training meanwhile, return its version.
+    """
     from mlflow.exceptions import MlflowException
 
     site = {"elp.site": slot.site, "elp.task": slot.task}
@@ -109,17 +112,23 @@ def create_version(
         # created without a look before: another worker may create it in between
         if getattr(error, "error_code", "") != "RESOURCE_ALREADY_EXISTS":
             raise
-    with durable_write("version"):
-        made = client.create_model_version(
-            slot.model_name,
-            source,
-            run_id=run_id,
-            model_id=model_id,
-            tags=dict(tags),
-            description=description,
-            # MLflow would poll until the version is ready, but its model was complete before
-            await_creation_for=0,
-        )
+    try:
+        with durable_write("version"):
+            made = client.create_model_version(
+                slot.model_name,
+                source,
+                run_id=run_id,
+                model_id=model_id,
+                tags=dict(tags),
+                description=description,
+                # MLflow would poll until the version is ready, but its model was complete before
+                await_creation_for=0,
+            )
+    except MlflowException as error:
+        known = find_by_key(client, slot, tags.get(Tags.KEY, ""))
+        if known is None or getattr(error, "error_code", "") != "RESOURCE_ALREADY_EXISTS":
+            raise
+        return known
     return _adapter_version(slot, made)
 
 

@@ -22,7 +22,7 @@ from elp_core.errors import BundleError
 from pipelines.registry.pyfunc.served_files import BUNDLE, fault_of
 from pipelines.registry.signing.canonical_json import sha256
 from pipelines.server.ledger import FROZEN
-from pipelines.server.mlflow_private import objects_on_s3, served_artifacts, tracking_store
+from pipelines.server.mlflow_private import served_artifacts, tracking_store
 
 _PROXIED = "mlflow-artifacts"
 
@@ -147,7 +147,7 @@ def _stored_files(store: Any) -> Iterator[tuple[str, int]]:
                         yield entry.path, entry.stat(follow_symlinks=False).st_size
         return
     # one listing of the whole store: MLflow's own lists folder after folder
-    yield from objects_on_s3(store)
+    yield from store.stored_objects()
 
 
 def plain_path(*parts: str | None) -> str:

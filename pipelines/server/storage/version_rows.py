@@ -38,6 +38,14 @@ def tags_of_version(session: Session, model: str, version: int) -> dict[str, str
     return {str(key): str(value or "") for key, value in session.execute(found)}
 
 
+def version_of_key(session: Session, model: str, key: str) -> int | None:
+    """Return the version of a model with this training key, or None; deleted versions do not count."""
+    table = SqlModelVersionTag
+    found = select(table.version).where(table.name == model, table.key == Tags.KEY, table.value == key)
+    numbers = sorted(int(number) for number in session.scalars(found))
+    return next((number for number in numbers if version_row(session, model, number) is not None), None)
+
+
 def alias_version(session: Session, model: str, alias: str) -> int | None:
     """Return the version that an alias points to, or None."""
     table = SqlRegisteredModelAlias

@@ -9,10 +9,10 @@ import os
 import posixpath
 import shutil
 import tempfile
-from collections.abc import AsyncIterable, Callable
+from collections.abc import AsyncIterable, Callable, Iterator
 from mimetypes import guess_type
 from pathlib import Path
-from typing import Any, BinaryIO, NoReturn
+from typing import Any, BinaryIO
 
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
@@ -23,14 +23,10 @@ from mlflow.store.artifact.s3_artifact_repo import S3ArtifactRepository
 from elp_core.fail_points import durable_write
 from pipelines.registry.slot import Slot
 from pipelines.server.auth.principal import current_caller
-from pipelines.server.mlflow_private import (
-    TEMP_ARTIFACT_PREFIX,
-    UnsupportedMultipartUpload,
-    UnsupportedPresignedDownload,
-)
+from pipelines.server.mlflow_private import TEMP_ARTIFACT_PREFIX
 from pipelines.server.refusal import Attempt
 from pipelines.server.storage.artifact_bytes import frozen_by, plain_path
-from pipelines.server.storage.s3_objects import put_whole, s3_client, store_errors
+from pipelines.server.storage.bucket_objects import put_whole, s3_client, store_errors
 from pipelines.server.stores.registry_store import registry
 
 _PREFIX = "elp+"
@@ -129,8 +125,27 @@ class GuardedLocal(_Guarded, LocalArtifactRepository):  # type: ignore[misc]
             super()._publish_staged_artifact(temp_file_path, destination_file_path, finalize_temp_path)
 
 
-class GuardedS3(_Guarded, StreamUploadMixin, S3ArtifactRepository):  # type: ignore[misc]
-    """S3-compatible storage. Clients read and write through the server: a signed URL would outlive the check."""
+class _PlainS3(S3ArtifactRepository):  # type: ignore[misc]
+    """MLflow's repository with this server's client: bounded waits, errors with their reasons."""
+
+    def _get_s3_client(self) -> Any:
+        return s3_client()
+
+    def _iterate_s3_paginated_results(self, bucket: str, prefix: str) -> Any:
+        # MLflow's own turns each error of the store into one without its reason
+        pages = s3_client().get_paginator("list_objects_v2")
+        return pages.paginate(Bucket=bucket, Prefix=prefix, Delimiter="/", **self._bucket_owner_params)
+
+
+class GuardedS3(ArtifactRepository, StreamUploadMixin):  # type: ignore[misc]
+    """S3-compatible storage. Clients read and write through the server: a signed URL would outlive the check.
+
+    It is no subclass of MLflow's S3 repository: the server would then tell its clients that it signs URLs.
+    """
+
+    def __init__(self, artifact_uri: str, tracking_uri: str | None = None, registry_uri: str | None = None) -> None:
+        super().__init__(artifact_uri, tracking_uri, registry_uri)
+        self._s3 = _PlainS3(artifact_uri, tracking_uri=tracking_uri, registry_uri=registry_uri)
 
     def log_artifact(self, local_file: str, artifact_path: str | None = None) -> None:
         """Upload a file."""
@@ -167,12 +182,24 @@ class GuardedS3(_Guarded, StreamUploadMixin, S3ArtifactRepository):  # type: ign
     def list_artifacts(self, path: str | None = None) -> list[Any]:
         """List a folder."""
         with store_errors(self.artifact_uri):
-            return list(super().list_artifacts(store_path(path)))
+            return list(self._s3.list_artifacts(store_path(path)))
+
+    def stored_objects(self) -> Iterator[tuple[str, int]]:
+        """Yield key and bytes of every object, in one listing."""
+        bucket, root = self._s3.parse_s3_compliant_uri(self.artifact_uri)
+        with store_errors(self.artifact_uri):
+            for page in (
+                s3_client().get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=f"{root}/" if root else "")
+            ):
+                for found in page.get("Contents", ()):
+                    yield str(found["Key"]), int(found["Size"])
 
     def delete_artifacts(self, artifact_path: str | None = None) -> None:
         """Delete a file or a folder."""
+        path = store_path(artifact_path)
+        refuse_frozen(path, "delete artifacts", tree=True)
         with store_errors(self.artifact_uri):
-            super().delete_artifacts(store_path(artifact_path))
+            self._s3.delete_artifacts(path)
 
     def _upload(self, local_file: str, path: str) -> None:
         """Check when the upload begins, and again when it ends: its folder may have been frozen in between."""
@@ -180,36 +207,15 @@ class GuardedS3(_Guarded, StreamUploadMixin, S3ArtifactRepository):  # type: ign
         kind, encoding = guess_type(path)
         options = {"ContentType": kind, "ContentEncoding": encoding}
         options = {name: value for name, value in options.items() if value is not None}
-        options |= self._bucket_owner_params | (self.get_s3_file_upload_extra_args() or {})
-        bucket, root = self.parse_s3_compliant_uri(self.artifact_uri)
+        options |= self._s3._bucket_owner_params | (self._s3.get_s3_file_upload_extra_args() or {})
+        bucket, root = self._s3.parse_s3_compliant_uri(self.artifact_uri)
         with store_errors(self.artifact_uri):
             key = posixpath.join(root, path)
             put_whole(s3_client(), local_file, bucket, key, options, lambda: refuse_frozen(path, "upload"))
 
     def _download_file(self, remote_file_path: str, local_path: str) -> None:
         with store_errors(self.artifact_uri):
-            super()._download_file(store_path(remote_file_path), local_path)
-
-    def _get_s3_client(self) -> Any:
-        return s3_client()
-
-    def _iterate_s3_paginated_results(self, bucket: str, prefix: str) -> Any:
-        # MLflow's own turns each error of the store into one without its reason
-        pages = self._get_s3_client().get_paginator("list_objects_v2")
-        return pages.paginate(Bucket=bucket, Prefix=prefix, Delimiter="/", **self._bucket_owner_params)
-
-    # MLflow's S3 repository writes these bytes past `log_artifact`
-    upload_archived_trace_data_bytes = ArtifactRepository.upload_archived_trace_data_bytes
-
-    def create_multipart_upload(self, *_: Any, **__: Any) -> NoReturn:
-        """Refuse; MLflow's client then uploads through the server."""
-        raise UnsupportedMultipartUpload()
-
-    complete_multipart_upload = abort_multipart_upload = create_presigned_upload_url = create_multipart_upload
-
-    def get_download_presigned_url(self, *_: Any, **__: Any) -> NoReturn:
-        """Refuse; MLflow's client then downloads through the server, which asks for a login."""
-        raise UnsupportedPresignedDownload()
+            self._s3._download_file(store_path(remote_file_path), local_path)
 
 
 def store_path(*parts: str | None) -> str:

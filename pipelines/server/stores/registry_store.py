@@ -98,6 +98,7 @@ class GuardedStore(LockedStore):
                 return super().create_model_version(name, source, run_id, given, *rest)
             with self.locked() as transaction:
                 write_checks.check_not_leaving(transaction.session, slot, source)
+                write_checks.check_new_key(transaction.session, slot, given)
                 # in one transaction: a version that is not frozen could be changed before its first check
                 given += [ModelVersionTag(Tags.VERDICT, "not gated"), ModelVersionTag(Tags.STATUS, "candidate")]
                 created = super().create_model_version(name, source, run_id, given, *rest)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from mlflow.exceptions import MlflowException
-from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
+from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, RESOURCE_ALREADY_EXISTS
 from sqlalchemy.orm import Session
 
 from pipelines.registry.adapter_version import CHALLENGER, CHAMPION, Tags
@@ -18,7 +18,7 @@ from pipelines.server.holds import hold_on_adapter
 from pipelines.server.refusal import Attempt
 from pipelines.server.storage.artifact_bytes import served_path
 from pipelines.server.storage.override_requests import open_request
-from pipelines.server.storage.version_rows import alias_version, leaving_the_trash, newest_statements
+from pipelines.server.storage.version_rows import alias_version, leaving_the_trash, newest_statements, version_of_key
 
 DESCRIPTIVE = frozenset(
     {
@@ -146,6 +146,19 @@ def check_new_version(model: str, source: str, tags: Sequence[Any]) -> None:
             f"a version of {slot} must be a logged model of this server (models:/m-…), got {source[:120]!r}; train "
             f"one: elp train {slot}"
         )
+
+
+def check_new_key(session: Session, slot: Slot, tags: Sequence[Any]) -> None:
+    """Raise MLflow's error for what exists already if the slot has a version of this training; no attack is recorded.
+
+    Two machines may train the same at once: the second one takes the version of the first.
+    """
+    for key in (tag.value for tag in tags if tag.key == Tags.KEY):
+        if key and (number := version_of_key(session, slot.model_name, key)) is not None:
+            raise MlflowException(
+                f"{slot} v{number} was trained from exactly these inputs (training key {key[:12]}); use that version",
+                error_code=RESOURCE_ALREADY_EXISTS,
+            )
 
 
 def _refuse_copy(model: str, source: str, attempt: Attempt) -> None:

@@ -52,13 +52,13 @@ def test_a_version_is_found_by_its_training_key(client: MlflowClient) -> None:
     assert registry.find_by_key(client, slot, "k3") is None
 
 
-def test_of_two_versions_with_one_key_the_first_counts(client: MlflowClient) -> None:
+def test_the_server_keeps_one_version_of_a_training(client: MlflowClient) -> None:
     slot = Slot("race", "asr")
     first = add_version(client, slot, "k1")
-    add_version(client, slot, "k1")
-    found = registry.find_by_key(client, slot, "k1")
-    assert found is not None
-    assert found.version == first.version
+    assert add_version(client, slot, "k1").version == first.version
+    assert [one.version for one in registry.list_versions(client, slot)] == [first.version]
+    registry.delete_version(client, first)
+    assert add_version(client, slot, "k1").version == first.version + 1, "a deleted version does not count"
 
 
 def test_versions_come_newest_first_with_their_aliases(client: MlflowClient, tmp_path: Path) -> None:

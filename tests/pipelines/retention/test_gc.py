@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -22,6 +23,7 @@ from pipelines.datasets.versions import load_split
 from pipelines.errors import GateRefused, UsageError, VersioningError, WorkspaceError
 from pipelines.local import git
 from pipelines.local.initialise import init_workspace
+from pipelines.local.settings import read_settings
 from pipelines.local.workspace import Workspace, open_workspace
 from pipelines.locks import file_lock
 from pipelines.registry.ledger.entry import read_entry
@@ -33,6 +35,7 @@ from pipelines.retention import sweep as sweeping
 from pipelines.retention.data_trash import list_trash
 from pipelines.retention.removal_plan import deleted_files, plan_removal
 from pipelines.retention.sweep import sweep, undo
+from tests.docs.pages import fences
 from tests.support.command import Elp, elp_in
 from tests.support.deliveries import write_delivery
 from tests.support.guarded_server import GuardedServer, guarded_server
@@ -287,3 +290,18 @@ def test_the_command_line(workspace: Workspace, capsys: pytest.CaptureFixture[st
     code, out, _ = elp("gc", "--yes")
     assert (code, "deleted for good" in out) == (0, True)
     assert elp("gc", "undo")[1] == "restored 0 adapters and 0 data files\n"
+
+
+def test_every_command_of_the_page_runs(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
+    elp = elp_in(_with_policy(workspace, trash_days=14).root, capsys)
+    lines = [line for fence in fences("sh") if fence.page == "retention.md" for line in fence.commands]
+    assert len(lines) == 6
+    number = ""
+    for line in lines:
+        words = [number if word == "41" else word for word in shlex.split(line)[1:]]
+        code, out, error = elp(*words)
+        assert code == 0, f"{line}\n{out}{error}"
+        if words[:2] == ["hold", "plant-a/asr"]:
+            number = out.split()[1].rstrip(":")
+    (shown,) = [read_settings(fence.text) for fence in fences("yaml") if fence.page == "retention.md"]
+    assert shown.retention.shared_with == ("https://git.example.org/speech/other.git",)

@@ -11,11 +11,13 @@ from elp_core.training import EpochRecord
 from pipelines.registry.client import bundle_models, model_registry, runs, server_api
 from pipelines.registry.client.connection import connect
 from pipelines.registry.lineage import Lineage
+from pipelines.registry.signing.envelope import read_envelope
 from pipelines.registry.signing.keys import key_folder
 from pipelines.registry.slot import Slot
+from pipelines.registry.statements import parse_statement
 from pipelines.training.curves import log_history
 from pipelines.training.finished import Trained
-from pipelines.training.register import register_trained
+from pipelines.training.register import register_trained, reuse_version
 from tests.support.bundles import make_bundle
 
 if TYPE_CHECKING:
@@ -36,8 +38,8 @@ def keys(mlflow_uri: str) -> Path:
     return key_folder()
 
 
-def _trained(folder: Path, slot: Slot) -> Trained:
-    digest = make_bundle(folder / "bundle", slot, "k1")
+def _trained(folder: Path, slot: Slot, *, silent: bool = False) -> Trained:
+    digest = make_bundle(folder / "bundle", slot, "k1", silent=silent)
     write_whole(folder / "report" / "note.txt", "x")
     lineage = Lineage.from_json(verify_bundle(folder / "bundle").lineage)
     return Trained(folder, digest, "wer", 0.5, METRICS, (), lineage)
@@ -93,10 +95,55 @@ def test_of_two_workers_with_one_key_the_first_counts(
     trained = _trained(tmp_path, slot)
     run_id = runs.open_run(client, slot, "k1", "run", {})
     first = register_trained(client, slot, run_id, trained, keys, reused=False, log=print)
-    found = iter([None, model_registry.get(client, slot, first.version)])
+    there = model_registry.get(client, slot, first.version)
+    # it looks before the other one registers, and again when the server refuses a second version
+    found = iter([None, there, there])
     monkeypatch.setattr(model_registry, "find_by_key", lambda *_: next(found))
     assert register_trained(client, slot, run_id, trained, keys, reused=False, log=print) == first
     assert [v.version for v in model_registry.list_versions(client, slot)] == [first.version]
+
+
+def test_of_two_machines_at_once_the_server_takes_one_version_and_its_lineage_is_signed_by_any(
+    client: MlflowClient, keys: Path, tmp_path: Path
+) -> None:
+    slot = Slot("two-machines", "asr")
+    mine, theirs = _trained(tmp_path / "one", slot), _trained(tmp_path / "two", slot, silent=True)
+    assert mine.bundle_digest != theirs.bundle_digest
+    run_id = runs.open_run(client, slot, "k1", "run", {})
+    with pytest.MonkeyPatch.context() as patch:
+        # this machine ends between the version and its signed lineage; the other one looked before the version existed
+        patch.setattr(server_api, "submit_statement", _kill("submit_statement"))
+        with pytest.raises(Killed):
+            register_trained(client, slot, run_id, mine, keys, reused=False, log=print)
+    find, looks = model_registry.find_by_key, iter([False])
+    said: list[str] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(model_registry, "find_by_key", lambda *given: find(*given) if next(looks, True) else None)
+        done = register_trained(client, slot, run_id, theirs, keys, reused=False, log=said.append)
+    (version,) = model_registry.list_versions(client, slot)
+    assert (done.version, done.bundle_digest) == (version.version, mine.bundle_digest)
+    assert bundle_models.download_bundle(client, version, tmp_path / "cache").is_dir()
+    assert said == [
+        f"{version.name} was registered by another machine meanwhile",
+        f"recorded the lineage of {version.name}, which another machine had signed",
+    ]
+    (statement,) = server_api.list_statements(client.tracking_uri, model=slot.model_name, kind="lineage")
+    assert parse_statement(read_envelope(statement.envelope).payload).bundle == mine.bundle_digest
+
+
+def test_a_machine_that_trained_nothing_completes_the_version_of_one_that_is_gone(
+    client: MlflowClient, keys: Path, tmp_path: Path
+) -> None:
+    slot = Slot("gone", "asr")
+    run_id = runs.open_run(client, slot, "k1", "run", {})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(server_api, "submit_statement", _kill("submit_statement"))
+        with pytest.raises(Killed):
+            register_trained(client, slot, run_id, _trained(tmp_path, slot), keys, reused=False, log=print)
+    (version,) = model_registry.list_versions(client, slot)
+    for _ in range(2):
+        reuse_version(client, version, tmp_path / "empty", keys, print)
+    assert len([*server_api.list_statements(client.tracking_uri, model=slot.model_name, kind="lineage")]) == 1
 
 
 def test_epochs_that_could_not_be_sent_are_logged_at_the_end(client: MlflowClient) -> None:

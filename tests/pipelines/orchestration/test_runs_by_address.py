@@ -1,0 +1,103 @@
+"""A retrain by Git address with the real servers: the worker has a home of its own and nothing of the workspace."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+
+from pipelines.cli.main import run
+from pipelines.datasets.versions import dataset_versions
+from pipelines.local import git, lifecycle
+from pipelines.local.addresses import mlflow_uri, read_record
+from pipelines.local.processes import alive
+from pipelines.local.run_workspace import clone_folder
+from pipelines.local.workspace import Workspace
+from pipelines.orchestration.deployments import register_deployments
+from pipelines.orchestration.flows import WRONG_RELEASE
+from pipelines.orchestration.follow import follow
+from pipelines.orchestration.prefect_api import connect_prefect, start_run
+from pipelines.registry.client import model_registry
+from pipelines.registry.client.connection import connect
+from pipelines.registry.client.server_api import list_statements
+from pipelines.registry.signing.envelope import read_envelope
+from pipelines.registry.slot import Slot
+from tests.pipelines.conftest import SETTINGS
+from tests.support.git_servers import shared_workspace
+from tests.support.workspaces import delivery, isolate
+
+pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(900)]
+
+ASR = Slot("plant-a", "asr")
+
+
+@pytest.fixture(scope="module")
+def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
+    """A workspace with a Git address whose servers and workers run."""
+    from elp_core.testing import save_tiny
+
+    folder = tmp_path_factory.mktemp("address")
+    with pytest.MonkeyPatch.context() as patch:
+        isolate(folder / "home", patch)
+        patch.setenv("ELP_WORKER_HOME", str(folder / "worker"))
+        save_tiny(folder / "backbone")
+        settings = SETTINGS.format(backbone=folder / "backbone")
+        workspace = shared_workspace(folder / "foundry", f"{settings}\nservers: {{mlflow_port: 0, prefect_port: 0}}\n")
+        try:
+            lifecycle.up(workspace, register_deployments, log=lambda _: None)
+            yield workspace
+        finally:
+            processes = read_record(workspace).processes
+            lifecycle.down(workspace, log=lambda _: None)
+            assert not any(alive(process) for process in processes)
+
+
+def test_a_retrain_goes_by_the_address_alone(up: Workspace, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    home = up.root.parent / "worker"
+    assert run(["retrain", str(ASR), str(delivery(tmp_path / "monday")), "--json", "-w", str(up.root)]) in (0, 3)
+    shown = json.loads(capfd.readouterr().out)
+    assert shown["run"]["parameters"]["workspace"] == up.address
+    assert shown["run"]["parameters"]["revision"] == git.resolve(up.root)
+    clone = clone_folder(home, up.address)
+    assert clone.is_dir()
+    assert not (clone / "data" / "plant-a" / "asr" / "shards").exists(), "the data is read by its content"
+    client = connect(mlflow_uri(up))
+    (version,) = model_registry.list_versions(client, ASR)
+    (statement,) = list_statements(client.tracking_uri, model=ASR.model_name, kind="lineage")
+    payload = bytes(read_envelope(statement.envelope).payload).decode()
+    assert f'"{up.address}"' in payload
+    assert str(clone) not in payload
+    # the worker loses its clone and its cache, and finds what is done all the same
+    shutil.rmtree(home)
+    assert run(["retrain", str(ASR), "--json", "-w", str(up.root)]) in (0, 3)
+    assert [one.version for one in model_registry.list_versions(client, ASR)] == [version.version]
+    capfd.readouterr()
+    assert run(["runs", "--json", "-w", str(up.root)]) == 0
+    assert [one["name"] for one in json.loads(capfd.readouterr().out)] == [f"retrain {ASR}"] * 2
+
+
+def test_a_commit_that_was_not_pushed_is_refused(up: Workspace, capfd: pytest.CaptureFixture[str]) -> None:
+    (up.root / "notes.txt").write_text("mine\n")
+    git.commit(up.root, [Path("notes.txt")], "Note")
+    assert run(["train", str(ASR), "-w", str(up.root)]) == 1
+    assert f"is not at {up.address}, so that no worker can read it; run: git push" in capfd.readouterr().err
+    git.git(up.root, "push", "--quiet", up.address, "main")
+
+
+def test_a_worker_with_another_release_refuses_the_run_by_name(up: Workspace) -> None:
+    with connect_prefect(up) as client:
+        made = start_run(client, up, "train", {"slot": str(ASR), "release": "elp 9.9, recipe 7"}, "train it")
+        ended = follow(client, made, "elp-gpu", print)
+        assert (ended.state, ended.state_type) == (WRONG_RELEASE, "FAILED")
+        assert "asks for elp 9.9, recipe 7, and this worker has elp " in ended.message
+        assert client.read_flow_run(UUID(made.id)).run_count == 1
+
+
+def test_every_version_is_at_the_address(up: Workspace, tmp_path: Path) -> None:
+    fresh = tmp_path / "fresh"
+    git.git(tmp_path, "clone", "--quiet", up.address, str(fresh))
+    assert dataset_versions(fresh, ASR) == dataset_versions(up, ASR)

@@ -1,0 +1,90 @@
+"""A real OpenSSH server of the tests' own: the test's user, its own keys, a free port of 127.0.0.1."""
+
+from __future__ import annotations
+
+import contextlib
+import getpass
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.support.missing import skip_without
+from tests.support.mlflow_server import free_port
+
+START_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class SshServer:
+    """A running server; who has the key in its folder may log in."""
+
+    port: int
+    folder: Path
+    pid: int
+
+    @property
+    def address(self) -> str:
+        """Return ``ssh://user@127.0.0.1:port``."""
+        return f"ssh://{getpass.getuser()}@127.0.0.1:{self.port}"
+
+    def let_in(self, home: Path) -> None:
+        """Give the user with this home the key."""
+        place = home / ".ssh"
+        place.mkdir(mode=0o700, exist_ok=True)
+        shutil.copy(self.folder / "user", place / "id_ed25519")
+        (place / "id_ed25519").chmod(0o600)
+
+
+@contextlib.contextmanager
+def ssh_server() -> Iterator[SshServer]:
+    """A server for the length of the block; what it logs is in its folder."""
+    binary = Path("/usr/sbin/sshd")
+    if not binary.is_file():
+        skip_without("no SSH server: /usr/sbin/sshd is missing; install openssh-server")
+    folder, port = Path(tempfile.mkdtemp(prefix="elp-ssh-")), free_port()
+    if os.geteuid() == 0:
+        # where the processes of a server that root runs are locked in; the package's service makes it
+        Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
+    for name in ("host", "user"):
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / name)], check=True)
+    shutil.copy(folder / "user.pub", folder / "authorized_keys")
+    options = {
+        "ListenAddress": "127.0.0.1",
+        "Port": port,
+        "HostKey": folder / "host",
+        "AuthorizedKeysFile": folder / "authorized_keys",
+        "PidFile": folder / "sshd.pid",
+        "PermitRootLogin": "prohibit-password",
+        "PasswordAuthentication": "no",
+        "StrictModes": "no",
+        "UsePAM": "no",
+        "Subsystem": "sftp internal-sftp",
+    }
+    (folder / "sshd_config").write_text("".join(f"{name} {value}\n" for name, value in options.items()))
+    command = [str(binary), "-D", "-f", str(folder / "sshd_config"), "-E", str(folder / "sshd.log")]
+    server = subprocess.Popen(command, start_new_session=True, stderr=subprocess.PIPE)
+    try:
+        _wait(server, port, folder)
+        yield SshServer(port, folder, server.pid)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(server.pid, signal.SIGKILL)
+        server.communicate()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _wait(server: subprocess.Popen[bytes], port: int, folder: Path) -> None:
+    ends = time.monotonic() + START_SECONDS
+    while time.monotonic() < ends and server.poll() is None:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 2):
+            return
+        time.sleep(0.05)
+    log = folder / "sshd.log"
+    raise RuntimeError(f"sshd did not start: {log.read_text() if log.is_file() else ''}")
