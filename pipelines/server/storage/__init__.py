@@ -1,4 +1,4 @@
 """Below the transitions: `locked_store`, `version_rows`, `kept_rows`, `override_requests`, `worker_rows`.
 
-`artifact_bytes` is the artifact store, `s3_objects` what it needs of one on S3.
+`artifact_bytes` is the artifact store, `bucket_objects` what it needs of one on S3.
 """

@@ -131,6 +131,26 @@ def stored_sizes() -> dict[str, int]:
     return dict(sizes)
 
 
+<<<<<<< HEAD
+=======
+def _stored_files(store: Any) -> Iterator[tuple[str, int]]:
+    """Yield path and size of every file of the served artifact store."""
+    root = store.artifact_dir if hasattr(store, "artifact_dir") else None
+    if root is not None:
+        waiting = [str(root)]
+        while waiting:
+            with contextlib.suppress(FileNotFoundError), os.scandir(waiting.pop()) as entries:
+                for entry in entries:
+                    if entry.is_dir(follow_symlinks=False):
+                        waiting.append(entry.path)
+                    else:
+                        yield entry.path, entry.stat(follow_symlinks=False).st_size
+        return
+    # one listing of the whole store: MLflow's own lists folder after folder
+    yield from store.stored_objects()
+
+
+>>>>>>> integration
 def plain_path(*parts: str | None) -> str:
     """Join parts of a path without ``.``, ``..``, empty parts and slashes at the ends."""
     return posixpath.normpath("/" + "/".join(part for part in parts if part)).strip("/")

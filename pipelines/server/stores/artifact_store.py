@@ -27,7 +27,7 @@ from pipelines.server.auth.principal import current_caller
 from pipelines.server.mlflow_private import TEMP_ARTIFACT_PREFIX
 from pipelines.server.refusal import Attempt
 from pipelines.server.storage.artifact_bytes import frozen_by, plain_path
-from pipelines.server.storage.s3_objects import put_whole, s3_client, store_errors
+from pipelines.server.storage.bucket_objects import put_whole, s3_client, store_errors
 from pipelines.server.stores.registry_store import registry
 
 _PREFIX = "elp+"
@@ -204,6 +204,16 @@ class GuardedS3(ArtifactRepository, StreamUploadMixin):  # type: ignore[misc]
         """List a folder."""
         with store_errors(self.artifact_uri):
             return list(self._s3.list_artifacts(store_path(path)))
+
+    def stored_objects(self) -> Iterator[tuple[str, int]]:
+        """Yield key and bytes of every object, in one listing."""
+        bucket, root = self._s3.parse_s3_compliant_uri(self.artifact_uri)
+        with store_errors(self.artifact_uri):
+            for page in (
+                s3_client().get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=f"{root}/" if root else "")
+            ):
+                for found in page.get("Contents", ()):
+                    yield str(found["Key"]), int(found["Size"])
 
     def delete_artifacts(self, artifact_path: str | None = None) -> None:
         """Delete a file or a folder."""

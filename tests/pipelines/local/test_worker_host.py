@@ -26,6 +26,7 @@ from pipelines.local.gpus import Gpu
 from pipelines.local.worker_home import WorkerSettings, read_worker, worker_home, write_worker
 from pipelines.local.worker_host import run_worker
 from pipelines.local.worker_plan import WorkerSpec, plan_workers
+from pipelines.local.worker_runs import end_processes_of
 
 ROOT = Path(__file__).resolve().parents[3]
 GPUS = ("GPU-a", "GPU-b")
@@ -141,10 +142,10 @@ def machine(tmp_path: Path, prefect: PrefectStandIn, monkeypatch: pytest.MonkeyP
     try:
         yield made
     finally:
-        for pid in (made.parent.pid, *made.workers(), *made.runs()):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        made.parent.kill()
         made.parent.wait()
+        # also one that was started and not yet recorded
+        end_processes_of(made.home)
 
 
 def _children(pid: int) -> list[psutil.Process]:
