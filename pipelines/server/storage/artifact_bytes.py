@@ -3,14 +3,16 @@
 A version consists of its frozen folders: nothing is written or deleted in them.
 """
 
+import contextlib
 import os
 import posixpath
 import tempfile
 import urllib.parse
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, delete, insert, or_, select
 from sqlalchemy.orm import Session
@@ -124,15 +126,13 @@ def thaw(session: Session, path: str) -> None:
 def stored_sizes() -> dict[str, int]:
     """Return the bytes of each folder of the served artifact store that is named ``m-…``: of each logged model."""
     sizes = Counter[str]()
-    for path, size in served_artifacts().stored_files():
+    for path, size in _stored_files(served_artifacts()):
         model = next((part for part in path.split("/") if part.startswith("m-")), "")
         if model:
             sizes[model] += size
     return dict(sizes)
 
 
-<<<<<<< HEAD
-=======
 def _stored_files(store: Any) -> Iterator[tuple[str, int]]:
     """Yield path and size of every file of the served artifact store."""
     root = store.artifact_dir if hasattr(store, "artifact_dir") else None
@@ -150,7 +150,6 @@ def _stored_files(store: Any) -> Iterator[tuple[str, int]]:
     yield from store.stored_objects()
 
 
->>>>>>> integration
 def plain_path(*parts: str | None) -> str:
     """Join parts of a path without ``.``, ``..``, empty parts and slashes at the ends."""
     return posixpath.normpath("/" + "/".join(part for part in parts if part)).strip("/")

@@ -5,7 +5,6 @@ FastAPI, under several paths; all of them call these repositories.
 """
 
 import asyncio
-import contextlib
 import os
 import posixpath
 import shutil
@@ -89,18 +88,6 @@ class _Guarded(ArtifactRepository):  # type: ignore[misc]
 class GuardedLocal(_Guarded, LocalArtifactRepository):  # type: ignore[misc]
     """A folder."""
 
-    def stored_files(self) -> Iterator[tuple[str, int]]:
-        """Yield path and bytes of every file."""
-        waiting = [str(self.artifact_dir)]
-        while waiting:
-            # deleted meanwhile
-            with contextlib.suppress(FileNotFoundError), os.scandir(waiting.pop()) as entries:
-                for entry in entries:
-                    if entry.is_dir(follow_symlinks=False):
-                        waiting.append(entry.path)
-                    else:
-                        yield entry.path, entry.stat(follow_symlinks=False).st_size
-
     def log_artifact_from_stream(
         self, stream: BinaryIO, artifact_file_name: str, artifact_path: str | None = None
     ) -> None:
@@ -159,14 +146,6 @@ class GuardedS3(ArtifactRepository, StreamUploadMixin):  # type: ignore[misc]
     def __init__(self, artifact_uri: str, tracking_uri: str | None = None, registry_uri: str | None = None) -> None:
         super().__init__(artifact_uri, tracking_uri, registry_uri)
         self._s3 = _PlainS3(artifact_uri, tracking_uri=tracking_uri, registry_uri=registry_uri)
-
-    def stored_files(self) -> Iterator[tuple[str, int]]:
-        """Yield path and bytes of every file, from one listing of the whole store."""
-        bucket, prefix = self._s3.parse_s3_compliant_uri(self.artifact_uri)
-        with store_errors(self.artifact_uri):
-            for page in s3_client().get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
-                for found in page.get("Contents", ()):
-                    yield str(found["Key"]), int(found["Size"])
 
     def log_artifact(self, local_file: str, artifact_path: str | None = None) -> None:
         """Upload a file."""
