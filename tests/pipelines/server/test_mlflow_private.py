@@ -11,6 +11,7 @@ SERVER = Path(pipelines.server.__file__).parent
 OVERRIDDEN = {
     "stores/artifact_store.py": {
         "_create_staging_artifact", "_publish_staged_artifact", "_get_destination_artifact_path",
+        "_get_s3_client", "_iterate_s3_paginated_results", "_bucket_owner_params",
     },
     "stores/tracking_store.py": {"_hard_delete_experiment"},
 }  # fmt: skip
