@@ -312,7 +312,7 @@ def test_a_correction_that_was_killed_is_made_good_by_the_next_run(
         patch.setattr(at, broken)
         if at != "pipelines.local.git.tag":
             # a killed process does not clean up
-            patch.setattr(slot_change, "recover", lambda *_: None)
+            patch.setattr(slot_change, "recover", lambda *_, **__: None)
         with pytest.raises(VersioningError, match="it was killed"):
             correct_clips(workspace, SLOT, file, golden=True)
     correct_clips(workspace, SLOT, file, golden=True)

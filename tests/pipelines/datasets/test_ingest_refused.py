@@ -141,7 +141,7 @@ def test_a_run_that_was_killed_is_made_good_by_the_next(
         patch.setattr(at, broken)
         if at != "pipelines.local.git.tag":
             # a killed process does not clean up
-            patch.setattr(slot_change, "recover", lambda *_: None)
+            patch.setattr(slot_change, "recover", lambda *_, **__: None)
         with pytest.raises(VersioningError, match="git said no"):
             add_delivery(workspace, ASR, source)
     assert (workspace.state / "journal" / "plant-a.asr.json").is_file()
