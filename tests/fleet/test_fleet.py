@@ -85,7 +85,7 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
             (host.folder / ".gitconfig").write_text(name)
         start_database(hosts["database"], ("mlflow", "prefect"))
         start_store(hosts["store"], "speech")
-        made = Fleet(hosts, start_git(hosts["git"], "foundry.git"))
+        made = Fleet(hosts, start_git(hosts["git"], "speech.git"))
         for name in ("control", *WORKERS):
             let_in(hosts["git"], hosts[name])
             # the data of the slots; the artifacts' keys are on the control host only
