@@ -173,7 +173,7 @@ def test_a_retrain_runs_on_hosts_that_share_four_addresses(fleet: Fleet) -> None
     own = {path.stem for path in (fleet.control.folder / "foundry" / ".elp" / "keys").rglob("*.pem")}
     assert own
     assert not any(f'"{key}"' in answer for key in own)
-    fleet.elp("promote", "plant-a/asr", "1", **fleet.administrator)
+    fleet.elp("promote", "plant-a/asr", **fleet.administrator)
     _verified(fleet)
 
 
