@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 from mlflow.exceptions import MlflowException
 
 from pipelines.errors import AttestationError, RegistryError, UsageError
@@ -127,6 +128,13 @@ def test_a_worker_gets_its_two_keys_trusted_and_no_others(
     login.rest()("POST", f"{ELP}/workers/enrol", {"token": token, "keys": foreign}).must_be(400, "exactly the keys")
     assert load_trusted_keys(login.guarded.keys).digest == before
     assert _row(login, "w8")["state"] == "invited", "the token is not lost"
+
+
+def test_a_large_body_without_a_login_is_not_read(login: LoginServer) -> None:
+    for path in (f"{ELP}/workers/enrol", "/health"):
+        for body in (b"x" * 100_000, iter([b"x", b"y"])):
+            answer = requests.post(login.uri + path, data=body, timeout=60)
+            assert (answer.status_code, "has to say its length" in answer.text) == (413, True)
 
 
 def test_a_key_that_was_revoked_does_not_come_back(login: LoginServer, folder: Path) -> None:
