@@ -1,4 +1,4 @@
-"""The supervision's looks at the inboxes: what waits where, and the runs for what arrived. Imports no Prefect."""
+"""The supervision's looks at the inboxes: which deliveries wait, and the runs for what arrived. Imports no Prefect."""
 
 from __future__ import annotations
 
