@@ -15,8 +15,10 @@ from elp_core.config import from_dict
 from elp_core.errors import ConfigError, OpsError
 from elp_core.files import write_whole
 from elp_core.types import Seconds
+from pipelines.errors import UsageError
 from pipelines.inbox.inbox_status import InboxRow, inbox_rows
 from pipelines.inbox.slot_inbox import inbox_slots
+from pipelines.local.gpu_need import slot_queue
 from pipelines.local.prefect_request import prefect_request
 from pipelines.local.workspace import Workspace
 from pipelines.orchestration.prefect_api import deployment_name
@@ -89,16 +91,25 @@ def _start_runs(
     path, flow, now = workspace.state / "inbox" / "starts.json", workspace.settings.inbox.start, time.time()
     # what no longer waits is forgotten
     starts = {name: one for name, one in _read_starts(path).items() if name in set(map(str, waiting))}
+    faults: list[str] = []
     for slot, rows in waiting.items():
         digest = hashlib.sha256(" ".join(sorted(row.fingerprint for row in rows)).encode()).hexdigest()[:32]
         before = starts.get(str(slot))
         if (before and not before.due(digest, now)) or _is_busy(workspace, api, slot):
             continue
+        try:
+            # a training waits in the queue of its need, as one that a person starts
+            queue = slot_queue(workspace.settings, [slot]) if flow == "retrain" else ""
+        except UsageError as error:
+            faults.append(f"{slot}: {error}")
+            continue
         tries = before.tries + 1 if before and before.digest == digest else 1
-        _start_run(workspace, api, flow, slot, f"inbox {slot} {digest} {tries}")
+        _start_run(workspace, api, flow, slot, queue, f"inbox {slot} {digest} {tries}")
         starts[str(slot)] = Started(digest, tries, now)
         say(f"inbox: {flow} {slot} started for {', '.join(row.name for row in rows[:3])}")
         write_whole(path, json.dumps({name: asdict(one) for name, one in starts.items()}) + "\n")
+    if faults:
+        raise OpsError("; ".join(faults))
 
 
 def _is_busy(workspace: Workspace, api: str, slot: Slot) -> bool:
@@ -115,12 +126,13 @@ def _is_busy(workspace: Workspace, api: str, slot: Slot) -> bool:
     return int(prefect_request(f"{api}/flow_runs/count", wanted)) > 0
 
 
-def _start_run(workspace: Workspace, api: str, flow: str, slot: Slot, key: str) -> None:
+def _start_run(workspace: Workspace, api: str, flow: str, slot: Slot, queue: str, key: str) -> None:
     deployment = prefect_request(f"{api}/deployments/name/{flow}/{deployment_name(workspace)}")
     content = {
         "parameters": {"slot": str(slot)},
         "name": f"{flow} {slot}",
         "tags": [str(slot)],
+        **({"work_queue_name": queue} if queue else {}),
         # a supervision that is killed after this request makes no second run
         "idempotency_key": key,
         "state": {"type": "SCHEDULED", "message": "a delivery arrived in the inbox"},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,15 @@ def test_a_complete_delivery_starts_one_run(tmp_path: Path, prefect: Prefect) ->
     _look(workspace)
     (asked,) = prefect.asked.values()
     assert (asked["name"], asked["parameters"]) == ("retrain plant-a/asr", {"slot": "plant-a/asr"})
+    assert asked["work_queue_name"] == "default"
+
+
+def test_a_run_waits_in_the_queue_of_what_it_needs(tmp_path: Path, prefect: Prefect) -> None:
+    workspace = bare_workspace(tmp_path, stable=0.0, start="retrain")
+    _arrive(workspace)
+    large = replace(workspace.settings, slots={"plant-a/asr": {"compute": {"gpu_memory": 20.0}}})
+    _look(replace(workspace, settings=large))
+    assert [asked["work_queue_name"] for asked in prefect.asked.values()] == ["gpu-24"]
 
 
 def test_an_incomplete_one_starts_none(tmp_path: Path, prefect: Prefect) -> None:
