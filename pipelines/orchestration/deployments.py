@@ -10,7 +10,7 @@ from pipelines.errors import WorkspaceError
 from pipelines.local.environment import OFFLINE
 from pipelines.local.gpu_need import ensure_queues, slot_queue
 from pipelines.local.service_commands import POOLS
-from pipelines.local.worker_plan import GPU_POOL
+from pipelines.local.worker_plan import CPU_POOL, GPU_POOL
 from pipelines.local.workspace import Workspace
 from pipelines.orchestration.alerts.alert_channels import read_channels, wanted_kinds
 from pipelines.orchestration.alerts.automations import emit, ensure_automations
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
     from prefect.client.schemas.responses import DeploymentResponse
 
 FLOWS = {
-    "ingest": "elp-cpu",
-    "train": "elp-gpu",
-    "gate": "elp-gpu",
-    "retrain": "elp-gpu",
-    "retrain-all": "elp-cpu",
+    "ingest": CPU_POOL,
+    "train": GPU_POOL,
+    "gate": GPU_POOL,
+    "retrain": GPU_POOL,
+    "retrain-all": CPU_POOL,
 }
 """Flow -> its pool."""
 

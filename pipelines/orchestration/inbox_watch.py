@@ -1,4 +1,4 @@
-"""The supervision's looks at the inboxes: what waits where, and the runs for what arrived. Imports no Prefect."""
+"""The supervision's looks at the inboxes: which deliveries wait, and the runs for what arrived. Imports no Prefect."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from elp_core.config import from_dict
 from elp_core.errors import ConfigError, OpsError
@@ -91,25 +92,20 @@ def _start_runs(
     path, flow, now = workspace.state / "inbox" / "starts.json", workspace.settings.inbox.start, time.time()
     # what no longer waits is forgotten
     starts = {name: one for name, one in _read_starts(path).items() if name in set(map(str, waiting))}
-    faults: list[str] = []
     for slot, rows in waiting.items():
         digest = hashlib.sha256(" ".join(sorted(row.fingerprint for row in rows)).encode()).hexdigest()[:32]
         before = starts.get(str(slot))
         if (before and not before.due(digest, now)) or _is_busy(workspace, api, slot):
             continue
-        try:
-            # a training waits in the queue of its need, as one that a person starts
-            queue = slot_queue(workspace.settings, [slot]) if flow == "retrain" else ""
-        except UsageError as error:
-            faults.append(f"{slot}: {error}")
-            continue
         tries = before.tries + 1 if before and before.digest == digest else 1
-        _start_run(workspace, api, flow, slot, queue, f"inbox {slot} {digest} {tries}")
         starts[str(slot)] = Started(digest, tries, now)
-        say(f"inbox: {flow} {slot} started for {', '.join(row.name for row in rows[:3])}")
+        try:
+            _start_run(workspace, api, flow, slot, f"inbox {slot} {digest} {tries}")
+            say(f"inbox: {flow} {slot} started for {', '.join(row.name for row in rows[:3])}")
+        except UsageError as error:
+            # no GPU can carry it; this must not hold up the other slots
+            say(f"inbox: {flow} {slot} cannot be started: {error}")
         write_whole(path, json.dumps({name: asdict(one) for name, one in starts.items()}) + "\n")
-    if faults:
-        raise OpsError("; ".join(faults))
 
 
 def _is_busy(workspace: Workspace, api: str, slot: Slot) -> bool:
@@ -126,17 +122,19 @@ def _is_busy(workspace: Workspace, api: str, slot: Slot) -> bool:
     return int(prefect_request(f"{api}/flow_runs/count", wanted)) > 0
 
 
-def _start_run(workspace: Workspace, api: str, flow: str, slot: Slot, queue: str, key: str) -> None:
+def _start_run(workspace: Workspace, api: str, flow: str, slot: Slot, key: str) -> None:
     deployment = prefect_request(f"{api}/deployments/name/{flow}/{deployment_name(workspace)}")
-    content = {
+    content: dict[str, Any] = {
         "parameters": {"slot": str(slot)},
         "name": f"{flow} {slot}",
         "tags": [str(slot)],
-        **({"work_queue_name": queue} if queue else {}),
         # a supervision that is killed after this request makes no second run
         "idempotency_key": key,
         "state": {"type": "SCHEDULED", "message": "a delivery arrived in the inbox"},
     }
+    if flow == "retrain":
+        # by what its GPU must carry; `ingest` trains nothing
+        content["work_queue_name"] = slot_queue(workspace.settings, [slot])
     prefect_request(f"{api}/deployments/{deployment['id']}/create_flow_run", content)
 
 
