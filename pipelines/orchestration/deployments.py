@@ -6,6 +6,7 @@ import contextlib
 import functools
 from typing import TYPE_CHECKING, Any
 
+from pipelines.errors import WorkspaceError
 from pipelines.local.environment import OFFLINE
 from pipelines.local.gpu_need import ensure_queues, slot_queue
 from pipelines.local.service_commands import POOLS
@@ -62,7 +63,12 @@ def register_deployments(workspace: Workspace, api: str) -> None:
             if slot and _differs(deployment, deployment_content(workspace, "retrain", slot)):
                 ensure_deployment(client, workspace, "retrain", slot)
         ensure_automations(client, workspace, wanted_kinds(read_channels(workspace).values()))
-    if entries := read_applied(workspace):
+    try:
+        entries = read_applied(workspace)
+    except WorkspaceError:
+        # the supervision names the fault; `elp schedule apply`, which repairs it, needs the server that starts here
+        return
+    if entries:
         # before the workers start: they would take the oldest of the late runs
         with rest_errors(api):
             emit(workspace, api, end_late_runs(workspace, api, entries, lambda text: None))
