@@ -18,6 +18,7 @@ from elp_core.files import write_whole
 from pipelines.errors import UsageError, WorkspaceError
 from pipelines.inbox.slot_inbox import inbox_slots
 from pipelines.local.git import tags
+from pipelines.local.gpu_need import slot_queue
 from pipelines.local.schedule_settings import ScheduleEntry, entry_of, read_entries
 from pipelines.local.workspace import Workspace
 from pipelines.locks import file_lock
@@ -123,7 +124,9 @@ def apply_schedules(
             change = step.change
             if step.deployment is None:
                 template = template or read_template(workspace, api)
-                make_deployment(api, template, Slot.parse(change.slot), change.entry, step.starts)
+                slot = Slot.parse(change.slot)
+                queue = slot_queue(workspace.settings, [slot])
+                make_deployment(api, template, slot, queue, change.entry, step.starts)
                 continue
             for schedule in step.surplus:
                 delete_schedule(api, step.deployment, schedule)

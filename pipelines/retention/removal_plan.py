@@ -129,7 +129,7 @@ def _plan_data(
         if hold is not None and not decision.keep:
             versions[tag] = KeepDecision(True, hold.summary)
     others = [repository for repository in policy.shared_with or ()]
-    cache = workspace.state / "cache"
+    cache = workspace.cache
     named = set(named_elsewhere(workspace.root, tagged)).union(*(named_in_history(one, cache) for one in others))
     listings = _Listings(stored, uri)
     holding = {one.tag: listings.files(one.hashes, one.tag, needed=versions[one.tag].keep) for one in tagged}

@@ -19,6 +19,7 @@ from pipelines.errors import AttestationError, WorkspaceError
 from pipelines.local.addresses import mlflow_uri
 from pipelines.local.workspace import Workspace
 from pipelines.locks import file_lock
+from pipelines.number_text import count
 from pipelines.registry.client.server_api import call_server, current_user
 from pipelines.registry.ledger.entry import LedgerEntry, read_entry
 from pipelines.registry.retention import RetentionPolicy, StoredAdapter
@@ -64,7 +65,7 @@ def sweep(workspace: Workspace, log: Log, subject: Subject | None = None, by: st
         plan, uri, name = plan_removal(workspace, log, subject), mlflow_uri(workspace), by or current_user()
         removed, gone = plan.removed_adapters, plan.data.removed
         if removed:
-            log(f"{len(removed)} adapters into the trash")
+            log(f"{count(len(removed), 'adapter')} into the trash")
         for some in _chunks(removed, _ADAPTERS):
             _trash_adapters(workspace, uri, some, name)
         files, rescued, emptied = 0, 0, 0
@@ -106,14 +107,14 @@ def _trash_adapters(workspace: Workspace, uri: str, some: Sequence[StoredAdapter
     call_server(uri, "POST", "/trash", json={"versions": versions, "by": by})
     for one in some:
         # a cache may be deleted at any time
-        shutil.rmtree(workspace.state / "cache" / "adapters" / one.bundle.replace(":", "-"), ignore_errors=True)
+        shutil.rmtree(workspace.cache / "adapters" / one.bundle.replace(":", "-"), ignore_errors=True)
 
 
 def _empty_adapters(uri: str, by: str) -> int:
-    count = 0
+    total = 0
     while emptied := call_server(uri, "POST", "/empty-trash", json={"by": by})["emptied"]:
-        count += len(emptied)
-    return count
+        total += len(emptied)
+    return total
 
 
 def _trash_data(stored: DvcRemote, uri: str, workspace: Workspace, plan: DataPlan, by: str) -> int:
@@ -130,7 +131,7 @@ def _trash_data(stored: DvcRemote, uri: str, workspace: Workspace, plan: DataPla
             entry = _record(uri, "data deleted", files, reason, by)
             trash_files(stored, entry, some)
             for md5 in some:
-                for place in (stored.cached(md5), workspace.state / "cache" / "files" / md5[:2] / f"{md5}.parquet"):
+                for place in (stored.cached(md5), workspace.cache / "files" / md5[:2] / f"{md5}.parquet"):
                     if place is not None:
                         place.unlink(missing_ok=True)
     return len(gone)

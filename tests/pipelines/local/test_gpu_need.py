@@ -47,6 +47,13 @@ def test_a_larger_backbone_and_a_longer_batch_need_more(tmp_path: Path) -> None:
     assert all(base < large for base, large in zip(needs[:3], needs[3:], strict=True))
     settings = read_settings(f"backbone: {base}")
     assert training_need(settings, ASR, together=4) > training_need(settings, ASR)
+    minutes = "train: {batch_seconds: 240}"
+    short, long = (
+        read_settings(f"backbone: {base}\ndefaults: {{asr: {{{minutes}, data: {{max_seconds: {most}}}}}}}")
+        for most in (20, 240)
+    )
+    assert training_need(short, ASR) < training_need(long, ASR) / 2, "no utterance is as long as the batch"
+    assert slot_queue(long, [ASR]) == "gpu-141", "an estimate refuses no training"
 
 
 def test_a_backbone_of_the_hub_is_read_from_its_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
