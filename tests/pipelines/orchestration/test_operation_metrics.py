@@ -12,7 +12,7 @@ import pytest
 from pipelines.errors import ServiceError
 from pipelines.local.supervision import Ends
 from pipelines.local.workspace import Workspace
-from pipelines.orchestration import operation_metrics
+from pipelines.orchestration import operation_metrics, slot_deployments
 from pipelines.orchestration.alerts.alert import Alert
 from pipelines.orchestration.operation_metrics import collect_figures, disk_is_low, watch_figures
 from pipelines.registry.operation_figures import FIGURES_FILE, OperationFigures, read_figures
@@ -34,7 +34,9 @@ class Prefect:
         self.tasks: list[dict[str, Any]] = []
         self.away = False
 
-    def request(self, url: str, body: Mapping[str, Any], timeout: float = 0.0) -> list[dict[str, Any]]:
+    def request(
+        self, url: str, body: Mapping[str, Any], timeout: float = 0.0, method: str | None = None
+    ) -> list[dict[str, Any]]:
         if self.away:
             raise ConnectionError("away")
         if url.endswith("/workers/filter"):
@@ -49,7 +51,8 @@ class Prefect:
 @pytest.fixture
 def prefect(monkeypatch: pytest.MonkeyPatch) -> Prefect:
     made = Prefect()
-    monkeypatch.setattr(operation_metrics, "prefect_request", made.request)
+    for module in (operation_metrics, slot_deployments):
+        monkeypatch.setattr(module, "prefect_request", made.request)
     monkeypatch.setattr(operation_metrics.time, "time", lambda: NOW)
     return made
 
