@@ -112,8 +112,8 @@ def cancel_run(client: SyncPrefectClient, run: FollowedRun, message: str, every:
         line = LogCreate(name="elp", level=logging.WARNING, message=message, timestamp=now, flow_run_id=UUID(one.id))
         client.create_logs([line])
         # one that was put back to its queue has no process, and Prefect would wait for a worker to end it
-        state = Cancelled(message=message) if one.state_type == "SCHEDULED" else Cancelling(message=message)
-        client.set_flow_run_state(UUID(one.id), state)
+        waits = one.state_type == "SCHEDULED"
+        client.set_flow_run_state(UUID(one.id), Cancelled(message=message) if waits else Cancelling(message=message))
     started = time.monotonic()
     while True:
         found = [read_run(client, one.id) for one in wanted]
