@@ -120,7 +120,7 @@ def _of_prefect(workspace: Workspace, api: str, before: OperationFigures, now: f
         waiting[pool] += 1
         oldest[pool] = min(due, oldest.get(pool, due))
         if now - due > OVERDUE_AFTER:
-            overdue.add(_slot(run) or run["name"])
+            overdue.update(_slots(run) or [run["name"]])
     ended = _ended(api, tags, before)
     # what ends at this moment may be stored later
     until = max(before.read_until, now - _LATE)
@@ -160,13 +160,14 @@ def _ended(api: str, tags: Any, before: OperationFigures) -> _Ended:
         api, "flow_runs/filter", {"flow_runs": wanted, "deployments": tags, "sort": "END_TIME_DESC"}, _PAGES
     ):
         end = _moment(run["end_time"])
-        if run["id"] in seen or end < before.read_until - _LATE:
+        # with its end: a run that crashed and was started again ends twice
+        key = f"{run['id']} {run['end_time']}"
+        if key in seen or end < before.read_until - _LATE:
             continue
-        found.ids[run["id"]] = end
+        found.ids[key] = end
         flow = _flow(run["name"])
         found.flows.setdefault(flow, Counter())[run["state_type"].lower()] += 1
-        slot = _slot(run)
-        if run["state_type"] == "COMPLETED" and flow in ("ingest", "retrain") and slot:
+        for slot in _slots(run) if run["state_type"] == "COMPLETED" and flow in ("ingest", "retrain") else ():
             newest = max(found.success.get(slot, 0.0), before.last_success.get(slot, 0.0))
             found.success[slot] = max(end, newest)
     # task runs cannot be selected by their end: the newest come first, and the first old one ends the reading
@@ -198,8 +199,9 @@ def _flow(name: str) -> str:
     return word if word in FLOW_NAMES else "other"
 
 
-def _slot(run: Mapping[str, Any]) -> str:
-    return str((run.get("parameters") or {}).get("slot") or "")
+def _slots(run: Mapping[str, Any]) -> list[str]:
+    given = run.get("parameters") or {}
+    return [str(slot) for slot in (given.get("slot"), *(given.get("also") or ())) if slot]
 
 
 def _moment(text: str) -> float:

@@ -105,6 +105,18 @@ def test_what_ended_is_counted_once_also_after_a_new_start(
     assert read_figures(workspace.state / FIGURES_FILE) == _collect(workspace)
 
 
+def test_a_crash_and_the_later_end_of_the_same_run_are_both_counted(tmp_path: Path, prefect: Prefect) -> None:
+    workspace = bare_workspace(tmp_path)
+    _collect(workspace)
+    prefect.ended = [_run(1, "CRASHED", NOW + 5)]
+    _collect(workspace)
+    again = _run(1, "COMPLETED", NOW + 60)
+    prefect.ended = [{**again, "parameters": {"slot": "plant-a/asr", "also": ["plant-b/asr"]}}]
+    found = _collect(workspace)
+    assert found.ended == {"retrain": {"crashed": 1, "completed": 1}}
+    assert found.last_success == {"plant-a/asr": NOW + 60, "plant-b/asr": NOW + 60}
+
+
 def test_more_than_one_page_of_runs_is_counted(tmp_path: Path, prefect: Prefect) -> None:
     workspace = bare_workspace(tmp_path)
     _collect(workspace)
