@@ -145,7 +145,7 @@ def _end(reaper: Reaper, api: str, lost: LostRun) -> None:
     reaper.log(f"flow run {present['name']} is lost: {lost.reason}")
     if lost.begun:
         _close_tasks(api, run.id, lost.reason)
-    if run.presence is Presence.ELSEWHERE and run.worker:
+    if run.presence is Presence.ELSEWHERE and run.worker and run.state_type != "CANCELLING":
         reaper.report(
             operation_alert(
                 "elp.worker.lost", run.state_id, subject=run.worker, slot=_slot(present), reason=lost.reason

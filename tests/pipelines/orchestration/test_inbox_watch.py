@@ -100,7 +100,7 @@ def test_an_incomplete_one_starts_none(tmp_path: Path, prefect: Prefect) -> None
     assert prefect.asked == {}
 
 
-def test_none_is_started_beside_another_run_of_the_slot(tmp_path: Path, prefect: Prefect) -> None:
+def test_none_is_started_next_to_another_run_of_the_slot(tmp_path: Path, prefect: Prefect) -> None:
     workspace = bare_workspace(tmp_path, stable=0.0, start="ingest")
     _arrive(workspace)
     prefect.busy = 1
