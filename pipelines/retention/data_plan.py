@@ -54,6 +54,8 @@ class DataPlan:
     """Files that something kept names, whether the remote has them or not."""
     erased: frozenset[str] = frozenset()
     """Files that go for an erasure, whatever names them."""
+    on_hold: frozenset[str] = frozenset()
+    """Files that a hold keeps: they come back from the trash even after an erasure."""
     blocked: str = ""
     """Why no data is removed; empty if it may be."""
 

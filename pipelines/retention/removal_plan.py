@@ -146,7 +146,10 @@ def _plan_data(
     blocked = _undeclared(workspace, policy) or listings.gap
     # an erasure is of files that this repository's versions are known to have
     kept = {md5: size for md5, size in plan.removed.items() if md5 in erased} if blocked else plan.removed
-    return replace(plan, blocked=blocked, removed=kept)
+    tags = {one.dataset for one in records.adapters if one.hold}
+    tags |= {tag for tag in versions if any(one.held.covers_dataset(tag) for one in records.holds)}
+    on_hold = held.union(*(holding[tag] for tag in tags & holding.keys()))
+    return replace(plan, blocked=blocked, removed=kept, on_hold=on_hold)
 
 
 def _undeclared(workspace: Workspace, policy: RetentionPolicy) -> str:

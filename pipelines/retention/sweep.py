@@ -138,12 +138,13 @@ def _trash_data(stored: DvcRemote, uri: str, workspace: Workspace, plan: DataPla
 
 
 def _rescue(stored: DvcRemote, uri: str, plan: RemovalPlan, by: str) -> int:
-    """Bring back from the trash what something that is kept names, but for what an erasure removed."""
+    """Bring back from the trash what something that is kept names; what an erasure removed, for a hold only."""
     wanted = [one for one in list_trash(stored) if one.md5 in plan.data.kept]
     if not wanted:
         return 0
     erasures = {entry.seq for entry in _entries(uri) if entry.reason == _ERASURE}
-    return _restore_data(stored, uri, [one for one in wanted if one.seq not in erasures], by, "named again")
+    wanted = [one for one in wanted if one.seq not in erasures or one.md5 in plan.data.on_hold]
+    return _restore_data(stored, uri, wanted, by, "named again")
 
 
 def _restore_data(stored: DvcRemote, uri: str, trashed: Sequence[TrashedFile], by: str, reason: str) -> int:

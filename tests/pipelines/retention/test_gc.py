@@ -240,13 +240,21 @@ def test_an_erasure_beats_what_keeps_a_file(workspace: Workspace, tmp_path: Path
     assert [_readable(workspace, tag, tmp_path) for tag in TAGS] == [False, False, False, True]
 
 
-def test_an_erasure_is_not_undone_by_the_next_gc(workspace: Workspace, tmp_path: Path) -> None:
+def test_only_a_hold_brings_back_what_an_erasure_removed(
+    workspace: Workspace, server: GuardedServer, tmp_path: Path
+) -> None:
     workspace = _with_policy(workspace, trash_days=14)
     _, first = sweep(workspace, _quiet, Subject(speaker="anna"))
     # the files are still in the trash, and v1, which is kept for its champion, still names them
     plan, second = sweep(workspace, _quiet)
     assert (plan.data.versions[TAGS[0]].keep, first.files > 0, second.rescued) == (True, True, 0)
     assert not _readable(workspace, TAGS[0], tmp_path)
+    rest = Rest(server.uri)
+    hold = rest.post(f"{ELP}/hold", {"subject": TAGS[0], "until": UNTIL, "reason": "a dispute"})["number"]
+    _, third = sweep(workspace, _quiet)
+    rest.post(f"{ELP}/end-hold", {"hold": hold, "reason": "settled"})
+    assert third.rescued > 0
+    assert _readable(workspace, TAGS[0], tmp_path)
 
 
 def test_a_remote_that_others_may_use_is_left_alone(workspace: Workspace, tmp_path: Path) -> None:
