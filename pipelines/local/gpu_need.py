@@ -82,13 +82,16 @@ def queue_for_need(need: float) -> str:
             return name
     raise UsageError(
         f"a training that needs {need:.0f} GiB of GPU memory fits no queue ({max(QUEUES.values()):.0f} GiB at most); "
-        "set train.batch_seconds lower, or compute.gpu_memory of the slot to what it needs"
+        "set compute.gpu_memory of the slot to what it needs, or to 0 for the estimate"
     )
 
 
 def slot_queue(settings: Settings, slots: Sequence[Slot]) -> str:
-    """Return the queue of a run that trains some slots in one pass."""
-    return queue_for_need(_need_together(settings, slots))
+    """Return the queue of a run that trains some slots in one pass. Raises UsageError if no queue is large enough."""
+    try:
+        return queue_for_need(_need_together(settings, slots))
+    except UsageError as error:
+        raise UsageError(f"{', '.join(map(str, slots))}: {error}") from error
 
 
 def fits_a_queue(settings: Settings, slots: Sequence[Slot]) -> bool:

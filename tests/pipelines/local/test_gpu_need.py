@@ -88,6 +88,8 @@ def test_the_smallest_queue_that_is_large_enough() -> None:
     ]
     with pytest.raises(UsageError, match="needs 200 GiB of GPU memory fits no queue"):
         queue_for_need(200)
+    with pytest.raises(UsageError, match=r"a/asr: a training that needs 200 GiB .* compute.gpu_memory .* or to 0"):
+        slot_queue(read_settings("slots: {a/asr: {compute: {gpu_memory: 200}}}"), [ASR])
 
 
 def test_a_worker_listens_to_what_its_share_of_the_gpu_carries() -> None:
