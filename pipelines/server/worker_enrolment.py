@@ -194,7 +194,10 @@ def _open_invitation(session: Any, token: str, caller: Caller) -> WorkerRow:
     elif row.ended:
         reason = f"worker {row.name} was {row.ended} at {row.ended_at[:16]} UTC; {again}"
     elif row.enrolled_at:
-        reason = f"the token of {row.name} was used at {row.enrolled_at[:16]} UTC; {again}"
+        reason = (
+            f"the token of {row.name} was used at {row.enrolled_at[:16]} UTC; on the control host run: elp worker "
+            f"revoke {row.name}, then: elp worker invite {row.name}"
+        )
     elif moment(row.until, "until") < moment(utc_now(), "now"):
         reason = f"the token of {row.name} expired at {row.until[:16]} UTC; {again}"
     else:
