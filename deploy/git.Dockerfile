@@ -1,5 +1,5 @@
 # A Git server of a fleet by SSH, as a user without rights, with keys only: one bare repository for a workspace.
-#   docker compose --file deploy/fleet.yaml run --rm --entrypoint git git init --bare /srv/elp/foundry.git    (once)
+#   docker compose --file deploy/fleet.yaml run --rm --entrypoint git git init --bare --initial-branch=main /srv/elp/foundry.git    (once)
 FROM debian:bookworm-slim
 
 RUN apt-get update \

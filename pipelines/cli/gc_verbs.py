@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from pipelines.cli.options import on_workspace
+from pipelines.cli.options import on_folder, on_workspace, refuse_before_verb
 from pipelines.cli.output import emit, progress, table
-from pipelines.local.workspace import Workspace
+from pipelines.local.workspace import Workspace, open_workspace
 from pipelines.number_text import count, size_text
 from pipelines.registry.holds import HeldSubject
 
@@ -25,16 +26,20 @@ Row = tuple[str, str, str, int, bool, str]
 @click.option("--speaker", default="", metavar="ID", help="Remove the files with this speaker's recordings, too.")
 @click.option("--clip", default="", metavar="ID", help="The same for one clip (8 digits or more of its id).")
 @click.option("--by", default="", metavar="NAME", help="Who decides [default: you].")
-@on_workspace
+@on_folder
 @click.pass_context
-def gc(ctx: click.Context, workspace: Workspace, yes: bool, speaker: str, clip: str, by: str) -> None:
+def gc(ctx: click.Context, folder: Path | None, yes: bool, speaker: str, clip: str, by: str) -> None:
     """Show what the retention keeps and removes, with bytes and reasons; with --yes, remove it.
 
     What is removed waits in a trash. elp gc undo brings it back, and the elp gc after its time there deletes it for
     good (retention in elp.yaml). --speaker and --clip are for an erasure, after elp data drop.
     """
     if ctx.invoked_subcommand is not None:
+        refuse_before_verb(ctx, "folder")
+        # the verb looks there for what was named before it
+        ctx.find_root().obj = folder
         return
+    workspace = open_workspace(folder)
     from pipelines.datasets.subject import Subject
     from pipelines.retention.removal_plan import plan_removal
     from pipelines.retention.sweep import sweep

@@ -202,3 +202,19 @@ def _open_current(start: Path | None) -> Workspace:
 
 on_current_workspace = opens("workspace", _open_current)
 """The same for verbs about data: with a Git address, the clone is brought up to date first."""
+
+on_folder = opens("folder", lambda start: start)
+"""For a group that is a command itself, too: the function gets the named folder, or None, and opens nothing."""
+
+
+def refuse_before_verb(ctx: click.Context, *kept: str) -> None:
+    """Refuse the options of a group, but those of the names `kept`, if a verb follows, which would not see them."""
+    given = [
+        parameter.opts[-1]
+        for parameter in ctx.command.params
+        if parameter.name not in (None, *kept)
+        and ctx.get_parameter_source(parameter.name) is click.core.ParameterSource.COMMANDLINE
+    ]
+    if given:
+        verb = ctx.invoked_subcommand
+        raise UsageError(f"{', '.join(given)} before {verb} has no effect; write it after {verb}")

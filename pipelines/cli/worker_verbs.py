@@ -8,12 +8,15 @@ from typing import Any
 
 import click
 
-from pipelines.cli.options import json_option, on_workspace
+from pipelines.cli.options import json_option, on_workspace, refuse_before_verb
 from pipelines.cli.output import emit, mark, progress, table
 from pipelines.local.workspace import Workspace
 
 _home = click.option(
-    "--home", type=click.Path(path_type=Path), metavar="DIR", help="Folder of the worker [default: ELP_WORKER_HOME]."
+    "--home",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Folder of the worker [default: ELP_WORKER_HOME, or ~/.local/state/elp-worker].",
 )
 
 
@@ -35,6 +38,7 @@ def worker(ctx: click.Context, home: Path | None, jobs: int, shares: int, queues
     again. One GPU runs one training, whatever dies; with --shares N it runs N.
     """
     if ctx.invoked_subcommand is not None:
+        refuse_before_verb(ctx)
         return 0
     from pipelines.local.gpu_need import QUEUES
     from pipelines.local.gpus import find_gpus

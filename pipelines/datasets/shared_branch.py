@@ -158,7 +158,7 @@ def _move(root: Path, before: str, tip: str, *command: str) -> None:
 
 
 def _remove_old_files(root: Path, before: str, after: str) -> None:
-    """Remove the files of tracked folders that changed between two commits; whoever needs the new ones fetches them."""
+    """Remove the files of tracked folders that changed between two commits; the next reader fetches the new ones."""
     if not before:
         return
     for name in git.git(root, "diff", "--name-only", before, after, "--", "*.dvc").splitlines():

@@ -38,7 +38,7 @@ def clear_dead_git_locks(root: Path, settled: Seconds = SETTLED) -> list[Path]:
 
 
 def _mark(path: Path) -> tuple[int, int] | None:
-    """Return what tells a file from a later one of its name; None if it does not exist."""
+    """Return what distinguishes a file from a later one of its name; None if it does not exist."""
     with contextlib.suppress(FileNotFoundError):
         status = path.stat()
         return status.st_ino, status.st_mtime_ns

@@ -130,7 +130,7 @@ def _name(root: Path, address: str) -> str:
 
 
 def _patient_ssh(folder: Path) -> dict[str, str]:
-    """Return the environment in which SSH ends by itself if the server is gone; a user's own command stays."""
+    """Return the environment in which SSH ends automatically if the server is gone; a user's own command stays."""
     if "GIT_SSH_COMMAND" in os.environ or "GIT_SSH" in os.environ or git.configured(folder, "core.sshCommand"):
         return {}
     # a person at a terminal may be asked for a pass phrase; a worker must not wait for one

@@ -56,7 +56,8 @@ def training_need(settings: Settings, slot: Slot, together: int = 1) -> float:
     """Return the GPU memory in GiB that a training of a slot needs; 0 if it is not known.
 
     It is `compute.gpu_memory` of the slot if that is set, else an estimate: the frozen weights, and the activations of
-    the largest batch, in which one utterance may be as long as the batch. `together` slots are trained in one pass.
+    the largest batch, in which one utterance is as long as the batch or as the data allow. An estimate is at most the
+    largest queue: it must not refuse a training. `together` slots are trained in one pass.
     """
     chosen: SlotSettings = settings.for_slot(slot)
     if chosen.compute.gpu_memory:
@@ -66,10 +67,12 @@ def training_need(settings: Settings, slot: Slot, together: int = 1) -> float:
         return 0.0
     frames = _FRAMES * chosen.train.batch_seconds
     floats = frames * found.layers * (10 * found.width + 2 * found.inner)
-    attention = 2 * found.layers * found.heads * frames**2
+    # of each utterance alone
+    longest = min(frames, _FRAMES * chosen.data.max_seconds)
+    attention = 2 * found.layers * found.heads * frames * longest
     size = _FLOAT if chosen.train.precision == "no" else _FLOAT / 2
     activations = _OVERHEAD * size * (floats + attention) * together
-    return _FIXED_GIB + (_FLOAT * found.parameters + activations) / _GIB
+    return min(_FIXED_GIB + (_FLOAT * found.parameters + activations) / _GIB, max(QUEUES.values()))
 
 
 def queue_for_need(need: float) -> str:
@@ -79,13 +82,25 @@ def queue_for_need(need: float) -> str:
             return name
     raise UsageError(
         f"a training that needs {need:.0f} GiB of GPU memory fits no queue ({max(QUEUES.values()):.0f} GiB at most); "
-        "set train.batch_seconds lower, or compute.gpu_memory of the slot to what it needs"
+        "set compute.gpu_memory of the slot to what it needs, or to 0 for the estimate"
     )
 
 
 def slot_queue(settings: Settings, slots: Sequence[Slot]) -> str:
-    """Return the queue of a run that trains some slots in one pass."""
-    return queue_for_need(max((training_need(settings, slot, len(slots)) for slot in slots), default=0.0))
+    """Return the queue of a run that trains some slots in one pass. Raises UsageError if no queue is large enough."""
+    try:
+        return queue_for_need(_need_together(settings, slots))
+    except UsageError as error:
+        raise UsageError(f"{', '.join(map(str, slots))}: {error}") from error
+
+
+def fits_a_queue(settings: Settings, slots: Sequence[Slot]) -> bool:
+    """Return whether a queue is large enough for a run that trains some slots in one pass."""
+    return _need_together(settings, slots) <= max(QUEUES.values())
+
+
+def _need_together(settings: Settings, slots: Sequence[Slot]) -> float:
+    return max((training_need(settings, slot, len(slots)) for slot in slots), default=0.0)
 
 
 def queues_for(gib: float) -> tuple[str, ...]:

@@ -71,7 +71,7 @@ def find_processes(runs: Collection[Mapping[str, Any]], workers: Mapping[str, in
     processes = _processes(ours) if ours else {}
     for name, run in ours.items():
         members, worker = processes.get(name, []), workers[worker_of(run)]
-        if any(_descends(member, worker) for member in members) or (not members and _hidden(run)):
+        if any(_descends(member, worker) for member in members) or (not members and _hidden(run, worker)):
             found[name] = Presence.HERE
         else:
             found[name] = Presence.GONE
@@ -117,14 +117,19 @@ def _processes(runs: Mapping[str, Any]) -> dict[str, list[psutil.Process]]:
     return found
 
 
-def _hidden(run: Mapping[str, Any]) -> bool:
-    """Return whether the process of a run exists, and this user must not read its environment."""
+def _hidden(run: Mapping[str, Any], worker: int) -> bool:
+    """Return whether a run has a process below its worker whose environment this user must not read."""
     text = str(run.get("infrastructure_pid") or "")
     try:
-        psutil.Process(int(text)).environ()
-    except psutil.AccessDenied:
-        return True
+        process = psutil.Process(int(text))
     except (psutil.Error, OSError, ValueError):
+        return False
+    try:
+        process.environ()
+    except psutil.AccessDenied:
+        # after a restart of the machine, the number may be that of a system process
+        return _descends(process, worker)
+    except (psutil.Error, OSError):
         return False
     return False
 

@@ -12,6 +12,8 @@ from pipelines.local.service_commands import POOLS
 from pipelines.local.workspace import Workspace
 
 _STATES = ("RUNNING", "PENDING", "CANCELLING")
+_PAGE = 200
+"""Runs in one answer, Prefect's limit."""
 
 
 def unfinished_runs(api: str, pools: Iterable[str] = POOLS) -> list[dict[str, Any]]:
@@ -22,10 +24,15 @@ def unfinished_runs(api: str, pools: Iterable[str] = POOLS) -> list[dict[str, An
     wanted = {
         "flow_runs": {"state": {"type": {"any_": list(_STATES)}}},
         "work_pools": {"name": {"any_": list(pools)}},
-        "limit": 200,
+        "sort": "ID_DESC",
+        "limit": _PAGE,
     }
-    found: list[dict[str, Any]] = prefect_request(f"{api}/flow_runs/filter", wanted)
-    return found
+    found: list[dict[str, Any]] = []
+    while True:
+        page = prefect_request(f"{api}/flow_runs/filter", {**wanted, "offset": len(found)})
+        found += page
+        if len(page) < _PAGE:
+            return found
 
 
 def prefect_address(record: Record) -> str:

@@ -41,9 +41,7 @@ def invite_by_workspace(workspace: Workspace, name: str) -> tuple[str, str, str]
     """Invite a worker to the servers of a workspace; return the MLflow address, the token, and until when it works."""
     uri = mlflow_uri(workspace)
     account = control_account(workspace, uri)
-    # the settings have it when the workspace has a Git address
-    git = str(getattr(workspace.settings, "git", ""))
-    addresses = {"prefect_api": prefect_api(workspace), "git": git, "remote": workspace.remote}
+    addresses = {"prefect_api": prefect_api(workspace), "git": workspace.settings.git, "remote": workspace.remote}
     token, until = workers.send_invitation(uri, name, addresses, account, key_folder(workspace.state))
     own = workspace.settings.servers.host in _EVERYWHERE and not workspace.settings.servers.mlflow_uri
     return _with_host(uri, socket.getfqdn()) if own else uri, token, until

@@ -2,6 +2,7 @@
 
 <home>/
 ├── worker.json      addresses, name and accounts, mode 0600
+├── secrets.env      keys of a DVC remote on S3, if the operator wrote them
 ├── keys/            its own private keys, and the keys that the server trusts
 ├── clones/, cache/  copies of what is elsewhere; they may be deleted at any time
 ├── logs/            one file for each Prefect worker

@@ -26,7 +26,7 @@ from pipelines.local.processes import Process, alive, start, stop, stop_remains
 from pipelines.local.service_commands import run_environment
 from pipelines.local.supervision import Ends, note_ends
 from pipelines.local.worker_home import HOME, WorkerSettings
-from pipelines.local.worker_plan import WorkerSpec
+from pipelines.local.worker_plan import GPU_POOL, WorkerSpec
 from pipelines.local.worker_runs import end_processes_of, report_lost_runs
 from pipelines.locks import file_lock
 from pipelines.prefect_names import PREFECT_LOGIN
@@ -189,7 +189,7 @@ def run_worker(home: Path, settings: WorkerSettings, specs: Sequence[WorkerSpec]
 def _environment(home: Path, settings: WorkerSettings, specs: Sequence[WorkerSpec]) -> dict[str, str]:
     """Return the environment of the Prefect workers, and through them of the runs."""
     account = {USERNAME: settings.username, PASSWORD: settings.password} if settings.username else {}
-    at_once = sum(spec.limit for spec in specs if spec.pool == "elp-gpu")
+    at_once = sum(spec.limit for spec in specs if spec.pool == GPU_POOL)
     return child_environment(
         {
             **run_environment(home / "prefect", at_once),

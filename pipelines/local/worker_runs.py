@@ -8,6 +8,7 @@ from typing import Any
 
 import psutil
 
+from pipelines.local.interrupted_runs import worker_of
 from pipelines.local.prefect_request import prefect_request
 from pipelines.local.runs_in_progress import unfinished_runs
 from pipelines.local.worker_home import HOME
@@ -22,7 +23,7 @@ WORKER_LOST = "its worker ended, so it was stopped; started again, it continues 
 def end_processes_of(home: Path, worker: str = "") -> int:
     """Kill the processes of one Prefect worker of this home, or of all, with their runs; return how many there were.
 
-    They are found by their environment, whoever their parent is now: a run continues when its worker is killed, and a
+    They are found by their environment, whatever their parent is now: a run continues when its worker is killed, and a
     new worker would start the next one next to it.
     """
     found = []
@@ -47,7 +48,7 @@ def report_lost_runs(api: str, pool: str, worker: str, log: Log, message: str = 
     called before the next worker of this name starts: its runs would look the same.
     """
     for run in unfinished_runs(api, [pool]):
-        if (run.get("labels") or {}).get("prefect.worker.name") != worker:
+        if worker_of(run) != worker:
             continue
         state: dict[str, Any] = {"type": "CRASHED", "name": "Crashed", "message": message}
         if run["state_type"] == "PENDING":

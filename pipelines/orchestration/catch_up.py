@@ -19,6 +19,7 @@ from typing import Any
 from elp_core.files import write_whole
 from elp_core.types import Seconds
 from pipelines.local.schedule_settings import CatchUp, ScheduleEntry, entry_of
+from pipelines.local.worker_plan import GPU_POOL
 from pipelines.local.workspace import Workspace
 from pipelines.number_text import count, duration
 from pipelines.orchestration.alerts.alert import Alert
@@ -34,7 +35,6 @@ COUNT_TAG = "missed:"
 """Begin of the tag with the number of starts that one such run stands for."""
 OUTAGE: Seconds = 120.0
 """An interruption that is shorter is none: the server marks a run as late within 20 s, a worker reports every 30 s."""
-_POOL = "elp-gpu"
 _BULK = 50
 """Runs in one request, Prefect's limit."""
 _HEARTBEATS: Seconds = 90.0
@@ -94,7 +94,7 @@ def end_late_runs(
     """Apply the rule to the late runs of the workspace, and return the alerts about it. No answer raises OSError."""
     now, path = time.time(), workspace.state / _SEEN_FILE
     before = _read_seen(path, now)
-    found = patient_request(f"{api}/work_pools/{_POOL}/workers/filter", {})
+    found = patient_request(f"{api}/work_pools/{GPU_POOL}/workers/filter", {})
     worker_seen = now if any(worker["status"] == "ONLINE" for worker in found) else before["worker"]
     alerts = _never_planned(workspace, api, entries, before["server"], now, say)
     late = list(read_late_runs(workspace, api))

@@ -6,10 +6,11 @@ import contextlib
 import functools
 from typing import TYPE_CHECKING, Any
 
+from pipelines.errors import WorkspaceError
 from pipelines.local.environment import OFFLINE
 from pipelines.local.gpu_need import ensure_queues, slot_queue
 from pipelines.local.service_commands import POOLS
-from pipelines.local.worker_plan import GPU_POOL
+from pipelines.local.worker_plan import CPU_POOL, GPU_POOL
 from pipelines.local.workspace import Workspace
 from pipelines.orchestration.alerts.alert_channels import read_channels, wanted_kinds
 from pipelines.orchestration.alerts.automations import emit, ensure_automations
@@ -26,11 +27,11 @@ if TYPE_CHECKING:
     from prefect.client.schemas.responses import DeploymentResponse
 
 FLOWS = {
-    "ingest": "elp-cpu",
-    "train": "elp-gpu",
-    "gate": "elp-gpu",
-    "retrain": "elp-gpu",
-    "retrain-all": "elp-cpu",
+    "ingest": CPU_POOL,
+    "train": GPU_POOL,
+    "gate": GPU_POOL,
+    "retrain": GPU_POOL,
+    "retrain-all": CPU_POOL,
 }
 """Flow -> its pool."""
 
@@ -62,7 +63,12 @@ def register_deployments(workspace: Workspace, api: str) -> None:
             if slot and _differs(deployment, deployment_content(workspace, "retrain", slot)):
                 ensure_deployment(client, workspace, "retrain", slot)
         ensure_automations(client, workspace, wanted_kinds(read_channels(workspace).values()))
-    if entries := read_applied(workspace):
+    try:
+        entries = read_applied(workspace)
+    except WorkspaceError:
+        # the supervision names the fault; `elp schedule apply`, which repairs it, needs the server that starts here
+        return
+    if entries:
         # before the workers start: they would take the oldest of the late runs
         with rest_errors(api):
             emit(workspace, api, end_late_runs(workspace, api, entries, lambda text: None))

@@ -180,10 +180,11 @@ def retrain(
     """
     # the only reading of elp.yaml in this run
     opened, parsed = _open(workspace, revision, release), Slot.parse(slot)
+    slots = list(dict.fromkeys([parsed, *map(Slot.parse, also or ())]))
     if missed := missed_state(opened, parsed):
         return missed
-    wait_for_turn(workspace, [parsed])
-    take_gpu(_processes(opened, parsed))
+    wait_for_turn(workspace, slots)
+    take_gpu(_processes(opened, *slots))
     if also:
         steps = GroupSteps(
             lambda opened, one: _take_in(opened, one, "", None, tasks.import_training)[0],
@@ -191,7 +192,7 @@ def retrain(
             tasks.train_slot,
             lambda opened, one, version: _judge(opened, one, version)[0],
         )
-        runs = tuple(retrain_together(opened, list(dict.fromkeys([parsed, *map(Slot.parse, also)])), steps))
+        runs = tuple(retrain_together(opened, slots, steps))
         publish_outcome("retrain", None, RunOutcome(slots=runs), f"{count(len(runs), 'slot')} retrained")
         return final_state_of_all(runs)
     # the libraries are imported while another process starts

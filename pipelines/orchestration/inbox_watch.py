@@ -1,4 +1,4 @@
-"""The supervision's looks at the inboxes: what waits where, and the runs for what arrived. Imports no Prefect."""
+"""The supervision's looks at the inboxes: which deliveries wait, and the runs for what arrived. Imports no Prefect."""
 
 from __future__ import annotations
 
@@ -10,13 +10,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from elp_core.config import from_dict
 from elp_core.errors import ConfigError, OpsError
 from elp_core.files import write_whole
 from elp_core.types import Seconds
+from pipelines.errors import UsageError
 from pipelines.inbox.inbox_status import InboxRow, inbox_rows
 from pipelines.inbox.slot_inbox import inbox_slots
+from pipelines.local.gpu_need import slot_queue
 from pipelines.local.prefect_request import prefect_request
 from pipelines.local.workspace import Workspace
 from pipelines.orchestration.prefect_api import deployment_name
@@ -95,9 +98,13 @@ def _start_runs(
         if (before and not before.due(digest, now)) or _is_busy(workspace, api, slot):
             continue
         tries = before.tries + 1 if before and before.digest == digest else 1
-        _start_run(workspace, api, flow, slot, f"inbox {slot} {digest} {tries}")
         starts[str(slot)] = Started(digest, tries, now)
-        say(f"inbox: {flow} {slot} started for {', '.join(row.name for row in rows[:3])}")
+        try:
+            _start_run(workspace, api, flow, slot, f"inbox {slot} {digest} {tries}")
+            say(f"inbox: {flow} {slot} started for {', '.join(row.name for row in rows[:3])}")
+        except UsageError as error:
+            # no GPU can carry it; this must not hold up the other slots
+            say(f"inbox: {flow} {slot} cannot be started: {error}")
         write_whole(path, json.dumps({name: asdict(one) for name, one in starts.items()}) + "\n")
 
 
@@ -117,7 +124,7 @@ def _is_busy(workspace: Workspace, api: str, slot: Slot) -> bool:
 
 def _start_run(workspace: Workspace, api: str, flow: str, slot: Slot, key: str) -> None:
     deployment = prefect_request(f"{api}/deployments/name/{flow}/{deployment_name(workspace)}")
-    content = {
+    content: dict[str, Any] = {
         "parameters": {"slot": str(slot)},
         "name": f"{flow} {slot}",
         "tags": [str(slot)],
@@ -125,6 +132,9 @@ def _start_run(workspace: Workspace, api: str, flow: str, slot: Slot, key: str) 
         "idempotency_key": key,
         "state": {"type": "SCHEDULED", "message": "a delivery arrived in the inbox"},
     }
+    if flow == "retrain":
+        # by what its GPU must carry; `ingest` trains nothing
+        content["work_queue_name"] = slot_queue(workspace.settings, [slot])
     prefect_request(f"{api}/deployments/{deployment['id']}/create_flow_run", content)
 
 

@@ -109,6 +109,10 @@ def _reason(signs: _Signs, now: float) -> str:
     if begun and not run.worker:
         # somebody runs it without a worker, and without the settings that a worker gives
         return ""
+    if run.state_type == "CANCELLING":
+        # a worker that lives ends only a process that it has, not a run that waited when it was cancelled
+        silent = now - signs.heartbeat
+        return f"it has not reported anything for {silent:.0f} s" if silent >= SILENT else ""
     silent = now - max(signs.worker, signs.heartbeat if begun else signs.worker)
     if silent < SILENT:
         return ""

@@ -27,6 +27,7 @@ from pipelines.orchestration.alerts.alert import Alert
 from pipelines.orchestration.alerts.operation_alerts import operation_alert
 from pipelines.orchestration.inbox_watch import counts_file
 from pipelines.orchestration.prefect_api import deployment_name
+from pipelines.orchestration.slot_deployments import pages
 from pipelines.registry.operation_figures import (
     FIGURES_FILE,
     DurationHistogram,
@@ -44,9 +45,10 @@ _STEPS = {"ingest ": "intake", "train ": "training", "gate ": "gate"}
 _OPEN = ("SCHEDULED", "PENDING", "RUNNING", "PAUSED", "CANCELLING")
 _FINAL = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
 _UNBEGUN = ("SCHEDULED", "PENDING")
-_PAGE = 200
 _PAGES = 25
 """5,000 runs of one look; the next one counts the rest."""
+_REMEMBERED = 10_000
+"""Ids of runs and tasks that are not counted again."""
 _LATE: Seconds = 120.0
 """Prefect may store an end so much later than it was."""
 
@@ -118,7 +120,7 @@ def _of_prefect(workspace: Workspace, api: str, before: OperationFigures, now: f
         waiting[pool] += 1
         oldest[pool] = min(due, oldest.get(pool, due))
         if now - due > OVERDUE_AFTER:
-            overdue.add(_slot(run) or run["name"])
+            overdue.update(_slots(run) or [run["name"]])
     ended = _ended(api, tags, before)
     # what ends at this moment may be stored later
     until = max(before.read_until, now - _LATE)
@@ -138,14 +140,14 @@ def _of_prefect(workspace: Workspace, api: str, before: OperationFigures, now: f
         durations={**before.durations, **ended.durations},
         read_until=until,
         # those before are not read again
-        read_ids=tuple(one for one, at in ids.items() if at >= until - _LATE)[-2 * _PAGE * _PAGES :],
+        read_ids=tuple(one for one, at in ids.items() if at >= until - _LATE)[-_REMEMBERED:],
     )
 
 
 def _open_runs(api: str, tags: Any, now: float) -> Iterator[Any]:
     due = {"before_": datetime.fromtimestamp(now, UTC).isoformat()}
     wanted = {"state": {"type": {"any_": list(_OPEN)}}, "expected_start_time": due}
-    yield from _pages(f"{api}/flow_runs/filter", {"flow_runs": wanted, "deployments": tags, "sort": "ID_DESC"})
+    yield from pages(api, "flow_runs/filter", {"flow_runs": wanted, "deployments": tags, "sort": "ID_DESC"}, _PAGES)
 
 
 def _ended(api: str, tags: Any, before: OperationFigures) -> _Ended:
@@ -154,20 +156,23 @@ def _ended(api: str, tags: Any, before: OperationFigures) -> _Ended:
     since = before.read_until - _LATE
     after = {"after_": datetime.fromtimestamp(since, UTC).isoformat()}
     wanted = {"state": {"type": {"any_": list(_FINAL)}}, "end_time": after}
-    for run in _pages(f"{api}/flow_runs/filter", {"flow_runs": wanted, "deployments": tags, "sort": "END_TIME_DESC"}):
+    for run in pages(
+        api, "flow_runs/filter", {"flow_runs": wanted, "deployments": tags, "sort": "END_TIME_DESC"}, _PAGES
+    ):
         end = _moment(run["end_time"])
-        if run["id"] in seen or end < before.read_until - _LATE:
+        # with its end: a run that crashed and was started again ends twice
+        key = f"{run['id']} {run['end_time']}"
+        if key in seen or end < before.read_until - _LATE:
             continue
-        found.ids[run["id"]] = end
+        found.ids[key] = end
         flow = _flow(run["name"])
         found.flows.setdefault(flow, Counter())[run["state_type"].lower()] += 1
-        slot = _slot(run)
-        if run["state_type"] == "COMPLETED" and flow in ("ingest", "retrain") and slot:
+        for slot in _slots(run) if run["state_type"] == "COMPLETED" and flow in ("ingest", "retrain") else ():
             newest = max(found.success.get(slot, 0.0), before.last_success.get(slot, 0.0))
             found.success[slot] = max(end, newest)
     # task runs cannot be selected by their end: the newest come first, and the first old one ends the reading
     done = {"task_runs": {"state": {"type": {"any_": ["COMPLETED"]}}}, "deployments": tags, "sort": "END_TIME_DESC"}
-    for task in _pages(f"{api}/task_runs/filter", done):
+    for task in pages(api, "task_runs/filter", done, _PAGES):
         if not task.get("end_time") or (end := _moment(task["end_time"])) < since:
             break
         step = next((step for word, step in _STEPS.items() if task["name"].startswith(word)), "")
@@ -176,14 +181,6 @@ def _ended(api: str, tags: Any, before: OperationFigures) -> _Ended:
             histogram = found.durations.get(step, DurationHistogram())
             found.durations[step] = histogram.with_one(float(task["total_run_time"]))
     return found
-
-
-def _pages(url: str, body: Mapping[str, Any]) -> Iterator[Any]:
-    for page in range(_PAGES):
-        rows = prefect_request(url, {**body, "limit": _PAGE, "offset": page * _PAGE}, timeout=15.0)
-        yield from rows
-        if len(rows) < _PAGE:
-            return
 
 
 def _online(api: str, pool: str) -> int:
@@ -202,8 +199,9 @@ def _flow(name: str) -> str:
     return word if word in FLOW_NAMES else "other"
 
 
-def _slot(run: Mapping[str, Any]) -> str:
-    return str((run.get("parameters") or {}).get("slot") or "")
+def _slots(run: Mapping[str, Any]) -> list[str]:
+    given = run.get("parameters") or {}
+    return [str(slot) for slot in (given.get("slot"), *(given.get("also") or ())) if slot]
 
 
 def _moment(text: str) -> float:

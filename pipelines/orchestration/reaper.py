@@ -145,7 +145,7 @@ def _end(reaper: Reaper, api: str, lost: LostRun) -> None:
     reaper.log(f"flow run {present['name']} is lost: {lost.reason}")
     if lost.begun:
         _close_tasks(api, run.id, lost.reason)
-    if run.presence is Presence.ELSEWHERE and run.worker:
+    if run.presence is Presence.ELSEWHERE and run.worker and run.state_type != "CANCELLING":
         reaper.report(
             operation_alert(
                 "elp.worker.lost", run.state_id, subject=run.worker, slot=_slot(present), reason=lost.reason
@@ -163,6 +163,7 @@ def _start_crashed_again(reaper: Reaper, api: str, now: float) -> list[OSError]:
         # what had crashed before the first look is history
         _write_settled(reaper.workspace, set(runs))
         return []
+    settled |= _history(runs, settled) - set(reaper.crashed)
     new = set(runs) - settled
     reaper.crashed = {state: reaper.crashed.get(state, now) for state in new}
     due = [state for state in new if now - reaper.crashed[state] >= SETTLED]
@@ -170,6 +171,16 @@ def _start_crashed_again(reaper: Reaper, api: str, now: float) -> list[OSError]:
     if done := set(due) - set(faults):
         _write_settled(reaper.workspace, (settled | done) & set(runs))
     return list(faults.values())
+
+
+def _history(runs: Mapping[str, Mapping[str, Any]], settled: Collection[str]) -> set[str]:
+    """Return the crashed states that are older than every settled one.
+
+    Prefect's answer has a limited number of runs: when one of them is started again, an old one takes its place.
+    """
+    at = {state: datetime.fromisoformat(run["state"]["timestamp"]) for state, run in runs.items()}
+    oldest = min((at[state] for state in settled if state in at), default=None)
+    return {state for state, moment in at.items() if oldest and moment < oldest}
 
 
 def _settle(reaper: Reaper, api: str, run: dict[str, Any]) -> None:

@@ -6,6 +6,7 @@ data, when dates run out, and after an apply that was interrupted; every step ma
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -15,9 +16,11 @@ from typing import Any, Literal
 
 from elp_core.errors import ConfigError
 from elp_core.files import write_whole
-from pipelines.errors import UsageError, WorkspaceError
+from pipelines.errors import ServiceError, UsageError, VersioningError, WorkspaceError
 from pipelines.inbox.slot_inbox import inbox_slots
-from pipelines.local.git import tags
+from pipelines.local.git import current_branch, tags
+from pipelines.local.git_server import fetch_branch
+from pipelines.local.gpu_need import slot_queue
 from pipelines.local.schedule_settings import ScheduleEntry, entry_of, read_entries
 from pipelines.local.workspace import Workspace
 from pipelines.locks import file_lock
@@ -95,7 +98,11 @@ class _Step:
 
 
 def slots_to_retrain(workspace: Workspace) -> list[Slot]:
-    """Return every slot that has a dataset version, or an inbox, by name."""
+    """Return every slot that has a dataset version, also at the Git address of the workspace, or an inbox, by name."""
+    if workspace.settings.git:
+        # without an answer, those that are known here
+        with contextlib.suppress(ServiceError, VersioningError, WorkspaceError):
+            fetch_branch(workspace, current_branch(workspace.root))
     tagged = (tag.split("/") for tag in tags(workspace.root, "data"))
     named = {f"{parts[1]}/{parts[2]}" for parts in tagged if len(parts) == 4}
     return sorted({*map(Slot.parse, named), *inbox_slots(workspace)}, key=str)
@@ -123,7 +130,9 @@ def apply_schedules(
             change = step.change
             if step.deployment is None:
                 template = template or read_template(workspace, api)
-                make_deployment(api, template, Slot.parse(change.slot), change.entry, step.starts)
+                slot = Slot.parse(change.slot)
+                queue = slot_queue(workspace.settings, [slot])
+                make_deployment(api, template, slot, queue, change.entry, step.starts)
                 continue
             for schedule in step.surplus:
                 delete_schedule(api, step.deployment, schedule)

@@ -36,7 +36,7 @@ _PAGES = 10
 
 @dataclass(frozen=True)
 class Schedule:
-    """When a slot is retrained, and what came of it."""
+    """When a slot is retrained, and the result of its last run."""
 
     name: str
     """SITE/TASK, or ``all``."""

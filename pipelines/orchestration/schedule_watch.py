@@ -37,7 +37,7 @@ def watch_schedules(
     workspace: Workspace,
     watch: ScheduleWatch,
     api: Callable[[], str],
-    tell: Callable[[Alert], None],
+    report: Callable[[Alert], None],
     say: Callable[[str], None],
 ) -> None:
     """Apply the rule about late runs, and make the schedules that were applied for the slots of now.
@@ -48,7 +48,7 @@ def watch_schedules(
     if entries is None:
         return
     for alert in end_late_runs(workspace, api(), entries, say):
-        tell(alert)
+        report(alert)
     if time.monotonic() - watch.looked < _EVERY:
         return
     watch.looked = time.monotonic()

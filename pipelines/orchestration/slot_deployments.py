@@ -153,11 +153,14 @@ def read_template(workspace: Workspace, api: str) -> dict[str, Any]:
     return found
 
 
-def make_deployment(api: str, template: Mapping[str, Any], slot: Slot, entry: str, starts: Sequence[datetime]) -> None:
-    """Make the deployment of a slot with its schedule, in one request."""
+def make_deployment(
+    api: str, template: Mapping[str, Any], slot: Slot, queue: str, entry: str, starts: Sequence[datetime]
+) -> None:
+    """Make the deployment of a slot, whose runs wait in a work queue, with its schedule, in one request."""
     content = {
         **{key: template[key] for key in _COPIED},
         "name": slot_deployment_name(template["name"], slot),
+        "work_queue_name": queue,
         "parameters": {**template["parameters"], "slot": str(slot)},
         "tags": [*template["tags"], str(slot)],
         "schedules": [_content(entry, starts)],

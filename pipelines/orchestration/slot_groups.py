@@ -14,7 +14,7 @@ from elp_core.errors import ElpError
 from pipelines.datasets.dataset_version import DatasetVersion
 from pipelines.errors import ServiceError
 from pipelines.gating.gate import GateOutcome
-from pipelines.local.gpu_need import slot_queue
+from pipelines.local.gpu_need import fits_a_queue, slot_queue
 from pipelines.local.settings import Settings
 from pipelines.local.workspace import Workspace
 from pipelines.orchestration.run_outcome import SlotRun, final_state
@@ -36,8 +36,8 @@ class GroupSteps:
 def together(settings: Settings, slots: Sequence[Slot]) -> list[tuple[str, list[Slot]]]:
     """Return the runs that retrain some slots, each as its work queue and its slots, in the order of the slots.
 
-    A run has up to `servers.together` slots of one need, one device and one precision; all slots of a workspace have
-    one backbone.
+    A run has up to `servers.together` slots of one need, one device and one precision, and no more than the largest
+    queue carries; all slots of a workspace have one backbone.
     """
     most = max(1, settings.servers.together)
     alike: dict[tuple[str, str, str], list[Slot]] = {}
@@ -45,7 +45,7 @@ def together(settings: Settings, slots: Sequence[Slot]) -> list[tuple[str, list[
     for slot in slots:
         train = settings.for_slot(slot).train
         key = (slot_queue(settings, [slot]), train.device, train.precision)
-        if len(alike.get(key, ())) in (0, most):
+        if not (group := alike.get(key)) or len(group) == most or not fits_a_queue(settings, [*group, slot]):
             # a new group of this kind, which the next slots join
             alike[key] = []
             groups.append(alike[key])

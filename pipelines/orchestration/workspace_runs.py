@@ -98,7 +98,7 @@ def cancel_run(client: SyncPrefectClient, run: FollowedRun, message: str, every:
     """
     from prefect.client.schemas import filters
     from prefect.client.schemas.actions import LogCreate
-    from prefect.states import Cancelling
+    from prefect.states import Cancelled, Cancelling
 
     if run.ended:
         raise UsageError(f"{run.name} ({run.id[:SHORT]}) has ended already: {run.state}")
@@ -111,7 +111,9 @@ def cancel_run(client: SyncPrefectClient, run: FollowedRun, message: str, every:
         # in the log, too: the worker replaces the message of the state when the run has ended
         line = LogCreate(name="elp", level=logging.WARNING, message=message, timestamp=now, flow_run_id=UUID(one.id))
         client.create_logs([line])
-        client.set_flow_run_state(UUID(one.id), Cancelling(message=message))
+        # one that was put back to its queue has no process, and Prefect would wait for a worker to end it
+        waits = one.state_type == "SCHEDULED"
+        client.set_flow_run_state(UUID(one.id), Cancelled(message=message) if waits else Cancelling(message=message))
     started = time.monotonic()
     while True:
         found = [read_run(client, one.id) for one in wanted]

@@ -52,6 +52,10 @@ class DataPlan:
     """Bytes of the files that nothing but a hold on a speaker keeps."""
     kept: frozenset[str] = frozenset()
     """Files that something kept names, whether the remote has them or not."""
+    erased: frozenset[str] = frozenset()
+    """Files that go for an erasure, whatever names them."""
+    on_hold: frozenset[str] = frozenset()
+    """Files that a hold keeps: they come back from the trash even after an erasure."""
     blocked: str = ""
     """Why no data is removed; empty if it may be."""
 
@@ -123,7 +127,7 @@ def decide_files(
         freed[tag] = sum(removed[md5] for md5 in holding[tag] if md5 in removed and named_once[md5] == 1)
     unnamed = sum(size for md5, size in removed.items() if md5 not in named_once)
     totals = {tag: sum(sizes.get(md5, 0) for md5 in holding[tag]) for tag in versions}
-    return DataPlan(versions, totals, removed, freed, unnamed, young, spared, frozenset(kept | held) - erased)
+    return DataPlan(versions, totals, removed, freed, unnamed, young, spared, frozenset(kept | held) - erased, erased)
 
 
 def list_files(stored: DvcRemote, folder: str) -> Mapping[str, Mapping[str, Any]]:

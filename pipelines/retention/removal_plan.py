@@ -129,7 +129,7 @@ def _plan_data(
         if hold is not None and not decision.keep:
             versions[tag] = KeepDecision(True, hold.summary)
     others = [repository for repository in policy.shared_with or ()]
-    cache = workspace.state / "cache"
+    cache = workspace.cache
     named = set(named_elsewhere(workspace.root, tagged)).union(*(named_in_history(one, cache) for one in others))
     listings = _Listings(stored, uri)
     holding = {one.tag: listings.files(one.hashes, one.tag, needed=versions[one.tag].keep) for one in tagged}
@@ -146,7 +146,10 @@ def _plan_data(
     blocked = _undeclared(workspace, policy) or listings.gap
     # an erasure is of files that this repository's versions are known to have
     kept = {md5: size for md5, size in plan.removed.items() if md5 in erased} if blocked else plan.removed
-    return replace(plan, blocked=blocked, removed=kept)
+    tags = {one.dataset for one in records.adapters if one.hold}
+    tags |= {tag for tag in versions if any(one.held.covers_dataset(tag) for one in records.holds)}
+    on_hold = held.union(*(holding[tag] for tag in tags & holding.keys()))
+    return replace(plan, blocked=blocked, removed=kept, on_hold=on_hold)
 
 
 def _undeclared(workspace: Workspace, policy: RetentionPolicy) -> str:
@@ -168,7 +171,7 @@ class _Listings:
     def __init__(self, stored: DvcRemote, uri: str) -> None:
         self.stored, self.uri = stored, uri
         self.gap = ""
-        """The first listing of something kept that is missing without a deletion by policy."""
+        """Why the files of the first listing that cannot be read, or is missing without a deletion, are not known."""
         self._known: dict[str, frozenset[str]] = {}
         self._trashed = {one.md5: one for one in list_trash(stored) if one.md5.endswith(".dir")}
         self._by_policy: frozenset[str] | None = None
@@ -181,18 +184,25 @@ class _Listings:
         if not md5.endswith(".dir"):
             return frozenset({md5})
         if md5 not in self._known:
-            files = frozenset[str]()
-            with suppress(VersioningError):
-                files = frozenset(self.stored.listing(f"md5:{md5}").values())
-            if not files and md5 in self._trashed:
-                files = read_listing(self.stored, self._trashed[md5])
-            self._known[md5] = files | {md5} if files or self.stored.holds(md5) else frozenset()
+            self._known[md5] = self._read(md5, name)
         if needed and not self._known[md5] and not self.gap and md5 not in self.deleted_by_policy():
             self.gap = (
                 f"the DVC remote lacks the listing {md5} of {name}, so its files are not known; restore the remote, or "
                 "push it from a machine that has it: dvc push --all-tags"
             )
         return self._known[md5] | {md5}
+
+    def _read(self, md5: str, name: str) -> frozenset[str]:
+        """Return a listing and the files in it; an empty set if it is nowhere or cannot be read."""
+        try:
+            return frozenset(self.stored.listing(f"md5:{md5}").values()) | {md5}
+        except VersioningError as error:
+            if md5 in self._trashed:
+                return read_listing(self.stored, self._trashed[md5]) | {md5}
+            # one that is there and cannot be read is no empty folder: files that something keeps would go
+            if not self.gap and self.stored.holds(md5):
+                self.gap = f"the listing {md5} of {name} cannot be read, so its files are not known: {error}"
+            return frozenset()
 
     def deleted_by_policy(self) -> frozenset[str]:
         """Return the files that the ledger records as deleted and not restored."""

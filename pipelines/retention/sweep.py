@@ -19,10 +19,12 @@ from pipelines.errors import AttestationError, WorkspaceError
 from pipelines.local.addresses import mlflow_uri
 from pipelines.local.workspace import Workspace
 from pipelines.locks import file_lock
+from pipelines.number_text import count
 from pipelines.registry.client.server_api import call_server, current_user
 from pipelines.registry.ledger.entry import LedgerEntry, read_entry
 from pipelines.registry.retention import RetentionPolicy, StoredAdapter
 from pipelines.registry.signing.canonical_json import moment
+from pipelines.retention.data_plan import DataPlan
 from pipelines.retention.data_trash import (
     TrashedFile,
     delete_trashed,
@@ -35,6 +37,8 @@ from pipelines.retention.removal_plan import Log, RemovalPlan, plan_removal
 _ADAPTERS, _FILES = 500, 5000
 """Items in one request: the ledger is locked meanwhile, and an entry is 1 MiB at most."""
 _WAIT_SECONDS = 600.0
+_ERASURE = "an erasure"
+"""The reason in the entries about files that an erasure removed."""
 T = TypeVar("T")
 
 
@@ -61,14 +65,14 @@ def sweep(workspace: Workspace, log: Log, subject: Subject | None = None, by: st
         plan, uri, name = plan_removal(workspace, log, subject), mlflow_uri(workspace), by or current_user()
         removed, gone = plan.removed_adapters, plan.data.removed
         if removed:
-            log(f"{len(removed)} adapters into the trash")
+            log(f"{count(len(removed), 'adapter')} into the trash")
         for some in _chunks(removed, _ADAPTERS):
             _trash_adapters(workspace, uri, some, name)
         files, rescued, emptied = 0, 0, 0
         if plan.data.versions:
             with dvc_remote(workspace.root) as stored:
                 rescued = _rescue(stored, uri, plan, name)
-                files = _trash_data(stored, uri, workspace, gone, name, subject)
+                files = _trash_data(stored, uri, workspace, plan.data, name)
                 emptied = _empty_data(stored, uri, plan.policy, name)
         bytes_gone = sum(one.bytes for one in removed) + sum(gone.values())
         return plan, Swept(len(removed), files, rescued, _empty_adapters(uri, name), emptied, bytes_gone)
@@ -103,38 +107,44 @@ def _trash_adapters(workspace: Workspace, uri: str, some: Sequence[StoredAdapter
     call_server(uri, "POST", "/trash", json={"versions": versions, "by": by})
     for one in some:
         # a cache may be deleted at any time
-        shutil.rmtree(workspace.state / "cache" / "adapters" / one.bundle.replace(":", "-"), ignore_errors=True)
+        shutil.rmtree(workspace.cache / "adapters" / one.bundle.replace(":", "-"), ignore_errors=True)
 
 
 def _empty_adapters(uri: str, by: str) -> int:
-    count = 0
+    total = 0
     while emptied := call_server(uri, "POST", "/empty-trash", json={"by": by})["emptied"]:
-        count += len(emptied)
-    return count
+        total += len(emptied)
+    return total
 
 
-def _trash_data(
-    stored: DvcRemote, uri: str, workspace: Workspace, gone: Mapping[str, int], by: str, subject: Subject | None
-) -> int:
-    reason = "retention" if subject is None else "retention and an erasure"
+def _trash_data(stored: DvcRemote, uri: str, workspace: Workspace, plan: DataPlan, by: str) -> int:
+    gone = plan.removed
     # listings first: DVC takes a folder for complete if the remote has its listing
     ordered = sorted(gone, key=lambda md5: (not md5.endswith(".dir"), md5))
-    for some in _chunks(ordered, _FILES):
-        files = {md5: gone[md5] for md5 in some}
-        # the entry first: a file that is gone without one would be reported as missing
-        entry = _record(uri, "data deleted", files, reason, by)
-        trash_files(stored, entry, some)
-        for md5 in some:
-            for place in (stored.cached(md5), workspace.state / "cache" / "files" / md5[:2] / f"{md5}.parquet"):
-                if place is not None:
-                    place.unlink(missing_ok=True)
+    # apart, each with its reason: what an erasure removed does not come back if a kept version names it
+    erased = [md5 for md5 in ordered if md5 in plan.erased]
+    others = [md5 for md5 in ordered if md5 not in plan.erased]
+    for reason, md5s in ((_ERASURE, erased), ("retention", others)):
+        for some in _chunks(md5s, _FILES):
+            files = {md5: gone[md5] for md5 in some}
+            # the entry first: a file that is gone without one would be reported as missing
+            entry = _record(uri, "data deleted", files, reason, by)
+            trash_files(stored, entry, some)
+            for md5 in some:
+                for place in (stored.cached(md5), workspace.cache / "files" / md5[:2] / f"{md5}.parquet"):
+                    if place is not None:
+                        place.unlink(missing_ok=True)
     return len(gone)
 
 
 def _rescue(stored: DvcRemote, uri: str, plan: RemovalPlan, by: str) -> int:
-    """Bring back from the trash what something that is kept names."""
-    wanted = plan.data.kept
-    return _restore_data(stored, uri, [one for one in list_trash(stored) if one.md5 in wanted], by, "named again")
+    """Bring back from the trash what something that is kept names; what an erasure removed, for a hold only."""
+    wanted = [one for one in list_trash(stored) if one.md5 in plan.data.kept]
+    if not wanted:
+        return 0
+    erasures = {entry.seq for entry in _entries(uri) if entry.reason == _ERASURE}
+    wanted = [one for one in wanted if one.seq not in erasures or one.md5 in plan.data.on_hold]
+    return _restore_data(stored, uri, wanted, by, "named again")
 
 
 def _restore_data(stored: DvcRemote, uri: str, trashed: Sequence[TrashedFile], by: str, reason: str) -> int:

@@ -45,7 +45,10 @@ def make_hold(store: LockedStore, subject: HeldSubject, until: str, reason: str,
             raise attempt.refused(f"a hold ends in the future, got {until[:40]}: --until DATE")
         with store.locked() as transaction:
             if number is not None and version_row(transaction.session, model, number) is None:
-                raise attempt.refused(f"{subject.slot} v{number} is not in the registry; nothing of it can be held")
+                raise attempt.refused(
+                    f"{subject.slot} v{number} is not in the registry; if it is in the trash, bring it back first: "
+                    f"elp gc undo {subject.slot}@v{number}"
+                )
             detail = {"subject": str(subject), "until": end.isoformat(timespec="microseconds")}
             slot = str(subject.slot or "")
             entry = transaction.append("held", slot, principal, after=number, reason=reason.strip(), detail=detail)

@@ -94,7 +94,6 @@ def plain_text(what: str, text: str) -> str:
 
 def text_of(body: Mapping[str, Any], name: str) -> str:
     """Return a field that is text; empty if it is missing."""
-    """Return a field's text; empty if it is not given."""
     value = body.get(name)
     if value is None:
         return ""

@@ -5,7 +5,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from flask import Response, jsonify, request
@@ -32,6 +32,8 @@ from pipelines.server.stores.write_checks import parse_number
 
 MOST_FILES = 10_000
 """Data files in one entry of the ledger, which is 1 MiB at most."""
+_TRAINING = timedelta(days=1)
+"""How long a run that has not ended counts as a training, at least."""
 _MD5 = re.compile(r"[0-9a-f]{32}(\.dir)?")
 _KINDS = ("data deleted", "restored", "trash emptied")
 
@@ -54,7 +56,8 @@ def get_retention() -> Response:
             "adapters": [asdict(one) for one in stored_adapters(connection, slot, sizes)],
             "trash": trash_json(read_trash(session)),
             "holds": [asdict(hold) for hold in stored_holds(session)],
-            "datasets_in_use": sorted(datasets_in_use(connection, datetime.now(UTC) - policy.grace)),
+            # with a grace of 0 no training would count
+            "datasets_in_use": sorted(datasets_in_use(connection, datetime.now(UTC) - max(policy.grace, _TRAINING))),
             "policy": asdict(policy),
         }
     return jsonify(found)

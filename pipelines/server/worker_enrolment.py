@@ -24,7 +24,7 @@ from pipelines.errors import AttestationError, UsageError
 from pipelines.prefect_names import PREFECT_LOGIN
 from pipelines.registry.signing.canonical_json import moment, utc_now
 from pipelines.registry.signing.key_folder import add_keys, retire_key, revoke_key
-from pipelines.registry.signing.keys import KeyRing, TrustedKey, read_keys, write_keys
+from pipelines.registry.signing.keys import KeyRing, Role, TrustedKey, read_keys, write_keys
 from pipelines.registry.worker_request import (
     TOKEN_HOURS,
     WORKER_ROLES,
@@ -92,6 +92,9 @@ def invite_worker(store: LockedStore, request: Mapping[str, Any], signature: str
         before = worker_row(transaction.session, name)
         if before is not None and before.state == "enrolled":
             raise attempt.refused(f"worker {name} is enrolled; end that first: elp worker revoke {name}")
+        if before is not None and before.ended and before.token == digest:
+            # the request was seen on its way and is sent again: it would open the token of a revoked worker
+            raise attempt.refused(f"this token of {name} was ended; make a new one: elp worker invite {name}")
         made = WorkerRow(name, digest, json.dumps(addresses), caller.name, now, until)
         put_worker(transaction.session, made)
         transaction.append("users changed", "", caller, detail={"what": "worker invited", "name": name})
@@ -142,7 +145,7 @@ def end_worker(store: LockedStore, request: Mapping[str, Any], signature: str) -
         row = worker_row(transaction.session, name)
         if row is None:
             raise attempt.refused(f"there is no worker {name}; list them with: elp worker list")
-        for key in row.key_ids:
+        for key in sorted({*row.key_ids, *_trusted_keys_of(name, store.trusted_keys())}):
             end(store.trusted_keys().folder, key)
         if login_on():
             remove_worker_account(name)
@@ -191,7 +194,10 @@ def _open_invitation(session: Any, token: str, caller: Caller) -> WorkerRow:
     elif row.ended:
         reason = f"worker {row.name} was {row.ended} at {row.ended_at[:16]} UTC; {again}"
     elif row.enrolled_at:
-        reason = f"the token of {row.name} was used at {row.enrolled_at[:16]} UTC; {again}"
+        reason = (
+            f"the token of {row.name} was used at {row.enrolled_at[:16]} UTC; on the control host run: elp worker "
+            f"revoke {row.name}, then: elp worker invite {row.name}"
+        )
     elif moment(row.until, "until") < moment(utc_now(), "now"):
         reason = f"the token of {row.name} expired at {row.until[:16]} UTC; {again}"
     else:
@@ -200,12 +206,22 @@ def _open_invitation(session: Any, token: str, caller: Caller) -> WorkerRow:
     raise MlflowException(reason, error_code=PERMISSION_DENIED)
 
 
+def _trusted_keys_of(worker: str, trusted: KeyRing) -> list[str]:
+    """Return the ids of a worker's active keys: an enrolment that was killed has trusted keys and no row of them."""
+    expected = _expected_keys(worker)
+    return [key.keyid for key in trusted.keys if key.active and (key.name, key.roles) in expected]
+
+
+def _expected_keys(worker: str) -> set[tuple[str, tuple[Role, ...]]]:
+    return {(worker_key_name(worker, role), (role,)) for role in WORKER_ROLES}
+
+
 def _keys_of(worker: str, text: str, trusted: KeyRing) -> tuple[TrustedKey, ...]:
     """Return the keys of an export if they are exactly a worker's; raise AttestationError if not."""
     if len(text) > 8000:
         raise AttestationError("malformed", f"the keys have {len(text)} characters, expected two public keys")
     given = read_keys(text, f"keys of {worker}")
-    expected = {(worker_key_name(worker, role), (role,)) for role in WORKER_ROLES}
+    expected = _expected_keys(worker)
     if len(given) != len(expected) or {(key.name, key.roles) for key in given} != expected:
         names = ", ".join(sorted(name for name, _ in expected))
         raise AttestationError("mismatch", f"worker {worker} has to send exactly the keys {names}, each with its role")

@@ -151,14 +151,16 @@ def _started(environments: Sequence[dict[str, str]], folder: Path) -> Iterator[l
 def _followed(ranks: Sequence[subprocess.Popen[str]], task: RankTask, job: Job) -> TrainResult:
     """Give every process the task, pass on the events of the first, and return its result when all have ended."""
     events: queue.Queue[tuple[int, dict[str, Any]]] = queue.Queue()
+    readers: list[threading.Thread] = []
     for rank, process in enumerate(ranks):
         assert process.stdin is not None
         assert process.stdout is not None
         # a process that has ended already is found below
         with contextlib.suppress(OSError):
-            process.stdin.write(json.dumps(to_dict(task)) + "\n")
+            process.stdin.write(task_line(task))
             process.stdin.flush()
-        threading.Thread(target=_read, args=(rank, process.stdout, events), daemon=True).start()
+        readers.append(threading.Thread(target=_read, args=(rank, process.stdout, events), daemon=True))
+        readers[-1].start()
     errors: dict[int, str] = {}
     result: TrainResult | None = None
     ends: float | None = None
@@ -174,8 +176,16 @@ def _followed(ranks: Sequence[subprocess.Popen[str]], task: RankTask, job: Job) 
             return result
         if any(codes) or (None not in codes):
             ends = ends or time.monotonic() + _GRACE
-            if None not in codes or time.monotonic() >= ends:
+            # a process may have ended before what it said last was read here
+            heard = not any(reader.is_alive() for reader in readers) and events.empty()
+            if (None not in codes and heard) or time.monotonic() >= ends:
                 raise TrainingError(_reason(codes, errors, Path(task.meeting)))
+
+
+def task_line(task: RankTask) -> str:
+    """Return a task as a process reads it."""
+    # YAML reads a day of `calendars` as a date; as text it is what the file says
+    return json.dumps(to_dict(task), default=str) + "\n"
 
 
 def _read(rank: int, output: IO[str], events: queue.Queue[tuple[int, dict[str, Any]]]) -> None:

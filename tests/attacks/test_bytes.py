@@ -172,7 +172,7 @@ def test_an_experiment_in_a_store_that_only_the_servers_keys_open(contest: Conte
 
 
 def test_a_signed_address_that_bypasses_the_server(contest: Contest) -> None:
-    """It would be valid for whoever holds it, and without a login."""
+    """It would be valid for anyone who has it, and without a login."""
     made = contest.made[CHAMPION]
     answer = contest.rest("GET", f"/api/2.0/mlflow-artifacts/presigned/{made.tensors}")
     assert answer.status in (400, 501), answer.text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 from mlflow.exceptions import MlflowException
 
 from pipelines.errors import AttestationError, RegistryError, UsageError
@@ -18,7 +20,7 @@ from pipelines.registry.signing.canonical_json import utc_now
 from pipelines.registry.signing.envelope import sign
 from pipelines.registry.signing.key_folder import add_keys, new_key, revoke_key
 from pipelines.registry.signing.keys import load_trusted_keys, write_keys
-from pipelines.registry.worker_request import new_token, sign_request, token_digest
+from pipelines.registry.worker_request import WORKER_ROLES, new_token, sign_request, token_digest
 from pipelines.server.worker_enrolment import FailureLimit
 from tests.support.contest import Contest
 from tests.support.login_server import LoginServer
@@ -85,7 +87,7 @@ def test_two_requests_with_one_token_are_one_worker(login: LoginServer, tmp_path
     with ThreadPoolExecutor(4) as threads:
         answers = sorted(threads.map(attempt, range(4)))
     assert answers[-1] == "w3"
-    assert all("the token of w3 was used at" in answer for answer in answers[:-1])
+    assert all(re.search("the token of w3 was used at .* elp worker revoke w3, then", text) for text in answers[:-1])
     assert len(_row(login, "w3")["keys"]) == 2
 
 
@@ -127,6 +129,13 @@ def test_a_worker_gets_its_two_keys_trusted_and_no_others(
     login.rest()("POST", f"{ELP}/workers/enrol", {"token": token, "keys": foreign}).must_be(400, "exactly the keys")
     assert load_trusted_keys(login.guarded.keys).digest == before
     assert _row(login, "w8")["state"] == "invited", "the token is not lost"
+
+
+def test_a_large_body_without_a_login_is_not_read(login: LoginServer) -> None:
+    for path in (f"{ELP}/workers/enrol", "/health"):
+        for body in (b"x" * 100_000, iter([b"x", b"y"])):
+            answer = requests.post(login.uri + path, data=body, timeout=60)
+            assert (answer.status_code, "has to say its length" in answer.text) == (413, True)
 
 
 def test_a_key_that_was_revoked_does_not_come_back(login: LoginServer, folder: Path) -> None:
@@ -176,6 +185,24 @@ def test_without_a_login_only_the_control_host_invites(contest: Contest, folder:
     answer = workers.enrol_worker_keys(contest.rest.uri, token, folder)
     assert (answer["account"], answer["prefect_key"]) == (None, "")
     assert workers.end(contest.rest.uri, name, None, own.folder, retire=True)["state"] == "retired"
+
+
+def test_an_invitation_that_is_sent_again_opens_no_ended_token(login: LoginServer) -> None:
+    request = {"name": "w12", "token": token_digest(new_token("w12")), "addresses": ADDRESSES, "at": utc_now()}
+    invite = login.rest(login.admin.name)
+    invite("POST", f"{ELP}/workers/invite", request).must_be(200)
+    workers.end(login.uri, "w12", login.admin, login.guarded.keys, retire=False)
+    invite("POST", f"{ELP}/workers/invite", request).must_be(403, "this token of w12 was ended")
+
+
+def test_a_revocation_ends_the_keys_of_an_enrolment_that_was_killed(login: LoginServer, folder: Path) -> None:
+    _invite(login, "w13")
+    made = [new_key(folder, f"w13-{role}", (role,)) for role in WORKER_ROLES]
+    # the keys are trusted, and the row does not say so
+    add_keys(login.guarded.keys, write_keys(tuple(made)), "keys of w13")
+    workers.end(login.uri, "w13", login.admin, login.guarded.keys, retire=False)
+    ended = load_trusted_keys(login.guarded.keys)
+    assert {ended.find(key.keyid).state for key in made} == {"revoked"}  # type: ignore[union-attr]
 
 
 def test_an_end_of_a_key_reaches_the_worker_and_is_never_undone(login: LoginServer, folder: Path) -> None:

@@ -41,7 +41,7 @@ def send_invitation(
 
 
 def end(uri: str, name: str, account: Account | None, keys: Path, *, retire: bool) -> Mapping[str, Any]:
-    """Revoke or retire a worker, with `account` and `keys` as in `invite`; return its row."""
+    """Revoke or retire a worker, with `account` and `keys` as in `send_invitation`; return its row."""
     return _controlled(uri, "revoke", {"name": worker_name_of(name), "retire": retire}, account, keys)
 
 

@@ -26,6 +26,8 @@ _TOKEN_ROUTE = ("POST", "/elp/api/v1/workers/enrol")
 _OPEN_BELOW = "/static-files/"
 _ASSISTANT = "/mlflow/assistant"
 """In the path of MLflow's assistant. It runs commands as the server's user, who can write the database and the keys."""
+_OPEN_BYTES = 65_536
+"""Of the body of a request that needs no login: MLflow's server reads a body as a whole before the route sees it."""
 _LONGEST = 200
 """Characters of a request's path in the ledger."""
 
@@ -44,17 +46,23 @@ class AuthMiddleware:
         self.record = record
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request with 401, 403 or 404, or pass it on."""
+        """Answer one request with 401, 403, 404 or 413, or pass it on."""
         path = scope.get("path", "")
         open_to_all = path in _OPEN or path.startswith(_OPEN_BELOW)
-        if scope["type"] == "lifespan" or (scope["type"] == "http" and open_to_all):
+        if scope["type"] == "lifespan":
             return await self.app(scope, receive, send)
         if scope["type"] != "http":
             # neither our pages nor those of MLflow and Prefect open a web socket
             return await WebSocketClose(1008)(scope, receive, send)
         # the routes have no prefix of a proxy or of MLflow
         route = path.removeprefix(scope.get("root_path", "")).removeprefix(static_prefix())
-        if (scope["method"], route) == _TOKEN_ROUTE:
+        with_token = (scope["method"], route) == _TOKEN_ROUTE
+        if (open_to_all or with_token) and _is_large(scope):
+            sentence = f"the body of this request may have {_OPEN_BYTES} bytes, and has to say its length"
+            return await _error(413, "INVALID_PARAMETER_VALUE", sentence)(scope, receive, send)
+        if open_to_all:
+            return await self.app(scope, receive, send)
+        if with_token:
             address = scope["client"][0] if scope.get("client") else ""
             # without a right and without a proven name, as the routes see it
             with acting_as(Caller(UNKNOWN, self.login is not None, address)):
@@ -92,6 +100,14 @@ class AuthMiddleware:
         # a password check takes tens of milliseconds on purpose: in a thread, it does not block other requests
         found = await anyio.to_thread.run_sync(self.login, credentials.username or "", credentials.password or "")
         return found and Caller(found.name, True, address, found.admin, found.roles)
+
+
+def _is_large(scope: Scope) -> bool:
+    """Return whether the body of a request may be larger than `_OPEN_BYTES`."""
+    headers = dict(scope["headers"])
+    length = headers.get(b"content-length", b"0")
+    # a body in chunks has no length, and digits without end are no number for Python
+    return b"transfer-encoding" in headers or len(length) > 9 or not length.isdigit() or int(length) > _OPEN_BYTES
 
 
 def _error(status: int, code: str, message: str) -> JSONResponse:

@@ -128,7 +128,7 @@ def empty_trash(
     """Delete for good what has been in the trash for `policy.trash`, and what a killed call began to delete.
 
     One call deletes `MOST` versions or a few more; the next one continues. What is held by now keeps its bytes, and so
-    does what another version is based on by now.
+    does what another version is based on, in the registry or in the trash.
     """
     with store.refusing(principal):
         authorize(ADMINISTER, Attempt("empty the trash"))
@@ -189,16 +189,17 @@ def _begin(transaction: LedgerTransaction, policy: RetentionPolicy, principal: P
     due = [row for row in rows if now - moment(row.at, "at") >= policy.trash and not _held(session, row, now)][:MOST]
     if not due:
         return
+    # before the question below: what goes now keeps nothing else
+    session.execute(update(TRASH).where(TRASH.c.seq.in_([row.seq for row in due])).values(state="emptying"))
     removed: list[dict[str, Any]] = []
     for row in due:
         before = json.loads(row.row)
         taken = _in_use(transaction, before)
         path = served_path(before["storage_location"] or "") or ""
-        # another version that was registered on the same logged model keeps its bytes
+        # another version on the same logged model keeps its bytes, also one that the trash may bring back
         if before["model_id"] not in taken and path:
             thaw(session, path)
             removed.append({"slot": _slot(row), "version": row.version, "entry": row.seq, "path": path})
-    session.execute(update(TRASH).where(TRASH.c.seq.in_([row.seq for row in due])).values(state="emptying"))
     transaction.append("trash emptied", "", principal, detail={"removed": removed})
 
 
@@ -207,7 +208,7 @@ def _held(session: Any, row: Any, now: datetime) -> bool:
 
 
 def _in_use(transaction: LedgerTransaction, before: Mapping[str, Any]) -> set[str]:
-    """Return which of the run and the logged model of a trashed version a version of the registry is based on."""
+    """Return which of the run and the logged model of a trashed version another version is based on."""
     one = StoredAdapter("", 0, "", "", before["run"], before["model_id"])
     return same_origin(transaction.session.connection(), [one])
 

@@ -19,7 +19,7 @@ from pipelines.registry.holds import Hold
 from pipelines.registry.retention import StoredAdapter
 from pipelines.registry.slot import Slot
 from pipelines.server.holds import stored_holds
-from pipelines.server.ledger import LEDGER, STATEMENTS
+from pipelines.server.ledger import LEDGER, STATEMENTS, TRASH
 from pipelines.server.read_models.adapter_history import champion_periods
 from pipelines.server.read_models.signed_records import read_lineage
 from pipelines.server.storage.override_requests import open_requests
@@ -176,10 +176,12 @@ def _iso(milliseconds: int | None) -> str:
 
 
 def same_origin(connection: sa.Connection, adapters: Iterable[StoredAdapter]) -> set[str]:
-    """Return the runs and logged models of versions that other versions of the registry are based on, too."""
-    ids = json.dumps(sorted({one for adapter in adapters for one in (adapter.run, adapter.model) if one}))
-    wanted = set(json.loads(ids))
+    """Return the runs and logged models of versions that others are based on, too: live ones, or in the trash."""
+    wanted = {one for adapter in adapters for one in (adapter.run, adapter.model) if one}
     found: set[str] = set()
     for row in connection.execute(_live_versions()):
         found |= {row.run_id or "", (row.source or "").removeprefix(_SOURCE)} & wanted
+    for text in connection.scalars(sa.select(TRASH.c.row).where(TRASH.c.state == "trashed")):
+        before = json.loads(text)
+        found |= {before["run"], before["model_id"]} & wanted
     return found

@@ -134,7 +134,7 @@ def stored_sizes() -> dict[str, int]:
 
 
 def _stored_files(store: Any) -> Iterator[tuple[str, int]]:
-    """Yield path and size of every file of the served artifact store."""
+    """Yield path (in the store) and size of every file of the served artifact store."""
     root = store.artifact_dir if hasattr(store, "artifact_dir") else None
     if root is not None:
         waiting = [str(root)]
@@ -144,7 +144,7 @@ def _stored_files(store: Any) -> Iterator[tuple[str, int]]:
                     if entry.is_dir(follow_symlinks=False):
                         waiting.append(entry.path)
                     else:
-                        yield entry.path, entry.stat(follow_symlinks=False).st_size
+                        yield entry.path.removeprefix(str(root)), entry.stat(follow_symlinks=False).st_size
         return
     # one listing of the whole store: MLflow's own lists folder after folder
     yield from store.stored_objects()

@@ -185,14 +185,14 @@ class GuardedS3(ArtifactRepository, StreamUploadMixin):  # type: ignore[misc]
             return list(self._s3.list_artifacts(store_path(path)))
 
     def stored_objects(self) -> Iterator[tuple[str, int]]:
-        """Yield key and bytes of every object, in one listing."""
+        """Yield path in the store and bytes of every object, in one listing."""
         bucket, root = self._s3.parse_s3_compliant_uri(self.artifact_uri)
         with store_errors(self.artifact_uri):
             for page in (
                 s3_client().get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=f"{root}/" if root else "")
             ):
                 for found in page.get("Contents", ()):
-                    yield str(found["Key"]), int(found["Size"])
+                    yield str(found["Key"]).removeprefix(root), int(found["Size"])
 
     def delete_artifacts(self, artifact_path: str | None = None) -> None:
         """Delete a file or a folder."""

@@ -231,7 +231,9 @@ def check_deletion(session: Session, slot: Slot, version: int | None) -> None:
         raise attempt.refused(f"{name} is not deleted: v{present} is the champion; retire it first: {retire}")
     if (hold := hold_on_adapter(session, str(slot), version)) is not None:
         name = f"{slot} v{version}" if version else slot.model_name
-        raise attempt.refused(f"{name} is not deleted: {hold.summary}; end it first: elp hold end {hold.number}")
+        raise attempt.refused(
+            f"{name} is not deleted: {hold.summary}; end it first: elp hold end {hold.number} --reason TEXT"
+        )
     request = open_request(session, str(slot))
     if request is not None and request.before is not None and version == request.before:
         raise attempt.refused(

@@ -47,6 +47,13 @@ def test_a_larger_backbone_and_a_longer_batch_need_more(tmp_path: Path) -> None:
     assert all(base < large for base, large in zip(needs[:3], needs[3:], strict=True))
     settings = read_settings(f"backbone: {base}")
     assert training_need(settings, ASR, together=4) > training_need(settings, ASR)
+    minutes = "train: {batch_seconds: 240}"
+    short, long = (
+        read_settings(f"backbone: {base}\ndefaults: {{asr: {{{minutes}, data: {{max_seconds: {most}}}}}}}")
+        for most in (20, 240)
+    )
+    assert training_need(short, ASR) < training_need(long, ASR) / 2, "no utterance is as long as the batch"
+    assert slot_queue(long, [ASR]) == "gpu-141", "an estimate refuses no training"
 
 
 def test_a_backbone_of_the_hub_is_read_from_its_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -81,6 +88,8 @@ def test_the_smallest_queue_that_is_large_enough() -> None:
     ]
     with pytest.raises(UsageError, match="needs 200 GiB of GPU memory fits no queue"):
         queue_for_need(200)
+    with pytest.raises(UsageError, match=r"a/asr: a training that needs 200 GiB .* compute.gpu_memory .* or to 0"):
+        slot_queue(read_settings("slots: {a/asr: {compute: {gpu_memory: 200}}}"), [ASR])
 
 
 def test_a_worker_listens_to_what_its_share_of_the_gpu_carries() -> None:

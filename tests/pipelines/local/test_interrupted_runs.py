@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+import psutil
 import pytest
 
 from pipelines.local.interrupted_runs import Presence, find_processes
@@ -80,6 +81,19 @@ def test_a_run_of_a_living_worker_is_here_even_if_it_is_stopped_or_has_an_old_pr
     os.kill(worker.process.pid, signal.SIGCONT)
 
 
+def test_a_process_that_this_user_cannot_read_is_that_of_the_run_only_below_its_worker(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def denied(self: Any) -> None:
+        raise psutil.AccessDenied
+
+    monkeypatch.setattr(psutil.Process, "environ", denied)
+    workers = {"elp-gpu-local": worker.process.pid}
+    assert _look(_run(infrastructure_pid=str(worker.run)), workers) is Presence.HERE
+    # the number of a process that began after a restart of the machine
+    assert _look(_run(infrastructure_pid=str(os.getpid())), workers) is Presence.GONE
+
+
 def test_a_run_of_another_machine_is_elsewhere_and_left_alone(worker: Worker) -> None:
     for run in (_run(worker="line-4:GPU-1"), _run(worker=""), {**_run(), "labels": None}):
         assert _look(run, {"elp-gpu-local": 0}) is Presence.ELSEWHERE
@@ -117,14 +131,10 @@ def test_what_is_left_of_a_killed_run_is_ended(capsys) -> None:
 
 
 def _children(pid: int) -> list[int]:
-    import psutil
-
     return [child.pid for child in psutil.Process(pid).children()]
 
 
 def _exists(pid: int) -> bool:
-    import psutil
-
     try:
         return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:

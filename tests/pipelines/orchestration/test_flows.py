@@ -196,6 +196,19 @@ def test_several_slots_are_trained_in_one_pass(workspace: Workspace, steps: Step
     assert steps.published.slots == (SlotRun("plant-a/asv", text), SlotRun("plant-a/asr", text))
 
 
+def test_a_run_over_several_slots_waits_for_all_and_takes_the_gpus_of_all(
+    workspace: Workspace, steps: Steps, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    several = {"plant-b/asr": {"compute": {"processes": 2}}}
+    settings = dataclasses.replace(workspace.settings, slots=several)
+    monkeypatch.setattr(flows, "open_workspace", lambda _: Workspace(workspace.root, settings))
+    asked: list[Any] = []
+    monkeypatch.setattr(flows, "wait_for_turn", lambda _, slots: asked.append([str(slot) for slot in slots]))
+    monkeypatch.setattr(flows, "take_gpu", asked.append)
+    flows.retrain.fn(str(workspace.root), "plant-a/asr", also=["plant-b/asr", "plant-a/asr"])
+    assert asked == [["plant-a/asr", "plant-b/asr"], 2]
+
+
 @pytest.mark.parametrize(
     ("also", "name"), [(None, "train plant-a/asr"), (["plant-a/asv", "plant-b/asr"], "train plant-a/asr + 2 more")]
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +20,12 @@ class Prefect:
 
     def __init__(self) -> None:
         self.busy = 0
+        self.slots = ("plant-a/asr",)
         self.asked: dict[str, Any] = {}
 
     def request(self, url: str, body: Any = None) -> Any:
         if url.endswith("/count"):
-            assert body["flow_runs"]["tags"] == {"all_": ["plant-a/asr"]}
+            assert body["flow_runs"]["tags"]["all_"][0] in self.slots
             return self.busy
         if "/deployments/name/" in url:
             return {"id": "d1"}
@@ -67,6 +69,30 @@ def test_a_complete_delivery_starts_one_run(tmp_path: Path, prefect: Prefect) ->
     assert (asked["name"], asked["parameters"]) == ("retrain plant-a/asr", {"slot": "plant-a/asr"})
 
 
+@pytest.mark.parametrize(("flow", "queue"), [("retrain", "gpu-48"), ("ingest", None)])
+def test_a_run_waits_in_the_queue_of_the_memory_that_it_needs(
+    tmp_path: Path, prefect: Prefect, flow: str, queue: str | None
+) -> None:
+    workspace = bare_workspace(tmp_path, stable=0.0, start=flow)
+    settings = replace(workspace.settings, slots={"plant-a/asr": {"compute": {"gpu_memory": 30}}})
+    _arrive(workspace)
+    _look(Workspace(workspace.root, settings))
+    (asked,) = prefect.asked.values()
+    assert asked.get("work_queue_name") == queue
+
+
+def test_a_slot_that_no_gpu_can_carry_does_not_hold_up_the_others(tmp_path: Path, prefect: Prefect) -> None:
+    workspace = bare_workspace(tmp_path, stable=0.0, start="retrain")
+    settings = replace(workspace.settings, slots={"plant-0/asr": {"compute": {"gpu_memory": 500}}})
+    drop(workspace.root / "inbox/plant-0/asr", "huge", b"1")
+    _arrive(workspace)
+    prefect.slots = ("plant-0/asr", "plant-a/asr")
+    said: list[str] = []
+    watch_inboxes(Workspace(workspace.root, settings), lambda: "http://prefect/api", said.append)
+    assert [run["parameters"]["slot"] for run in prefect.asked.values()] == ["plant-a/asr"]
+    assert "plant-0/asr cannot be started" in said[0]
+
+
 def test_an_incomplete_one_starts_none(tmp_path: Path, prefect: Prefect) -> None:
     workspace = bare_workspace(tmp_path, stable=60.0, start="retrain")
     _arrive(workspace)
@@ -74,7 +100,7 @@ def test_an_incomplete_one_starts_none(tmp_path: Path, prefect: Prefect) -> None
     assert prefect.asked == {}
 
 
-def test_none_is_started_beside_another_run_of_the_slot(tmp_path: Path, prefect: Prefect) -> None:
+def test_none_is_started_next_to_another_run_of_the_slot(tmp_path: Path, prefect: Prefect) -> None:
     workspace = bare_workspace(tmp_path, stable=0.0, start="ingest")
     _arrive(workspace)
     prefect.busy = 1
@@ -111,8 +137,6 @@ def test_the_pauses_grow_and_end_at_an_hour() -> None:
 
 
 def test_an_inbox_that_cannot_be_read_does_not_hold_up_the_others(tmp_path: Path, prefect: Prefect) -> None:
-    from dataclasses import replace
-
     workspace = bare_workspace(tmp_path, stable=0.0, start="retrain")
     _arrive(workspace)
     settings = replace(workspace.settings, slots={"plant-b/asr": {"inbox": str(tmp_path / "gone")}})

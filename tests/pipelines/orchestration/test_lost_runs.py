@@ -47,6 +47,16 @@ def test_a_dead_run_is_found_in_time(run: SeenRun, after: float) -> None:
     assert found[0][1].begun is (run.state_type != "PENDING")
 
 
+def test_a_cancelled_run_that_no_process_ends_is_found_although_its_worker_lives() -> None:
+    watched, dead, now = Watched(), [], 0.0
+    while not dead and now < 200:
+        run = replace(AFAR, state_type="CANCELLING", worker_heartbeat=str(now // 30))
+        watched, dead = look(watched, [run], now)
+        now += EVERY
+    assert now - EVERY == SILENT
+    assert dead[0].reason == "it has not reported anything for 90 s"
+
+
 @pytest.mark.parametrize(
     "run",
     [

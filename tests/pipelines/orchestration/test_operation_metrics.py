@@ -12,7 +12,7 @@ import pytest
 from pipelines.errors import ServiceError
 from pipelines.local.supervision import Ends
 from pipelines.local.workspace import Workspace
-from pipelines.orchestration import operation_metrics
+from pipelines.orchestration import operation_metrics, slot_deployments
 from pipelines.orchestration.alerts.alert import Alert
 from pipelines.orchestration.operation_metrics import collect_figures, disk_is_low, watch_figures
 from pipelines.registry.operation_figures import FIGURES_FILE, OperationFigures, read_figures
@@ -34,7 +34,9 @@ class Prefect:
         self.tasks: list[dict[str, Any]] = []
         self.away = False
 
-    def request(self, url: str, body: Mapping[str, Any], timeout: float = 0.0) -> list[dict[str, Any]]:
+    def request(
+        self, url: str, body: Mapping[str, Any], timeout: float = 0.0, method: str | None = None
+    ) -> list[dict[str, Any]]:
         if self.away:
             raise ConnectionError("away")
         if url.endswith("/workers/filter"):
@@ -49,7 +51,8 @@ class Prefect:
 @pytest.fixture
 def prefect(monkeypatch: pytest.MonkeyPatch) -> Prefect:
     made = Prefect()
-    monkeypatch.setattr(operation_metrics, "prefect_request", made.request)
+    for module in (operation_metrics, slot_deployments):
+        monkeypatch.setattr(module, "prefect_request", made.request)
     monkeypatch.setattr(operation_metrics.time, "time", lambda: NOW)
     return made
 
@@ -100,6 +103,18 @@ def test_what_ended_is_counted_once_also_after_a_new_start(
     prefect.ended = [_run(4, "COMPLETED", NOW + 300), *prefect.ended]
     assert _collect(workspace).ended["retrain"] == {"completed": 2, "failed": 1}
     assert read_figures(workspace.state / FIGURES_FILE) == _collect(workspace)
+
+
+def test_a_crash_and_the_later_end_of_the_same_run_are_both_counted(tmp_path: Path, prefect: Prefect) -> None:
+    workspace = bare_workspace(tmp_path)
+    _collect(workspace)
+    prefect.ended = [_run(1, "CRASHED", NOW + 5)]
+    _collect(workspace)
+    again = _run(1, "COMPLETED", NOW + 60)
+    prefect.ended = [{**again, "parameters": {"slot": "plant-a/asr", "also": ["plant-b/asr"]}}]
+    found = _collect(workspace)
+    assert found.ended == {"retrain": {"crashed": 1, "completed": 1}}
+    assert found.last_success == {"plant-a/asr": NOW + 60, "plant-b/asr": NOW + 60}
 
 
 def test_more_than_one_page_of_runs_is_counted(tmp_path: Path, prefect: Prefect) -> None:

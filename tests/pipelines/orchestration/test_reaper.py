@@ -208,3 +208,17 @@ def test_one_run_that_prefect_refuses_does_not_hold_up_the_others(rounds: Rounds
             rounds.go(5)
         rounds.now += 5
     assert (rounds.types("bad"), rounds.types("good")) == (["CRASHED"], ["CRASHED", "SCHEDULED"])
+
+
+def test_an_old_crash_that_comes_into_view_is_history(rounds: Rounds) -> None:
+    rounds.prefect.add("seen", "CRASHED")
+    rounds.go(30)
+    rounds.prefect.set(
+        "seen", {"type": "CRASHED", "message": STOPPED_BY_DOWN, "timestamp": "2026-02-02T00:00:00+00:00"}
+    )
+    rounds.go(30)
+    # Prefect answers with 200 runs: it was behind them
+    rounds.prefect.add("old", "RUNNING")
+    rounds.prefect.set("old", {"type": "CRASHED", "timestamp": "2025-01-01T00:00:00+00:00"})
+    rounds.go(60)
+    assert rounds.types("old") == ["RUNNING", "CRASHED"]

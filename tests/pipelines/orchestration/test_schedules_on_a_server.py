@@ -233,4 +233,6 @@ def test_a_damaged_record_of_the_apply_is_named(server: Server, capfd) -> None:
     (server.workspace.state / "schedules.json").write_text("{}")
     assert run(["schedule", "list", "-w", str(server.workspace.root)]) == 1
     assert "write it again with: elp schedule apply" in capfd.readouterr().err
+    # as elp up does: without the server, nobody could apply again
+    register_deployments(server.workspace, server.api)
     server.elp(capfd, "apply", "--yes")

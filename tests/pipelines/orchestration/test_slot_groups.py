@@ -37,6 +37,8 @@ def test_slots_of_one_need_are_trained_together() -> None:
     assert _groups(mixed) == [("default", "ace"), ("gpu-48", "bd")]
     device = "servers: {together: 5}\nslots: {b/asr: {train: {device: cpu}}}"
     assert _groups(device) == [("default", "acde"), ("default", "b")]
+    large = "servers: {together: 5}\ndefaults: {asr: {compute: {gpu_memory: 50}}}"
+    assert _groups(large) == [("gpu-141", "ab"), ("gpu-141", "cd"), ("gpu-80", "e")], "five would fit no queue"
 
 
 class Run:

@@ -240,6 +240,23 @@ def test_an_erasure_beats_what_keeps_a_file(workspace: Workspace, tmp_path: Path
     assert [_readable(workspace, tag, tmp_path) for tag in TAGS] == [False, False, False, True]
 
 
+def test_only_a_hold_brings_back_what_an_erasure_removed(
+    workspace: Workspace, server: GuardedServer, tmp_path: Path
+) -> None:
+    workspace = _with_policy(workspace, trash_days=14)
+    _, first = sweep(workspace, _quiet, Subject(speaker="anna"))
+    # the files are still in the trash, and v1, which is kept for its champion, still names them
+    plan, second = sweep(workspace, _quiet)
+    assert (plan.data.versions[TAGS[0]].keep, first.files > 0, second.rescued) == (True, True, 0)
+    assert not _readable(workspace, TAGS[0], tmp_path)
+    rest = Rest(server.uri)
+    hold = rest.post(f"{ELP}/hold", {"subject": TAGS[0], "until": UNTIL, "reason": "a dispute"})["number"]
+    _, third = sweep(workspace, _quiet)
+    rest.post(f"{ELP}/end-hold", {"hold": hold, "reason": "settled"})
+    assert third.rescued > 0
+    assert _readable(workspace, TAGS[0], tmp_path)
+
+
 def test_a_remote_that_others_may_use_is_left_alone(workspace: Workspace, tmp_path: Path) -> None:
     outside = tmp_path / "remote"
     shutil.move(workspace.root / ".elp" / "remote", outside)
@@ -255,14 +272,19 @@ def test_a_remote_that_others_may_use_is_left_alone(workspace: Workspace, tmp_pa
         assert (plan.data.blocked, bool(plan.data.removed)) == ("", removed)
 
 
-def test_a_kept_version_whose_listing_is_lost_stops_the_data(workspace: Workspace) -> None:
+@pytest.mark.parametrize(("content", "sentence"), [(None, "lacks the listing"), ("[]", "cannot be read")])
+def test_a_kept_version_whose_listing_is_lost_stops_the_data(
+    workspace: Workspace, content: str | None, sentence: str
+) -> None:
     plan = plan_removal(workspace, _quiet)
     shutil.rmtree(workspace.root / ".dvc" / "cache")
     for path in _paths(workspace):
         if path.name.endswith(".dir") and path.parent.name + path.name not in plan.data.removed:
             path.unlink()
+            if content is not None:
+                path.write_text(content)
     lost = plan_removal(workspace, _quiet)
-    assert "lacks the listing" in lost.data.blocked
+    assert sentence in lost.data.blocked
     assert lost.data.removed == {}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -159,6 +160,23 @@ def test_a_version_registered_again_on_the_same_model_keeps_its_bytes(ground: Gr
     path = ground.contest.made[UNGATED].tensors
     ground.contest.rest("PUT", f"{ARTIFACTS}/{path}", body=b"x").must_be(403, "which is signed")
     assert int(created["version"]) in ground.versions()
+
+
+def test_a_version_in_the_trash_keeps_the_model_that_it_shares(ground: Ground) -> None:
+    made, slot = ground.contest.made[UNGATED], ground.contest.slot
+    again = {"name": made.model, "source": f"models:/{made.model_id}", "run_id": made.run_id, "model_id": made.model_id}
+    created = int(ground.contest.rest.post(f"{API}/model-versions/create", again)["model_version"]["version"])
+    ground.trash(UNGATED).must_be(200)
+    ground.post("trash", versions=[{"slot": slot, "version": created, "bundle": ""}]).must_be(200)
+    with sqlite3.connect(ground.contest.server.database.removeprefix("sqlite:///")) as rows:
+        # its time is not over
+        rows.execute(f"UPDATE elp_trash SET at = '2099-01-01T00:00:00.000000+00:00' WHERE version = {created}")
+    assert [one["version"] for one in ground.post("empty-trash").json["emptied"]] == [UNGATED]
+    ground.contest.rest("PUT", f"{ARTIFACTS}/{made.tensors}", body=b"x").must_be(403, "which is signed")
+    with sqlite3.connect(ground.contest.server.database.removeprefix("sqlite:///")) as rows:
+        rows.execute(f"UPDATE elp_trash SET at = '2020-01-01T00:00:00.000000+00:00' WHERE version = {created}")
+    assert [one["version"] for one in ground.post("empty-trash").json["emptied"]] == [created]
+    assert not ground.folder(UNGATED).exists()
 
 
 def test_a_model_that_was_deleted_meanwhile_does_not_come_back(server: GuardedServer) -> None:

@@ -19,7 +19,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from elp_core.config import to_dict
+from elp_core.config import from_dict, to_dict
 from elp_core.errors import ConfigError, TrainingError
 from elp_core.training import Job, train
 from pipelines.local.settings import Settings, read_settings
@@ -195,6 +195,17 @@ def test_a_process_has_a_gpu_of_its_own_or_a_part_of_the_cores(monkeypatch: pyte
     with pytest.raises(TrainingError, match=r"compute\.processes is 3, and this process sees 2 GPU"):
         rank_environments(3, "auto")
     assert all("CUDA_VISIBLE_DEVICES" not in one for one in rank_environments(3, "cpu"))
+
+
+def test_a_process_reads_the_settings_of_a_workspace_with_schedules() -> None:
+    settings = read_settings(
+        "calendars: {holidays: [2026-12-25]}\n"
+        "schedules: {nightly: {slots: '*/*', cron: '0 2 * * *', calendar: holidays}}\n"
+    )
+    names = ("repository", "slot", "tag", "mlflow_uri", "cache", "key", "checkpoint", "features", "meeting")
+    task = RankTask(**dict.fromkeys(names, ""), settings=to_dict(settings), processes=2)
+    read = from_dict(Settings, json.loads(ranks.task_line(task))["settings"], "elp.yaml")
+    assert read.schedule_entries() == settings.schedule_entries()
 
 
 def test_what_a_process_reports_is_the_reason_and_not_the_lost_connections(tmp_path: Path) -> None:

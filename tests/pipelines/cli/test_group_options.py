@@ -1,0 +1,44 @@
+"""Groups that are commands themselves: `elp gc` and `elp worker`, and the options before their verbs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pipelines.cli.main import run
+
+
+@pytest.mark.parametrize("words", [["gc", "undo", "--help"], ["worker", "enrol", "--help"]])
+def test_the_help_of_a_verb_needs_no_workspace(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run(words) == 0
+    assert capsys.readouterr().out.startswith(f"Usage: elp {words[0]} {words[1]}")
+
+
+@pytest.mark.parametrize("words", [["gc", "undo", "-w"], ["gc", "-w", "undo"], ["-w", "gc", "undo"]])
+def test_the_workspace_is_named_before_or_after_the_verb(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    named = tmp_path / "named"
+    place = words.index("-w") + 1
+    assert run([*words[:place], str(named), *words[place:]]) == 1
+    assert f"no elp.yaml in {named}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "option"),
+    [
+        (["gc", "--yes", "undo"], "--yes"),
+        (["gc", "--by", "ann", "undo"], "--by"),
+        (["worker", "--home", "x", "enrol", "http://control:5000", "--token", "t"], "--home"),
+    ],
+)
+def test_an_option_that_the_verb_would_not_see_is_refused(
+    words: list[str], option: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(words) == 2
+    assert f"{option} before {words[words.index(option) + (1 if option == '--yes' else 2)]}" in capsys.readouterr().err
