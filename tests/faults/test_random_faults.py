@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 
 from pipelines.local.profiles import Profile
-from tests.support.main_job import Jobs
 from tests.support.missing import skip_without
 from tests.support.object_store import OWNER, object_store
 from tests.support.plant import Plant, plant_with_a_job
@@ -105,25 +104,29 @@ def test_a_clock_that_is_an_hour_wrong(plant: Plant, tmp_path: Path, offset: str
     program = shutil.which("faketime")
     if program is None:
         skip_without("faketime is not installed (Debian: apt install faketime)")
-    jobs = Jobs(tmp_path / "log", (program, "-f", offset))
+    jobs = plant.more_jobs(tmp_path / "log", (program, "-f", offset))
     try:
         job = plant.new_job()
-        assert jobs.run(job) == 0, jobs.log.read_text()[-3000:]
-        assert plant.state(job) == plant.expected
+        if jobs.run(job) != 0:
+            # the server takes no verdict from the future
+            assert offset == "+1h"
+            assert "in the future: set the clock right" in jobs.log.read_text()
+        # back at the right time
+        plant.check_healed(job)
     finally:
         jobs.end()
 
 
 def test_two_of_the_same_job_at_once(plant: Plant, tmp_path: Path, pick: random.Random) -> None:
-    second = Jobs(tmp_path / "log")
+    second = plant.more_jobs(tmp_path / "log")
     try:
         for _ in range(3):
             job = plant.new_job()
             plant.jobs.start(job)
             time.sleep(pick.uniform(0, 1))
             second.start(job)
-            plant.jobs.wait()
-            second.wait()
+            # the gate refuses one of two verdicts that are sent at the same moment; run again, it finds the other one
+            assert 0 in (plant.jobs.wait(), second.wait()), second.log.read_text()[-3000:]
             plant.check_healed(job)
     finally:
         second.end()

@@ -15,6 +15,7 @@ import signal
 import subprocess
 import sys
 import traceback
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -69,14 +70,15 @@ def run_main_job(job: MainJob) -> None:
 class Jobs:
     """The process that forks the jobs."""
 
-    def __init__(self, log: Path, before: tuple[str, ...] = ()) -> None:
-        """Start the process; the command `before` runs it, such as ``faketime``."""
+    def __init__(self, log: Path, before: tuple[str, ...] = (), more: Mapping[str, str] | None = None) -> None:
+        """Start the process; the command `before` runs it, such as ``faketime``; `more` is added to the environment."""
         self.log = log
         self._process = subprocess.Popen(
             [*before, sys.executable, "-m", __name__, str(log)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
+            env={**os.environ, **(more or {})},
         )
         self.pid = 0
         """Process id of the present job."""

@@ -63,6 +63,11 @@ class Plant:
         place = {"delivery": str(self.folder / "delivery"), "cache": str(self.folder / "cache" / str(number))}
         return MainJob(root=str(self.workspace.root), uri=self.uri, slot=f"plant-{number}/asr", **place)
 
+    def more_jobs(self, log: Path, before: tuple[str, ...] = ()) -> Jobs:
+        """Start a second process of jobs; a test's own environment lacks the keys of the module's plant."""
+        keys = {"ELP_KEYS": str(self.folder / "server" / "keys")}
+        return Jobs(log, before, keys)
+
     def serve(self, **environment: str) -> None:
         """Start the server, again if it runs."""
         self.end_server()
