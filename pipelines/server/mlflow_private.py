@@ -45,11 +45,6 @@ def delete_logged_model(model_id: str) -> None:
     tracking_store()._hard_delete_logged_model(model_id)
 
 
-def bucket_owner(store: Any) -> dict[str, str]:
-    """Return the parameter with the expected owner of the bucket, for requests of an S3 repository."""
-    return dict(store._bucket_owner_params)
-
-
 def build_stores(tracking: type, registry: Callable[[], Any]) -> None:
     """Make this process build these stores for SQLite and PostgreSQL: the server, and MLflow's client inside it.
 

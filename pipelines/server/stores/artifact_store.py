@@ -23,7 +23,7 @@ from mlflow.store.artifact.s3_artifact_repo import S3ArtifactRepository
 from elp_core.fail_points import durable_write
 from pipelines.registry.slot import Slot
 from pipelines.server.auth.principal import current_caller
-from pipelines.server.mlflow_private import TEMP_ARTIFACT_PREFIX, bucket_owner
+from pipelines.server.mlflow_private import TEMP_ARTIFACT_PREFIX
 from pipelines.server.refusal import Attempt
 from pipelines.server.storage.artifact_bytes import frozen_by, plain_path
 from pipelines.server.storage.bucket_objects import put_whole, s3_client, store_errors
@@ -134,7 +134,7 @@ class _PlainS3(S3ArtifactRepository):  # type: ignore[misc]
     def _iterate_s3_paginated_results(self, bucket: str, prefix: str) -> Any:
         # MLflow's own turns each error of the store into one without its reason
         pages = s3_client().get_paginator("list_objects_v2")
-        return pages.paginate(Bucket=bucket, Prefix=prefix, Delimiter="/", **bucket_owner(self))
+        return pages.paginate(Bucket=bucket, Prefix=prefix, Delimiter="/", **self._bucket_owner_params)
 
 
 class GuardedS3(ArtifactRepository, StreamUploadMixin):  # type: ignore[misc]
@@ -207,7 +207,7 @@ class GuardedS3(ArtifactRepository, StreamUploadMixin):  # type: ignore[misc]
         kind, encoding = guess_type(path)
         options = {"ContentType": kind, "ContentEncoding": encoding}
         options = {name: value for name, value in options.items() if value is not None}
-        options |= bucket_owner(self._s3) | (self._s3.get_s3_file_upload_extra_args() or {})
+        options |= self._s3._bucket_owner_params | (self._s3.get_s3_file_upload_extra_args() or {})
         bucket, root = self._s3.parse_s3_compliant_uri(self.artifact_uri)
         with store_errors(self.artifact_uri):
             key = posixpath.join(root, path)
