@@ -20,6 +20,7 @@ from typing import Any
 
 from elp_core.files import write_whole
 from pipelines.local.secret_values import ARTIFACTS_KEY, ARTIFACTS_SECRET, SECRETS_FILE
+from tests.support.die_with_parent import die_with_parent
 from tests.support.missing import skip_without
 
 START_SECONDS = 120.0
@@ -96,7 +97,12 @@ class ObjectStore:
         """Start it, or start it again with what it has stored; return when it answers."""
         with (self.folder / "server.log").open("ab") as log:
             self.process = subprocess.Popen(
-                self.command, stdout=log, stderr=log, cwd=self.folder, start_new_session=True
+                self.command,
+                stdout=log,
+                stderr=log,
+                cwd=self.folder,
+                start_new_session=True,
+                preexec_fn=die_with_parent,
             )
         ends = time.monotonic() + START_SECONDS
         while time.monotonic() < ends and self.process.poll() is None:

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.support.die_with_parent import die_with_parent
 from tests.support.missing import skip_without
 from tests.support.mlflow_server import free_port
 
@@ -69,7 +70,7 @@ def ssh_server() -> Iterator[SshServer]:
     }
     (folder / "sshd_config").write_text("".join(f"{name} {value}\n" for name, value in options.items()))
     command = [str(binary), "-D", "-f", str(folder / "sshd_config"), "-E", str(folder / "sshd.log")]
-    server = subprocess.Popen(command, start_new_session=True, stderr=subprocess.PIPE)
+    server = subprocess.Popen(command, start_new_session=True, stderr=subprocess.PIPE, preexec_fn=die_with_parent)
     try:
         _wait(server, port, folder)
         yield SshServer(port, folder, server.pid)
