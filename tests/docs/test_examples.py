@@ -74,6 +74,9 @@ def test_the_command_line_knows_the_command(
     command: click.Command = cli
     context = cli.make_context("elp", [word.lstrip("/") for word in words])
     while isinstance(command, click.Group):
-        name, found, rest = command.resolve_command(context, [*context._protected_args, *context.args])
+        words = [*context._protected_args, *context.args]
+        if command.invoke_without_command and not words:
+            break
+        name, found, rest = command.resolve_command(context, words)
         assert found is not None
         command, context = found, found.make_context(name, rest, parent=context)
