@@ -158,7 +158,10 @@ def _after(files: tuple[StoredFile, ...], subject: Subject) -> tuple[Step, ...]:
         "after their time there deletes them for good. After that, no older dataset version with such a file can be "
         f"fetched or verified{warn}"
     )
-    empty = "empty the caches of this machine and of every worker (a training that is not registered yet is kept)"
+    empty = (
+        "empty the caches of this machine (a training that is not registered yet is kept), and those of every worker: "
+        "on another machine, the same entries of cache/ and the folder clones/ in the worker's home"
+    )
     return (
         Step(collect, (f"elp gc {subject.option} --yes",)),
         Step(empty, (f"cd .elp/cache && rm -rf {_CACHES}", "rm -rf .elp/data-docs")),
