@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 SHORT = 8
 """Digits of an id that are shown."""
 _PAGE = 200
-_ENDS_WITHIN: Seconds = 60.0
-"""How long a cancelled run may take to end."""
+_ENDS_WITHIN: Seconds = 120.0
+"""How long a cancelled run may take to end: the supervision ends one without a process after 90 s."""
 
 
 @dataclass(frozen=True)
@@ -94,11 +94,11 @@ def run_log(client: SyncPrefectClient, run: FollowedRun) -> list[LogLine]:
 def cancel_run(client: SyncPrefectClient, run: FollowedRun, message: str, every: Seconds = 0.5) -> list[FollowedRun]:
     """Cancel a run and the runs that it started; wait until they have ended, and return them.
 
-    Raises UsageError if the run has ended already, ServiceError if it has not ended within a minute.
+    Raises UsageError if the run has ended already, ServiceError if it has not ended within two minutes.
     """
     from prefect.client.schemas import filters
     from prefect.client.schemas.actions import LogCreate
-    from prefect.states import Cancelled, Cancelling
+    from prefect.states import Cancelling
 
     if run.ended:
         raise UsageError(f"{run.name} ({run.id[:SHORT]}) has ended already: {run.state}")
@@ -111,9 +111,8 @@ def cancel_run(client: SyncPrefectClient, run: FollowedRun, message: str, every:
         # in the log, too: the worker replaces the message of the state when the run has ended
         line = LogCreate(name="elp", level=logging.WARNING, message=message, timestamp=now, flow_run_id=UUID(one.id))
         client.create_logs([line])
-        # one that was put back to its queue has no process, and Prefect would wait for a worker to end it
-        waits = one.state_type == "SCHEDULED"
-        client.set_flow_run_state(UUID(one.id), Cancelled(message=message) if waits else Cancelling(message=message))
+        # never Cancelled at once: a worker that takes the run at this moment would run it all the same
+        client.set_flow_run_state(UUID(one.id), Cancelling(message=message))
     started = time.monotonic()
     while True:
         found = [read_run(client, one.id) for one in wanted]

@@ -112,12 +112,6 @@ def test_a_cancelled_run_ends_with_the_runs_that_it_started(make) -> None:
     assert client.messages == client.logged == ["cancelled by ann: wrong data"] * 2
 
 
-def test_a_run_that_waits_in_its_queue_is_cancelled_at_once(make) -> None:
-    client: Any = Client(make(FIRST, kind=StateType.SCHEDULED), slow=99)
-    (done,) = runs.cancel_run(client, read_run(client, str(FIRST)), "not wanted", every=0.0)
-    assert (done.state_type, client.messages) == ("CANCELLED", ["not wanted"])
-
-
 def test_a_run_that_has_ended_is_not_cancelled(make) -> None:
     client: Any = Client(make(FIRST, kind=StateType.COMPLETED))
     with pytest.raises(UsageError, match=r"retrain a/asr \(3f9a0000\) has ended already: Completed"):
