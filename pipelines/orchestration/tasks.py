@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import FlowRun, State, TaskRun
-from prefect.runtime import flow_run
+from prefect.runtime import flow_run, task_run
 from prefect.tasks import Task
 
 from pipelines.datasets.dataset_version import DatasetVersion
@@ -237,8 +237,13 @@ def promote_slot(workspace: Workspace, slot: Slot, version: int) -> ChampionChan
     )
 
 
+def _retrain_name() -> str:
+    """Return the name of the task run that waits for a run of these slots."""
+    return run_name("retrain", task_run.parameters["slots"])
+
+
 # no retries: a second try would start a second run of the slot
-@task(name="retrain in a run", task_run_name="retrain {slots}", retries=0, cache_policy=NO_CACHE)
+@task(name="retrain in a run", task_run_name=_retrain_name, retries=0, cache_policy=NO_CACHE)
 def retrain_in_own_run(
     deployment: str, workspace: str, slots: list[str], queue: str, revision: str = "", release: str = ""
 ) -> list[SlotRun]:

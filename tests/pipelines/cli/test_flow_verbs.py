@@ -31,8 +31,8 @@ def worker(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
         return record["ends"]
 
     def start_run(*asked: Any) -> FollowedRun:
-        _, _, _, parameters, name, tags = asked
-        record.update(parameters=parameters, name=name, tags=tags)
+        _, _, _, parameters, name, tags, queue = asked
+        record.update(parameters=parameters, name=name, tags=tags, queue=queue)
         return ASKED
 
     monkeypatch.setattr(flows, "connect_prefect", lambda _: contextlib.nullcontext())

@@ -115,13 +115,16 @@ def test_a_lineage_that_was_not_signed_in_time_is_signed_by_the_next_call(
 
 
 @pytest.mark.usefixtures("no_training")
-def test_another_machine_does_not_sign_for_what_it_did_not_train(
-    train: Trainer, site: Site, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+def test_another_machine_hands_in_what_the_first_one_signed(
+    client: MlflowClient, done: Registered, train: Trainer, site: Site, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
+    (row,) = guard.list_statements(client.tracking_uri, model=done.name, version=done.version, kind="lineage")
+    sent: list[tuple[Any, ...]] = []
     monkeypatch.setattr(guard, "list_statements", lambda uri, **wanted: [])
-    monkeypatch.setattr(guard, "submit_statement", lambda *_: pytest.fail("it signed"))
+    monkeypatch.setattr(guard, "submit_statement", lambda *arguments: sent.append(arguments))
     train(site.asr, cache=tmp_path)
-    assert any("is not signed yet: train it again on the machine that trained it" in line for line in train.logged)
+    assert [arguments[3] for arguments in sent] == [row.envelope]
+    assert any("which another machine had signed" in line for line in train.logged)
 
 
 def test_without_a_key_nothing_is_trained(train: Trainer, site: Site, tmp_path: Path) -> None:
