@@ -12,7 +12,7 @@ JOBS ?= 2
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 export DO_NOT_TRACK = 1
 
-.PHONY: help setup check test fuzz faults soak test-all walk demo demo-down bench mutants docs dist lock format clean
+.PHONY: help setup check test fuzz faults soak test-all walk fleet demo demo-down bench mutants docs dist lock format clean
 
 help:  ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 14
@@ -54,6 +54,9 @@ test-all: $(STAMP)  ## every test, the long ones too
 
 walk: $(STAMP)  ## every command of the documentation, in real workspaces with servers and workers
 	$(PYTEST) -n $(JOBS) --dist worksteal -m slow tests/docs
+
+fleet: $(STAMP)  ## seven hosts of this machine's own, as root: servers, Git, a store and three workers that share nothing
+	$(PYTEST) -s tests/fleet
 
 demo: $(STAMP)  ## the main job on the embedded corpus, in a workspace of its own
 	@$(ELP) demo
