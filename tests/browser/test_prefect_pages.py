@@ -55,7 +55,15 @@ def run_id(servers: FrontServers) -> str:
 
 
 def _api(servers: FrontServers, route: str, body: Any = None) -> Any:
-    return web.request(f"{servers.prefect}/api{route}", body, 60.0, (servers.key,))
+    ends = time.monotonic() + 60
+    while True:
+        try:
+            return web.request(f"{servers.prefect}/api{route}", body, 60.0, (servers.key,))
+        except urllib.error.HTTPError as error:
+            # with SQLite, Prefect says so while it cleans its tables after its start
+            if error.code != 503 or time.monotonic() > ends:
+                raise
+            time.sleep(0.5)
 
 
 def _status(servers: FrontServers, user: tuple[str, str], route: str, body: Any = None, **headers: str) -> int:
