@@ -95,9 +95,9 @@ def workspace(tmp_path: Path, fragile: ObjectStore) -> Workspace:
     return made
 
 
-@pytest.mark.parametrize(
-    "number", [signal.SIGKILL, pytest.param(signal.SIGSTOP, marks=[pytest.mark.slow, pytest.mark.timeout(900)])]
-)
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
 def test_a_push_ends_with_an_error_and_the_next_one_finishes(
     workspace: Workspace, fragile: ObjectStore, number: int
 ) -> None:
