@@ -38,10 +38,11 @@ def erased_files(plan: ErasurePlan, holds: Iterable[Hold]) -> frozenset[str]:
             f"use all the same. Ask {hold.by}, or end the hold: elp hold end {hold.number} --reason TEXT"
         )
     if current := [one for one in plan.files if one.current]:
-        slots = ", ".join(sorted({one.slot for one in plan.slots if one.holds}))
+        slots = sorted({one.slot for one in plan.slots if one.holds})
+        drops = " && ".join(f"elp data drop {slot} {plan.found.subject.option}" for slot in slots)
         raise UsageError(
-            f"{current[0].name} is in a newest version and holds {plan.found.subject}; drop the recordings first: "
-            f"elp data drop {slots} {plan.found.subject.option}"
+            f"{current[0].name} is in a newest version and holds {plan.found.subject}; "
+            f"drop the recordings first: {drops}"
         )
     return frozenset(one.md5 for one in plan.files)
 
