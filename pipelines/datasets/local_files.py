@@ -4,13 +4,13 @@ They are in the workspace, in DVC's cache or in the cache of fetched versions. A
 of the right name in the workspace is the right one.
 """
 
-import configparser
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from pipelines.errors import VersioningError
+from pipelines.local.dvc_repository import dvc_settings
 from pipelines.registry.slot import Slot
 
 
@@ -67,13 +67,6 @@ def _listing(root: Path, cache: Path, tracked: str) -> dict[str, str] | None:
 
 def _dvc_cache(root: Path) -> Path:
     """Return the folder of DVC's cache with the files by MD5: of the workspace, or the one that its settings name."""
-    config = configparser.ConfigParser(interpolation=None, strict=False)
-    try:
-        config.read([root / ".dvc" / "config", root / ".dvc" / "config.local"], encoding="utf-8")
-    except (configparser.Error, UnicodeDecodeError) as error:
-        raise VersioningError(
-            f"the settings of DVC in {root / '.dvc'} cannot be read: {error}; correct them"
-        ) from error
     # a relative folder starts at the file that names it
-    folder = root / ".dvc" / config.get("cache", "dir", fallback="cache").strip("\"'")
+    folder = root / ".dvc" / dvc_settings(root).get("cache", "dir", fallback="cache").strip("\"'")
     return folder / "files" / "md5"

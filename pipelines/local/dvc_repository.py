@@ -68,11 +68,8 @@ def require_shared_remote(root: Path, address: str) -> None:
         )
 
 
-def remote_options(root: Path) -> dict[str, str]:
-    """Return what `.dvc/config` and `.dvc/config.local` say of the default remote, its ``name`` too; without DVC.
-
-    Raises VersioningError if they cannot be read.
-    """
+def dvc_settings(root: Path) -> configparser.ConfigParser:
+    """Return what `.dvc/config` and `.dvc/config.local` say, without DVC; VersioningError if they cannot be read."""
     config = configparser.ConfigParser(interpolation=None, strict=False)
     try:
         config.read([root / ".dvc" / "config", root / ".dvc" / "config.local"], encoding="utf-8")
@@ -80,6 +77,12 @@ def remote_options(root: Path) -> dict[str, str]:
         raise VersioningError(
             f"the settings of DVC in {root / '.dvc'} cannot be read: {error}; correct them"
         ) from error
+    return config
+
+
+def remote_options(root: Path) -> dict[str, str]:
+    """Return the settings of the default remote, its ``name`` too, as `dvc_settings` reads them."""
+    config = dvc_settings(root)
     name = config.get("core", "remote", fallback="")
     section = next((title for title in config.sections() if title.strip("'") == f'remote "{name}"'), "")
     return {**(dict(config[section]) if section else {}), "name": name}

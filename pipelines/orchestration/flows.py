@@ -58,6 +58,11 @@ def _open(workspace: str, revision: str, release: str) -> Workspace:
     return open_workspace(Path(workspace))
 
 
+def _named(flow: str) -> Callable[[], str]:
+    """Return what gives a run of a flow the name of its slots."""
+    return lambda: run_name(flow, [flow_run.parameters["slot"], *(flow_run.parameters.get("also") or ())])
+
+
 @flow(name="ingest", flow_run_name="ingest {slot}", persist_result=False)
 @_refusing_other_releases
 def ingest(
@@ -83,13 +88,7 @@ def ingest(
     publish_outcome("ingest", Slot.parse(slot), RunOutcome(dataset, refused=refused), f"Data of {slot}: {dataset.tag}")
 
 
-def _train_name() -> str:
-    """Return the name of the training run in progress."""
-    given = flow_run.parameters
-    return run_name("train", [given["slot"], *(given.get("also") or ())])
-
-
-@flow(name="train", flow_run_name=_train_name, persist_result=False)
+@flow(name="train", flow_run_name=_named("train"), persist_result=False)
 @_refusing_other_releases
 def train(
     workspace: str,
@@ -147,13 +146,7 @@ def gate(workspace: str, slot: str, version: int | None = None, revision: str = 
     return final_state(slot, judged)
 
 
-def _retrain_name() -> str:
-    """Return the name of the retraining run in progress."""
-    given = flow_run.parameters
-    return run_name("retrain", [given["slot"], *(given.get("also") or ())])
-
-
-@flow(name="retrain", flow_run_name=_retrain_name, persist_result=False)
+@flow(name="retrain", flow_run_name=_named("retrain"), persist_result=False)
 @_refusing_other_releases
 def retrain(
     workspace: str,

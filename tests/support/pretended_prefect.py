@@ -6,7 +6,7 @@ import contextlib
 import itertools
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -85,6 +85,18 @@ def pretended_prefect() -> Iterator[PretendedPrefect]:
     """Serve one while the block runs."""
     prefect = PretendedPrefect()
 
+    def answer(path: str, query: dict[str, list[str]], body: Any) -> tuple[int, Any]:
+        found = prefect.answer(path, query, body)
+        return 503 if prefect.away else 404 if found is None else 200, found
+
+    with answering(answer) as prefect.api:
+        yield prefect
+
+
+@contextlib.contextmanager
+def answering(answer: Callable[[str, dict[str, list[str]], Any], tuple[int, Any]]) -> Iterator[str]:
+    """Serve JSON while the block runs: `answer` gives status and content for a path, a query and a body."""
+
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             self.respond(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
@@ -94,18 +106,16 @@ def pretended_prefect() -> Iterator[PretendedPrefect]:
 
         def respond(self, body: Any) -> None:
             url = urlsplit(self.path)
-            found = prefect.answer(url.path, parse_qs(url.query), body)
-            status = 503 if prefect.away else 404 if found is None else 200
-            answer = json.dumps(found).encode()
+            status, content = answer(url.path, parse_qs(url.query), body)
+            text = json.dumps(content).encode()
             self.send_response(status)
-            self.send_header("Content-Length", str(len(answer)))
+            self.send_header("Content-Length", str(len(text)))
             self.end_headers()
-            self.wfile.write(answer)
+            self.wfile.write(text)
 
         def log_message(self, *_: object) -> None: ...
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        prefect.api = f"http://127.0.0.1:{server.server_address[1]}/api"
-        yield prefect
+        yield f"http://127.0.0.1:{server.server_address[1]}/api"
         server.shutdown()

@@ -10,11 +10,9 @@ import random
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +25,7 @@ from pipelines.local.worker_home import WorkerSettings, read_worker, worker_home
 from pipelines.local.worker_host import run_worker
 from pipelines.local.worker_plan import WorkerSpec, plan_workers
 from pipelines.local.worker_runs import end_processes_of
+from tests.support.pretended_prefect import answering
 
 ROOT = Path(__file__).resolve().parents[3]
 GPUS = ("GPU-a", "GPU-b")
@@ -64,23 +63,8 @@ class PrefectStandIn:
 @pytest.fixture
 def prefect() -> Iterator[PrefectStandIn]:
     stand_in = PrefectStandIn()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            answer = json.dumps(stand_in.answer(self.path, body)).encode()
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(answer)))
-            self.end_headers()
-            self.wfile.write(answer)
-
-        def log_message(self, *_: object) -> None: ...
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        stand_in.api = f"http://127.0.0.1:{server.server_address[1]}/api"
+    with answering(lambda path, _, body: (200, stand_in.answer(path, body))) as stand_in.api:
         yield stand_in
-        server.shutdown()
 
 
 @dataclass
