@@ -22,8 +22,6 @@ EVENTS = {
     "elp.inbox.refused": "refused",
     "elp.gate.undecided": "undecided",
     "prefect.flow-run.Late": "overdue",
-    # not "overdue": the automation of that kind waits half an hour for the late run to begin
-    "elp.slot.overdue": "missed",
     "elp.schedule.missed": "missed",
     "elp.drift": "drift",
     "elp.override.asked": "override",

@@ -1,4 +1,4 @@
-"""What happened in the operation, for people: healed faults, overdue slots, lost workers, full disks, inboxes.
+"""What happened in the operation, for people: healed faults, missed schedules, lost workers, full disks, inboxes.
 
 `report` sends it to Prefect as an event, from any process that reaches Prefect; `operation_alert` makes the alert, for
 the supervision, which can put it into its queues without Prefect.
@@ -19,7 +19,6 @@ _TEXTS = {
     "elp.fault.healed": ("{subject} was repaired automatically", "nothing, unless it happens again; look at: elp runs"),
     "elp.worker.lost": ("the worker {subject} no longer answers", "look at its host, and at: elp status"),
     "elp.disk.low": ("the disk of {subject} is almost full", "free some space; runs that need it fail"),
-    "elp.slot.overdue": ("{slot} is overdue: its last successful run is too long ago", "look at: elp runs {slot}"),
     "elp.schedule.missed": ("a scheduled run of {slot} did not start", "look at: elp schedule list, and: elp status"),
     "elp.inbox.refused": (
         "a delivery in the inbox of {slot} was refused: {subject}",

@@ -16,7 +16,6 @@ OPERATION = (
     "elp.fault.healed",
     "elp.worker.lost",
     "elp.disk.low",
-    "elp.slot.overdue",
     "elp.schedule.missed",
     "elp.inbox.refused",
 )
