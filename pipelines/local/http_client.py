@@ -1,6 +1,7 @@
 """Small requests to the local servers with the standard library only: `elp status` has to be quick."""
 
 import base64
+import contextlib
 import http.client
 import json
 import socket
@@ -11,6 +12,9 @@ from typing import Any
 
 from elp_core.types import Seconds
 from pipelines.local_hosts import LOCAL_HOSTS
+
+_ERROR_BYTES = 500
+"""Of the answer with an error status."""
 
 
 def answers(url: str, timeout: Seconds = 2.0) -> bool:
@@ -32,7 +36,7 @@ def request(
     """Send a GET, or a POST (or another `method`) of `body` as JSON; return the answer's JSON, None if it is empty.
 
     `login` is a user name and a password, or one key. No answer, one with an error status, and one that breaks off or
-    is no JSON raise an OSError.
+    is no JSON raise an OSError; that of an error status has the beginning of the answer in its `reason`.
     """
     data = None if body is None else json.dumps(body).encode()
     headers = {"Content-Type": "application/json"}
@@ -44,7 +48,9 @@ def request(
         return json.loads(text) if text else None
     except urllib.error.HTTPError as error:
         # it is the answer, too, and would keep its connection for as long as the exception is kept
-        error.close()
+        with error, contextlib.suppress(OSError, http.client.HTTPException):
+            said = error.read(_ERROR_BYTES).decode(errors="replace").strip()
+            error.msg = f"{error.msg}: {said}" if said else error.msg
         raise
     except (http.client.HTTPException, ValueError) as error:
         # a server that ends while it answers; http.client's errors are not OSErrors

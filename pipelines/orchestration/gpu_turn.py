@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
-from typing import Any, cast
-from uuid import UUID
-
-from prefect import get_client
-from prefect.client.schemas.objects import State
-from prefect.client.schemas.responses import SetStateStatus
-from prefect.exceptions import Pause
 from prefect.runtime import flow_run
-from prefect.states import AwaitingRetry
 
 from elp_core.types import Seconds
 from pipelines.errors import ServiceError
 from pipelines.local.gpu_lock import hold_gpu
+from pipelines.orchestration.send_back import send_back
 
 PUT_BACK: Seconds = 15.0
 """How long a run whose GPU is taken waits in its queue."""
@@ -37,13 +29,4 @@ def take_gpu(number: int = 1) -> None:
         return
     if not run:
         raise ServiceError(f"{claim.taken}; wait until it has ended, or set CUDA_VISIBLE_DEVICES to another GPU")
-    later = datetime.now(UTC) + timedelta(seconds=PUT_BACK)
-    # the type is Prefect's own name of a datetime
-    state: State[Any] = AwaitingRetry(scheduled_time=cast(Any, later), message=f"waits in its queue: {claim.taken}")
-    with get_client(sync_client=True) as client:
-        # proposed, not forced: a run that is being cancelled stays so
-        answer = client.set_flow_run_state(UUID(run), state)
-    if answer.status != SetStateStatus.ACCEPT:
-        raise ServiceError(f"{claim.taken}, and Prefect did not take the run back ({answer.status.value})")
-    # Prefect's engine ends the process with success, and reports no other state
-    raise Pause(state=answer.state or state)
+    send_back(f"waits in its queue: {claim.taken}", PUT_BACK)

@@ -80,10 +80,9 @@ def rest_errors(api: str) -> Iterator[None]:
     try:
         yield
     except urllib.error.HTTPError as error:
-        detail = error.read(2000).decode(errors="replace")
         if error.code in (409, 422):
-            raise UsageError(f"Prefect refused the request: {detail[:500]}") from error
-        raise ServiceError(f"Prefect at {api} failed with HTTP {error.code}: {detail[:500]}") from error
+            raise UsageError(f"Prefect refused the request: {error.reason}") from error
+        raise ServiceError(f"Prefect at {api} failed with HTTP {error.code}: {error.reason}") from error
     except OSError as error:
         raise ServiceError(f"Prefect does not answer at {api} ({error}); look at: elp status") from error
 

@@ -9,20 +9,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from prefect import get_run_logger
 from prefect.client.schemas.objects import State, StateType
-from prefect.exceptions import Pause
 from prefect.runtime import deployment, flow_run
 from prefect.settings import PREFECT_API_URL
 
 from elp_core.types import Seconds
-from pipelines.errors import ServiceError
 from pipelines.local.schedule_settings import entry_of
 from pipelines.local.workspace import Workspace
 from pipelines.orchestration.catch_up import MISSED, LateRun, missed_runs, of_entry, read_late_runs
+from pipelines.orchestration.send_back import send_back
 from pipelines.orchestration.slot_deployments import pages, patient_request, rest_errors
 from pipelines.registry.slot import Slot
 
@@ -56,21 +55,7 @@ def wait_for_turn(workspace: str, slots: Sequence[Slot]) -> None:
         names = ", ".join(sorted(wanted & _slots(first)))
         message = f"waits: the run {first['name']} ({first['id'][:8]}) of {names} is in progress"
         get_run_logger().info("%s; looking again in %d s", message, pause)
-        at = (datetime.now(UTC) + timedelta(seconds=pause)).isoformat()
-        state = {
-            "type": "SCHEDULED",
-            "name": "AwaitingRetry",
-            "message": message,
-            "state_details": {"scheduled_time": at},
-        }
-        # proposed, not forced: a run that is being cancelled stays so
-        answer = patient_request(f"{api}/flow_runs/{run_id}/set_state", {"state": state})
-    if answer["status"] != "ACCEPT":
-        raise ServiceError(
-            f"{message}, and Prefect did not take this run back ({answer['status']}); run it again later"
-        )
-    # Prefect's engine ends the process with success, and reports no other state
-    raise Pause(message)
+    send_back(message, pause)
 
 
 def earlier_run(runs: Sequence[Mapping[str, Any]], run_id: str) -> Mapping[str, Any] | None:

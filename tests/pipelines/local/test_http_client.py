@@ -6,6 +6,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from urllib.error import HTTPError
 
 import pytest
 
@@ -48,3 +49,12 @@ def test_an_answer_that_breaks_off_or_is_none_is_an_os_error(answer: bytes) -> N
 def test_what_speaks_no_http_is_no_answer() -> None:
     with _answering(b"SSH-2.0-OpenSSH_9.6\r\n") as url:
         assert not answers(url)
+
+
+@pytest.mark.parametrize("length", [b"Content-Length: 23\r\n", b""])
+def test_an_error_says_why(length: bytes) -> None:
+    refusal = b"HTTP/1.1 409 Conflict\r\n" + length + b'\r\n{"detail": "in the way"}'
+    with _answering(refusal) as url, pytest.raises(HTTPError, match="in the way") as refused:
+        request(url)
+    # an exception that is kept must not keep a connection
+    assert (refused.value.code, refused.value.closed) == (409, True)
