@@ -28,6 +28,7 @@ from tests.support.workspaces import Site
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
+    from pipelines.local.settings import Settings
     from pipelines.registry.slot import Slot
 
 pytestmark = pytest.mark.integration
@@ -166,19 +167,20 @@ def test_the_same_inputs_are_not_trained_twice(train: Trainer, done: Registered,
 def test_a_version_that_someone_deleted_is_registered_from_this_machine(
     client: MlflowClient, train: Trainer, site: Site
 ) -> None:
-    first = train_once(train, site.asv)
+    settings = changed(site, "asv", seed=11)  # no other file registers it on the server that they share
+    first = train_once(train, site.asv, settings)
     client.delete_model_version(site.asv.model_name, str(first.version))
-    back = train(site.asv)
+    back = train(site.asv, settings=settings)
     assert (back.version, back.reused, back.run_id) == (first.version + 1, True, first.run_id)
 
 
-def train_once(train: Trainer, slot: Slot) -> Registered:
+def train_once(train: Trainer, slot: Slot, settings: Settings) -> Registered:
     """Train for real, whatever the test forbids from then on."""
     with pytest.MonkeyPatch.context() as patch:
         from elp_core.training.loop import train_together as real
 
         patch.setattr("elp_core.training.train_together", real)
-        return train(slot)
+        return train(slot, settings=settings)
 
 
 @pytest.mark.usefixtures("no_training")
@@ -220,10 +222,10 @@ def _gone(*_: object, **__: object) -> None:
     raise ServiceError("gone")
 
 
-def changed(site: Site, **train: Any) -> Any:
-    """The site's settings with other training values."""
-    mine: Mapping[str, Any] = site.settings.defaults["asr"]
-    return replace(site.settings, defaults={"asr": {**mine, "train": {**mine["train"], **train}}})
+def changed(site: Site, task: str = "asr", **train: Any) -> Settings:
+    """The site's settings with other training values for one task."""
+    mine: Mapping[str, Any] = site.settings.defaults[task]
+    return replace(site.settings, defaults={task: {**mine, "train": {**mine["train"], **train}}})
 
 
 def test_what_the_task_is_told_makes_another_training(train: Trainer, site: Site, done: Registered) -> None:
@@ -258,14 +260,18 @@ def test_the_threshold_of_the_validation_trials_is_in_the_bundle(train: Trainer,
 
 
 def test_a_loss_that_breaks_ends_the_run_as_failed(
-    client: MlflowClient, train: Trainer, site: Site, cache: Path
+    client: MlflowClient, train: Trainer, site: Site, cache: Path, done: Registered
 ) -> None:
-    broken = changed(site, lr_head=1e30, clip_norm=1e30, seed=3)
+    def failed() -> dict[str, str]:
+        experiment = client.get_experiment_by_name(site.asr.model_name)
+        assert experiment is not None
+        runs = client.search_runs([experiment.experiment_id], "tags.`elp.error` LIKE 'NonFiniteLoss%'")
+        return {run.info.run_id: run.info.status for run in runs}
+
+    before = failed()  # of other files: they share the server
     with pytest.raises(NonFiniteLoss, match="the loss is"):
-        train(site.asr, settings=broken, cache=cache)
-    experiment = client.get_experiment_by_name(site.asr.model_name).experiment_id
-    failed = client.search_runs([experiment], "tags.`elp.error` LIKE 'NonFiniteLoss%'")
-    assert [run.info.status for run in failed] == ["FAILED"]
+        train(site.asr, settings=changed(site, lr_head=1e30, clip_norm=1e30, seed=3), cache=cache)
+    assert [status for run, status in failed().items() if run not in before] == ["FAILED"]
     assert not list(cache.rglob("training.json"))
 
 
