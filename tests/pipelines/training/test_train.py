@@ -167,7 +167,7 @@ def test_the_same_inputs_are_not_trained_twice(train: Trainer, done: Registered,
 def test_a_version_that_someone_deleted_is_registered_from_this_machine(
     client: MlflowClient, train: Trainer, site: Site
 ) -> None:
-    settings = changed(site, "asv", seed=11)  # no other file registers it on the server that they share
+    settings = changed(site, "asv", seed=9011)  # no other file registers it on the server that they share
     first = train_once(train, site.asv, settings)
     client.delete_model_version(site.asv.model_name, str(first.version))
     back = train(site.asv, settings=settings)
