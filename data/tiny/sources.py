@@ -68,7 +68,9 @@ def fsdd_folder(work: Path) -> Path:
     given = Path(os.environ.get(FSDD_VARIABLE) or "/nonexistent")
     if given.is_file():
         with tarfile.open(given) as archive:
-            archive.extractall(work / "fsdd", filter="data")
+            # Python 3.11.0 to 3.11.3 have no filters
+            archive.extraction_filter = getattr(tarfile, "data_filter", None)
+            archive.extractall(work / "fsdd")
         given = work / "fsdd"
     for folder in (given, given / "recordings"):
         if next(folder.glob("*_*_*.wav"), None):

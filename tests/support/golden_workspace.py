@@ -28,7 +28,9 @@ def unpack(archive: Path, folder: Path) -> Path:
     if any(folder.iterdir()):
         raise FileExistsError(f"{folder} is not empty; give a new folder")
     with tarfile.open(archive, "r:xz") as packed:
-        packed.extractall(folder, filter="data")
+        # Python 3.11.0 to 3.11.3 have no filters
+        packed.extraction_filter = getattr(tarfile, "data_filter", None)
+        packed.extractall(folder)
     _close(folder / ".elp" / "keys")
     return folder
 

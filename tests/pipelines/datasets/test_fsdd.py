@@ -41,7 +41,8 @@ def test_a_wrong_name_is_a_fault(name: str) -> None:
 def test_a_folder_and_its_archive_hold_the_same_clips(tmp_path: Path) -> None:
     source = archive(tmp_path / "fsdd.tar.gz")
     with tarfile.open(source) as tar:
-        tar.extractall(tmp_path / "fsdd", filter="data")
+        tar.extraction_filter = getattr(tarfile, "data_filter", None)
+        tar.extractall(tmp_path / "fsdd")
     packed = {(c.path, c.text, c.audio) for c in fsdd_clips(source)}
     loose = {(c.path, c.text, c.audio.read_bytes()) for c in fsdd_clips(tmp_path / "fsdd") if isinstance(c.audio, Path)}
     assert packed == loose
