@@ -21,7 +21,7 @@ setup: $(STAMP)  ## make the virtual environment and install everything from the
 
 $(STAMP): pyproject.toml constraints.txt tests/object-store.txt
 	@command -v $(PYTHON) >/dev/null 2>&1 || { echo "no Python 3.11, 3.12 or 3.13 is on the PATH; name one with: make PYTHON=/path/to/python3 $(MAKECMDGOALS)"; exit 1; }
-	@echo "making $(VENV) (about 2 GB, two or three minutes)"
+	@echo "making $(VENV) (about 3.6 GB, three minutes)"
 	@test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
 	@$(VENV)/bin/python -m pip install --quiet --constraint constraints.txt setuptools wheel
 	@echo "installing the packages of constraints.txt"

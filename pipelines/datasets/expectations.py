@@ -97,8 +97,9 @@ def import_great_expectations() -> None:
     """Import what `validate_rows` needs."""
     os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
     with quick_imports(), warnings.catch_warnings():
-        # it imports modules of the standard library that are deprecated
+        # it imports modules of the standard library that are deprecated, and Google's client if that is installed
         warnings.simplefilter("ignore", DeprecationWarning)
+        warnings.simplefilter("ignore", ImportWarning)
         importlib.import_module("great_expectations.checkpoint")
         importlib.import_module("great_expectations.expectations")
 
