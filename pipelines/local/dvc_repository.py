@@ -16,6 +16,7 @@ from typing import Any
 from elp_core.errors import ElpError
 from pipelines.errors import VersioningError, WorkspaceError
 from pipelines.local.dvc_locks import clear_dead_locks
+from pipelines.local.host_keys import compare_host_keys, known_hosts_remedy, unknown_host
 from pipelines.local.secret_values import give_data_secrets
 
 REMOTE = "storage"
@@ -116,6 +117,7 @@ def dvc_errors(action: str, place: Path) -> Iterator[None]:
         warnings.simplefilter("ignore", DeprecationWarning)
         import dvc.repo  # noqa: F401
 
+        compare_host_keys()
         # the import sets the level that DVC's own command line needs
         logging.getLogger("dvc").setLevel(logging.ERROR)
         try:
@@ -129,4 +131,7 @@ def dvc_errors(action: str, place: Path) -> Iterator[None]:
                 if isinstance(cause, OSError) and cause.errno in DISK_FULL:
                     raise cause from None
                 cause = cause.__cause__ or cause.__context__
+            if unknown_host(error):
+                url = remote_options(place).get("url", "") if place.is_dir() else ""
+                raise VersioningError(f"DVC could not {action} at {url}: {known_hosts_remedy(url)}") from error
             raise VersioningError(f"DVC could not {action} in {place}: {str(error) or type(error).__name__}") from error
