@@ -47,6 +47,10 @@ def _restored(entry: LedgerEntry) -> str:
     return f"restored {_version(entry.after)}" if entry.after else f"restored {count(files, 'data file')}"
 
 
+def _removed(entry: LedgerEntry) -> int:
+    return sum(len(entry.detail.get(name, ())) for name in ("removed", "runs", "models"))
+
+
 def _data_deleted(entry: LedgerEntry) -> str:
     return f"deleted {count(len(entry.detail.get('files', ())), 'data file')} by the retention policy"
 
@@ -69,5 +73,5 @@ _ACTIONS: dict[Event, Callable[[LedgerEntry], str]] = {
     "hold ended": lambda entry: f"ended hold {entry.detail.get('hold', '')}",
     "restored": _restored,
     "data deleted": _data_deleted,
-    "trash emptied": lambda entry: f"emptied the trash: {count(len(entry.detail.get('removed', ())), 'item')}",
+    "trash emptied": lambda entry: f"emptied the trash: {count(_removed(entry), 'item')}",
 }
