@@ -12,6 +12,6 @@ class CheckedSSHFileSystem(SSHFileSystem):  # type: ignore[misc]
         login: dict[str, Any] = super()._prepare_credentials(**config)
         # without it, sshfs turns the comparison off; empty selects ~/.ssh/known_hosts, or what ~/.ssh/config names
         login["known_hosts"] = ()
-        # a store needs no agent, and whoever administers it could use a forwarded one
+        # a store needs no agent, and its administrator could use a forwarded one
         login["agent_forwarding"] = False
         return login

@@ -20,7 +20,7 @@ def unknown_host(error: BaseException) -> bool:
     """Return whether an error means that the key of a host is not known, or is another one."""
     cause: BaseException | None = error
     while cause is not None:
-        # asyncssh is an extra, and whoever has no remote over SSH does not import it
+        # asyncssh is an extra: without a remote over SSH it is not imported
         if type(cause).__name__ == _UNTRUSTED:
             return True
         cause = cause.__cause__ or cause.__context__

@@ -1,4 +1,4 @@
-"""When a run is overdue: one rule for the alert, for the metric, and for whoever else asks.
+"""When a run is overdue: one rule for the alert and for the metric.
 
 Prefect marks a run that no worker began at its time as Late. One that is Late for `OVERDUE` is overdue. A run that
 waits for a retry, for its turn on a GPU, or for a process that starts is not: a worker has it.

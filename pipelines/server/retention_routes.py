@@ -20,7 +20,7 @@ from pipelines.server.removal.adapter_trash import (
     empty_trash,
     read_trash,
     restore_adapters,
-    restore_trained,
+    restore_by_keys,
     trash_adapters,
     trash_json,
 )
@@ -90,7 +90,7 @@ def post_restore_trained() -> Response:
     """Bring back the version that one of these training keys made: {slot, keys, by?}."""
     body = read_body(("slot", "keys"), ("by",))
     keys = [text_of({"key": one}, "key") for one in _list(body, "keys")]
-    return jsonify({"version": restore_trained(registry(), slot_of(body), keys, caller_of(body))})
+    return jsonify({"version": restore_by_keys(registry(), slot_of(body), keys, caller_of(body))})
 
 
 @blueprint.post("/empty-trash")

@@ -107,7 +107,7 @@ def follow_ledger(workspace: Workspace, state: AlertState, api: str, mlflow: str
     No answer of one of the two raises OSError; entries that were sent are then sent again, which changes nothing.
     """
     if state.ledger is None:
-        # an entry since the first channel was added is reported, though nobody has looked until now
+        # an entry since the first channel was added is reported, though this is the first look
         state = replace(state, ledger=read_head(workspace, mlflow, state.began or math.inf))
     for seq, alerts in ledger_alerts(workspace, mlflow, state.ledger or 0):
         emit(workspace, api, alerts)

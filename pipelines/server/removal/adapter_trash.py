@@ -142,10 +142,10 @@ def restore_adapters(store: LockedStore, slot: str, version: int | None, princip
             return RestoredAdapters(tuple(done), tuple(left))
 
 
-def restore_trained(store: LockedStore, slot: Slot, keys: Sequence[str], principal: Principal) -> int | None:
+def restore_by_keys(store: LockedStore, slot: Slot, keys: Sequence[str], principal: Principal) -> int | None:
     """Bring back the version that one of these training keys made, if it is in the trash; return its number.
 
-    Whoever may train may do this: to train it again would make a second version of one training.
+    This takes the right to train: to train it again would make a second version of one training.
     """
     with store.refusing(principal):
         authorize(TRAIN, Attempt("restore a training", slot.model_name))
