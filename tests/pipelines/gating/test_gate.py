@@ -57,7 +57,10 @@ def client(mlflow_uri: str) -> MlflowClient:
 @pytest.fixture
 def slot(site: Site, request: pytest.FixtureRequest) -> Slot:
     """A slot of the test's own with the site's data: registries are shared between tests, slots are not."""
-    name = request.node.name.split("[")[0].removeprefix("test_").replace("_", "-")[:36].strip("-")
+    case = getattr(request.node, "callspec", None)
+    # each case of a test has its own, unless the case is the task
+    case = f"{case.id}-" if case and "slot" not in case.params else ""
+    name = (case + request.node.name.split("[")[0].removeprefix("test_").replace("_", "-"))[:36].strip("-")
     return own_slot(site, Slot(name, getattr(request, "param", "asr")))
 
 
