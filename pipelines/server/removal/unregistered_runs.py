@@ -96,7 +96,8 @@ def _in_use(session: Any) -> tuple[set[str], set[str]]:
 def _old_runs(session: Any, before: int, used: set[str], keys: set[str]) -> list[tuple[str, str]]:
     """Return id and artifact location of each old run: of a slot's experiment, or deleted by hand in any one."""
     key, opened = sa.orm.aliased(SqlTag), sa.orm.aliased(SqlTag)
-    ended = sa.func.coalesce(SqlRun.deleted_time, SqlRun.end_time, SqlRun.start_time)
+    # a client that names no start leaves a 0: the age of such a run is not known, and it stays
+    ended = sa.func.coalesce(SqlRun.deleted_time, SqlRun.end_time, sa.func.nullif(SqlRun.start_time, 0))
     query = (
         sa.select(SqlRun.run_uuid, SqlRun.artifact_uri, SqlRun.status, key.value, opened.value)
         .join(SqlExperiment, SqlExperiment.experiment_id == SqlRun.experiment_id)

@@ -47,7 +47,8 @@ class Ground:
         body = {"experiment_id": place, "tags": [{"key": key, "value": value} for key, value in tags.items()]}
         made = self.contest.rest.post(f"{API}/runs/create", body)["run"]["info"]
         if status != "RUNNING":
-            self.contest.rest.post(f"{API}/runs/update", {"run_id": made["run_id"], "status": status, "end_time": 1})
+            ended = {"status": status, "end_time": int(time.time() * 1000)}
+            self.contest.rest.post(f"{API}/runs/update", {"run_id": made["run_id"], **ended})
         upload(self.contest.rest, f"{place}/{made['run_id']}/artifacts/report/x.txt", b"x")
         return str(made["run_id"])
 
