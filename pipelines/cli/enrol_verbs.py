@@ -10,6 +10,7 @@ import click
 from pipelines.cli.options import complete_adapter, on_workspace, slot_argument
 from pipelines.cli.output import emit, table, wants_json
 from pipelines.cli.progress_bar import long_work
+from pipelines.errors import TemplateError
 from pipelines.local.addresses import mlflow_uri
 from pipelines.local.workspace import Workspace
 from pipelines.number_text import count
@@ -160,7 +161,10 @@ def migrate_verb(workspace: Workspace, slot: Slot, version: int | None, by: str)
 
     emit(done, text)
     if done.left:
-        raise SystemExit(1)
+        raise TemplateError(
+            f"{count(len(done.left), 'enrolled voice')} of {slot} cannot be compared with v{done.version}; enrol the "
+            f"speaker again, or revoke: elp enrol revoke {slot} NAME --reason TEXT"
+        )
 
 
 @enrol_group.command(name="revoke")

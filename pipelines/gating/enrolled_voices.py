@@ -26,14 +26,16 @@ def voice_checks(
     client: MlflowClient,
     version: AdapterVersion,
     challenger: ElpModel,
+    threshold: float | None,
     champion: ElpModel,
     golden: Sequence[Clip],
     train: TrainConfig,
 ) -> tuple[GateCheck, ...]:
     """Report the enrolled voices of a slot; nothing if it has none. The check passes always: the server counts again.
 
-    The false rejects are those of golden clips: each is compared with the speaker's other clips, embedded by the new
-    version (a renewed template), or by the champion (a template that is not renewed).
+    `threshold` is the one that decides trials of the challenger. The false rejects are those of golden clips: each is
+    compared with the speaker's other clips, embedded by the new version (a renewed template), or by the champion (a
+    template that is not renewed).
     """
     task = challenger.task
     if not isinstance(task, Comparing):
@@ -46,11 +48,11 @@ def voice_checks(
         f"a promotion invalidates {left} of {count(voices, 'enrolled voice')}: their templates are of other bundles; "
         f"renew them: elp enrol migrate {version.slot} --version {version.version}"
     )
-    if task.threshold is not None:
+    if threshold is not None:
         new = answer_clips(challenger, golden, train.batch_seconds, train.device)
         old = answer_clips(champion, golden, train.batch_seconds, train.device)
-        renewed = false_rejects(task, challenger.head, new, new, golden)
-        kept = false_rejects(task, challenger.head, old, new, golden)
+        renewed = false_rejects(task, challenger.head, threshold, new, new, golden)
+        kept = false_rejects(task, challenger.head, threshold, old, new, golden)
         detail += (
             f"; expected false rejects: {_rate(renewed)} renewed, {_rate(kept)} with the templates of the champion"
         )
@@ -58,9 +60,14 @@ def voice_checks(
 
 
 def false_rejects(
-    task: Comparing, head: Any, enrolled: Mapping[str, Any], tests: Mapping[str, Any], clips: Sequence[Clip]
+    task: Comparing,
+    head: Any,
+    threshold: float,
+    enrolled: Mapping[str, Any],
+    tests: Mapping[str, Any],
+    clips: Sequence[Clip],
 ) -> float | None:
-    """Return the share of clips that are rejected as their own speaker, enrolled by the speaker's other clips.
+    """Return the share of clips that are rejected at the threshold, each enrolled by its speaker's other clips.
 
     `enrolled` and `tests` are embeddings by clip id. None if no speaker has two clips, or if the embeddings of both
     cannot be compared.
@@ -73,7 +80,7 @@ def false_rejects(
         others = [enrolled[name] for name in by_speaker[clip.speaker] if name != clip.id]
         if clip.speaker and others:
             try:
-                decided.append(task.compare(head, others, tests[clip.id]).accepted)
+                decided.append(task.compare(head, others, tests[clip.id]).score >= threshold)
             except CorpusError:
                 # another width
                 return None

@@ -220,7 +220,9 @@ def _judge(client: MlflowClient, case: GateCase, log: Log, progress: Report | No
         *_protocol_checks(case.golden),
     )
     if champion:
-        checks += voice_checks(client, case.challenger, challenger.model, champion.model, golden.clips, train)
+        checks += voice_checks(
+            client, case.challenger, challenger.model, challenger.threshold, champion.model, golden.clips, train
+        )
     policy = case.settings.gate
     speed = measure_speed(challenger.model, golden.clips)
     interference = check_interference(client, case.challenger, backbone, policy.safety, case.repository, cache, log)
