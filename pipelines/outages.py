@@ -12,7 +12,11 @@ from collections.abc import Iterator
 
 from pipelines.errors import DiskFull, RemoteAway
 
+WAITS = "waits for the end of an outage: "
+"""Beginning of the message of a flow run that waits."""
 DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+_FULL_TEXTS = {"SafetensorError": f"(os error {errno.ENOSPC})", "OperationalError": "disk is full"}
+"""Class -> what its message says about a full disk: of safetensors, and of SQLite."""
 _AWAY = frozenset(
     {
         errno.ECONNREFUSED, errno.ECONNRESET, errno.ECONNABORTED, errno.ENOTCONN, errno.EPIPE, errno.ETIMEDOUT,
@@ -44,7 +48,10 @@ def awaited(error: BaseException) -> str:
 
 def disk_is_full(error: BaseException) -> OSError | None:
     """Return the system's error of a full disk that caused an error; None if there is none."""
-    return next((one for one in _chain(error) if isinstance(one, OSError) and one.errno in DISK_FULL), None)
+    for one in _chain(error):
+        if _full(one):
+            return one if isinstance(one, OSError) else OSError(errno.ENOSPC, str(one))
+    return None
 
 
 def is_away(error: BaseException) -> bool:
@@ -55,8 +62,9 @@ def is_away(error: BaseException) -> bool:
 def _full(error: BaseException) -> bool:
     if isinstance(error, OSError):
         return error.errno in DISK_FULL
-    # safetensors reports the system's error as a text
-    return type(error).__name__ == "SafetensorError" and f"(os error {errno.ENOSPC})" in str(error)
+    # these libraries report the system's error as a text
+    sign = _FULL_TEXTS.get(type(error).__name__)
+    return sign is not None and sign in str(error)
 
 
 def _away(error: BaseException) -> bool:

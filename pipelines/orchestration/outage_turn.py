@@ -18,10 +18,8 @@ from elp_core.types import Seconds
 from pipelines.number_text import duration
 from pipelines.orchestration.send_back import send_back
 from pipelines.orchestration.slot_deployments import patient_request, rest_errors
-from pipelines.outages import awaited
+from pipelines.outages import WAITS, awaited
 
-WAITS = "waits for the end of an outage: "
-"""Beginning of the message of a run that waits."""
 LONGEST = timedelta(days=3)
 _PAUSES: tuple[Seconds, ...] = (10.0, 20.0, 40.0, 60.0)
 _WORKED = timedelta(hours=1)

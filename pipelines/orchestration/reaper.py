@@ -21,6 +21,7 @@ from pipelines.local.workspace import Workspace
 from pipelines.orchestration.alerts.alert import Alert
 from pipelines.orchestration.alerts.operation_alerts import operation_alert
 from pipelines.orchestration.lost_runs import SETTLED, LostRun, SeenRun, Watched, look
+from pipelines.outages import WAITS
 
 STARTS_AGAIN = 3
 """How often a crashed run is started again; one that crashes once more waits for a person."""
@@ -33,6 +34,8 @@ STARTS_WITHIN: Seconds = 60.0
 _AGAIN = "started again after a crash"
 _PUT_BACK = "put back to its queue"
 _CANCELS = ("CANCELLING", "CANCELLED")
+_LONG = 4
+"""So often has a run begun when its wait is reported: that is after about three minutes."""
 _STATE_FILE = "recovery.json"
 _PAGE = 200
 _CHUNK = 50
@@ -51,6 +54,8 @@ class Reaper:
     watched: Watched = field(default_factory=Watched)
     crashed: dict[str, float] = field(default_factory=dict)
     """Crashed states that are to be looked at when they are settled: when each was seen first, by its id."""
+    waits: set[str] = field(default_factory=set)
+    """Runs whose wait for the end of an outage was reported."""
 
 
 def reap(reaper: Reaper, api: str, workers: Mapping[str, int], now: float) -> None:
@@ -66,6 +71,8 @@ def reap(reaper: Reaper, api: str, workers: Mapping[str, int], now: float) -> No
         raise
     faults = [fault for one in lost if (fault := _attempt(_end, reaper, api, one))]
     faults += _start_crashed_again(reaper, api, now)
+    if fault := _attempt(_report_waits, reaper, api):
+        faults.append(fault)
     if faults:
         # one run that Prefect refuses does not hold up the others
         raise faults[0]
@@ -236,6 +243,17 @@ def _cancel(reaper: Reaper, api: str, run: Mapping[str, Any]) -> None:
 def _states(api: str, run: Mapping[str, Any]) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = prefect_request(f"{api}/flow_run_states/?flow_run_id={run['id']}")
     return found
+
+
+def _report_waits(reaper: Reaper, api: str) -> None:
+    """Report each run, once, that has met an outage several times: a short one heals without a person."""
+    wanted = {"state": {"name": {"any_": ["AwaitingRetry"]}}, "tags": {"all_": list(reaper.tags)}}
+    for run in prefect_request(f"{api}/flow_runs/filter", {"flow_runs": wanted, "limit": _PAGE}):
+        message = str(run["state"].get("message") or "")
+        if message.startswith(WAITS) and run["run_count"] >= _LONG and run["id"] not in reaper.waits:
+            reaper.waits.add(str(run["id"]))
+            key, reason = str(run["id"]), message.removeprefix(WAITS)
+            reaper.report(operation_alert("elp.run.waits", key, subject=run["name"], slot=_slot(run), reason=reason))
 
 
 def _present(api: str, run: str, state: str) -> dict[str, Any] | None:

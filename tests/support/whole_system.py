@@ -98,9 +98,12 @@ class System:
         while time.monotonic() < ends:
             # a server that is away for a moment is what this is about
             with contextlib.suppress(Exception):
-                for state, message in self.states(run):
+                found = self.states(run)
+                for state, message in found:
                     if state == name and message.startswith(begins):
                         return message
+                if found[-1][0] in ("Completed", "Failed", "Cancelled"):
+                    break
             time.sleep(0.5)
         raise TimeoutError(f"the run {run} was never {name}: {self.states(run)}")
 

@@ -15,6 +15,7 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from pipelines.errors import DataRefused, DiskFull, RemoteAway, ServiceError
 from pipelines.orchestration import outage_turn, send_back
+from pipelines.outages import WAITS
 from tests.support.pretended_prefect import PretendedPrefect, pretended_prefect
 
 RUN = str(UUID(int=7))
@@ -51,7 +52,7 @@ def test_an_outage_sends_the_run_back_with_growing_pauses_and_its_reason(prefect
     for _ in range(5):
         state = _wait(prefect, AWAY)
         assert (state["type"], state["name"]) == ("SCHEDULED", "AwaitingRetry")
-        assert state["message"] == f"{outage_turn.WAITS}{AWAY}"
+        assert state["message"] == f"{WAITS}{AWAY}"
         pauses.append(round(_pause(state), -1))
     assert pauses == [10, 20, 40, 60, 60]
 
@@ -75,7 +76,7 @@ def test_a_run_without_a_queue_fails(prefect: PretendedPrefect, monkeypatch: pyt
 def test_a_run_that_has_waited_for_days_fails(prefect: PretendedPrefect) -> None:
     begin = datetime.now(UTC) - outage_turn.LONGEST - timedelta(minutes=1)
     while begin < datetime.now(UTC):
-        prefect.set(RUN, {"type": "SCHEDULED", "message": f"{outage_turn.WAITS}x", "timestamp": begin.isoformat()})
+        prefect.set(RUN, {"type": "SCHEDULED", "message": f"{WAITS}x", "timestamp": begin.isoformat()})
         begin += timedelta(minutes=30)
     outage_turn.wait_for_outage(AWAY)
 
@@ -83,7 +84,7 @@ def test_a_run_that_has_waited_for_days_fails(prefect: PretendedPrefect) -> None
 def test_an_hour_of_work_ends_an_outage() -> None:
     now = datetime(2026, 5, 1, 12, tzinfo=UTC)
 
-    def state(hours: float, message: str = f"{outage_turn.WAITS}x") -> dict[str, str]:
+    def state(hours: float, message: str = f"{WAITS}x") -> dict[str, str]:
         return {"message": message, "timestamp": (now - timedelta(hours=hours)).isoformat()}
 
     states = [state(9), state(8.5), state(0.9), state(0.5, "started again"), state(0.2)]

@@ -12,6 +12,7 @@ from pipelines.local.workspace import Workspace
 from pipelines.orchestration.alerts.alert import Alert
 from pipelines.orchestration.lost_runs import SILENT
 from pipelines.orchestration.reaper import GIVEN_UP, STARTS_AGAIN, Reaper, reap
+from pipelines.outages import WAITS
 from tests.support.pretended_prefect import PretendedPrefect, pretended_prefect
 
 HERE = {"elp-gpu-local": 1}
@@ -192,6 +193,17 @@ def test_a_request_to_cancel_between_the_look_and_the_new_start_wins(rounds: Rou
     rounds.go(60)
     assert rounds.types("a") == ["CRASHED", "CANCELLED", "SCHEDULED", "CANCELLED"]
     assert not rounds.alerts, "nothing was healed"
+
+
+def test_a_run_that_meets_an_outage_again_and_again_is_reported_once(rounds: Rounds) -> None:
+    state = {"type": "SCHEDULED", "name": "AwaitingRetry", "message": f"{WAITS}no MLflow server answers"}
+    for name, count in (("short", 2), ("long", 4), ("turn", 9)):
+        rounds.prefect.add(name, "RUNNING", run_count=count)
+        rounds.prefect.set(name, state if name != "turn" else {**state, "message": "waits: the run x is in progress"})
+    rounds.go(60)
+    (alert,) = rounds.alerts
+    assert (alert.event, alert.slot, alert.reason) == ("elp.run.waits", "plant-a/asr", "no MLflow server answers")
+    assert "retrain long waits for a server" in alert.what
 
 
 def test_a_run_that_never_began_is_put_back(rounds: Rounds) -> None:
