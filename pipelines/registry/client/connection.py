@@ -17,6 +17,7 @@ from elp_core.fail_points import durable_write
 from pipelines.errors import RegistryError, RemoteAway, ServiceError
 from pipelines.local_hosts import LOCAL_HOSTS
 from pipelines.outages import is_away
+from pipelines.registry.plain_json import reason_in
 
 if TYPE_CHECKING:
     import requests
@@ -96,15 +97,6 @@ def unreachable(uri: str, reason: object, *, away: bool) -> ServiceError:
     return kind(f"no MLflow server answers at {uri} ({reason}); start it with: elp up, or look at: elp status")
 
 
-def _request_error(uri: str, error: requests.exceptions.RequestException) -> ServiceError:
-    """Return the error for a request of MLflow's client, mostly of an artifact."""
-    if error.response is not None and error.response.status_code == _STORE_AWAY:
-        # the sentence of the server, which names the artifact store
-        away = _NO_ANSWER in str(error)
-        return (RemoteAway if away else ServiceError)(f"the MLflow server at {uri}: {error}")
-    return unreachable(uri, type(error).__name__, away=is_away(error))
-
-
 def answering(call: Callable[Concatenate[MlflowClient, P], T]) -> Callable[Concatenate[MlflowClient, P], T]:
     """Wrap a function with the client as first argument: MLflow's failures become errors of this project."""
 
@@ -115,8 +107,11 @@ def answering(call: Callable[Concatenate[MlflowClient, P], T]) -> Callable[Conca
 
         try:
             return call(client, *args, **kwargs)
+        except requests.exceptions.HTTPError as error:
+            # of MLflow's client for artifacts: the server answered, and its answer says why
+            raise _answered(client.tracking_uri, error) from error
         except requests.exceptions.RequestException as error:
-            raise _request_error(client.tracking_uri, error) from error
+            raise unreachable(client.tracking_uri, type(error).__name__, away=is_away(error)) from error
         except MlflowException as error:
             uri, text = client.tracking_uri, str(error)
             if any(sign in text for sign in _UNREACHABLE):
@@ -129,6 +124,27 @@ def answering(call: Callable[Concatenate[MlflowClient, P], T]) -> Callable[Conca
             raise RegistryError(f"{shown}: {text}") from error
 
     return wrapped
+
+
+def _answered(uri: str, error: requests.exceptions.HTTPError) -> ServiceError | RegistryError:
+    """Return the error for an answer with an error status, with the server's own sentence if it has one."""
+    answer = error.response
+    if answer is None:
+        return unreachable(uri, type(error).__name__, away=is_away(error))
+    if answer.status_code == 401:
+        return needs_login(uri)
+    is_json = answer.headers.get("Content-Type", "").startswith("application/json")
+    if answer.status_code >= 500 and not is_json:
+        return unreachable(uri, f"it answered {answer.status_code}", away=True)
+    reason = reason_in(answer.text) if is_json else f"it answered {answer.status_code}"
+    shown = f"the MLflow server at {uri} refused" if answer.status_code == 403 else f"MLflow at {uri}"
+    away = answer.status_code >= 500 or (answer.status_code == _STORE_AWAY and _NO_ANSWER in reason)
+    return RemoteAway(f"{shown}: {reason}") if away else RegistryError(f"{shown}: {reason}")
+
+
+def needs_login(uri: str) -> ServiceError:
+    """Return the error for a request without the name and the password of a user."""
+    return ServiceError(f"the MLflow server at {uri} needs a login: set {USERNAME} and {PASSWORD}")
 
 
 def missing(error: Exception) -> bool:
