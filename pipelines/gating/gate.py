@@ -9,7 +9,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipelines.datasets.dataset_version import GoldenRef
+from pipelines.chunk_map import ChunkMap
+from pipelines.datasets.dataset_version import GoldenRef, GoldenSet
 from pipelines.errors import RegistryError
 from pipelines.gating.decide import decide_verdict
 from pipelines.gating.evidence import EVIDENCE_FILE, Evidence, EvidenceContext, read_evidence
@@ -106,6 +107,7 @@ def gate_version(
     keys: Path | None = None,
     log: Log = print,
     progress: Report | None = None,
+    chunk_map: ChunkMap | None = None,
 ) -> GateOutcome:
     """Judge a version of the slot's adapter, by default the newest candidate; raises GateRefused if it is not accepted.
 
@@ -113,7 +115,8 @@ def gate_version(
     keeps the verdict with which it was promoted. A version that passes becomes the challenger; promotion is another
     step. A dry run keeps the evidence in `cache` and changes nothing in the registry. `keys` is the folder of the key
     that signs the verdict; None selects ELP_KEYS, or else the present workspace's folder. `progress` is called with the
-    clips that are answered.
+    clips that are answered. A large golden set is answered by `chunk_map`; None selects the processes of this machine
+    that `compute` of the slot allows.
     """
     client, keys = connect(mlflow_uri), keys or key_folder()
     if not dry_run:
@@ -128,7 +131,7 @@ def gate_version(
         log("this machine has already judged exactly these inputs; recording the verdict")
         evidence, digest = read_evidence(case.folder), sha256((case.folder / EVIDENCE_FILE).read_bytes())
     else:
-        evidence = _judge(client, case, log, progress)
+        evidence = _judge(client, case, log, progress, chunk_map)
         digest = write_evidence_folder(case.folder, evidence)
     if found is None:
         log(f"{case.challenger.name}: {evidence.verdict.outcome}; {evidence.verdict.reasons[0]}")
@@ -175,41 +178,22 @@ class _Scored:
     normalisers: Normalisers
 
 
-def _judge(client: MlflowClient, case: GateCase, log: Log, progress: Report | None) -> Evidence:
+def _judge(
+    client: MlflowClient, case: GateCase, log: Log, progress: Report | None, chunk_map: ChunkMap | None
+) -> Evidence:
     """Evaluate both versions on one backbone, measure the challenger, and decide."""
-    from elp_core.assemble import evaluate
     from elp_core.backbones import Backbone
-    from elp_core.bundle import deployed_threshold, load_bundle
-    from elp_core.tasks import decide_by
     from pipelines.datasets.versions import load_golden
     from pipelines.gating.interference import check_interference
     from pipelines.gating.measure import measure_speed, memory_digest, overlap_checks
-    from pipelines.gating.normalisers import common_normaliser, present_normaliser, recorded_normaliser
+    from pipelines.gating.normalisers import common_normaliser
 
     cache, closed_set = case.cache, case.golden.closed_set
     golden = load_golden(case.repository, case.golden.tag, case.slot, cache)
-    backbone, train = Backbone.from_pretrained(case.backbone), case.settings.train
+    backbone = Backbone.from_pretrained(case.backbone)
     before = memory_digest(backbone)
-    systems = [case.challenger, *([case.champion] if case.champion else [])]
-
-    def score(version: AdapterVersion) -> _Scored:
-        bundle = download_bundle(client, version, cache)
-        model = load_bundle(bundle, backbone)
-        model.task = decide_by(model.task, case.settings.gate.metric or None)
-        log(f"evaluating {version.name} on {count(len(golden.clips), 'clip')} of {golden.tag}")
-
-        def report(done: int) -> None:
-            if progress:
-                earlier = systems.index(version) * len(golden.clips)
-                progress(earlier + done, len(systems) * len(golden.clips), version.name)
-
-        found = evaluate(model, golden.clips, train.batch_seconds, train.device, trials=golden.trials, report=report)
-        also = {name: round(value, 6) for name, value in found.extra.items()}
-        normalisers = recorded_normaliser(model.task), present_normaliser(model.task)
-        return _Scored(model, bundle, found.scores, also, deployed_threshold(model.task, bundle), normalisers)
-
-    challenger = score(case.challenger)
-    champion = score(case.champion) if case.champion else None
+    scored = _score(client, case, golden, backbone, log, progress, chunk_map)
+    challenger, champion = scored[0], scored[1] if case.champion else None
     against = champion.normalisers if champion else None
     normaliser = common_normaliser(case.slot, case.golden.language.normaliser, challenger.normalisers, against)
     checks = (
@@ -238,6 +222,50 @@ def _judge(client: MlflowClient, case: GateCase, log: Log, progress: Report | No
         scores, before_scores, policy, checks, closed_set=closed_set, measured=measured, normaliser=normaliser
     )
     return Evidence(verdict, scores, before_scores, _context(case, backbone, challenger, champion))
+
+
+def _score(
+    client: MlflowClient,
+    case: GateCase,
+    golden: GoldenSet,
+    backbone: Backbone,
+    log: Log,
+    progress: Report | None,
+    chunk_map: ChunkMap | None,
+) -> list[_Scored]:
+    """Evaluate the challenger, and then the champion if there is one."""
+    from elp_core.bundle import deployed_threshold, load_bundle
+    from elp_core.tasks import decide_by
+    from pipelines.gating.divided_evaluation import System, evaluate_systems, own_processes
+    from pipelines.gating.normalisers import present_normaliser, recorded_normaliser
+
+    train, metric = case.settings.train, case.settings.gate.metric or None
+    systems = list[System]()
+    for version in (case.challenger, *([case.champion] if case.champion else [])):
+        bundle = download_bundle(client, version, case.cache)
+        model = load_bundle(bundle, backbone)
+        model.task = decide_by(model.task, metric)
+        systems.append(System(version.name, version.bundle_digest, bundle, model))
+        log(f"evaluating {version.name} on {count(len(golden.clips), 'clip')} of {golden.tag}")
+
+    def report(system: System, done: int) -> None:
+        if progress:
+            earlier = systems.index(system) * len(golden.clips)
+            progress(earlier + done, len(systems) * len(golden.clips), system.name)
+
+    engine = chunk_map or own_processes(case.settings.compute, train.device)
+    evaluations = evaluate_systems(systems, golden.clips, golden.trials, train, engine, report)
+    return [
+        _Scored(
+            one.model,
+            one.bundle,
+            found.scores,
+            {name: round(value, 6) for name, value in found.extra.items()},
+            deployed_threshold(one.model.task, one.bundle),
+            (recorded_normaliser(one.model.task), present_normaliser(one.model.task)),
+        )
+        for one, found in zip(systems, evaluations, strict=True)
+    ]
 
 
 def _context(case: GateCase, backbone: Backbone, challenger: _Scored, champion: _Scored | None) -> EvidenceContext:

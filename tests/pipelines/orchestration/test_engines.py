@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -179,29 +180,33 @@ def test_a_scheduler_that_is_gone_is_a_service_that_is_down() -> None:
             raise RuntimeError("Client is closed")
 
     said: list[str] = []
-    engine = engines._Engine("Dask", cast(Any, Gone()), (MemoryError,), said.append)
+    engine = engines._Engine("Dask", cast(Any, Gone()), (MemoryError,), said.append, bytes)
     with pytest.raises(ServiceError, match=r"the Dask cluster takes no work any more \(RuntimeError: Client is closed"):
         list(engines._in_order(engine, len, iter([[1]])))
     lost = SimpleNamespace(result=lambda: (_ for _ in ()).throw(CancelledError()))
     with pytest.raises(ServiceError, match="takes no work any more"):
-        engine.result(b"", cast(Any, lost))
+        engine.result(b"", b"", cast(Any, lost))
     assert said == ["a chunk failed on the Dask cluster and is tried again (CancelledError: )"]
 
 
 class Counting:
     """Stands for an engine: keeps what was submitted and not asked for yet."""
 
+    work = pickle.dumps(len)
+
     def __init__(self) -> None:
         self.waiting: list[int] = []
         self.most, self.most_bytes = 0, 0
 
-    def submit(self, content: bytes) -> bytes:
-        self.waiting.append(len(content))
+    def submit(self, work: bytes, items: bytes) -> bytes:
+        assert work == self.work
+        self.waiting.append(len(items))
         self.most, self.most_bytes = max(self.most, len(self.waiting)), max(self.most_bytes, sum(self.waiting))
-        return content
+        return items
 
-    def result(self, content: bytes, future: bytes) -> list[int]:
-        assert content is future
+    def result(self, work: bytes, items: bytes, future: bytes) -> list[int]:
+        assert work == self.work
+        assert items is future
         return [self.waiting.pop(0)]
 
 
