@@ -1,33 +1,25 @@
 """Evaluate systems on one set of clips; a large evaluation is divided among processes or machines.
 
 A task is some batches of one system. The batches are those of an evaluation in one process, and none is cut: the last
-bits of an answer depend on the clips that share its batch. A worker gets the sound of the clips, the bundles' files and
-the name of the backbone, and reads no file of this machine. It refuses to answer with another kind of processor.
+bits of an answer depend on the clips that share its batch. `batch_answers` has what a worker does.
 """
 
 from __future__ import annotations
 
 import functools
-import os
-import platform
-import re
-import socket
-import tempfile
-import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from elp_core.types import Clip, Seconds
 from pipelines.chunk_map import ChunkMap
-from pipelines.errors import UsageError
+from pipelines.gating.batch_answers import SentBatch, SentSystem, answer_batches, this_arithmetic
 from pipelines.local.chunk_processes import processes_map
 from pipelines.local.compute_settings import Compute
 from pipelines.local.gpus import visible_gpus
 
 if TYPE_CHECKING:
-    from elp_core.backbones import Backbone
     from elp_core.config import TrainConfig
     from elp_core.data.trials import TrialList
     from elp_core.metrics.scores import Evaluation
@@ -49,40 +41,8 @@ class System:
     model: ElpModel
 
 
-@dataclass(frozen=True)
-class SentSystem:
-    """A system in the form in which it is sent to another process."""
-
-    backbone: str
-    """Id, by which the worker loads it."""
-    fingerprint: str
-    digest: str
-    files: Mapping[str, bytes]
-    """Of the bundle, by name."""
-
-
-@dataclass(frozen=True)
-class SentBatch:
-    """One batch of one system."""
-
-    system: int
-    """Place among the systems."""
-    audio: tuple[bytes, ...]
-
-
-@dataclass(frozen=True)
-class Arithmetic:
-    """What decides the last bits of a result, in addition to the packages."""
-
-    device: str
-    """``cpu`` or ``cuda``."""
-    processor: str
-    """Maker and instructions of the CPU, or the name of the GPU."""
-    threads: int
-
-
-Answered = Callable[[System, int], None]
-"""Called with a system and the number of its clips that are answered."""
+Answered = Callable[[str, int], None]
+"""Called with the name of a system and the number of its clips that are answered."""
 
 
 def evaluate_systems(
@@ -99,7 +59,7 @@ def evaluate_systems(
     seconds, device = train.batch_seconds, train.device
     if chunk_map is None or len(systems) * sum(clip.duration for clip in clips) < LARGE:
         return [
-            evaluate(one.model, clips, seconds, device, trials=trials, report=functools.partial(answered, one))
+            evaluate(one.model, clips, seconds, device, trials=trials, report=functools.partial(answered, one.name))
             for one in systems
         ]
     answers = _divided(systems, clips, seconds, device, chunk_map, answered)
@@ -151,7 +111,7 @@ def _divided(
     for (system, chunk), answers in zip(plan, chunk_map(work, chunks()), strict=True):
         for batch, some in zip(chunk, answers, strict=True):
             found[system] |= {clips[place].id: answer for place, answer in zip(batch, some, strict=True)}
-        answered(systems[system], len(found[system]))
+        answered(systems[system].name, len(found[system]))
     # in the order of the clips, as in one process
     return [{clip.id: answers[clip.id] for clip in clips} for answers in found]
 
@@ -176,100 +136,3 @@ def _sent(system: System) -> SentSystem:
     backbone = system.model.backbone
     files = {path.name: path.read_bytes() for path in sorted(system.bundle.iterdir())}
     return SentSystem(backbone.id, backbone.fingerprint, system.digest, files)
-
-
-def this_arithmetic(device: str) -> Arithmetic:
-    """Return the arithmetic of this process on a device."""
-    import torch
-
-    if device == "cuda":
-        return Arithmetic(device, torch.cuda.get_device_name(), torch.get_num_threads())
-    return Arithmetic(device, f"{_maker()} {torch.backends.cpu.get_cpu_capability()}", torch.get_num_threads())
-
-
-def _maker() -> str:
-    """Return the maker of this machine's CPU; PyTorch's libraries choose their code by it."""
-    try:
-        found = re.search(r"^vendor_id\s*:\s*(\S+)", Path("/proc/cpuinfo").read_text(encoding="utf-8"), re.MULTILINE)
-    except OSError:
-        found = None
-    return f"{platform.machine()} {found[1]}" if found else platform.machine()
-
-
-_loaded: dict[tuple[str, str, str], ElpModel] = {}
-"""Models of this process, by the bundle's digest, the backbone's fingerprint and the device."""
-_backbones: dict[str, Backbone] = {}
-_MOST_MODELS = 4
-_one_at_a_time = threading.Lock()
-"""Workers of a cluster may have several threads, and models on one backbone are not used by two of them at once."""
-
-
-def answer_batches(
-    systems: Sequence[SentSystem], arithmetic: Arithmetic, batches: Sequence[SentBatch]
-) -> list[list[Any]]:
-    """Return the answers of each batch's clips; it runs in a worker, which keeps the weights for its next call.
-
-    Raises UsageError if the worker has another processor, or another backbone under the same name.
-    """
-    import torch
-
-    from elp_core.assemble import answer_batch
-
-    with _one_at_a_time:
-        mine = this_arithmetic(arithmetic.device if torch.cuda.is_available() else "cpu")
-        if (mine.device, mine.processor) != (arithmetic.device, arithmetic.processor):
-            raise UsageError(
-                f"worker {socket.gethostname()} of the engine computes on {mine.processor}, and the run on "
-                f"{arithmetic.processor}: its results may have other last bits; give the engine workers of one kind"
-            )
-        before = torch.get_num_threads()
-        torch.set_num_threads(arithmetic.threads)
-        try:
-            return [answer_batch(_model(systems[batch.system], arithmetic.device), batch.audio) for batch in batches]
-        finally:
-            torch.set_num_threads(before)
-
-
-def _model(system: SentSystem, device: str) -> ElpModel:
-    from elp_core.bundle import bundle_digest, load_bundle
-
-    key = (system.digest, system.fingerprint, device)
-    if key not in _loaded:
-        backbone = _backbone(system, device)
-        with tempfile.TemporaryDirectory(prefix="elp-bundle-") as folder:
-            for name, content in system.files.items():
-                (Path(folder) / os.path.basename(name)).write_bytes(content)
-            got = bundle_digest(Path(folder))
-            if got != system.digest:
-                raise UsageError(f"a bundle arrived as {got}, and {system.digest} was sent; start the run again")
-            model = load_bundle(Path(folder), backbone)
-        while len(_loaded) >= _MOST_MODELS:
-            del _loaded[next(iter(_loaded))]
-        _loaded[key] = model
-    return _loaded[key]
-
-
-def _backbone(system: SentSystem, device: str) -> Backbone:
-    """Return the backbone of a system, read once; a process keeps the last one."""
-    from elp_core.backbones import Backbone
-    from elp_core.errors import BackboneError
-
-    kept = _backbones.get(system.fingerprint)
-    if kept is None:
-        try:
-            kept = Backbone.from_pretrained(system.backbone)
-        except BackboneError as error:
-            raise UsageError(
-                f"worker {socket.gethostname()} of the engine cannot load the backbone {system.backbone} ({error}); "
-                "each worker needs it under the same name"
-            ) from error
-        if kept.fingerprint != system.fingerprint:
-            raise UsageError(
-                f"the backbone {system.backbone} of worker {socket.gethostname()} has the fingerprint "
-                f"{kept.fingerprint}, and that of the run {system.fingerprint}; install the same weights on both"
-            )
-        _loaded.clear()
-        _backbones.clear()
-        _backbones[system.fingerprint] = kept
-    kept.to(device)
-    return kept

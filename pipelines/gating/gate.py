@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipelines.chunk_map import ChunkMap
-from pipelines.datasets.dataset_version import GoldenRef, GoldenSet
+from pipelines.datasets.dataset_version import GoldenRef
 from pipelines.errors import RegistryError
 from pipelines.gating.decide import decide_verdict
 from pipelines.gating.evidence import EVIDENCE_FILE, Evidence, EvidenceContext, read_evidence
@@ -21,7 +21,6 @@ from pipelines.number_text import count
 from pipelines.progress_text import Report
 from pipelines.registry.adapter_version import AdapterVersion, GateRecord
 from pipelines.registry.client import model_registry
-from pipelines.registry.client.bundle_models import download_bundle
 from pipelines.registry.client.connection import connect
 from pipelines.registry.policies import policy_digest
 from pipelines.registry.signing.canonical_json import sha256
@@ -33,9 +32,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
     from elp_core.backbones import Backbone
-    from elp_core.model import ElpModel
-    from pipelines.gating.normalisers import Normalisers
-    from pipelines.registry.evidence_scores import Scores
+    from pipelines.gating.scored_versions import ScoredVersion
 
 Log = Callable[[str], None]
 
@@ -166,18 +163,6 @@ def _prepare(
     return GateCase(slot, mine, backbone, repository, cache, challenger, against, golden, serving)
 
 
-@dataclass(frozen=True)
-class _Scored:
-    """A version evaluated on the golden set: scores, further metrics, threshold, and the normalisers behind them."""
-
-    model: ElpModel
-    bundle: Path
-    scores: Scores
-    also: Mapping[str, float]
-    threshold: float | None
-    normalisers: Normalisers
-
-
 def _judge(
     client: MlflowClient, case: GateCase, log: Log, progress: Report | None, chunk_map: ChunkMap | None
 ) -> Evidence:
@@ -187,13 +172,18 @@ def _judge(
     from pipelines.gating.interference import check_interference
     from pipelines.gating.measure import measure_speed, memory_digest, overlap_checks
     from pipelines.gating.normalisers import common_normaliser
+    from pipelines.gating.scored_versions import open_versions, score_versions
 
     cache, closed_set = case.cache, case.golden.closed_set
     golden = load_golden(case.repository, case.golden.tag, case.slot, cache)
     backbone = Backbone.from_pretrained(case.backbone)
     before = memory_digest(backbone)
-    scored = _score(client, case, golden, backbone, log, progress, chunk_map)
-    challenger, champion = scored[0], scored[1] if case.champion else None
+    versions = (case.challenger, *([case.champion] if case.champion else []))
+    systems = open_versions(client, versions, backbone, case.settings.gate, cache)
+    for system in systems:
+        log(f"evaluating {system.name} on {count(len(golden.clips), 'clip')} of {golden.tag}")
+    challenger, *others = score_versions(systems, golden, case.settings, chunk_map, progress)
+    champion = others[0] if others else None
     against = champion.normalisers if champion else None
     normaliser = common_normaliser(case.slot, case.golden.language.normaliser, challenger.normalisers, against)
     checks = (
@@ -224,51 +214,9 @@ def _judge(
     return Evidence(verdict, scores, before_scores, _context(case, backbone, challenger, champion))
 
 
-def _score(
-    client: MlflowClient,
-    case: GateCase,
-    golden: GoldenSet,
-    backbone: Backbone,
-    log: Log,
-    progress: Report | None,
-    chunk_map: ChunkMap | None,
-) -> list[_Scored]:
-    """Evaluate the challenger, and then the champion if there is one."""
-    from elp_core.bundle import deployed_threshold, load_bundle
-    from elp_core.tasks import decide_by
-    from pipelines.gating.divided_evaluation import System, evaluate_systems, own_processes
-    from pipelines.gating.normalisers import present_normaliser, recorded_normaliser
-
-    train, metric = case.settings.train, case.settings.gate.metric or None
-    systems = list[System]()
-    for version in (case.challenger, *([case.champion] if case.champion else [])):
-        bundle = download_bundle(client, version, case.cache)
-        model = load_bundle(bundle, backbone)
-        model.task = decide_by(model.task, metric)
-        systems.append(System(version.name, version.bundle_digest, bundle, model))
-        log(f"evaluating {version.name} on {count(len(golden.clips), 'clip')} of {golden.tag}")
-
-    def report(system: System, done: int) -> None:
-        if progress:
-            earlier = systems.index(system) * len(golden.clips)
-            progress(earlier + done, len(systems) * len(golden.clips), system.name)
-
-    engine = chunk_map or own_processes(case.settings.compute, train.device)
-    evaluations = evaluate_systems(systems, golden.clips, golden.trials, train, engine, report)
-    return [
-        _Scored(
-            one.model,
-            one.bundle,
-            found.scores,
-            {name: round(value, 6) for name, value in found.extra.items()},
-            deployed_threshold(one.model.task, one.bundle),
-            (recorded_normaliser(one.model.task), present_normaliser(one.model.task)),
-        )
-        for one, found in zip(systems, evaluations, strict=True)
-    ]
-
-
-def _context(case: GateCase, backbone: Backbone, challenger: _Scored, champion: _Scored | None) -> EvidenceContext:
+def _context(
+    case: GateCase, backbone: Backbone, challenger: ScoredVersion, champion: ScoredVersion | None
+) -> EvidenceContext:
     """Return what an evidence is about."""
     return EvidenceContext(
         slot=str(case.slot),
