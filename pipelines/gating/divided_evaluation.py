@@ -32,7 +32,7 @@ CHUNK_SECONDS: Seconds = 128.0
 
 
 @dataclass(frozen=True)
-class System:
+class EvaluatedSystem:
     """What is evaluated: a bundle, and its model on this machine."""
 
     name: str
@@ -46,7 +46,7 @@ Answered = Callable[[str, int], None]
 
 
 def evaluate_systems(
-    systems: Sequence[System],
+    systems: Sequence[EvaluatedSystem],
     clips: Sequence[Clip],
     trials: TrialList | None,
     train: TrainConfig,
@@ -86,7 +86,7 @@ def own_processes(compute: Compute, device: str) -> ChunkMap | None:
 
 
 def _divided(
-    systems: Sequence[System],
+    systems: Sequence[EvaluatedSystem],
     clips: Sequence[Clip],
     batch_seconds: Seconds,
     device: str,
@@ -132,7 +132,7 @@ def _chunks(batches: Sequence[list[int]], durations: Sequence[Seconds]) -> Itera
         yield chunk
 
 
-def _sent(system: System) -> SentSystem:
+def _sent(system: EvaluatedSystem) -> SentSystem:
     backbone = system.model.backbone
     files = {path.name: path.read_bytes() for path in sorted(system.bundle.iterdir())}
     return SentSystem(backbone.id, backbone.fingerprint, system.digest, files)

@@ -12,7 +12,7 @@ from elp_core.model import ElpModel
 from elp_core.tasks import decide_by
 from pipelines.chunk_map import ChunkMap
 from pipelines.datasets.dataset_version import GoldenSet
-from pipelines.gating.divided_evaluation import System, evaluate_systems, own_processes
+from pipelines.gating.divided_evaluation import EvaluatedSystem, evaluate_systems, own_processes
 from pipelines.gating.normalisers import Normalisers, present_normaliser, recorded_normaliser
 from pipelines.local.settings import SlotSettings
 from pipelines.progress_text import Report
@@ -36,19 +36,19 @@ class ScoredVersion:
 
 def open_versions(
     client: MlflowClient, versions: Sequence[AdapterVersion], backbone: Backbone, policy: GatePolicy, cache: Path
-) -> list[System]:
+) -> list[EvaluatedSystem]:
     """Return the versions' models on the backbone, deciding by the metric of the policy."""
-    systems = list[System]()
+    systems = list[EvaluatedSystem]()
     for version in versions:
         bundle = download_bundle(client, version, cache)
         model = load_bundle(bundle, backbone)
         model.task = decide_by(model.task, policy.metric or None)
-        systems.append(System(version.name, version.bundle_digest, bundle, model))
+        systems.append(EvaluatedSystem(version.name, version.bundle_digest, bundle, model))
     return systems
 
 
 def score_versions(
-    systems: Sequence[System],
+    systems: Sequence[EvaluatedSystem],
     golden: GoldenSet,
     settings: SlotSettings,
     chunk_map: ChunkMap | None,

@@ -24,7 +24,7 @@ from elp_core.types import Clip
 from pipelines.chunk_map import ChunkMap
 from pipelines.errors import UsageError
 from pipelines.gating import batch_answers, divided_evaluation
-from pipelines.gating.divided_evaluation import System, evaluate_systems, own_processes
+from pipelines.gating.divided_evaluation import EvaluatedSystem, evaluate_systems, own_processes
 from pipelines.local.compute_settings import Compute
 from pipelines.registry.evidence_scores import pack_scores
 from tests.support.bundles import SMALL
@@ -54,16 +54,18 @@ def clips() -> list[Clip]:
 
 
 @pytest.fixture
-def systems(checkpoint: Path, clips: list[Clip], tmp_path: Path, request: pytest.FixtureRequest) -> list[System]:
+def systems(
+    checkpoint: Path, clips: list[Clip], tmp_path: Path, request: pytest.FixtureRequest
+) -> list[EvaluatedSystem]:
     return make_systems(checkpoint, clips, tmp_path, getattr(request, "param", "asv"))
 
 
-def make_systems(checkpoint: Path, clips: Sequence[Clip], folder: Path, task: str) -> list[System]:
+def make_systems(checkpoint: Path, clips: Sequence[Clip], folder: Path, task: str) -> list[EvaluatedSystem]:
     backbone, made = Backbone.from_pretrained(checkpoint), []
     for seed in (0, 1):
         model = build(backbone, SMALL, make_task(task, clips), seed).eval()
         digest = write_bundle(folder / f"bundle-{seed}", model, {}, {})
-        made.append(System(f"v{seed}", digest, folder / f"bundle-{seed}", model))
+        made.append(EvaluatedSystem(f"v{seed}", digest, folder / f"bundle-{seed}", model))
     return made
 
 
@@ -82,7 +84,9 @@ class Here:
             yield pickle.loads(pickle.dumps(self.work.func(*self._change(self, self.work.args), self.chunks[-1])))
 
 
-def scores_of(systems: list[System], clips: Sequence[Clip], chunk_map: ChunkMap | None) -> tuple[str, list[Any]]:
+def scores_of(
+    systems: list[EvaluatedSystem], clips: Sequence[Clip], chunk_map: ChunkMap | None
+) -> tuple[str, list[Any]]:
     """Return all that an evidence takes from the evaluations, as text, and what was reported."""
     reported: list[Any] = []
     found = evaluate_systems(systems, clips, None, TRAIN, chunk_map, lambda name, done: reported.append((name, done)))
@@ -92,7 +96,7 @@ def scores_of(systems: list[System], clips: Sequence[Clip], chunk_map: ChunkMap 
 
 @pytest.mark.parametrize("systems", ["asr", "asv"], indirect=True)
 def test_a_divided_evaluation_has_the_bits_of_a_whole_one(
-    systems: list[System], clips: list[Clip], monkeypatch: pytest.MonkeyPatch
+    systems: list[EvaluatedSystem], clips: list[Clip], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     loaded = []
     whole, _ = scores_of(systems, clips, None)
@@ -116,21 +120,21 @@ def test_a_divided_evaluation_has_the_bits_of_a_whole_one(
 
 
 def test_two_processes_give_the_bits_of_one(
-    systems: list[System], clips: list[Clip], monkeypatch: pytest.MonkeyPatch
+    systems: list[EvaluatedSystem], clips: list[Clip], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     whole, _ = scores_of(systems, clips, None)
     assert scores_of(systems, clips, own_processes(Compute(processes=2), "cpu"))[0] == whole
     spoilt = [*clips[:-1], replace(clips[-1], audio=b"fLaC and nothing that follows")]
-    with pytest.raises(AudioError, match="cannot be decoded") as here:
+    with pytest.raises(AudioError, match="cannot be read as audio") as here:
         scores_of(systems, spoilt, None)
-    with pytest.raises(AudioError, match="cannot be decoded") as there:
+    with pytest.raises(AudioError, match="cannot be read as audio") as there:
         scores_of(systems, spoilt, own_processes(Compute(processes=2), "cpu"))
     assert (there.value.reason, str(there.value)) == (here.value.reason, str(here.value))
 
 
 def test_a_small_evaluation_or_a_single_process_starts_nothing(
-    systems: list[System], clips: list[Clip], monkeypatch: pytest.MonkeyPatch
+    systems: list[EvaluatedSystem], clips: list[Clip], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refused(*_: object) -> Any:
         pytest.fail("it was divided")
@@ -165,7 +169,7 @@ def test_a_process_has_a_gpu_of_its_own_and_a_single_gpu_is_not_divided(monkeypa
     ],
 )
 def test_a_worker_refuses_what_would_have_other_bits(
-    systems: list[System], clips: list[Clip], system: dict[str, str], arithmetic: dict[str, str], expected: str
+    systems: list[EvaluatedSystem], clips: list[Clip], system: dict[str, str], arithmetic: dict[str, str], expected: str
 ) -> None:
     if torch.cuda.is_available() and "device" in arithmetic:
         pytest.skip("this machine has a GPU")
@@ -178,7 +182,7 @@ def test_a_worker_refuses_what_would_have_other_bits(
         scores_of(systems, clips, Here(change))
 
 
-def test_a_worker_computes_with_the_threads_of_the_run(systems: list[System], clips: list[Clip]) -> None:
+def test_a_worker_computes_with_the_threads_of_the_run(systems: list[EvaluatedSystem], clips: list[Clip]) -> None:
     used: list[int] = []
     before = torch.get_num_threads()
     plain = batch_answers.this_arithmetic
