@@ -169,6 +169,7 @@ def _judge(
     """Evaluate both versions on one backbone, measure the challenger, and decide."""
     from elp_core.backbones import Backbone
     from pipelines.datasets.versions import load_golden
+    from pipelines.gating.enrolled_voices import voice_checks
     from pipelines.gating.interference import check_interference
     from pipelines.gating.measure import measure_speed, memory_digest, overlap_checks
     from pipelines.gating.normalisers import common_normaliser
@@ -192,6 +193,16 @@ def _judge(
         *overlap_checks(case.repository, case.challenger, challenger.bundle, golden.clips, closed_set, cache),
         *_protocol_checks(case.golden),
     )
+    if champion:
+        checks += voice_checks(
+            client,
+            case.challenger,
+            challenger.model,
+            challenger.threshold,
+            champion.model,
+            golden.clips,
+            case.settings.train,
+        )
     policy = case.settings.gate
     speed = measure_speed(challenger.model, golden.clips)
     interference = check_interference(client, case.challenger, backbone, policy.safety, case.repository, cache, log)
