@@ -43,8 +43,9 @@ async def servers_gone(task: Task[..., Any], run: TaskRun, state: State[Any]) ->
 
 
 RETRY: dict[str, Any] = {
-    "retries": 3,
-    "retry_delay_seconds": [5, 20, 60],
+    # a server that is started again; for a longer outage the run goes back to its queue
+    "retries": 2,
+    "retry_delay_seconds": [5, 20],
     "retry_condition_fn": servers_gone,
     # each step looks for what is done itself; a cached result could outlive the version that it names
     "cache_policy": NO_CACHE,
