@@ -66,6 +66,7 @@ VERBS: dict[str, dict[str, tuple[str, str]]] = {
         "logs": ("run_verbs:logs_verb", "Print the log of a run, or follow it."),
         "cancel": ("run_verbs:cancel_verb", "Cancel a run."),
         "schedule": ("schedule_verbs:schedule", "Retrain on a schedule."),
+        "monitor": ("monitor_verb:monitor_verb", "Find out whether the audio of a site has changed."),
         "alerts": ("alert_verbs:alerts", "Send messages about failures, refusals, drift and overrides."),
     },
 }

@@ -14,7 +14,7 @@ from pipelines.local.git_address import address_faults
 from pipelines.local.inbox_settings import InboxSettings, inbox_fault
 from pipelines.local.schedule_settings import ScheduleEntry, read_entries
 from pipelines.local.store_addresses import server_address_faults
-from pipelines.registry.policies import DataPolicy, GatePolicy, current_gate_names
+from pipelines.registry.policies import DataPolicy, GatePolicy, MonitorPolicy, current_gate_names
 from pipelines.registry.retention import RetentionPolicy
 from pipelines.registry.slot import Slot
 
@@ -66,6 +66,7 @@ class SlotSettings:
     language: LanguageConfig = field(default_factory=LanguageConfig)
     """Language of the transcripts: a code such as ``ja``, or a mapping."""
     compute: Compute = field(default_factory=Compute)
+    monitor: MonitorPolicy = field(default_factory=MonitorPolicy)
 
 
 @dataclass(frozen=True)
