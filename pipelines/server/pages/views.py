@@ -34,7 +34,7 @@ from pipelines.server.read_models.dependents import backbone_dependents, dataset
 from pipelines.server.read_models.flow_health import read_flow_health
 from pipelines.server.read_models.grid import Cell, read_grid
 from pipelines.server.read_models.health import health_items
-from pipelines.server.read_models.mlflow_tables import experiment_of, run_metrics
+from pipelines.server.read_models.mlflow_tables import experiment_of, last_look, run_metrics
 from pipelines.server.read_models.signed_records import RecordedLineage, RecordedVerdict, entry_at, statement_rows
 from pipelines.server.read_models.slot_page import SlotPage, VersionRow, read_slot_page, version_lineage
 from pipelines.server.refusal import Refusal
@@ -93,6 +93,7 @@ def show_slot(slot: Slot, status: int = 200, refused: str = "", form: Mapping[st
     run = _run_page(row.version.run_id) if row else ""
     with tracking_store().engine.connect() as runs:
         metrics = run_metrics(runs, [one.version.run_id for one in page.rows[:_COSTED]])
+        look = last_look(runs, slot)
     return render_page(
         "slot.html",
         status=status,
@@ -107,6 +108,7 @@ def show_slot(slot: Slot, status: int = 200, refused: str = "", form: Mapping[st
         chart=_chart(page),
         left_out=_left_out(page),
         language=_language(origin),
+        look=look,
         # the rule that refused does not know under which prefix the pages are
         refused=refused.replace(" /elp/slots/", f" {static_prefix()}/elp/slots/"),
         done=done,

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import requests
 
 from pipelines.cli.main import run
 from pipelines.errors import RegistryError, UsageError
@@ -67,9 +68,12 @@ def test_a_site_like_its_golden_set_and_then_with_noise(
     assert again.look.alarm_since
 
     client = connect(watched.uri)
-    experiment = client.get_experiment_by_name(SLOT.model_name)
-    (logged,) = client.search_runs([experiment.experiment_id], "tags.`elp.kind` = 'monitor'")
-    assert logged.data.tags["elp.monitor"] == "alarm"
+    experiment = client.get_experiment_by_name("monitor.watched.asr")
+    (logged,) = client.search_runs([experiment.experiment_id])
+    assert logged.data.tags["elp.found"].startswith("alarm: ")
+    page = requests.get(f"{watched.uri}/elp/slots/{SLOT}", timeout=60).text
+    assert f'<span class="alarm">{logged.data.tags["elp.found"]}</span>' in page
+    assert f"/runs/{logged.info.run_id}" in page
     assert {point.step for point in client.get_metric_history(logged.info.run_id, "evidence.snr_db")} == {1, 2, 3}
     assert len(client.list_artifacts(logged.info.run_id, "monitor")) == 3
 
