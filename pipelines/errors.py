@@ -106,6 +106,10 @@ class AttestationError(OpsError):
         super().__init__(message)
 
 
+class TemplateError(OpsError):
+    """A template of an enrolled voice is malformed, altered, revoked or of another bundle than the one that is used."""
+
+
 class GateRefused(OpsError):
     """The gate's verdict was not a pass; the evidence says why."""
 

@@ -56,6 +56,7 @@ VERBS: dict[str, dict[str, tuple[str, str]]] = {
         "versions": ("registry_verbs:versions_group", "List the adapters of a workspace."),
         "audit": ("audit_verbs:audit", "Show where an adapter came from, and what it was trained on."),
         "predict": ("predict_verb:predict_verb", "Recognise words, emotion or intent in a file, or compare voices."),
+        "enrol": ("enrol_verbs:enrol_group", "Enrol voices, compare recordings with them, renew them."),
         "compare": ("compare_verb:compare", "Compare methods on a slot's data, with a report."),
     },
     "Operations": {

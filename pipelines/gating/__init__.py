@@ -5,6 +5,7 @@
 `compare`, `interval` two systems on one set of clips; bootstrap intervals
 `slices`, `operating_point`, `safety`   recording conditions; rates at a threshold; limits next to the metric's
 `measure`, `interference`, `overlap`    size and speed; answers of other slots; golden clips in the training data
+`enrolled_voices`     the voices that a promotion invalidates, and their false rejects
 `normalisers`         the normal forms behind scores, which must agree
 `evidence`, `verdict_record`            everything that a verdict follows from; the signed verdict in the registry
 `report`, `plots`     the verdict as an HTML page

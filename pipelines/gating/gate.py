@@ -182,6 +182,7 @@ def _judge(client: MlflowClient, case: GateCase, log: Log, progress: Report | No
     from elp_core.bundle import deployed_threshold, load_bundle
     from elp_core.tasks import decide_by
     from pipelines.datasets.versions import load_golden
+    from pipelines.gating.enrolled_voices import voice_checks
     from pipelines.gating.interference import check_interference
     from pipelines.gating.measure import measure_speed, memory_digest, overlap_checks
     from pipelines.gating.normalisers import common_normaliser, present_normaliser, recorded_normaliser
@@ -218,6 +219,10 @@ def _judge(client: MlflowClient, case: GateCase, log: Log, progress: Report | No
         *overlap_checks(case.repository, case.challenger, challenger.bundle, golden.clips, closed_set, cache),
         *_protocol_checks(case.golden),
     )
+    if champion:
+        checks += voice_checks(
+            client, case.challenger, challenger.model, challenger.threshold, champion.model, golden.clips, train
+        )
     policy = case.settings.gate
     speed = measure_speed(challenger.model, golden.clips)
     interference = check_interference(client, case.challenger, backbone, policy.safety, case.repository, cache, log)

@@ -75,7 +75,7 @@ def find_statement(uri: str, digest: str) -> StoredStatement | None:
         return None
 
 
-def restore_trained(uri: str, slot: Slot, keys: Sequence[str]) -> int | None:
+def bring_back_trained(uri: str, slot: Slot, keys: Sequence[str]) -> int | None:
     """Bring back the version that one of these training keys made, if the retention put it into the trash."""
     found = call_server(uri, "POST", "/restore-trained", json={"slot": str(slot), "keys": list(keys)})["version"]
     return None if found is None else int(found)

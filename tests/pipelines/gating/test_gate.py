@@ -26,6 +26,7 @@ from pipelines.registry.client import model_registry as registry
 from pipelines.registry.client import server_api as guard
 from pipelines.registry.client.connection import connect
 from pipelines.registry.client.server_api import promote_version
+from pipelines.registry.client.voices import send_template
 from pipelines.registry.lineage import ids_digest
 from pipelines.registry.policies import policy_digest
 from pipelines.registry.signing.canonical_json import sha256
@@ -37,6 +38,7 @@ from pipelines.registry.statements import parse_statement
 from pipelines.registry.verdict_statement import VerdictStatement
 from tests.support import bundles, proof
 from tests.support.versions import make_champion
+from tests.support.voices import sealed_template
 from tests.support.workspaces import Site
 
 if TYPE_CHECKING:
@@ -318,6 +320,29 @@ def test_a_pinned_list_of_trials_decides_and_is_named(
         assert statement.details is not None
         signed[statement.golden.tag] = "evaluation protocol" in [check.name for check in statement.details.checks]
     assert signed == {slot.tag(1, "golden"): False, slot.tag(2, "golden"): True}
+
+
+@pytest.mark.parametrize("slot", ["asv"], indirect=True)
+def test_enrolled_voices_are_counted_and_the_policy_is_signed(
+    slot: Slot, client: MlflowClient, add: Add, judge: Judge, mlflow_uri: str
+) -> None:
+    first = make_champion(client, add("k1"))
+    add("k2")
+    send_template(mlflow_uri, sealed_template(first))
+    done = judge({**EASY, "voices": "wait"}, 2)
+    check = next(check for check in done.verdict.checks if check.name == "enrolled voices")
+    assert check.passed
+    assert "invalidates 1 of 1 enrolled voice: their templates are of other bundles" in check.detail
+    assert f"renew them: elp enrol migrate {slot} --version 2" in check.detail
+    # both adapters are untrained and equal, so old templates are as good as renewed ones
+    rates = re.search(r"false rejects: (\S+ %) renewed, (\S+ %) with the templates of the champion", check.detail)
+    assert rates
+    assert rates[1] == rates[2]
+    (row,) = (one for one in guard.list_statements(mlflow_uri, model=slot.model_name, version=2, kind="verdict"))
+    signed = parse_statement(read_envelope(row.envelope).payload)
+    assert isinstance(signed, VerdictStatement)
+    assert signed.voices == "wait"
+    assert read_evidence(done.evidence).recompute() == done.verdict
 
 
 def test_nothing_to_judge_is_said(judge: Judge) -> None:
