@@ -49,7 +49,7 @@ class Watched:
 
 
 def _sound(session: int, take: int, noise: float = 0.0) -> bytes:
-    clip = voice(0.4, 180 + 9 * session + 5 * take, 1000 + 10 * session + take)
+    clip = voice(0.4, 180 + 9 * (session % 20) + 5 * take, 1000 + 10 * session + take)
     return wav(clip * 0.5 + noise * np.random.default_rng(session).standard_normal(len(clip)).astype(np.float32))
 
 
