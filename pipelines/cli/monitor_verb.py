@@ -12,7 +12,7 @@ from pipelines.cli.options import SLOT, on_workspace
 from pipelines.cli.output import emit, fields, progress, table
 from pipelines.local.addresses import mlflow_uri
 from pipelines.local.workspace import Workspace
-from pipelines.monitoring.look_list import monitor_folder, read_entries
+from pipelines.monitoring.look_list import monitor_folder, read_looks
 from pipelines.number_text import count, metric_title, percent
 from pipelines.registry.slot import Slot
 
@@ -73,36 +73,44 @@ def monitor_verb(
 
         emit(fleet_evidence(workspace.state), _fleet)
         return
+    if reason and not restart:
+        raise click.UsageError("--reason belongs to --restart")
+    if (retrain and not source) or (column and not (source or labels)):
+        raise click.UsageError("--retrain belongs to --from, --column to --from or --labels")
+    if sum(map(bool, (source, labels, restart))) > 1:
+        raise click.UsageError("--from, --labels and --restart are three commands; give one of them")
     folder = monitor_folder(workspace.state, slot)
     if restart:
         from pipelines.monitoring.monitor_slot import restart_monitor
 
-        if source or labels or retrain:
-            raise click.UsageError("--restart looks at no recordings; give it alone")
         restart_monitor(folder, slot, reason)
         emit({"slot": str(slot), "restarted": True, "reason": reason}, lambda _: f"{slot}: the monitor starts again")
-        return
-    if reason or (retrain and not source) or (column and not source and not labels) or (source and labels):
-        raise click.UsageError("--reason belongs to --restart, --retrain to --from, --column to --from or --labels")
-    if labels:
-        from pipelines.monitoring.labels import measure_labels
-
-        found = measure_labels(
-            slot,
-            workspace.settings,
-            labels,
-            mlflow_uri=mlflow_uri(workspace),
-            cache=workspace.cache,
-            folder=folder,
-            column=column,
-            log=progress,
-        )
-        emit(found, _measured)
-        return
-    if source is None:
-        entries = list(read_entries(folder))
+    elif labels:
+        _measure(workspace, slot, labels, column)
+    elif source:
+        _look(workspace, slot, source, column, retrain)
+    else:
+        entries = list(read_looks(folder))
         emit(entries, lambda _: _listed(slot, entries))
-        return
+
+
+def _measure(workspace: Workspace, slot: Slot, labels: Path, column: str) -> None:
+    from pipelines.monitoring.labels import measure_labels
+
+    found = measure_labels(
+        slot,
+        workspace.settings,
+        labels,
+        mlflow_uri=mlflow_uri(workspace),
+        cache=workspace.cache,
+        folder=monitor_folder(workspace.state, slot),
+        column=column,
+        log=progress,
+    )
+    emit(found, _measured)
+
+
+def _look(workspace: Workspace, slot: Slot, source: Path, column: str, retrain: bool) -> None:
     # torch and the registry's client are for a look only
     from pipelines.monitoring.monitor_slot import monitor_slot
 
@@ -113,7 +121,7 @@ def monitor_verb(
         source,
         mlflow_uri=mlflow_uri(workspace),
         cache=workspace.cache,
-        folder=folder,
+        folder=monitor_folder(workspace.state, slot),
         column=column,
         log=progress,
     )

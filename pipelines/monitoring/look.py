@@ -37,7 +37,7 @@ class ScoreMove:
 
 
 @dataclass(frozen=True)
-class Look:
+class AudioLook:
     """What one look found."""
 
     slot: str
@@ -71,9 +71,9 @@ class Look:
         return tuple(move.name for move in self.moves if move.alarm)
 
 
-def look_at(
+def take_look(
     record: ReferenceRecord, state: SlotState, clips: Sequence[ScoredClip], *, day: str, at: str, rate: float
-) -> tuple[Look, SlotState]:
+) -> tuple[AudioLook, SlotState]:
     """Return what new clips say, and the state after them. `day` is the day of the look, `at` its moment.
 
     Blocks that were counted before do not count again. Capital begins to bet once a day.
@@ -105,7 +105,7 @@ def look_at(
         alarm_since=since,
         looks=state.looks + 1,
     )
-    found = Look(
+    found = AudioLook(
         slot=record.source.slot,
         number=after.looks,
         at=at,

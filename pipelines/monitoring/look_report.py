@@ -11,7 +11,7 @@ import numpy as np
 from elp_core.files import write_whole
 from pipelines.html_report import figure, png, render_page
 from pipelines.monitoring.clip_scores import UNITS
-from pipelines.monitoring.look import Look, ScoreMove
+from pipelines.monitoring.look import AudioLook, ScoreMove
 from pipelines.monitoring.reference_record import ReferenceRecord
 
 REPORT_FILE = "report.html"
@@ -32,7 +32,7 @@ def move_text(move: ScoreMove) -> str:
     return f"{move.usual:.3g}{unit} to {move.now:.3g}{unit} ({move.deviations:+.1f} deviations)"
 
 
-def look_sentence(look: Look) -> str:
+def look_sentence(look: AudioLook) -> str:
     """Return the outcome of a look in one sentence."""
     if look.moved:
         titles = [TITLES.get(name, name) for name in look.moved]
@@ -42,7 +42,7 @@ def look_sentence(look: Look) -> str:
     return "no change found" if any(move.evidence for move in look.moves) or look.blocks else "no new block"
 
 
-def write_report(folder: Path, look: Look, record: ReferenceRecord, recent: Mapping[str, Sequence[float]]) -> Path:
+def write_report(folder: Path, look: AudioLook, record: ReferenceRecord, recent: Mapping[str, Sequence[float]]) -> Path:
     """Write the page of a look; `recent` are the last values of each score."""
     pictures = [
         (TITLES.get(move.name, move.name), move_text(move), _picture(move, record, recent.get(move.name, ())))

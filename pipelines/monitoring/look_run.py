@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipelines.monitoring.look import Look
+from pipelines.monitoring.look import AudioLook
 from pipelines.monitoring.look_report import look_sentence
 from pipelines.registry.adapter_version import AdapterVersion
 from pipelines.registry.client import runs
@@ -22,7 +22,7 @@ REPORTS = "monitor"
 """Folder of the reports among the artifacts of the run."""
 
 
-def log_look(client: MlflowClient, slot: Slot, champion: AdapterVersion, look: Look, report: Path) -> str:
+def log_look(client: MlflowClient, slot: Slot, champion: AdapterVersion, look: AudioLook, report: Path) -> str:
     """Log the curves and the report of a look, and return the id of its run. A repeated call changes nothing."""
     from mlflow.entities import Metric
 

@@ -14,7 +14,7 @@ from pipelines.local.settings import Settings
 from pipelines.locks import file_lock
 from pipelines.monitoring.block_scores import ScoredClip
 from pipelines.monitoring.clip_scores import NamedSound, golden_blocks, measure_sounds
-from pipelines.monitoring.look import Look, look_at
+from pipelines.monitoring.look import AudioLook, take_look
 from pipelines.monitoring.look_list import append_entry, chained, entry_digest
 from pipelines.monitoring.look_report import write_report
 from pipelines.monitoring.look_run import log_look
@@ -49,7 +49,7 @@ _USUAL_CLIPS = 2000
 class LookResult:
     """A look, and the files of the slot's monitor."""
 
-    look: Look
+    look: AudioLook
     unreadable: tuple[str, ...]
     """Why recordings were left out."""
     report: Path
@@ -102,7 +102,7 @@ def monitor_slot(
 
 def count_clips(
     folder: Path, record: ReferenceRecord, clips: Sequence[ScoredClip], rate: float
-) -> tuple[Look, SlotState]:
+) -> tuple[AudioLook, SlotState]:
     """Count measured clips, and keep the look and the state in the slot's folder. The caller holds the folder's lock.
 
     The request log of a server is counted with it, too: its clips were measured when they were answered.
@@ -110,7 +110,7 @@ def count_clips(
     now = datetime.now(UTC)
     at, day = now.isoformat(timespec="seconds"), now.date().isoformat()
     before = finish_look(folder)
-    look, state = look_at(record, state_for(record, before), clips, day=day, at=at, rate=rate)
+    look, state = take_look(record, state_for(record, before), clips, day=day, at=at, rate=rate)
     record_entry(folder, state, {"kind": "look", **plain(look)})
     return look, state
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from pipelines.monitoring.look import Look
+from pipelines.monitoring.look import AudioLook
 from pipelines.number_text import count
 from pipelines.registry.policies import RetrainPolicy
 
@@ -40,7 +40,7 @@ class RetrainDecision:
     reasons: tuple[str, ...]
 
 
-def confidence_fell(look: Look) -> bool:
+def confidence_fell(look: AudioLook) -> bool:
     """Return whether a look found a lower confidence of the champion."""
     return any(move.name == CONFIDENCE and move.deviations < 0 and move.evidence >= _FALL for move in look.moves)
 

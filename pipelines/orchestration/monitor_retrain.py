@@ -13,8 +13,8 @@ from pipelines.local.gpu_need import slot_queue
 from pipelines.local.release import installed_release
 from pipelines.local.workspace import Workspace
 from pipelines.monitoring.fleet_status import monitored_slots
-from pipelines.monitoring.look import Look
-from pipelines.monitoring.look_list import monitor_folder, read_entries
+from pipelines.monitoring.look import AudioLook
+from pipelines.monitoring.look_list import monitor_folder, read_looks
 from pipelines.monitoring.monitor_slot import record_decision
 from pipelines.monitoring.retrain_decision import RetrainDecision, RetrainFacts, confidence_fell, decide_retrain
 from pipelines.orchestration.prefect_api import connect_prefect, run_name, start_run
@@ -26,7 +26,7 @@ from pipelines.registry.slot import Slot
 _WEEK = 7.0
 
 
-def retrain_if_needed(workspace: Workspace, slot: Slot, look: Look) -> RetrainDecision:
+def retrain_if_needed(workspace: Workspace, slot: Slot, look: AudioLook) -> RetrainDecision:
     """Decide after a look whether the slot is retrained, start the run if so, and record the decision.
 
     Raises:
@@ -44,7 +44,7 @@ def retrain_if_needed(workspace: Workspace, slot: Slot, look: Look) -> RetrainDe
 
 
 def retrain_facts(
-    workspace: Workspace, slot: Slot, champion: AdapterVersion, look: Look, now: datetime
+    workspace: Workspace, slot: Slot, champion: AdapterVersion, look: AudioLook, now: datetime
 ) -> RetrainFacts:
     """Return what a decision follows from, at a moment."""
     own = list(_days_since_starts(workspace, slot, now))
@@ -63,7 +63,7 @@ def retrain_facts(
 
 
 def _days_since_starts(workspace: Workspace, slot: Slot, now: datetime) -> Iterator[float]:
-    for entry in read_entries(monitor_folder(workspace.state, slot)):
+    for entry in read_looks(monitor_folder(workspace.state, slot)):
         if entry["kind"] == "retrain" and entry["outcome"] == "started":
             yield _days(str(entry["at"]), now)
 

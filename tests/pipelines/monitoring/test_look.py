@@ -6,7 +6,7 @@ import pytest
 
 from pipelines.errors import UsageError, WorkspaceError
 from pipelines.monitoring.block_scores import ScoredClip
-from pipelines.monitoring.look import Look, look_at
+from pipelines.monitoring.look import AudioLook, take_look
 from pipelines.monitoring.look_report import look_sentence, move_text, write_report
 from pipelines.monitoring.reference_record import (
     ReferenceRecord,
@@ -26,8 +26,8 @@ def record() -> ReferenceRecord:
 
 def _look(
     record: ReferenceRecord, state: SlotState, clips: list[ScoredClip], day: str = "2026-01-01"
-) -> tuple[Look, SlotState]:
-    return look_at(record, state, clips, day=day, at=f"{day}T00:00:00+00:00", rate=0.05)
+) -> tuple[AudioLook, SlotState]:
+    return take_look(record, state, clips, day=day, at=f"{day}T00:00:00+00:00", rate=0.05)
 
 
 def test_sessions_like_the_golden_set_raise_no_alarm(record: ReferenceRecord) -> None:
