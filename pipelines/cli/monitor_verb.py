@@ -138,7 +138,7 @@ def _look(workspace: Workspace, slot: Slot, source: Path, column: str, retrain: 
 
 
 def _shown(done: LookResult) -> str:
-    from pipelines.monitoring.look_report import TITLES, look_sentence, move_text
+    from pipelines.monitoring.look_report import TITLES, estimate_text, look_sentence, move_text
 
     look = done.look
     rows = [(TITLES.get(move.name, move.name), move_text(move), f"{move.evidence:.0%}") for move in look.moves]
@@ -151,7 +151,14 @@ def _shown(done: LookResult) -> str:
     return "\n".join(
         (
             f"{look.slot}: {look_sentence(look)}",
-            fields([("look", look.number), ("blocks", "; ".join((blocks, *left_out))), ("report", done.report)]),
+            fields(
+                [
+                    ("look", look.number),
+                    ("blocks", "; ".join((blocks, *left_out))),
+                    ("estimated error", estimate_text(look.estimate)),
+                    ("report", done.report),
+                ]
+            ),
             table(["measurement", "usual to now", "way to an alarm"], rows),
         )
     )

@@ -9,6 +9,7 @@
 `change_detector`   ranks of these values against a fixed reference: evidence of a change, with a bound on false alarms
 `fleet_alarms`      the alarm of a slot, and the changed slots of a fleet
 `fleet_status`      every monitored slot of a workspace
+`error_estimate`    the champion's error without references, or why it is not known
 `retrain_decision`  whether a slot is retrained after a look, and why
 `labels`, `rate_bound`  the measured error, from references that arrive later, with a bound that holds at every look
 `look`, `slot_state`    what a look finds, and what is kept until the next one

@@ -14,7 +14,7 @@ from pipelines.errors import RegistryError, UsageError
 from pipelines.local.settings import Settings
 from pipelines.locks import file_lock
 from pipelines.monitoring.look_list import read_looks
-from pipelines.monitoring.monitor_slot import finish_look, record_entry
+from pipelines.monitoring.monitor_slot import clip_errors, finish_look, record_entry
 from pipelines.monitoring.rate_bound import RateBound, bound_mean
 from pipelines.monitoring.sent_audio import SentClip, read_source
 from pipelines.number_text import count
@@ -64,10 +64,8 @@ def measure_labels(
         UsageError: A recording has no text or label, the task has neither, or the slot was not monitored yet.
         RegistryError: The slot has no champion.
     """
-    from elp_core.assemble import evaluate
     from elp_core.backbones import Backbone
     from elp_core.bundle import load_bundle
-    from elp_core.metrics.scores import ClipScores
 
     sent = read_source(source, column)
     own, client = settings.for_slot(slot), connect(mlflow_uri)
@@ -77,13 +75,13 @@ def measure_labels(
     clips, sessions = _with_references(sent, slot, own.language.transcript)
     model: ElpModel = load_bundle(download_bundle(client, champion, cache), Backbone.from_pretrained(settings.backbone))
     log(f"measuring {champion.name} on {count(clips, 'recording')} with references")
-    scores = evaluate(model, clips, own.train.batch_seconds, own.train.device).scores
-    if not isinstance(scores, ClipScores):
+    errors = clip_errors(model, clips)
+    if errors is None:
         raise UsageError(f"{slot} has no error of a single clip; references are for asr, ser and sic")
     by_session: dict[str, list[float]] = defaultdict(list)
     lowest: dict[str, str] = {}
-    for clip, errors, tokens in zip(scores.ids, scores.errors.tolist(), scores.tokens.tolist(), strict=True):
-        by_session[sessions[clip]].append(min(1.0, errors / max(tokens, 1)))
+    for clip, error in errors.items():
+        by_session[sessions[clip]].append(error)
         lowest[sessions[clip]] = min(clip, lowest.get(sessions[clip], clip))
     with file_lock(folder / "lock"):
         state = finish_look(folder)
@@ -104,12 +102,12 @@ def measure_labels(
                 "slot": str(slot),
                 "at": datetime.now(UTC).isoformat(timespec="seconds"),
                 "version": champion.version,
-                "metric": scores.metric,
+                "metric": model.task.metric,
                 "rates": new,
                 "bound": [bound.low, bound.high],
             },
         )
-    return LabelResult(str(slot), champion.version, scores.metric, bound, len(new), len(by_session) - len(new))
+    return LabelResult(str(slot), champion.version, model.task.metric, bound, len(new), len(by_session) - len(new))
 
 
 def _measured(folder: Path, version: int) -> dict[str, float]:

@@ -10,6 +10,7 @@ import numpy as np
 from pipelines.errors import UsageError
 from pipelines.monitoring.block_scores import BlockScores, ScoredClip
 from pipelines.monitoring.change_detector import DetectorState, begin_day, observe
+from pipelines.monitoring.error_estimate import ErrorEstimate, estimate_error
 from pipelines.monitoring.fleet_alarms import alarm_level, share_of_level, slot_e_value
 from pipelines.monitoring.reference_record import ReferenceRecord
 from pipelines.monitoring.slot_state import RECENT, SlotState
@@ -64,6 +65,8 @@ class AudioLook:
     """Evidence of the slot for the decision over a fleet; 1 on average at most without a change."""
     alarm_since: str
     """Moment of the look that raised the alarm; empty without an alarm."""
+    estimate: ErrorEstimate
+    """The champion's error on the last blocks, without references."""
 
     @property
     def moved(self) -> tuple[str, ...]:
@@ -121,6 +124,7 @@ def take_look(
         moves=tuple(moves),
         e_value=slot_e_value(detectors),
         alarm_since=since,
+        estimate=estimate_error(record.blocks, record.errors, recent),
     )
     return found, after
 

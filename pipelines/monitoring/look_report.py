@@ -11,8 +11,10 @@ import numpy as np
 from elp_core.files import write_whole
 from pipelines.html_report import figure, png, render_page
 from pipelines.monitoring.clip_scores import UNITS
+from pipelines.monitoring.error_estimate import ErrorEstimate
 from pipelines.monitoring.look import AudioLook, ScoreMove
 from pipelines.monitoring.reference_record import ReferenceRecord
+from pipelines.number_text import percent
 
 REPORT_FILE = "report.html"
 TITLES = {
@@ -42,6 +44,13 @@ def look_sentence(look: AudioLook) -> str:
     return "no change found" if any(move.evidence for move in look.moves) or look.blocks else "no new block"
 
 
+def estimate_text(estimate: ErrorEstimate) -> str:
+    """Return an estimated error with its interval, or why it is not known."""
+    if estimate.value is None or estimate.low is None or estimate.high is None:
+        return f"not known: {estimate.reason}"
+    return f"{percent(estimate.value)} ({percent(estimate.low)} to {percent(estimate.high)})"
+
+
 def write_report(folder: Path, look: AudioLook, record: ReferenceRecord, recent: Mapping[str, Sequence[float]]) -> Path:
     """Write the page of a look; `recent` are the last values of each score."""
     pictures = [
@@ -55,6 +64,7 @@ def write_report(folder: Path, look: AudioLook, record: ReferenceRecord, recent:
         pictures=pictures,
         titles=TITLES,
         text=move_text,
+        estimate=estimate_text(look.estimate),
     )
     target = folder / REPORT_FILE
     write_whole(target, page)

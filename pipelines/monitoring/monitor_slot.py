@@ -185,9 +185,25 @@ def _reference(
         source,
         list(measure_sounds(model, _stored(clips, blocks))),
         list(measure_sounds(model, _stored(usual, {}))),
+        clip_errors(model, clips),
     )
     save_reference(folder / "references", record)
     return record
+
+
+def clip_errors(model: ElpModel, clips: Sequence[Clip]) -> dict[str, float] | None:
+    """Return the model's error on each clip with its reference, at most 1; None for a task that compares clips."""
+    from elp_core.assemble import evaluate
+    from elp_core.metrics.scores import ClipScores
+    from elp_core.tasks import Comparing
+
+    if isinstance(model.task, Comparing):
+        return None
+    scores = evaluate(model, clips, device=model.backbone.device.type).scores
+    if not isinstance(scores, ClipScores):
+        return None
+    pairs = zip(scores.ids, scores.errors.tolist(), scores.tokens.tolist(), strict=True)
+    return {clip: min(1.0, errors / max(tokens, 1)) for clip, errors, tokens in pairs}
 
 
 def _source(

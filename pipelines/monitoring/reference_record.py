@@ -7,7 +7,8 @@ and version of the measurements. A new champion or golden set makes another refe
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -61,6 +62,8 @@ class ReferenceRecord:
     source: ReferenceSource
     blocks: tuple[BlockScores, ...]
     distance: FeatureDistance
+    errors: tuple[float, ...] | None = None
+    """The champion's error on each block: the mean over its clips, at most 1 a clip; None for a task that compares."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -80,9 +83,14 @@ class ReferenceRecord:
 
 
 def make_reference(
-    source: ReferenceSource, golden: Sequence[ScoredClip], usual: Sequence[ScoredClip]
+    source: ReferenceSource,
+    golden: Sequence[ScoredClip],
+    usual: Sequence[ScoredClip],
+    errors: Mapping[str, float] | None = None,
 ) -> ReferenceRecord:
     """Return the reference of measured golden clips, whose blocks are set; `usual` are clips of the train split.
+
+    `errors` are the champion's errors on the golden clips, by clip.
 
     Raises:
         UsageError: There are fewer than 5 blocks, or too few usual clips.
@@ -96,7 +104,10 @@ def make_reference(
             f"speakers have fewer clips), expected {LEAST_BLOCKS} or more; lower monitor.block_clips of {source.slot} "
             "in elp.yaml, or pin a golden set with more speakers"
         )
-    return ReferenceRecord(source, found.scored, distance)
+    if errors is None:
+        return ReferenceRecord(source, found.scored, distance)
+    means = tuple(math.fsum(errors[clip] for clip in block.clips) / len(block.clips) for block in found.scored)
+    return ReferenceRecord(source, found.scored, distance, means)
 
 
 def save_reference(folder: Path, record: ReferenceRecord) -> Path:
@@ -104,7 +115,8 @@ def save_reference(folder: Path, record: ReferenceRecord) -> Path:
     target = folder / record.source.key
     blocks = [{"block": one.block, "clips": list(one.clips), "scores": dict(one.scores)} for one in record.blocks]
     with replacing_folder(target) as scratch:
-        content = json.dumps({"source": asdict(record.source), "blocks": blocks}, indent=1, sort_keys=True)
+        values = {"source": asdict(record.source), "blocks": blocks, "errors": record.errors}
+        content = json.dumps(values, indent=1, sort_keys=True)
         (scratch / _VALUES).write_text(content, encoding="utf-8")
         np.savez(scratch / _DISTANCE, mean=record.distance.mean, precision=record.distance.precision)
     return target
@@ -124,13 +136,14 @@ def load_reference(folder: Path, source: ReferenceSource) -> ReferenceRecord | N
         with np.load(found / _DISTANCE, allow_pickle=False) as stored:
             distance = FeatureDistance(stored["mean"], stored["precision"])
         blocks = tuple(_block(one) for one in values["blocks"])
+        errors = None if values["errors"] is None else tuple(float(one) for one in values["errors"])
         if ReferenceSource(**values["source"]) != source:
             raise ValueError("it names other sources than its folder")
     except (OSError, ValueError, KeyError, TypeError, EOFError, AttestationError) as error:
         raise WorkspaceError(
             f"{found} is no reference of the monitor ({shape_fault(error)}); delete it, and it is measured again"
         ) from error
-    return ReferenceRecord(source, blocks, distance)
+    return ReferenceRecord(source, blocks, distance, errors)
 
 
 def _block(values: dict[str, Any]) -> BlockScores:

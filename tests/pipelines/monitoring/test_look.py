@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -132,6 +133,22 @@ def test_a_golden_set_with_few_speakers_is_refused() -> None:
         make_reference(SOURCE, scored_clips(4, "golden"), scored_clips(20, "usual"))
     with pytest.raises(UsageError, match="needs 10 clips or more, got 8"):
         make_reference(SOURCE, scored_clips(9, "golden"), scored_clips(4, "usual"))
+
+
+def test_a_reference_with_errors_estimates_that_of_the_site(record: ReferenceRecord, tmp_path: Path) -> None:
+    look, _ = _look(record, state_for(record, None), scored_clips(20, "sent"))
+    assert look.estimate.reason == "the task has no confidence"
+    golden = scored_clips(20, "golden")
+    errors = {clip.id: 0.25 for clip in golden}
+    sure = [replace(clip, measurements={**clip.measurements, "confidence": 0.8}) for clip in golden]
+    made = make_reference(SOURCE, sure, scored_clips(20, "usual"), errors)
+    save_reference(tmp_path, made)
+    found = load_reference(tmp_path, SOURCE)
+    assert found.errors == (0.25,) * 20
+    sent = [replace(clip, measurements={**clip.measurements, "confidence": 0.8}) for clip in scored_clips(20, "sent")]
+    look, state = _look(found, state_for(found, None), sent)
+    assert (look.estimate.value, look.estimate.low, look.estimate.high) == pytest.approx((0.25, 0.25, 0.25))
+    assert "25.00 % (25.00 % to 25.00 %)" in write_report(tmp_path, look, found, state.recent).read_text()
 
 
 def test_the_report_names_the_moved_measurement(record: ReferenceRecord, tmp_path: Path) -> None:

@@ -48,8 +48,11 @@ def test_a_site_like_its_golden_set_and_then_with_noise(
     assert {move.name for move in quiet.look.moves} == {
         "distance", "confidence", "blank_share", "snr_db", "level_db", "seconds"
     }  # fmt: skip
+    assert quiet.look.estimate.reason == "the reference has 9 blocks, 20 are needed"
     folder = monitor_folder(watched.workspace.state, SLOT)
     (reference,) = (folder / "references").iterdir()
+    # an untrained adapter has errors on every speaker of the golden set
+    assert min(json.loads((reference / "reference.json").read_text())["errors"]) > 0
     measured = (reference / "reference.json").stat().st_mtime_ns
 
     # the command: prints what moved, and ends with the code of an alarm

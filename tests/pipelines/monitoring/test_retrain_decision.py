@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipelines.monitoring.error_estimate import ErrorEstimate
 from pipelines.monitoring.look import AudioLook, ScoreMove
 from pipelines.monitoring.retrain_decision import RetrainFacts, confidence_fell, decide_retrain
 from pipelines.registry.policies import RetrainPolicy
@@ -73,5 +74,5 @@ def test_no_start_breaks_a_limit_and_every_decision_has_a_reason(facts: RetrainF
 def test_a_fall_needs_a_lower_confidence_and_evidence_of_it(deviations: float, evidence: float, fell: bool) -> None:
     move = ScoreMove("confidence", 0.9, 0.5, deviations, evidence, False)
     other = replace(move, name="snr_db", deviations=-9.0, evidence=1.5)
-    look = AudioLook("a/asr", 1, "", "", "", 1, "", 9, 0, 0, 0, {}, (other, move), 1.0, "")
+    look = AudioLook("a/asr", 1, "", "", "", 1, "", 9, 0, 0, 0, {}, (other, move), 1.0, "", ErrorEstimate(None))
     assert confidence_fell(look) is fell
