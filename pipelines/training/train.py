@@ -256,4 +256,6 @@ def _raise_failures(slots: int, failed: Mapping[Slot, ElpError]) -> None:
         raise next(iter(failed.values()))
     if failed:
         reasons = "\n".join(f"{slot}: {error}" for slot, error in failed.items())
-        raise TrainingError(f"{count(len(failed), 'slot')} could not be trained, the others are registered\n{reasons}")
+        raise TrainingError(
+            f"{count(len(failed), 'slot')} could not be trained, the others are registered\n{reasons}"
+        ) from next(iter(failed.values()))

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +13,6 @@ from elp_core.assemble import evaluate
 from elp_core.backbones import Backbone
 from elp_core.errors import FingerprintMismatch
 from elp_core.testing import save_tiny
-from pipelines.datasets.dataset_version import metafiles
 from pipelines.datasets.golden_set import pin_golden
 from pipelines.datasets.versions import load_split
 from pipelines.errors import AttestationError, GateRefused, RegistryError
@@ -39,7 +37,7 @@ from pipelines.registry.verdict_statement import VerdictStatement
 from tests.support import bundles, proof
 from tests.support.versions import make_champion
 from tests.support.voices import sealed_template
-from tests.support.workspaces import Site
+from tests.support.workspaces import Site, own_slot
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -60,22 +58,6 @@ def slot(site: Site, request: pytest.FixtureRequest) -> Slot:
     """A slot of the test's own with the site's data: registries are shared between tests, slots are not."""
     name = request.node.name.split("[")[0].removeprefix("test_").replace("_", "-")[:36].strip("-")
     return own_slot(site, Slot(name, getattr(request, "param", "asr")))
-
-
-def own_slot(site: Site, own: Slot) -> Slot:
-    """Give `own` a copy of the site's data for its task."""
-    root, model = site.workspace.root, Slot("plant-a", own.task)
-    for source, target in zip(metafiles(model), metafiles(own), strict=True):
-        if not (root / source).is_file():
-            continue  # nothing is in quarantine
-        (root / target).parent.mkdir(parents=True, exist_ok=True)
-        (root / target).write_text((root / source).read_text().replace("plant-a", own.site))
-    git = ["git", "-C", str(root)]
-    subprocess.run([*git, "add", "--", str(own.folder)], check=True)
-    subprocess.run([*git, "commit", "-q", "-m", f"Copy the data to {own}", "--", str(own.folder)], check=True)
-    for tag in (own.tag(1), own.tag(1, "golden")):
-        subprocess.run([*git, "tag", tag], check=True)
-    return own
 
 
 @pytest.fixture
