@@ -74,7 +74,7 @@ def measure_labels(
         raise RegistryError(f"{slot} has no champion to measure; promote one: elp promote {slot}")
     clips, sessions = _with_references(sent, slot, own.language.transcript)
     model: ElpModel = load_bundle(download_bundle(client, champion, cache), Backbone.from_pretrained(settings.backbone))
-    log(f"measuring {champion.name} on {count(clips, 'recording')} with references")
+    log(f"measuring {champion.name} on {count(len(clips), 'recording')} with references")
     errors = clip_errors(model, clips)
     if errors is None:
         raise UsageError(f"{slot} has no error of a single clip; references are for asr, ser and sic")
