@@ -63,7 +63,8 @@ def estimate_error(
     (value,) = _fitted(known, measured, [now])
     tail = (1 - _COVERAGE) / 2
     bounds = np.quantile(low, tail, method="lower"), np.quantile(high, 1 - tail, method="higher")
-    return ErrorEstimate(value, *(float(np.clip(bound, 0.0, 1.0)) for bound in bounds))
+    inside = np.clip(bounds, 0.0, 1.0)
+    return ErrorEstimate(value, float(inside[0]), float(inside[1]))
 
 
 def _fitted(confidence: np.ndarray, errors: np.ndarray, at: Sequence[float]) -> list[float]:

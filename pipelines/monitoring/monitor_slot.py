@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -38,7 +38,7 @@ from pipelines.registry.slot import Slot
 
 if TYPE_CHECKING:
     from elp_core.model import ElpModel
-    from elp_core.types import Clip
+    from elp_core.types import Clip, Split
 
 Log = Callable[[str], None]
 _USUAL_CLIPS = 2000
@@ -150,10 +150,10 @@ def finish_look(folder: Path) -> SlotState | None:
     return state
 
 
-def record_entry(folder: Path, state: SlotState, entry: dict[str, object]) -> None:
+def record_entry(folder: Path, state: SlotState, entry: Mapping[str, object]) -> None:
     """Write the state with the entry in it, then the entry: see `look_list`."""
     last = dict(state.entry)
-    linked = chained(entry, entry_digest(last) if last else "")
+    linked = chained(dict(entry), entry_digest(last) if last else "")
     save_state(folder, replace(state, entry=linked))
     append_entry(folder, linked)
 
@@ -180,7 +180,8 @@ def _reference(
     log(f"measuring the reference of {champion.name}: {golden.tag}, {count(golden.clips, 'clip')}")
     clips = load_golden(repository, golden.tag, slot, cache).clips
     blocks = golden_blocks(clips, source.block_clips, closed_set=golden.closed_set)
-    usual = load_split(repository, dataset, slot, ("train",), cache)[:_USUAL_CLIPS]
+    splits: tuple[Split, ...] = ("train",)
+    usual = load_split(repository, dataset, slot, splits, cache)[:_USUAL_CLIPS]
     record = make_reference(
         source,
         list(measure_sounds(model, _stored(clips, blocks))),
