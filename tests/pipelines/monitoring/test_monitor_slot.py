@@ -104,7 +104,7 @@ def test_the_commands_of_the_page_run(
         words = shlex.split(line.replace("plant-a/asr", str(SLOT)))
         assert words[0] == "elp"
         assert run(words[1:]) == 0, (line, capfd.readouterr().err)
-    assert "new microphones since Monday" in str(list(read_looks(monitor_folder(watched.workspace.state, SLOT)))[-1])
+    assert "new microphones since Monday" in str(list(read_looks(monitor_folder(watched.workspace.state, SLOT))))
 
 
 def test_references_that_arrive_later_bound_the_error(
