@@ -20,7 +20,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -114,6 +114,11 @@ def _states(api: str, run: str) -> list[str]:
     return [str(state["type"]) for state in _ask(f"{api}/flow_run_states/?flow_run_id={run}")]
 
 
+def _dead(said: Sequence[str]) -> list[str]:
+    """Return the lines of the reaper about runs whose state it changed; another line names what a process left."""
+    return [line for line in said if "what was left is ended" not in line]
+
+
 def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--runs", type=int, default=10_000)
@@ -144,7 +149,7 @@ def main() -> int:
                     if found and found[1:] != ["SCHEDULED", "PENDING", "RUNNING", "COMPLETED"]:
                         wrong.append(" ".join(found))
                     if done % 500 == 0 and found:
-                        print(f"{done} runs, {len(wrong)} wrong, {len(said)} acts of the reaper", flush=True)
+                        print(f"{done} runs, {len(wrong)} wrong, {len(_dead(said))} declared dead", flush=True)
             # what the reaper would still do
             time.sleep(15)
         finally:
@@ -153,10 +158,10 @@ def main() -> int:
         minutes = (time.monotonic() - begin) / 60
         print(
             f"{done} short runs in {minutes:.1f} min, {looks['looks']} looks ({looks['without an answer']} without an "
-            f"answer): {len(said)} declared dead or started again, {len(wrong)} with other states",
-            *said[:5], *wrong[:5], sep="\n",
+            f"answer): {len(_dead(said))} declared dead, {len(wrong)} with other states",
+            *_dead(said)[:5], *wrong[:5], sep="\n",
         )  # fmt: skip
-    return 1 if said or wrong else 0
+    return 1 if _dead(said) or wrong else 0
 
 
 if __name__ == "__main__":
