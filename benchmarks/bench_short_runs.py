@@ -111,7 +111,9 @@ def _watch(reaper: Reaper, api: str, stop: threading.Event, looks: Counter[str])
 
 
 def _states(api: str, run: str) -> list[str]:
-    return [str(state["type"]) for state in _ask(f"{api}/flow_run_states/?flow_run_id={run}")]
+    """Return the names of the states of a run; Prefect's scheduler calls one Late that waits for its worker."""
+    names = (str(state["name"]) for state in _ask(f"{api}/flow_run_states/?flow_run_id={run}"))
+    return [name for name in names if name != "Late"]
 
 
 def _dead(said: Sequence[str]) -> list[str]:
@@ -146,7 +148,7 @@ def main() -> int:
             with ThreadPoolExecutor(_AT_ONCE) as pool:
                 for found in pool.map(once, range(given.runs)):
                     done += bool(found)
-                    if found and found[1:] != ["SCHEDULED", "PENDING", "RUNNING", "COMPLETED"]:
+                    if found and found[1:] != ["Scheduled", "Pending", "Running", "Completed"]:
                         wrong.append(" ".join(found))
                     if done % 500 == 0 and found:
                         print(f"{done} runs, {len(wrong)} wrong, {len(_dead(said))} declared dead", flush=True)

@@ -80,7 +80,7 @@ def system(cluster: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Itera
 
 @pytest.mark.faults
 def test_a_run_survives_that_postgresql_is_away(system: System, cluster: Postgres) -> None:
-    for moment in (0.3, 0.7):
+    for moment in (0.3, 0.7)[: max(1, ROUNDS // 5)]:
         slot, run = system.start()
         time.sleep(moment * system.length)
         cluster.kill()
@@ -97,7 +97,7 @@ def test_two_supervisions_at_once_do_what_one_does(system: System) -> None:
     command = [sys.executable, "-c", SECOND, str(system.workspace.root)]
     second = subprocess.Popen(command, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)})
     try:
-        for _ in range(3):
+        for _ in range(max(1, ROUNDS // 3)):
             slot, run = system.start()
             system.until(run, "Running")
             time.sleep(2)
