@@ -11,6 +11,7 @@ OpsError                    exit code 1
 │   └── SlotChangedElsewhere    another machine has changed the same slot's data first
 ├── ServiceError            a server or a worker is not up, or its port is taken
 ├── WrongRelease            a worker has another release of elp than a flow run asks for
+├── RunCancelled            a flow run that is trained with others was cancelled
 ├── RegistryError           the model registry does not hold what was asked for
 ├── AttestationError        a key, a signed statement or the ledger is missing, malformed or not to be trusted
 └── GateRefused             the gate did not pass the adapter (exit code 3)
@@ -84,6 +85,10 @@ class SlotChangedElsewhere(VersioningError):
 
 class WrongRelease(OpsError):
     """A flow run asks for another release than the one that is installed on the worker."""
+
+
+class RunCancelled(OpsError):
+    """A flow run that is trained in the process of another one was cancelled."""
 
 
 class ServiceError(OpsError):

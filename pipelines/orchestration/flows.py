@@ -12,10 +12,10 @@ from typing import Any, ParamSpec
 from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run
-from prefect.states import Failed
+from prefect.states import Cancelled, Failed
 
 from pipelines.datasets.dataset_version import DatasetVersion
-from pipelines.errors import DataRefused, VersioningError, WrongRelease
+from pipelines.errors import DataRefused, RunCancelled, VersioningError, WrongRelease
 from pipelines.gating.gate import GateOutcome
 from pipelines.local.git_address import is_git_address
 from pipelines.local.release import require_release
@@ -23,6 +23,7 @@ from pipelines.local.workspace import Workspace, open_workspace
 from pipelines.number_text import count
 from pipelines.orchestration import tasks
 from pipelines.orchestration.gpu_turn import take_gpu
+from pipelines.orchestration.joined_runs import has_joined, shared_training
 from pipelines.orchestration.prefect_api import run_name
 from pipelines.orchestration.run_outcome import RunOutcome, SlotRun, final_state, final_state_of_all, publish_outcome
 from pipelines.orchestration.slot_groups import GroupSteps, retrain_together, together
@@ -36,8 +37,8 @@ WRONG_RELEASE = "WrongRelease"
 """Name of the failed state of a run that a worker with another release has refused."""
 
 
-def _refusing_other_releases(function: Callable[_P, State[Any] | None]) -> Callable[_P, State[Any] | None]:
-    """Let a run that asks for another release end as failed under its own name."""
+def _ending_by_name(function: Callable[_P, State[Any] | None]) -> Callable[_P, State[Any] | None]:
+    """Let a run that asks for another release, or that was cancelled, end under the name of that."""
 
     @functools.wraps(function)
     def run(*args: _P.args, **kwargs: _P.kwargs) -> State[Any] | None:
@@ -45,6 +46,8 @@ def _refusing_other_releases(function: Callable[_P, State[Any] | None]) -> Calla
             return function(*args, **kwargs)
         except WrongRelease as error:
             return Failed(name=WRONG_RELEASE, message=str(error))
+        except RunCancelled as error:
+            return Cancelled(message=str(error))
 
     return run
 
@@ -64,7 +67,7 @@ def _named(flow: str) -> Callable[[], str]:
 
 
 @flow(name="ingest", flow_run_name="ingest {slot}", persist_result=False)
-@_refusing_other_releases
+@_ending_by_name
 def ingest(
     workspace: str,
     slot: str,
@@ -89,7 +92,7 @@ def ingest(
 
 
 @flow(name="train", flow_run_name=_named("train"), persist_result=False)
-@_refusing_other_releases
+@_ending_by_name
 def train(
     workspace: str,
     slot: str,
@@ -127,7 +130,7 @@ def train(
 
 
 @flow(name="gate", flow_run_name="gate {slot}", persist_result=False)
-@_refusing_other_releases
+@_ending_by_name
 def gate(workspace: str, slot: str, version: int | None = None, revision: str = "", release: str = "") -> State[Any]:
     """Judge a registered version against the champion; a refusal ends as Completed under the name Refused or Undecided.
 
@@ -147,7 +150,7 @@ def gate(workspace: str, slot: str, version: int | None = None, revision: str = 
 
 
 @flow(name="retrain", flow_run_name=_named("retrain"), persist_result=False)
-@_refusing_other_releases
+@_ending_by_name
 def retrain(
     workspace: str,
     slot: str,
@@ -177,7 +180,8 @@ def retrain(
     if missed := missed_state(opened, parsed):
         return missed
     wait_for_turn(workspace, slots)
-    take_gpu(_processes(opened, *slots))
+    if not has_joined():
+        take_gpu(_processes(opened, *slots))
     if also:
         steps = GroupSteps(
             lambda opened, one: _take_in(opened, one, "", None, tasks.import_training)[0],
@@ -188,12 +192,13 @@ def retrain(
         runs = tuple(retrain_together(opened, slots, steps))
         publish_outcome("retrain", None, RunOutcome(slots=runs), f"{count(len(runs), 'slot')} retrained")
         return final_state_of_all(runs)
-    # the libraries are imported while another process starts
-    dataset, refused = _take_in(opened, parsed, source, options, tasks.import_training)
-    adapter = tasks.train_slot(opened, parsed, dataset.tag)
-    judged, promoted = _judge(opened, parsed, adapter.version)
-    title = f"{adapter.name} v{adapter.version} on {dataset.tag}: {judged.verdict.outcome}"
-    publish_outcome("retrain", parsed, RunOutcome(dataset, adapter, judged, promoted, refused=refused), title)
+    with shared_training(opened, parsed) as shared:
+        # the libraries are imported while another process starts
+        dataset, refused = _take_in(opened, parsed, source, options, tasks.import_training)
+        adapter = tasks.train_slot(opened, parsed, dataset.tag, shared)
+        judged, promoted = _judge(opened, parsed, adapter.version)
+        title = f"{adapter.name} v{adapter.version} on {dataset.tag}: {judged.verdict.outcome}"
+        publish_outcome("retrain", parsed, RunOutcome(dataset, adapter, judged, promoted, refused=refused), title)
     return final_state(slot, judged)
 
 
@@ -234,7 +239,7 @@ def _judge(workspace: Workspace, slot: Slot, version: int | None) -> tuple[GateO
 
 
 @flow(name="retrain-all", flow_run_name="retrain all slots", persist_result=False)
-@_refusing_other_releases
+@_ending_by_name
 def retrain_all(
     workspace: str, deployment: str, slots: list[str] | None = None, revision: str = "", release: str = ""
 ) -> State[Any]:

@@ -13,7 +13,7 @@ from typing import Any
 import psutil
 import pytest
 
-from pipelines.local.interrupted_runs import Presence, find_processes
+from pipelines.local.interrupted_runs import Presence, find_processes, leading_text
 
 _CHILD = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'import time; time.sleep(600)'])"
 _SLEEP = "import time; time.sleep(600)"
@@ -56,7 +56,10 @@ def worker() -> Iterator[Worker]:
 
 
 def _run(name: str = "run-1", worker: str = "elp-gpu-local", **more: Any) -> dict[str, Any]:
-    return {"id": name, "name": name, "labels": {"prefect.worker.name": worker}, "infrastructure_pid": None, **more}
+    return {
+        "id": name, "name": name, "labels": {"prefect.worker.name": worker}, "infrastructure_pid": None,
+        "state": {"id": "state-1", "type": "RUNNING"}, **more,
+    }  # fmt: skip
 
 
 def _look(run: dict[str, Any], workers: dict[str, int]) -> Presence:
@@ -150,3 +153,47 @@ def test_workers_of_two_workspaces_on_one_server_have_different_names(tmp_path) 
     names = {worker_name(Workspace(tmp_path / name, shared), "elp-gpu") for name in ("one", "two")}
     assert len(names) == 2
     assert worker_name(Workspace(tmp_path, read_settings("{}")), "elp-gpu") == "elp-gpu-local"
+
+
+FIRST, LED = "0" * 36, "1" * 36
+STATE, LATER = "a" * 36, "b" * 36
+
+
+def _pair(worker: str = "afar", **more: Any) -> list[dict[str, Any]]:
+    """A run, and another one that is executed in its process."""
+    first = _run(FIRST, worker, state={"id": STATE, "type": "RUNNING"})
+    return [first, _run(LED, worker, **{"infrastructure_pid": leading_text(first), **more})]
+
+
+def _of_led(runs: list[dict[str, Any]], workers: dict[str, int]) -> Presence:
+    return find_processes(runs, workers, print)[LED]
+
+
+def test_a_run_in_the_process_of_another_one_is_where_that_one_is() -> None:
+    assert _of_led(_pair(), {}) is Presence.ELSEWHERE
+    began = Worker(FIRST)
+    try:
+        workers = {"elp-gpu-local": began.process.pid}
+        assert _of_led(_pair("elp-gpu-local"), workers) is Presence.HERE
+        os.kill(began.run, signal.SIGKILL)
+        _wait(lambda: _of_led(_pair("elp-gpu-local"), workers) is Presence.GONE)
+    finally:
+        began.end()
+
+
+def test_it_is_gone_when_the_other_one_has_ended_or_was_started_again() -> None:
+    first, led = _pair()
+    assert _of_led([led], {}) is Presence.GONE
+    again = {**first, "state": {"id": LATER, "type": "RUNNING"}}
+    assert _of_led([again, led], {}) is Presence.GONE
+    cancelled = {**first, "state": {"id": LATER, "type": "CANCELLING"}}
+    assert _of_led([cancelled, led], {}) is Presence.ELSEWHERE
+
+
+def test_the_mark_of_an_earlier_claim_does_not_count_once_a_worker_has_taken_the_run() -> None:
+    first, led = _pair(state={"id": LATER, "type": "PENDING", "message": None})
+    assert _of_led([led], {}) is Presence.ELSEWHERE
+    claimed = {**led, "infrastructure_pid": None, "state": {"id": LATER, "type": "PENDING"}}
+    claimed["state"]["message"] = leading_text(first)
+    assert _of_led([claimed], {}) is Presence.GONE
+    assert _of_led([first, claimed], {}) is Presence.ELSEWHERE

@@ -6,21 +6,25 @@ import json
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.states import Completed, Crashed, Running
 
 from pipelines.cli.main import run
 from pipelines.local.prefect_request import prefect_request
 from pipelines.local.workspace import Workspace, open_workspace
-from pipelines.orchestration import schedule_apply
+from pipelines.orchestration import catch_up, schedule_apply, slot_turn
 from pipelines.orchestration.catch_up import end_late_runs
 from pipelines.orchestration.deployments import register_deployments
-from pipelines.orchestration.prefect_api import connect_prefect
+from pipelines.orchestration.prefect_api import connect_prefect, find_deployment
 from pipelines.orchestration.schedule_apply import apply_schedules, read_applied, whole_seconds_now
 from pipelines.orchestration.schedule_watch import ScheduleWatch, watch_schedules
 from pipelines.orchestration.schedules import set_active, set_schedule
 from pipelines.orchestration.slot_deployments import change_starts, read_slot_deployments
+from pipelines.registry.slot import Slot
 from tests.support.scheduled_workspace import scheduled_workspace, tag_slots, write_settings
 from tests.support.workspaces import isolate
 
@@ -213,6 +217,56 @@ def test_after_an_outage_the_newest_late_run_starts_or_none(server: Server, capf
     assert (listed["plant-1/asr"]["missed"], listed["plant-2/asr"]["missed"]) == (3, 2)
     first = (datetime.now(UTC) - timedelta(days=3)).isoformat()[:13]
     assert listed["plant-1/asr"]["missed_since"][:13] <= first
+
+
+def test_a_late_run_of_a_slot_that_skips_looks_by_itself_whether_a_worker_was_up(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a supervision nobody has noted when a worker was up; other runs of the pool are the only sign."""
+    deployment = server.present("plant-1/asv")
+    server.settings(NIGHTLY.replace("plant-1/asr", "plant-1/asv"))
+    ((run_id, due),) = _planned_runs(server, deployment, timedelta(seconds=30))
+    monkeypatch.setattr(slot_turn, "flow_run", SimpleNamespace(get_id=lambda: run_id))
+    monkeypatch.setattr(slot_turn, "deployment", SimpleNamespace(id=deployment.id))
+    # half a minute is an outage of this test, and the server was up: it marks late runs within some seconds
+    monkeypatch.setattr(catch_up, "OUTAGE", 20.0)
+    monkeypatch.setattr(slot_turn, "OUTAGE", 20.0)
+    monkeypatch.setattr(slot_turn, "_stamp", lambda state: due + 5.0)
+
+    def state() -> str:
+        with temporary_settings({PREFECT_API_URL: server.api}):
+            found = slot_turn.missed_state(server.workspace, Slot.parse("plant-1/asv"))
+        return found.message or "" if found else ""
+
+    assert state() == "no worker was up at its time, and catch_up of plant-1/asv is skip"
+    # a worker that came back reports what it had as crashed: that does not prove that it was up
+    with connect_prefect(server.workspace) as client:
+        template = find_deployment(client, "retrain", server.workspace)
+        other = client.create_flow_run_from_deployment(
+            template.id, parameters={"slot": "plant-3/ser"}, state=Running(), name="other"
+        )
+        now = time.time()
+        assert slot_turn.pool_was_at_work(server.api, "elp-gpu", now + 60)
+        assert not slot_turn.pool_was_at_work(server.api, "elp-gpu", now - 600), "it began later"
+        client.set_flow_run_state(other.id, Crashed(), force=True)
+        assert not slot_turn.pool_was_at_work(server.api, "elp-gpu", now)
+        client.set_flow_run_state(other.id, Completed(), force=True)
+        assert slot_turn.pool_was_at_work(server.api, "elp-gpu", now)
+        assert not slot_turn.pool_was_at_work(server.api, "elp-gpu", now + 60), "it ended before"
+    # that one began within the time of an outage: a worker was busy with it, and this run only waited
+    monkeypatch.setattr(slot_turn, "OUTAGE", 600.0)
+    assert state() == ""
+
+
+def _planned_runs(server: Server, deployment: Any, age: timedelta) -> list[tuple[str, float]]:
+    """Make the run of a slot that was due so long ago; return its id and that time."""
+    server.plan_past(deployment.slot, [age])
+    wanted = {
+        "deployment_id": {"any_": [deployment.id]}, "state": {"type": {"any_": ["SCHEDULED"]}},
+        "expected_start_time": {"before_": datetime.now(UTC).isoformat()},
+    }  # fmt: skip
+    found = prefect_request(f"{server.api}/flow_runs/filter", {"flow_runs": wanted}, 60.0)
+    return [(run["id"], datetime.fromisoformat(run["expected_start_time"]).timestamp()) for run in found]
 
 
 def test_starts_that_were_never_planned_are_counted(server: Server, capfd) -> None:
