@@ -8,16 +8,20 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
+from uuid import UUID
 
 import pytest
+from prefect.client.schemas.objects import State
 from prefect.settings import PREFECT_API_URL, temporary_settings
-from prefect.states import Completed, Crashed, Running
+from prefect.states import Completed, Crashed, Pending, Running, Scheduled
 
 from pipelines.cli.main import run
+from pipelines.local.interrupted_runs import led_by
 from pipelines.local.prefect_request import prefect_request
+from pipelines.local.settings import read_settings
 from pipelines.local.workspace import Workspace, open_workspace
-from pipelines.orchestration import catch_up, schedule_apply, slot_turn
-from pipelines.orchestration.catch_up import end_late_runs
+from pipelines.orchestration import catch_up, joined_runs, schedule_apply, slot_turn
+from pipelines.orchestration.catch_up import end_late_runs, of_entry
 from pipelines.orchestration.deployments import register_deployments
 from pipelines.orchestration.prefect_api import connect_prefect, find_deployment
 from pipelines.orchestration.schedule_apply import apply_schedules, read_applied, whole_seconds_now
@@ -267,6 +271,62 @@ def _planned_runs(server: Server, deployment: Any, age: timedelta) -> list[tuple
     }  # fmt: skip
     found = prefect_request(f"{server.api}/flow_runs/filter", {"flow_runs": wanted}, 60.0)
     return [(run["id"], datetime.fromisoformat(run["expected_start_time"]).timestamp()) for run in found]
+
+
+def test_a_due_run_of_the_same_queue_joins_one_of_those_that_want_it(server: Server) -> None:
+    """The newest run of each other slot that is due now; and Prefect grants a claim once."""
+    workspace, api = server.workspace, server.api
+    with connect_prefect(workspace) as client:
+        template = find_deployment(client, "retrain", workspace)
+
+        def made(site: str, state: State[Any], **more: Any) -> str:
+            given = {"slot": f"{site}/asr", **more}
+            return str(client.create_flow_run_from_deployment(template.id, parameters=given, state=state).id)
+
+        now = datetime.now(UTC)
+        mine, other = made("first", Running()), made("other", Running())
+        old, new = (made("wanted", Scheduled(now - timedelta(minutes=age))) for age in (9, 4))
+        made("later", Scheduled(now + timedelta(hours=1)))
+        made("group", Scheduled(now), also=["more/asr"])
+        made("older", Scheduled(now), revision="another commit")
+        made("first", Scheduled(now))
+        taken = made("taken", Pending())
+        leaders = [prefect_request(f"{api}/flow_runs/{run}", None, 60.0) for run in (mine, other)]
+        due = [run for run in joined_runs._due_runs(api, workspace, leaders[0]) if not of_entry(run)]
+        assert [run["id"] for run in due] == [new]
+        assert [joined_runs._claim(api, due[0], leader) for leader in leaders] == [True, False]
+        found = prefect_request(f"{api}/flow_runs/{new}", None, 60.0)
+        assert (found["state"]["name"], led_by(found)) == ("Pending", (mine, leaders[0]["state"]["id"]))
+        assert not joined_runs._claim(api, {"id": taken}, leaders[0]), "a worker has it"
+        assert prefect_request(f"{api}/flow_runs/{old}", None, 60.0)["state"]["type"] == "SCHEDULED"
+        for run in (mine, other, taken, new):
+            client.set_flow_run_state(UUID(run), Crashed(), force=True)
+
+
+def test_slots_of_other_needs_and_trainings_in_several_processes_do_not_join(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = """servers: {together: 3}
+slots:
+  large/asr: {compute: {gpu_memory: 20}}
+  bf16/asr: {train: {precision: bf16}}
+  several/asr: {compute: {processes: 2}}
+"""
+    settings = read_settings(text)
+
+    def fit(*sites: str) -> bool:
+        return joined_runs._fit_together(settings, [Slot(site, "asr") for site in sites], "default")
+
+    monkeypatch.setenv("ELP_TEST_GPUS", "GPU-a:8")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-a")
+    assert fit("a", "b")
+    assert fit("a", "b", "c")
+    assert not fit("a", "b", "c", "d"), "more than together"
+    assert [fit("a", other) for other in ("large", "bf16", "several")] == [False, False, False]
+    # two of 5 GiB need a larger GPU than that of this worker
+    settings = read_settings("servers: {together: 3}\ndefaults: {asr: {compute: {gpu_memory: 5}}}")
+    assert fit("a")
+    assert not fit("a", "b")
+    monkeypatch.setenv("ELP_TEST_GPUS", "GPU-a:24")
+    assert fit("a", "b")
 
 
 def test_starts_that_were_never_planned_are_counted(server: Server, capfd) -> None:
