@@ -15,7 +15,8 @@ from pipelines.errors import ServiceError
 from pipelines.local.settings import Settings
 from pipelines.number_text import count, metric_title, percent
 from pipelines.progress_text import Report
-from pipelines.registry.client import model_registry, runs
+from pipelines.registry.adapter_version import AdapterVersion
+from pipelines.registry.client import model_registry, runs, server_api
 from pipelines.registry.client.connection import connect
 from pipelines.registry.signing.keys import key_folder, load_signing_keys
 from pipelines.registry.slot import Slot
@@ -108,8 +109,7 @@ def train_each(
     ends: dict[Slot, Registered | ElpError] = {}
     wanted: list[TrainingInputs] = []
     for inputs in gather_inputs(client, repository, tags, settings, cache, address):
-        registered = (model_registry.find_by_key(client, inputs.slot, key) for key in (inputs.key, *inputs.former_keys))
-        if known := next(filter(None, registered), None):
+        if known := _known(client, inputs, logs[inputs.slot]):
             ends[inputs.slot] = reuse_version(client, known, cache, keys, logs[inputs.slot])
         else:
             wanted.append(inputs)
@@ -145,6 +145,18 @@ def _register(training: _SlotTraining, end: Trained | ElpError, keys: Path, *, r
         raise
     except ElpError as error:
         return error
+
+
+def _known(client: MlflowClient, inputs: TrainingInputs, log: Log) -> AdapterVersion | None:
+    """Return the version that these inputs made before, or None; one in the trash of the retention comes back."""
+    keys = (inputs.key, *inputs.former_keys)
+    registered = (model_registry.find_by_key(client, inputs.slot, key) for key in keys)
+    if known := next(filter(None, registered), None):
+        return known
+    if (version := server_api.restore_trained(client.tracking_uri, inputs.slot, keys)) is None:
+        return None
+    log(f"{inputs.slot} v{version} is back from the trash")
+    return model_registry.get(client, inputs.slot, version)
 
 
 def _open(client: MlflowClient, inputs: TrainingInputs, cache: Path, log: Log) -> _SlotTraining:
