@@ -230,6 +230,8 @@ def test_a_late_run_of_a_slot_that_skips_looks_by_itself_whether_a_worker_was_up
     deployment = server.present("plant-1/asv")
     server.settings(NIGHTLY.replace("plant-1/asr", "plant-1/asv"))
     ((run_id, due),) = _planned_runs(server, deployment, timedelta(seconds=30))
+    # a worker takes it
+    prefect_request(f"{server.api}/flow_runs/{run_id}/set_state", {"state": {"type": "PENDING"}}, 60.0)
     monkeypatch.setattr(slot_turn, "flow_run", SimpleNamespace(get_id=lambda: run_id))
     monkeypatch.setattr(slot_turn, "deployment", SimpleNamespace(id=deployment.id))
     # half a minute is an outage of this test, and the server was up: it marks late runs within some seconds
@@ -285,11 +287,11 @@ def test_a_due_run_of_the_same_queue_joins_one_of_those_that_want_it(server: Ser
 
         now = datetime.now(UTC)
         mine, other = made("first", Running()), made("other", Running())
-        old, new = (made("wanted", Scheduled(now - timedelta(minutes=age))) for age in (9, 4))
-        made("later", Scheduled(now + timedelta(hours=1)))
-        made("group", Scheduled(now), also=["more/asr"])
-        made("older", Scheduled(now), revision="another commit")
-        made("first", Scheduled(now))
+        old, new = (made("wanted", Scheduled(scheduled_time=now - timedelta(minutes=age))) for age in (9, 4))
+        made("later", Scheduled(scheduled_time=now + timedelta(hours=1)))
+        made("group", Scheduled(scheduled_time=now), also=["more/asr"])
+        made("older", Scheduled(scheduled_time=now), revision="another commit")
+        made("first", Scheduled(scheduled_time=now))
         taken = made("taken", Pending())
         leaders = [prefect_request(f"{api}/flow_runs/{run}", None, 60.0) for run in (mine, other)]
         due = [run for run in joined_runs._due_runs(api, workspace, leaders[0]) if not of_entry(run)]
