@@ -35,14 +35,14 @@ from pipelines.local.settings import Settings
 from pipelines.local.worker_plan import carried_queues
 from pipelines.local.workspace import Workspace
 from pipelines.orchestration.prefect_api import deployment_name
-from pipelines.orchestration.shared_pass import Part, SharedPass
+from pipelines.orchestration.shared_pass import PassPart, SharedPass
 from pipelines.orchestration.slot_deployments import pages, patient_request, rest_errors
 from pipelines.orchestration.slot_groups import together
 from pipelines.orchestration.tasks import service_options
 from pipelines.registry.slot import Slot
 from pipelines.training.register import Registered
 
-Train = Callable[[Part], Registered]
+Train = Callable[[PassPart], Registered]
 
 _joined: contextvars.ContextVar[SharedPass | None] = contextvars.ContextVar("joined", default=None)
 """The pass that the run of this thread has joined."""
@@ -93,7 +93,7 @@ class _Leading:
     threads: list[threading.Thread] = field(default_factory=list)
     looked: bool = False
 
-    def train(self, part: Part) -> Registered:
+    def train(self, part: PassPart) -> Registered:
         """Let due runs join at the first call; then train all that have joined."""
         if not self.looked:
             self.looked = True
@@ -199,7 +199,7 @@ def _execute(api: str, flow: Flow[..., Any], shared: SharedPass, run: str) -> No
         logging.getLogger(__name__).exception("the flow run %s failed", run)
 
 
-def _unless_cancelled(shared: SharedPass, part: Part) -> Registered:
+def _unless_cancelled(shared: SharedPass, part: PassPart) -> Registered:
     """Train a part of a joined run; raise RunCancelled if that is asked for: no worker has a process to end."""
     api = PREFECT_API_URL.value() or ""
     _require_wanted(api, part.run)
@@ -218,7 +218,7 @@ def _is_cancelling(api: str, run: str) -> bool:
     return bool(patient_request(f"{api}/flow_runs/{run}")["state"]["type"] == "CANCELLING")
 
 
-def _train_parts(parts: Sequence[Part]) -> dict[Slot, Registered | ElpError]:
+def _train_parts(parts: Sequence[PassPart]) -> dict[Slot, Registered | ElpError]:
     """Train the parts of several runs in one pass; each run gets its own lines, and the progress of the pass."""
     from pipelines.training.train import train_each
 

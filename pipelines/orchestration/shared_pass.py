@@ -21,7 +21,7 @@ from pipelines.training.register import Registered
 
 
 @dataclass(frozen=True)
-class Part:
+class PassPart:
     """What one flow run wants trained."""
 
     run: str
@@ -33,13 +33,13 @@ class Part:
     log: Callable[[str], None]
     progress: Report | None = None
 
-    def trains_with(self, other: Part) -> bool:
+    def trains_with(self, other: PassPart) -> bool:
         """Return whether both can be trained in one pass: the workspace's settings may have changed in between."""
         mine, theirs = self.workspace, other.workspace
         return (mine.root, mine.settings, mine.home) == (theirs.root, theirs.settings, theirs.home)
 
 
-TrainParts = Callable[[Sequence[Part]], Mapping[Slot, Registered | ElpError]]
+TrainParts = Callable[[Sequence[PassPart]], Mapping[Slot, Registered | ElpError]]
 """Train some parts in one pass; return for each slot its version, or why it has none."""
 
 
@@ -51,7 +51,7 @@ class SharedPass:
     train_parts: TrainParts
     _present: set[str] = field(default_factory=set)
     """Runs that have not left."""
-    _waiting: dict[str, Part] = field(default_factory=dict)
+    _waiting: dict[str, PassPart] = field(default_factory=dict)
     _ends: dict[str, Registered | Exception] = field(default_factory=dict)
     _turn: str = ""
     """The run that works now."""
@@ -83,7 +83,7 @@ class SharedPass:
             self._turn = "" if self._turn == run else self._turn
             self._changed.notify_all()
 
-    def train(self, part: Part) -> Registered:
+    def train(self, part: PassPart) -> Registered:
         """Wait until every run that is present waits here, and return what the pass made of this one.
 
         Raises the error of the part. A ServiceError is that of all parts, each of which may come again.
@@ -110,7 +110,7 @@ class SharedPass:
         """Return whether all have come, and this run has to train them: the leader, which can be interrupted."""
         return self._waiting.keys() == self._present and (run == self.leader or self.leader not in self._present)
 
-    def _train_alike(self, mine: Part) -> None:
+    def _train_alike(self, mine: PassPart) -> None:
         """Train everything that waits: what fits to `mine` in one pass, the rest in passes of their own."""
         parts = list(self._waiting.values())
         self._waiting.clear()
@@ -121,7 +121,7 @@ class SharedPass:
             parts = [part for part in parts if part not in alike]
             self._ends |= self._train_pass(alike)
 
-    def _train_pass(self, parts: Sequence[Part]) -> dict[str, Registered | Exception]:
+    def _train_pass(self, parts: Sequence[PassPart]) -> dict[str, Registered | Exception]:
         try:
             ends = self.train_parts(parts)
         except ServiceError as error:

@@ -26,7 +26,7 @@ from pipelines.orchestration.progress_artifact import published_progress
 from pipelines.orchestration.reaper import STARTS_WITHIN, may_start_again
 from pipelines.orchestration.run_outcome import SlotRun
 from pipelines.orchestration.schedule_apply import slots_to_retrain
-from pipelines.orchestration.shared_pass import Part
+from pipelines.orchestration.shared_pass import PassPart
 from pipelines.progress_text import Report
 from pipelines.registry.client.workers import refresh_keys
 from pipelines.registry.signing.keys import key_folder
@@ -179,7 +179,7 @@ def latest_dataset(workspace: Workspace, slot: Slot, version: str = "latest") ->
 
 @task(name="train and register", task_run_name="train {slot} on {tag}", **RETRY)
 def train_slot(
-    workspace: Workspace, slot: Slot, tag: str, shared: Callable[[Part], Registered] | None = None
+    workspace: Workspace, slot: Slot, tag: str, shared: Callable[[PassPart], Registered] | None = None
 ) -> Registered:
     """Train on a dataset version and register the adapter; the same inputs are not trained twice.
 
@@ -188,7 +188,7 @@ def train_slot(
     if not shared:
         return _train(workspace, {slot: tag})[slot]
     with published_progress("training", "steps") as report:
-        return shared(Part(str(flow_run.get_id()), workspace, slot, tag, get_run_logger().info, report))
+        return shared(PassPart(str(flow_run.get_id()), workspace, slot, tag, get_run_logger().info, report))
 
 
 @task(name="train several and register", **RETRY)

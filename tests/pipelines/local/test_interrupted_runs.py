@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from typing import Any
+from uuid import uuid4
 
 import psutil
 import pytest
@@ -16,6 +17,8 @@ import pytest
 from pipelines.local.interrupted_runs import Presence, find_processes, leading_text
 
 _CHILD = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'import time; time.sleep(600)'])"
+RUN = f"run-{os.getpid()}"
+"""Another run of these tests on this machine has other ids: processes of a run are killed by it."""
 _SLEEP = "import time; time.sleep(600)"
 WORKER = f"""
 import os, subprocess, sys
@@ -50,12 +53,12 @@ class Worker:
 
 @pytest.fixture
 def worker() -> Iterator[Worker]:
-    began = Worker("run-1")
+    began = Worker(RUN)
     yield began
     began.end()
 
 
-def _run(name: str = "run-1", worker: str = "elp-gpu-local", **more: Any) -> dict[str, Any]:
+def _run(name: str = RUN, worker: str = "elp-gpu-local", **more: Any) -> dict[str, Any]:
     return {
         "id": name, "name": name, "labels": {"prefect.worker.name": worker}, "infrastructure_pid": None,
         "state": {"id": "state-1", "type": "RUNNING"}, **more,
@@ -109,7 +112,7 @@ def test_a_run_that_has_lost_its_worker_is_ended(worker: Worker, capsys) -> None
     worker.process.wait()
     # the next worker runs already
     assert _look(_run(), {"elp-gpu-local": os.getpid()}) is Presence.GONE
-    assert "run-1 had lost its worker" in capsys.readouterr().out
+    assert f"{RUN} had lost its worker" in capsys.readouterr().out
     _wait(lambda: not _exists(worker.run))
 
 
@@ -127,7 +130,7 @@ def test_a_process_with_the_id_of_one_that_ended_since_the_last_look_is_ended(wo
 
 
 def test_what_is_left_of_a_killed_run_is_ended(capsys) -> None:
-    worker = Worker("run-1", _CHILD)
+    worker = Worker(RUN, _CHILD)
     try:
         # its first process and the child of it
         _wait(lambda: len(_children(worker.run)) == 1)
@@ -163,7 +166,7 @@ def test_workers_of_two_workspaces_on_one_server_have_different_names(tmp_path) 
     assert worker_name(Workspace(tmp_path, read_settings("{}")), "elp-gpu") == "elp-gpu-local"
 
 
-FIRST, LED = "0" * 36, "1" * 36
+FIRST, LED = str(uuid4()), str(uuid4())
 STATE, LATER = "a" * 36, "b" * 36
 
 

@@ -13,7 +13,7 @@ from elp_core.errors import ElpError
 from pipelines.errors import DataRefused, NotTrainable, ServiceError
 from pipelines.local.settings import Settings
 from pipelines.local.workspace import Workspace
-from pipelines.orchestration.shared_pass import Part, SharedPass
+from pipelines.orchestration.shared_pass import PassPart, SharedPass
 from pipelines.registry.slot import Slot
 from pipelines.training.register import Registered
 from tests.support.outcomes import REGISTERED
@@ -21,8 +21,8 @@ from tests.support.outcomes import REGISTERED
 PLACE = Workspace(Path("/plant"), Settings())
 
 
-def part(run: str, workspace: Workspace = PLACE) -> Part:
-    return Part(run, workspace, Slot(run, "asr"), f"data/{run}/asr/v1", lambda line: None)
+def part(run: str, workspace: Workspace = PLACE) -> PassPart:
+    return PassPart(run, workspace, Slot(run, "asr"), f"data/{run}/asr/v1", lambda line: None)
 
 
 class Meeting:
@@ -37,7 +37,7 @@ class Meeting:
         self.trained_by: set[str] = set()
         self.shared = SharedPass("a", self.train)
 
-    def train(self, parts: Sequence[Part]) -> dict[Slot, Registered | ElpError]:
+    def train(self, parts: Sequence[PassPart]) -> dict[Slot, Registered | ElpError]:
         self.passes.append("".join(part.run for part in parts))
         self.trained_by.add(threading.current_thread().name)
         for name in (self.passes[-1], *(part.run for part in parts)):
