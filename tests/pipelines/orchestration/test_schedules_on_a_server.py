@@ -229,12 +229,12 @@ def test_a_late_run_of_a_slot_that_skips_looks_by_itself_whether_a_worker_was_up
     """Without a supervision nobody has noted when a worker was up; other runs of the pool are the only sign."""
     deployment = server.present("plant-1/asv")
     server.settings(NIGHTLY.replace("plant-1/asr", "plant-1/asv"))
-    ((run_id, due),) = _planned_runs(server, deployment, timedelta(seconds=30))
+    ((run_id, due),) = _planned_runs(server, deployment, timedelta(seconds=200))
     # a worker takes it
     prefect_request(f"{server.api}/flow_runs/{run_id}/set_state", {"state": {"type": "PENDING"}}, 60.0)
     monkeypatch.setattr(slot_turn, "flow_run", SimpleNamespace(get_id=lambda: run_id))
     monkeypatch.setattr(slot_turn, "deployment", SimpleNamespace(id=deployment.id))
-    # half a minute is an outage of this test, and the server was up: it marks late runs within some seconds
+    # twenty seconds are an outage of this test, and the server was up: it marks late runs within some seconds
     monkeypatch.setattr(catch_up, "OUTAGE", 20.0)
     monkeypatch.setattr(slot_turn, "OUTAGE", 20.0)
     monkeypatch.setattr(slot_turn, "_stamp", lambda state: due + 5.0)
