@@ -122,7 +122,7 @@ class _Leading:
                     self._start(run)
 
     def _start(self, run: Mapping[str, Any]) -> None:
-        get_run_logger().info("%s is trained in one pass with this run", run["name"])
+        get_run_logger().info("%s is trained in one pass with this run", run["parameters"]["slot"])
         self.shared.expect(run["id"])
         # a daemon: a process that is asked to end does not wait for it
         thread = threading.Thread(
