@@ -12,6 +12,7 @@
 `service_status`, `addresses`, `http_client`, `prefect_request`   whether they are up, where, and how they are asked
 `gpus`, `gpu_lock`, `gpu_need`   the GPUs of this machine; one GPU, one job; need and work queues
 `worker_home`, `worker_plan`, `worker_host`, `worker_runs`   `elp worker`: its folder, its Prefect workers, their runs
+`box_home`           the folder of an edge box, and the set of adapters that is active there
 `worker_enrol`       invite a worker, and enrol this machine as one
 `profiles`, `store_addresses`, `secret_values`   `elp init --profile`: shared databases and stores, and their secrets
 `store_checks`, `server_store_checks`   the round trips of `elp doctor`
