@@ -71,7 +71,7 @@ VERBS: dict[str, dict[str, tuple[str, str]]] = {
     "Boxes": {
         "pull": ("pull_verbs:pull_verb", "Bring this box to the champions of a site."),
         "export": ("pull_verbs:export_verb", "Write what the boxes of a site need onto a medium."),
-        "box": ("box_verbs:box", "Show what this box runs, and go back to the set before."),
+        "box": ("box_verbs:box", "Show what boxes run, enrol them, and go back to the set before."),
         "root": ("root_verbs:root", "Make, sign and hand out the offline root that boxes trust."),
     },
 }

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from pipelines.distribution.pull_set import PullResult, pull_set
-from pipelines.distribution.sources import Source, source_of
-from pipelines.distribution.trusted_metadata import refusals
-from pipelines.errors import DeliveryRefused, UsageError, WorkspaceError
+from pipelines.distribution.report_back import report_after_pull
+from pipelines.distribution.sources import Source, first_root_by_digest, source_of
+from pipelines.errors import UsageError, WorkspaceError
 from pipelines.local.box_home import BoxSettings, read_box, write_box
 from pipelines.registry.client.connection import PASSWORD, USERNAME, Account
-from pipelines.registry.delivery.delivery_metadata import ROOT, metadata_file
 from pipelines.registry.delivery.site_set import site_of
-from pipelines.registry.signing.canonical_json import sha256
-
-_DIGEST = re.compile(r"sha256:([0-9a-f]{64})")
-_LARGEST_ROOT = 512_000
 
 
 def pull_box(
@@ -35,21 +29,25 @@ def pull_box(
     """Pull a site's set into a box, from the source that is named or the one of the last pull.
 
     `root` is the file of the first root, or its ``sha256:…``; a box needs it once. Raises UsageError if the box belongs
-    to another site, or was never told a source; the errors of `pull_set` otherwise.
+    to another site, or has no source yet; the errors of `pull_set` otherwise. A box with a name reports how it ended.
     """
     settings = _settings(box, site_of(site), source, backbone)
     place = source_of(settings.source, site, token=settings.token, account=account_of(environment))
     first = None if root is None else _first_root(root, place)
     write_box(box, settings)
-    return pull_set(
-        box,
-        site,
-        place,
-        lambda: _fingerprint(settings.backbone),
-        first_root=first,
-        accept_override=accept_override,
-        log=log,
-    )
+    try:
+        return pull_set(
+            box,
+            site,
+            place,
+            lambda: _fingerprint(settings.backbone),
+            first_root=first,
+            accept_override=accept_override,
+            log=log,
+        )
+    finally:
+        # a refused pull, too: the console shows which box is stuck, and why
+        report_after_pull(box, log)
 
 
 def account_of(environment: Mapping[str, str]) -> Account | None:
@@ -74,18 +72,8 @@ def _settings(box: Path, site: str, source: str | None, backbone: str | None) ->
 
 def _first_root(text: str, source: Source) -> bytes:
     """Return the bytes of the first root that a person named."""
-    if found := _DIGEST.fullmatch(text):
-        content = bytearray()
-        with refusals():
-            for chunk in source.read(f"metadata/{metadata_file(ROOT, 1)}").chunks:
-                content += chunk
-                if len(content) > _LARGEST_ROOT:
-                    raise DeliveryRefused("too long", f"the first root of {source.shown} has no end")
-        if sha256(bytes(content)) != found[1]:
-            raise DeliveryRefused(
-                "signature", f"the first root of {source.shown} is {sha256(bytes(content))}, not {text}"
-            )
-        return bytes(content)
+    if text.startswith("sha256:"):
+        return first_root_by_digest(text, source)
     path = Path(text).expanduser()
     if not path.is_file():
         raise UsageError(f"--root {text}: there is no such file; expected 1.root.json, or sha256: and 64 digits")

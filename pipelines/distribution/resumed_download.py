@@ -8,7 +8,8 @@ from pathlib import Path
 
 from elp_core.fail_points import durable_write
 from pipelines.distribution.sources import Source
-from pipelines.distribution.trusted_metadata import TrustedTarget, refusals
+from pipelines.distribution.trusted_metadata import TrustedTarget
+from pipelines.distribution.tuf_refusals import refusals
 from pipelines.errors import DeliveryRefused, ServiceError
 
 SMALL = 4 * 2**20

@@ -9,20 +9,24 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import quote, urlsplit
 
 from elp_core.types import Seconds
-from pipelines.errors import ServiceError, UsageError
+from pipelines.distribution.tuf_refusals import refusals
+from pipelines.errors import DeliveryRefused, ServiceError, UsageError
 from pipelines.local_hosts import LOCAL_HOSTS
 from pipelines.registry.client.connection import Account
 from pipelines.registry.client.server_api import API
-from pipelines.registry.delivery.delivery_metadata import FRESH_MEDIA, FRESH_ONLINE
+from pipelines.registry.delivery.delivery_metadata import FRESH_MEDIA, FRESH_ONLINE, ROOT, metadata_file
+from pipelines.registry.signing.canonical_json import sha256
 
 if TYPE_CHECKING:
     import requests
 
 _CHUNK = 256 * 1024
+_LARGEST_ROOT = 512_000
+"""Bytes, as python-tuf has it."""
 _SECONDS: Seconds = 60.0
 """Without a byte for so long, a connection is given up."""
 
@@ -131,17 +135,21 @@ class HttpSource:
         headers = {"Accept-Encoding": "identity"}
         if start:
             headers["Range"] = f"bytes={start}-"
-        if self.token:
-            headers["Authorization"] = f"Bearer {self.token}"
-        auth = (self.account.name, self.account.password) if self.account and not self.token else None
+        auth: Any = (self.account.name, self.account.password) if self.account else None
         address = f"{self.uri}{API}/delivery/{quote(path)}"
         try:
             with requests.Session() as session:
-                # a proxy cannot reach a server on this machine, and .netrc knows no box
-                session.trust_env = urlsplit(self.uri).hostname not in LOCAL_HOSTS and not self.token
+                # a proxy cannot reach a server on this machine
+                session.trust_env = urlsplit(self.uri).hostname not in LOCAL_HOSTS
+                auth = self._bearer if self.token else auth
                 return session.get(address, headers=headers, auth=auth, timeout=_SECONDS, stream=True)
         except requests.exceptions.RequestException as error:
             raise self._away(error) from error
+
+    def _bearer(self, sent: requests.PreparedRequest) -> requests.PreparedRequest:
+        """Add the token; as a header of the request, an entry of .netrc would replace it."""
+        sent.headers["Authorization"] = f"Bearer {self.token}"
+        return sent
 
     def _chunks(self, answer: requests.Response) -> Iterator[bytes]:
         import requests
@@ -166,6 +174,20 @@ def source_of(text: str, site: str, *, token: str = "", account: Account | None 
             raise UsageError(f"{text!r} is no source; expected the address of the MLflow server, or a folder")
         return HttpSource(text.rstrip("/"), token, account)
     return FolderSource(Path(text).expanduser().resolve() / site)
+
+
+def first_root_by_digest(text: str, source: Source) -> bytes:
+    """Return the first root of a source if it has this ``sha256:…``, which came from a person."""
+    content = bytearray()
+    with refusals():
+        for chunk in source.read(f"metadata/{metadata_file(ROOT, 1)}").chunks:
+            content += chunk
+            if len(content) > _LARGEST_ROOT:
+                raise DeliveryRefused("too long", f"the first root of {source.shown} has no end")
+    found = f"sha256:{sha256(bytes(content))}"
+    if found != text:
+        raise DeliveryRefused("signature", f"the first root of {source.shown} is {found}, not {text[:80]}")
+    return bytes(content)
 
 
 def _begins_at(answer: requests.Response, start: int) -> bool:

@@ -18,22 +18,23 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from elp_core.bundle import BundleManifest, verify_bundle
 from elp_core.config import from_dict
 from elp_core.errors import ConfigError
 from elp_core.files import write_whole
-from pipelines.errors import WorkspaceError
+from pipelines.errors import DeliveryRefused, WorkspaceError
 from pipelines.registry.delivery.site_set import DeliveredAdapter, SiteSet, read_site_set
 from pipelines.registry.signing.canonical_json import parse_json, sha256
 
 HOME = "ELP_BOX"
 """Environment variable: the folder of the box."""
 CURRENT, PREVIOUS = "current.json", "previous.json"
-_SETTINGS, _PULLED = "box.json", "pulled.json"
+_SETTINGS, _PULLED, _SEEN = "box.json", "pulled.json", "seen.json"
+_ROOT = Path("trust") / "root.json"
 
 
 @dataclass(frozen=True)
@@ -131,13 +132,6 @@ def write_box(box: Path, settings: BoxSettings) -> None:
     write_whole(box / _SETTINGS, json.dumps(asdict(settings), indent=2) + "\n", mode=0o600, durable=True)
 
 
-def change_box(box: Path, **values: Any) -> BoxSettings:
-    """Change some of the settings, and return them."""
-    settings = replace(read_box(box), **values)
-    write_box(box, settings)
-    return settings
-
-
 def last_pull(box: Path) -> PullRecord | None:
     """Return how the last pull ended; None before the first, or if the record is damaged."""
     try:
@@ -145,6 +139,55 @@ def last_pull(box: Path) -> PullRecord | None:
     except (OSError, ValueError, AttributeError, TypeError, ConfigError):
         # it is for people: the set itself says what is active
         return None
+
+
+def box_key(box: Path) -> Path:
+    """Return the file of the key that signs the box's reports."""
+    return box / "key.pem"
+
+
+def newest_root(box: Path) -> bytes | None:
+    """Return the newest root that the box has verified, or the first one that a person gave; None without any."""
+    path = box / _ROOT
+    return path.read_bytes() if path.exists() else None
+
+
+def keep_first_root(box: Path, root: bytes) -> None:
+    """Keep what a person gave as the first root, if the box knows no root yet."""
+    if newest_root(box) is None:
+        keep_root(box, root)
+
+
+def keep_root(box: Path, root: bytes) -> None:
+    """Keep a root that was verified."""
+    write_whole(box / _ROOT, root, durable=True)
+
+
+def seen_timestamp(box: Path) -> tuple[int, list[str]]:
+    """Return version and keys of the newest timestamp that the box has verified; 0 and no key before the first.
+
+    The version is the Unix time at which it was signed. It counts for these keys only: others begin again.
+    """
+    path = box / _SEEN
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        return int(values["newest"]), [str(key) for key in values["keys"]]
+    except FileNotFoundError:
+        return 0, []
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DeliveryRefused(
+            "malformed", f"{path} is damaged ({error}); if the disk is sound, delete it and pull again"
+        ) from error
+
+
+def note_timestamp(box: Path, newest: int, keys: list[str]) -> None:
+    """Remember the newest timestamp."""
+    write_whole(box / _SEEN, json.dumps({"newest": newest, "keys": keys}) + "\n", durable=True)
+
+
+def newest_seen(box: Path) -> datetime:
+    """Return the newest moment that the box knows of: no clock that is older is right."""
+    return datetime.fromtimestamp(seen_timestamp(box)[0], UTC)
 
 
 def note_pull(box: Path, record: PullRecord) -> None:

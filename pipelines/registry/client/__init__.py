@@ -7,5 +7,6 @@
 `runs`            training runs: parameters, curves, inputs, artifacts
 `server_api`      the server's own API: statements, ledger entries, champion changes
 `workers`         workers of other machines: invite, enrol, list, revoke; the trusted keys
+`boxes`           edge boxes: invite, enrol, list, revoke, and their reports
 `users`           users and roles of a server with a login
 """

@@ -21,12 +21,14 @@ from pipelines.registry.delivery.delivery_metadata import ROOT, TIMESTAMP, metad
 from pipelines.registry.delivery.published_root import METADATA, delivery_folder
 from pipelines.registry.delivery.root_ceremony import newest_metadata
 from pipelines.registry.signing.keys import key_folder
-from pipelines.server.auth.principal import READ, authorize
+from pipelines.server.auth.principal import READ, authorize, current_caller
+from pipelines.server.delivery.box_enrolment import box_with_access
 from pipelines.server.delivery.champion_sets import newest_move, read_site_sets
 from pipelines.server.delivery.publish_metadata import MEDIA, PublishedSet, publish_metadata, read_published
 from pipelines.server.delivery.published_files import find_published
 from pipelines.server.refusal import Attempt
 from pipelines.server.stores.registry_store import registry
+from pipelines.server.worker_enrolment import limit
 
 blueprint = Blueprint("delivery", __name__)
 """A part of the blueprint in `routes`, whose checks and forms of errors hold here, too."""
@@ -52,7 +54,7 @@ def get_delivery_metadata(name: str) -> Response:
 @blueprint.get("/delivery/targets/<path:target>")
 def get_delivery_target(target: str) -> Response:
     """Answer a file by its target path, or the part of it that a Range header asks for."""
-    _authorize_reader()
+    _authorize_reader(target)
     with registry().ManagedSessionMaker() as session:
         found = find_published(session, delivery_folder(key_folder()), target)
     if found is None:
@@ -74,9 +76,20 @@ def get_delivery() -> Response:
     return jsonify({"root": root, "faults": _read_state(folder)["faults"]})
 
 
-def _authorize_reader() -> None:
+def _authorize_reader(path: str = "") -> None:
+    """Refuse a request that is neither by a user who may read, nor by an enrolled box about its own site."""
     attempt = Attempt(f"{request.method} {request.path}"[:200])
-    authorize(READ, attempt)
+    kind, _, token = request.headers.get("Authorization", "").partition(" ")
+    if kind.lower() != "bearer":
+        return authorize(READ, attempt)
+    address = current_caller().address
+    limit.refuse_too_many(address)
+    box = box_with_access(registry(), token.strip())
+    if box is None:
+        limit.note(address)
+        raise attempt.refused("no enrolled box has this token; enrol the box again: elp box invite, elp box enrol")
+    if path and path.split("/")[0] != box.site:
+        raise attempt.refused(f"box {box.name} is one of the site {box.site}, and reads no other one's files")
 
 
 def _publish(folder: Path) -> None:

@@ -43,9 +43,10 @@ def find_published(session: Session, folder: Path, target: str) -> PublishedFile
         path = folder / METADATA / f"{found['hash']}.{found['site']}.set"
         return PublishedFile(content=path.read_bytes()) if path.is_file() else None
     found = _BUNDLE.fullmatch(target)
-    if found is None or Slot.of_model("elp." + found["slot"].replace("/", ".")) is None:
+    slot = None if found is None else Slot.of_model("elp." + found["slot"].replace("/", "."))
+    if found is None or slot is None:
         return None
-    slot, bundle, name = Slot.parse(found["slot"]), f"sha256:{found['bundle']}", found["name"]
+    bundle, name = f"sha256:{found['bundle']}", found["name"]
     if name in (LINEAGE, VERDICT, ENTRY):
         return _envelope(session, slot, bundle, name, found["hash"])
     return _bundle_file(session, slot, bundle, name) if name in BUNDLE_FILES else None

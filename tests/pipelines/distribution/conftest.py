@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +11,10 @@ import pytest
 
 from pipelines.registry.signing.keys import load_trusted_keys
 from tests.support.delivery_by_hand import Depot
+from tests.support.delivery_plant import Plant, make_plant
+from tests.support.environment import lasting
+from tests.support.guarded_server import guarded_server
+from tests.support.rest import Rest
 
 
 @pytest.fixture(scope="session")
@@ -32,6 +37,15 @@ def depot(_made_depot: Depot, tmp_path: Path) -> Depot:
         signers=signers,
         sets=dict(_made_depot.sets),
     )
+
+
+@pytest.fixture(scope="module")
+def plant(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plant]:
+    """A real server with a root for the sites of `SITES`; each test has a site of its own."""
+    folder = tmp_path_factory.mktemp("plant")
+    with guarded_server(folder / "server") as server:
+        lasting("plant", ELP_KEYS=str(server.keys))
+        yield make_plant(folder, Rest(server.uri), server.keys)
 
 
 @pytest.fixture

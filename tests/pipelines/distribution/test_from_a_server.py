@@ -12,44 +12,18 @@ import pytest
 
 from pipelines.cli.main import run
 from pipelines.distribution.export_set import export_set
-from pipelines.distribution.pull_set import PullResult, pull_set
 from pipelines.distribution.sources import FolderSource, HttpSource, Source, Stream
 from pipelines.errors import DeliveryRefused
 from pipelines.local.box_home import active_set
 from pipelines.local.workspace import Workspace
-from pipelines.registry.delivery.delivery_keys import ensure_online_keys, new_private_key
-from pipelines.registry.delivery.published_root import publish_root
-from pipelines.registry.delivery.root_ceremony import RootRequest, draft_root, sign_root
-from pipelines.registry.signing.keys import KeyRing, load_trusted_keys
+from pipelines.registry.signing.keys import load_trusted_keys
 from tests.support.delivery_by_hand import ship_fingerprint
-from tests.support.environment import lasting
-from tests.support.guarded_server import GuardedServer, guarded_server
-from tests.support.rest import Rest
-from tests.support.versions_by_hand import Made, gate, promote, register
+from tests.support.delivery_plant import Plant
+from tests.support.versions_by_hand import gate, promote, register
 
 pytestmark = pytest.mark.integration
 
-
-@dataclass
-class Plant:
-    """A server with a root of two signers for the site plant-a, and its statement keys."""
-
-    server: GuardedServer
-    keys: KeyRing
-    ceremony: Path
-    signers: list[Path]
-
-    def promote(self, mark: str, before: Made | None = None, slot: str = "plant-a/asr") -> Made:
-        """Train, gate and promote a version."""
-        rest = Rest(self.server.uri)
-        made = register(rest, "elp." + slot.replace("/", "."), mark, lineage=self.keys)
-        gate(rest, made, "passed", before, self.keys)
-        promote(rest, made)
-        return made
-
-    def pull(self, box: Path, source: Source) -> PullResult:
-        root = (self.ceremony / "1.root.json").read_bytes()
-        return pull_set(box, "plant-a", source, ship_fingerprint, first_root=root)
+SITE = "plant-a"
 
 
 @dataclass
@@ -83,22 +57,6 @@ class Counted:
                 return
 
 
-@pytest.fixture(scope="module")
-def plant(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plant]:
-    folder = tmp_path_factory.mktemp("plant")
-    with guarded_server(folder / "server") as server:
-        lasting("plant", ELP_KEYS=str(server.keys))
-        signers = [folder / "people" / name for name in ("ann.pem", "bob.pem")]
-        pems = [new_private_key(path) for path in signers]
-        made = Plant(server, load_trusted_keys(server.keys), folder / "ceremony", signers)
-        request = RootRequest(ensure_online_keys(server.keys, ["plant-a"]), made.keys.keys)
-        draft_root(made.ceremony, request, datetime.now(UTC), signers=pems, threshold=2)
-        for key in signers:
-            sign_root(made.ceremony, key)
-        publish_root(made.ceremony, server.keys)
-        yield made
-
-
 def _tree(box: Path) -> dict[str, bytes]:
     places = [box / "current.json", *(box / "bundles").rglob("*"), *(box / "statements").rglob("*")]
     return {path.relative_to(box).as_posix(): path.read_bytes() for path in places if path.is_file()}
@@ -112,55 +70,55 @@ def _serves(box: Path) -> list[int]:
 
 
 def test_from_the_first_champion_to_the_second(plant: Plant, tmp_path: Path) -> None:
-    first, source = plant.promote("first"), HttpSource(plant.server.uri)
+    first, source = plant.promote("plant-a/asr", "first"), HttpSource(plant.uri)
     http, medium, usb = tmp_path / "http", tmp_path / "medium", tmp_path / "usb"
-    assert plant.pull(http, source).changed
+    assert plant.pull(http, SITE, source).changed
     assert _serves(http) == [1]
 
     # the medium gives the same tree, byte for byte, and the file names of the server
-    exported = export_set("plant-a", source, medium)
+    exported = export_set(SITE, source, medium)
     assert datetime.fromisoformat(exported.until) > datetime.now(UTC) + timedelta(days=179)
-    assert plant.pull(usb, FolderSource(medium / "plant-a")).changed
+    assert plant.pull(usb, SITE, FolderSource(medium / SITE)).changed
     assert _tree(usb) == _tree(http)
 
     # nothing changed: the next root is asked for, and the timestamp
     counted = Counted(source)
-    assert not plant.pull(http, counted).changed
+    assert not plant.pull(http, SITE, counted).changed
     assert len(counted.paths) <= 4
     assert counted.bytes < 20_000
 
     # the metadata are those of the last change until the champion changes
-    plant.promote("second", first)
-    assert plant.pull(http, source).changed
+    plant.promote("plant-a/asr", "second", first)
+    assert plant.pull(http, SITE, source).changed
     assert _serves(http) == [2]
     assert _serves(usb) == [1]
-    export_set("plant-a", source, medium)
-    plant.pull(usb, FolderSource(medium / "plant-a"))
+    export_set(SITE, source, medium)
+    plant.pull(usb, SITE, FolderSource(medium / SITE))
     assert _tree(usb) == _tree(http)
 
     # a rollback is a change like any other
-    Rest(plant.server.uri).post("/elp/api/v1/rollback", {"slot": "plant-a/asr", "reason": "worse at the press"})
-    plant.pull(http, source)
+    plant.rest.post("/elp/api/v1/rollback", {"slot": "plant-a/asr", "reason": "worse at the press"})
+    plant.pull(http, SITE, source)
     assert _serves(http) == [1]
 
 
 def test_a_broken_connection_continues_at_the_byte(plant: Plant, tmp_path: Path) -> None:
-    plant.promote("third", slot="plant-a/ser")
-    source, box = HttpSource(plant.server.uri), tmp_path / "box"
+    plant.promote("plant-b/ser", "third")
+    source, box = HttpSource(plant.uri), tmp_path / "box"
     broken = Counted(source, cut=3_000)
     from pipelines.errors import ServiceError
 
     with pytest.raises(ServiceError, match="broke off"):
-        plant.pull(box, broken)
+        plant.pull(box, "plant-b", broken)
     [part] = (box / "downloads").glob("*.part")
     assert part.stat().st_size == 3_000
     whole = Counted(source)
-    assert plant.pull(box, whole).changed
+    assert plant.pull(box, "plant-b", whole).changed
     assert [path for path in whole.paths if path.endswith("safetensors@3000")]
 
 
 def test_paths_that_name_no_file_are_answered_with_404(plant: Plant) -> None:
-    rest = Rest(plant.server.uri)
+    rest = plant.rest
     for path in (
         "metadata/2.root.json",
         "metadata/..%2f..%2fkeys%2ftrusted.json",
@@ -176,39 +134,33 @@ def test_paths_that_name_no_file_are_answered_with_404(plant: Plant) -> None:
 def test_a_champion_by_an_unnamed_key_is_not_published_and_named(plant: Plant, tmp_path: Path) -> None:
     from pipelines.registry.signing.key_folder import new_key
 
-    source, rest = HttpSource(plant.server.uri), Rest(plant.server.uri)
+    source, rest = HttpSource(plant.uri), plant.rest
     box = tmp_path / "box"
-    plant.pull(box, source)
+    plant.promote("plant-c/asr", "before")
+    plant.pull(box, "plant-c", source)
     before = _tree(box)
     # a trainer that was added after the root was signed
-    key = new_key(plant.server.keys, "late-lineage", ("lineage",))
-    try:
-        newer = load_trusted_keys(plant.server.keys)
-        made = register(rest, "elp.plant-a.sic", "late", lineage=newer)
-        gate(rest, made, "passed", None, newer)
-        promote(rest, made)
-        faults = rest("GET", "/elp/api/v1/delivery").json["faults"]
-        assert "is not trusted" in faults["plant-a"]
-        assert "elp root" in faults["plant-a"]
-        assert not plant.pull(box, source).changed
-        assert _tree(box) == before
-        # the signers name the key, and the champion is published
-        request = RootRequest(ensure_online_keys(plant.server.keys, ["plant-a"]), newer.keys)
-        draft_root(plant.ceremony, request, datetime.now(UTC))
-        for signer in plant.signers:
-            sign_root(plant.ceremony, signer)
-        publish_root(plant.ceremony, plant.server.keys)
-        assert plant.pull(box, source).changed
-        assert rest("GET", "/elp/api/v1/delivery").json == {"root": 2, "faults": {}}
-    finally:
-        assert key.active
+    new_key(plant.keys.folder, "late-lineage", ("lineage",))
+    newer = load_trusted_keys(plant.keys.folder)
+    made = register(rest, "elp.plant-c.sic", "late", lineage=newer)
+    gate(rest, made, "passed", None, newer)
+    promote(rest, made)
+    faults = rest("GET", "/elp/api/v1/delivery").json["faults"]
+    assert "is not trusted" in faults["plant-c"]
+    assert "elp root" in faults["plant-c"]
+    assert not plant.pull(box, "plant-c", source).changed
+    assert _tree(box) == before
+    # the signers name the key, and the champion is published
+    plant.next_root()
+    assert plant.pull(box, "plant-c", source).changed
+    assert rest("GET", "/elp/api/v1/delivery").json["faults"] == {}
 
 
 @pytest.fixture
 def commands(plant: Plant, workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     """The workspace of the control host, whose server is the plant's."""
     path = workspace.root / "elp.yaml"
-    path.write_text(path.read_text() + f"\nservers:\n  mlflow_uri: {plant.server.uri}\n")
+    path.write_text(path.read_text() + f"\nservers:\n  mlflow_uri: {plant.uri}\n")
     monkeypatch.chdir(workspace.root)
     return workspace
 
@@ -224,7 +176,7 @@ def test_the_commands_from_the_keys_to_the_rollback(
     people, ceremony = tmp_path / "people", tmp_path / "ceremony"
     for name in ("ann", "bob", "eve"):
         assert run(["root", "key", str(people / f"{name}.pem")]) == 0
-    assert run(["root", "request", "plant-a", "plant-b", "--to", str(tmp_path / "request.json")]) == 0
+    assert run(["root", "request", "plant-d", "plant-b", "--to", str(tmp_path / "request.json")]) == 0
     signers = [word for name in ("ann", "bob", "eve") for word in ("--signer", str(people / f"{name}.pem.pub"))]
     assert run(["root", "make", str(ceremony), "--request", str(tmp_path / "request.json"), *signers]) == 0
     assert run(["root", "sign", str(ceremony), "--key", str(people / "ann.pem")]) == 0
@@ -233,20 +185,21 @@ def test_the_commands_from_the_keys_to_the_rollback(
     assert "1 of 2 signatures" in capfd.readouterr().err
     assert run(["root", "sign", str(ceremony), "--key", str(people / "eve.pem"), "--json"]) == 0
     shown = json.loads(capfd.readouterr().out)
-    assert (shown["version"], shown["missing"], shown["sites"]) == (1, 0, ["plant-a", "plant-b"])
+    assert (shown["version"], shown["missing"], shown["sites"]) == (1, 0, ["plant-b", "plant-d"])
     # boxes have got another first root from this server
     assert run(["root", "publish", str(ceremony)]) == 1
     assert "another root than boxes have got" in capfd.readouterr().err
 
     monkeypatch.setattr("pipelines.distribution.pull_box._fingerprint", lambda backbone: ship_fingerprint())
+    plant.promote("plant-d/asr", "by commands")
     box, medium = str(tmp_path / "box"), str(tmp_path / "medium")
-    assert run(["export", "plant-a", "--to", medium]) == 0
-    assert run(["pull", "plant-a", "--from", medium, "--box", box]) == 1
+    assert run(["export", "plant-d", "--to", medium]) == 0
+    assert run(["pull", "plant-d", "--from", medium, "--box", box]) == 1
     assert "--root FILE" in capfd.readouterr().err
-    root = str(plant.ceremony / "1.root.json")
-    assert run(["pull", "plant-a", "--from", medium, "--box", box, "--root", root]) == 0
-    assert "plant-a serves plant-a/asr v" in capfd.readouterr().out
-    assert run(["pull", "plant-a", "--from", plant.server.uri, "--box", box, "--json"]) == 0
+    root = str(plant.first_root)
+    assert run(["pull", "plant-d", "--from", medium, "--box", box, "--root", root]) == 0
+    assert "plant-d serves plant-d/asr v1" in capfd.readouterr().out
+    assert run(["pull", "plant-d", "--from", plant.uri, "--box", box, "--json"]) == 0
     assert json.loads(capfd.readouterr().out)["changed"] is False
     assert run(["pull", "plant-b", "--box", box]) == 2
     assert run(["box", "show", "--box", box]) == 0
@@ -259,7 +212,7 @@ def test_the_first_root_by_its_digest(plant: Plant, tmp_path: Path) -> None:
     from pipelines.distribution.pull_box import _first_root
     from pipelines.registry.signing.canonical_json import sha256
 
-    source, content = HttpSource(plant.server.uri), (plant.ceremony / "1.root.json").read_bytes()
+    source, content = HttpSource(plant.uri), plant.first_root.read_bytes()
     assert _first_root(f"sha256:{sha256(content)}", source) == content
     with pytest.raises(DeliveryRefused, match="not sha256:000"):
         _first_root("sha256:" + "0" * 64, source)
