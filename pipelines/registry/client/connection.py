@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 from elp_core.fail_points import durable_write
 from pipelines.errors import RegistryError, ServiceError
 from pipelines.local_hosts import LOCAL_HOSTS
+from pipelines.registry.plain_json import reason_in
 
 if TYPE_CHECKING:
     import requests
@@ -99,6 +100,9 @@ def answering(call: Callable[Concatenate[MlflowClient, P], T]) -> Callable[Conca
 
         try:
             return call(client, *args, **kwargs)
+        except requests.exceptions.HTTPError as error:
+            # of MLflow's client for artifacts: the server answered, and its answer says why
+            raise _answered(client.tracking_uri, error) from error
         except requests.exceptions.RequestException as error:
             raise unreachable(client.tracking_uri, type(error).__name__) from error
         except MlflowException as error:
@@ -110,6 +114,26 @@ def answering(call: Callable[Concatenate[MlflowClient, P], T]) -> Callable[Conca
             raise RegistryError(f"{shown}: {text}") from error
 
     return wrapped
+
+
+def _answered(uri: str, error: requests.exceptions.HTTPError) -> ServiceError | RegistryError:
+    """Return the error for an answer with an error status, with the server's own sentence if it has one."""
+    answer = error.response
+    if answer is None:
+        return unreachable(uri, type(error).__name__)
+    if answer.status_code == 401:
+        return needs_login(uri)
+    is_json = answer.headers.get("Content-Type", "").startswith("application/json")
+    if answer.status_code >= 500 and not is_json:
+        return unreachable(uri, f"it answered {answer.status_code}")
+    reason = reason_in(answer.text) if is_json else f"it answered {answer.status_code}"
+    shown = f"the MLflow server at {uri} refused" if answer.status_code == 403 else f"MLflow at {uri}"
+    return RegistryError(f"{shown}: {reason}")
+
+
+def needs_login(uri: str) -> ServiceError:
+    """Return the error for a request without the name and the password of a user."""
+    return ServiceError(f"the MLflow server at {uri} needs a login: set {USERNAME} and {PASSWORD}")
 
 
 def missing(error: Exception) -> bool:

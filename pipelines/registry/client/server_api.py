@@ -7,7 +7,7 @@ refusal of the server becomes GateRefused, any other error RegistryError, both w
 import contextlib
 import getpass
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -20,6 +20,7 @@ from pipelines.registry.client.connection import (
     Account,
     check_health,
     connect,
+    needs_login,
     send_request,
     unreachable,
 )
@@ -72,6 +73,12 @@ def find_statement(uri: str, digest: str) -> StoredStatement | None:
         return _statement(call_server(uri, "GET", f"/statements/{digest}"))
     except RegistryError:
         return None
+
+
+def restore_trained(uri: str, slot: Slot, keys: Sequence[str]) -> int | None:
+    """Bring back the version that one of these training keys made, if the retention put it into the trash."""
+    found = call_server(uri, "POST", "/restore-trained", json={"slot": str(slot), "keys": list(keys)})["version"]
+    return None if found is None else int(found)
 
 
 def change_champion(
@@ -190,7 +197,7 @@ def _failure(uri: str, status: int, values: Any) -> ServiceError | GateRefused |
     # the server does not know by which address it is reached
     sentence = sentence.replace(" /elp/slots/", f" {uri.rstrip('/')}/elp/slots/")
     if status == 401:
-        return ServiceError(f"the MLflow server at {uri} needs a login: set {USERNAME} and {PASSWORD}")
+        return needs_login(uri)
     if status == 403:
         return GateRefused(sentence or f"the MLflow server at {uri} refused")
     if status >= 500 and not sentence:
