@@ -159,7 +159,9 @@ def end_worker(store: LockedStore, request: Mapping[str, Any], signature: str) -
 
 def require_control(action: str, store: LockedStore, request: Mapping[str, Any], signature: str) -> Caller:
     """Return the caller if it may change workers and boxes, and the request is a new one."""
-    caller, attempt = current_caller(), Attempt(action if " " in action else f"{action} a worker")
+    of_a_box = action.endswith(" a box")
+    changed, command = ("boxes", f"box {action.split()[0]}") if of_a_box else ("workers", f"worker {action}")
+    caller, attempt = current_caller(), Attempt(action if of_a_box else f"{action} a worker")
     with store.refusing(caller):
         if login_on():
             authorize(ADMINISTER, attempt)
@@ -168,8 +170,8 @@ def require_control(action: str, store: LockedStore, request: Mapping[str, Any],
                 verify_request(action, request, signature, store.trusted_keys())
             except AttestationError as error:
                 raise attempt.refused(
-                    "on a server without a login, workers are changed on the control host only, by elp worker "
-                    f"{action} in its workspace: {error}"
+                    f"on a server without a login, {changed} are changed on the control host only, by elp "
+                    f"{command} in its workspace: {error}"
                 ) from error
             # the key proves it
             caller = Caller("control host", False, caller.address)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -75,9 +75,17 @@ class Depot:
     def first_root(self) -> bytes:
         return (self.metadata / "1.root.json").read_bytes()
 
-    def ship(self, slot: str, version: int, mark: str, *, event: Event = "promoted", **changed: object) -> Shipped:
-        """Make a champion; `changed` replaces fields of its verdict."""
-        return ship(self.statements, slot, version, mark, event=event, **changed)
+    def ship(
+        self,
+        slot: str,
+        version: int,
+        mark: str,
+        *,
+        event: Event = "promoted",
+        verdict: Mapping[str, object] | None = None,
+    ) -> Shipped:
+        """Make a champion; `verdict` replaces fields of its verdict."""
+        return ship(self.statements, slot, version, mark, event=event, verdict=verdict)
 
     def publish(self, at: datetime = NOW, **sets: Sequence[Shipped]) -> None:
         """Publish these sets (``plant_a=…``) at a moment."""
@@ -116,7 +124,15 @@ class Depot:
         return pull_set(box, SITE, source, lambda: fingerprint, **options)  # type: ignore[arg-type]
 
 
-def ship(keys: KeyRing, slot: str, version: int, mark: str, *, event: Event = "promoted", **changed: object) -> Shipped:
+def ship(
+    keys: KeyRing,
+    slot: str,
+    version: int,
+    mark: str,
+    *,
+    event: Event = "promoted",
+    verdict: Mapping[str, object] | None = None,
+) -> Shipped:
     """Make a champion whose statements these keys sign."""
     from dataclasses import replace
 
@@ -125,9 +141,9 @@ def ship(keys: KeyRing, slot: str, version: int, mark: str, *, event: Event = "p
     made = Made(model, version, bundle, files, ship_fingerprint(), "run", "m-1", "1/models/m-1/artifacts")
     assert mark.encode() in files[CARD]
     statements = {LINEAGE: sign(lineage_of(made).payload, keys, "lineage").text.encode()}
-    verdict = replace(verdict_on(made, "passed", None), **changed)  # type: ignore[arg-type]
+    judged = replace(verdict_on(made, "passed", None), **(verdict or {}))  # type: ignore[arg-type]
     if event != "overridden":
-        statements[VERDICT] = sign(verdict.payload, keys, "verdict").text.encode()
+        statements[VERDICT] = sign(judged.payload, keys, "verdict").text.encode()
     entry = next_entry(
         Head(), "", event=event, slot=slot, before=None, after=version, bundle=bundle, reason="it passed",
         principal=Principal("ann", True, ""),

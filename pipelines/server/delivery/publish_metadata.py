@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from elp_core.files import write_whole
-from pipelines.errors import DeliveryRefused
+from pipelines.errors import AttestationError
 from pipelines.locks import file_lock
 from pipelines.registry.delivery.delivery_keys import online_key_path, role_of, signer_of
 from pipelines.registry.delivery.delivery_metadata import (
@@ -180,8 +180,8 @@ def _versions(place: Path, role: str) -> list[int]:
 def _write(place: Path, role: str, version: int, signed: S, keys: Path) -> None:
     path = online_key_path(keys, role)
     if not path.exists():
-        raise DeliveryRefused(
-            "no root", f"the server has no key for {role}; make it and sign a new root: elp root request"
+        raise AttestationError(
+            "no key", f"the server has no key for {role}; make it and sign a new root: elp root request"
         )
     write_whole(place / metadata_file(role, version), signed_bytes(signed, [signer_of(path)]), durable=True)
     for old in _versions(place, role)[:-_KEPT]:

@@ -277,7 +277,7 @@ def test_the_servers_keys_alone_deliver_no_adapter_of_an_own_making(attacked: At
     [{"outcome": "failed"}, {"slot": "plant-a/ser", "model": "elp.plant-a.ser"}, {"bundle": "sha256:" + "d" * 64}],
 )
 def test_a_verdict_on_something_else_is_refused(attacked: Attacked, changed: dict[str, object]) -> None:
-    _with_the_servers_keys(attacked, attacked.depot.ship("plant-a/asr", 2, "third", **changed))
+    _with_the_servers_keys(attacked, attacked.depot.ship("plant-a/asr", 2, "third", verdict=changed))
 
 
 def test_a_set_without_a_verdict_is_refused(attacked: Attacked) -> None:
