@@ -7,7 +7,7 @@ public key.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -46,14 +46,17 @@ def enrol_box_here(box: Path, uri: str, token: str, root: str) -> BoxSettings:
     """Enrol this box at a server: make its key, and keep name, site and token; `root` is ``sha256:…`` or empty."""
     pem = _ensure_key(box)
     answer = boxes.enrol_box_key(uri.rstrip("/"), token, pem)
-    settings = BoxSettings(str(answer["site"]), uri.rstrip("/"), str(answer["name"]), str(answer["access"]))
     try:
-        settings = BoxSettings(
-            *[getattr(settings, name) for name in ("site", "source", "name", "token")], read_box(box).backbone
-        )
+        known = read_box(box)
     except WorkspaceError:
-        # a new box
-        box.mkdir(mode=0o700, parents=True, exist_ok=True)
+        known = BoxSettings(str(answer["site"]))
+    settings = replace(
+        known,
+        site=str(answer["site"]),
+        source=uri.rstrip("/"),
+        name=str(answer["name"]),
+        token=str(answer["access"]),
+    )
     write_box(box, settings)
     if root:
         keep_first_root(box, first_root_by_digest(root, HttpSource(settings.source, settings.token)))

@@ -46,7 +46,8 @@ def fetch_file(source: Source, target: TrustedTarget, place: Path) -> None:
         if not resumed:
             raise DeliveryRefused("altered", f"{target.path} of {source.shown} is not the file that was signed")
         # what was here may be what is wrong: once more, from the first byte
-        return fetch_file(source, target, place)
+        fetch_file(source, target, place)
+        return
     with durable_write("downloaded file"):
         os.replace(part, place)
 

@@ -81,7 +81,8 @@ def _authorize_reader(path: str = "") -> None:
     attempt = Attempt(f"{request.method} {request.path}"[:200])
     kind, _, token = request.headers.get("Authorization", "").partition(" ")
     if kind.lower() != "bearer":
-        return authorize(READ, attempt)
+        authorize(READ, attempt)
+        return
     address = current_caller().address
     limit.refuse_too_many(address)
     box = box_with_access(registry(), token.strip())
