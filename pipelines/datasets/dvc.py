@@ -10,10 +10,11 @@ from typing import IO, Any
 
 from elp_core.fail_points import durable_write
 from elp_core.files import replacing, write_whole
-from pipelines.errors import VersioningError
+from pipelines.errors import DataRemoteAway, VersioningError
 from pipelines.local import git
 from pipelines.local.dvc_repository import dvc_errors, dvc_repository
 from pipelines.local.secret_values import give_data_secrets
+from pipelines.outages import is_away
 
 
 def track(root: Path, folders: Sequence[Path]) -> dict[Path, str]:
@@ -121,6 +122,11 @@ def _place(cache: Path, md5: str) -> Path:
     return cache / "files" / md5[:2] / f"{md5}.parquet"
 
 
+def _kind(error: Exception) -> type[VersioningError]:
+    # each kind of storage has its own error classes
+    return DataRemoteAway if is_away(error) else VersioningError
+
+
 def _lost(md5: str) -> VersioningError:
     return VersioningError(
         f"the DVC remote holds no file {md5}; push it from a machine that has it: dvc push --all-tags"
@@ -171,8 +177,7 @@ class DvcRemote:
             except FileNotFoundError:
                 continue
             except Exception as error:
-                # each kind of storage has its own error classes
-                raise VersioningError(f"the DVC remote cannot read {md5}: {error}") from error
+                raise _kind(error)(f"the DVC remote cannot read {md5}: {error}") from error
             with file:
                 yield file
             return
@@ -212,8 +217,7 @@ class DvcRemote:
         try:
             return set(md5s) - set(self.remote.oids_exist(list(md5s)))
         except Exception as error:
-            # each kind of storage has its own error classes
-            raise VersioningError(f"the DVC remote {self.address} does not answer: {error}") from error
+            raise _kind(error)(f"the DVC remote {self.address} does not answer: {error}") from error
 
     def _whole(self, md5: str) -> bool:
         """Whether a remote that is a folder has the file, as large as in the cache."""
@@ -236,7 +240,7 @@ class DvcRemote:
         try:
             self.remote.add(str(source), localfs, md5, check_exists=False)
         except Exception as error:
-            raise VersioningError(f"the DVC remote {self.address} does not take {md5}: {error}") from error
+            raise _kind(error)(f"the DVC remote {self.address} does not take {md5}: {error}") from error
 
     @property
     def address(self) -> str:

@@ -125,7 +125,7 @@ def _known(client: MlflowClient, inputs: TrainingInputs, log: Log) -> AdapterVer
     registered = (model_registry.find_by_key(client, inputs.slot, key) for key in keys)
     if known := next(filter(None, registered), None):
         return known
-    if (version := server_api.restore_trained(client.tracking_uri, inputs.slot, keys)) is None:
+    if (version := server_api.bring_back_trained(client.tracking_uri, inputs.slot, keys)) is None:
         return None
     log(f"{inputs.slot} v{version} is back from the trash")
     return model_registry.get(client, inputs.slot, version)
@@ -256,4 +256,6 @@ def _raise_failures(slots: int, failed: Mapping[Slot, ElpError]) -> None:
         raise next(iter(failed.values()))
     if failed:
         reasons = "\n".join(f"{slot}: {error}" for slot, error in failed.items())
-        raise TrainingError(f"{count(len(failed), 'slot')} could not be trained, the others are registered\n{reasons}")
+        raise TrainingError(
+            f"{count(len(failed), 'slot')} could not be trained, the others are registered\n{reasons}"
+        ) from next(iter(failed.values()))

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from elp_core.errors import OpsError
-from pipelines.errors import RegistryError, ServiceError
+from pipelines.errors import RegistryError, RemoteAway, ServiceError
 from pipelines.registry.client import model_registry as registry
 from pipelines.registry.client.connection import answering, connect
 from pipelines.registry.slot import Slot
@@ -79,10 +79,10 @@ _FROZEN = b'{"error_code": "PERMISSION_DENIED", "message": "the evidence of v3 i
 @pytest.mark.parametrize(
     ("status", "kind", "body", "error", "sentence"),
     [
-        (424, "application/json", _AWAY, RegistryError, "MLflow at .*: the artifact store s3://speech does not answer"),
+        (424, "application/json", _AWAY, RemoteAway, "MLflow at .*: the artifact store s3://speech does not answer"),
         (403, "application/json", _FROZEN, RegistryError, "the MLflow server at .* refused: the evidence of v3 is"),
         (401, "text/plain", b"", ServiceError, "needs a login: set MLFLOW_TRACKING_USERNAME"),
-        (502, "text/html", b"<h1>Bad Gateway</h1>", ServiceError, "no MLflow server answers at .* elp up"),
+        (502, "text/html", b"<h1>Bad Gateway</h1>", RemoteAway, "no MLflow server answers at .* elp up"),
         (413, "text/html", b"<h1>Too large</h1>", RegistryError, "MLflow at .*: it answered 413"),
     ],
 )
