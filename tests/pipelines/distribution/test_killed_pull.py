@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import random
+import shutil
 import signal
 import time
 from collections.abc import Mapping
@@ -119,18 +120,22 @@ def _kill_at_random_moments(prepared: Prepared, rounds: int) -> None:
     process = _start(prepared.depot, prepared.new_box(), medium)
     process.join(60)
     whole, killed = time.monotonic() - begun, 0
-    for _ in range(rounds):
+    # a pull that ended before the kill does not count: how many do depends on the machine's load
+    for _ in range(rounds * 30):
         process = _start(prepared.depot, prepared.new_box(), medium)
         time.sleep(pick.uniform(0, whole))
         process.kill()
         process.join(60)
         killed += process.exitcode == -signal.SIGKILL
         prepared.check(reached=True)
-    assert killed > rounds // 4
+        shutil.rmtree(prepared.box)
+        if killed == rounds:
+            return
+    pytest.fail(f"{killed} of {rounds} pulls were killed while they ran")
 
 
 def test_killed_at_some_random_moments(prepared: Prepared) -> None:
-    _kill_at_random_moments(prepared, 12)
+    _kill_at_random_moments(prepared, 6)
 
 
 @pytest.mark.slow
