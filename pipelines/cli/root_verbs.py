@@ -77,7 +77,7 @@ def request_verb(workspace: Workspace, sites: tuple[str, ...], file: Path) -> No
 @click.option("--threshold", type=click.IntRange(min=1), help="Signatures that count [default: 2, or as before].")
 @click.option("--days", type=click.IntRange(1, 3650), default=730, show_default=True, help="How long it lasts.")
 @json_option
-def make_verb(folder: Path, request: Path, signers: tuple[Path, ...], threshold: int | None, days: int) -> None:
+def make_root_verb(folder: Path, request: Path, signers: tuple[Path, ...], threshold: int | None, days: int) -> None:
     """Draft the next root and list of sites in FOLDER, which has all roots so far.
 
     Without --signer the signers of the root before stay. A draft that is not signed is made again.

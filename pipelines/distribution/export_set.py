@@ -14,7 +14,7 @@ from pathlib import Path
 
 from elp_core.files import write_whole
 from pipelines.distribution.resumed_download import fetch_bytes, fetch_file
-from pipelines.distribution.sources import Source, Stream
+from pipelines.distribution.sources import ByteStream, Source
 from pipelines.distribution.trusted_metadata import TrustedMetadata, trusted_metadata
 from pipelines.locks import file_lock
 from pipelines.registry.delivery.delivery_metadata import FRESH_MEDIA, ROOT, TIMESTAMP, metadata_file
@@ -54,7 +54,7 @@ class _Recorded:
         """As the source."""
         return self.source.fresh
 
-    def read(self, path: str, start: int = 0) -> Stream:
+    def read(self, path: str, start: int = 0) -> ByteStream:
         """Read a path, and keep what is read."""
         stream = self.source.read("metadata/media.json" if path == _TIMESTAMP else path, start)
         content = self.read_so_far[path] = bytearray()
@@ -64,7 +64,7 @@ class _Recorded:
                 content.extend(chunk)
                 yield chunk
 
-        return Stream(stream.start, chunks())
+        return ByteStream(stream.start, chunks())
 
 
 def export_set(site: str, source: Source, folder: Path, log: Callable[[str], None] = lambda line: None) -> ExportResult:

@@ -32,7 +32,7 @@ _SECONDS: Seconds = 60.0
 
 
 @dataclass(frozen=True)
-class Stream:
+class ByteStream:
     """Bytes of a file from `start` on; `start` is 0 if the source does not continue where it was asked to."""
 
     start: int
@@ -50,7 +50,7 @@ class Source(Protocol):
     def fresh(self) -> timedelta:
         """How old its timestamp may be."""
 
-    def read(self, path: str, start: int = 0) -> Stream:
+    def read(self, path: str, start: int = 0) -> ByteStream:
         """Open a path from a byte on; DownloadHTTPError if it is not there, ServiceError if nothing answers."""
 
 
@@ -70,7 +70,7 @@ class FolderSource:
         """Media travel."""
         return FRESH_MEDIA
 
-    def read(self, path: str, start: int = 0) -> Stream:
+    def read(self, path: str, start: int = 0) -> ByteStream:
         """Open a file from a byte on."""
         from tuf.api.exceptions import DownloadHTTPError
 
@@ -79,7 +79,7 @@ class FolderSource:
         place = self.folder / path
         if not place.is_file():
             raise DownloadHTTPError(f"{place} is missing", 404)
-        return Stream(start, self._chunks(place, start))
+        return ByteStream(start, self._chunks(place, start))
 
     @staticmethod
     def _chunks(place: Path, start: int) -> Iterator[bytes]:
@@ -111,7 +111,7 @@ class HttpSource:
         """A server signs whenever it is asked."""
         return FRESH_ONLINE
 
-    def read(self, path: str, start: int = 0) -> Stream:
+    def read(self, path: str, start: int = 0) -> ByteStream:
         """Request a path from a byte on."""
         from tuf.api.exceptions import DownloadHTTPError
 
@@ -127,7 +127,7 @@ class HttpSource:
                 raise ServiceError(f"{self.uri} needs a login of this box: elp box enrol, or MLFLOW_TRACKING_USERNAME")
             raise DownloadHTTPError(f"{self.uri} answered {answer.status_code} for {path}{said}", answer.status_code)
         begins = start if answer.status_code == 206 and _begins_at(answer, start) else 0
-        return Stream(begins, self._chunks(answer))
+        return ByteStream(begins, self._chunks(answer))
 
     def _get(self, path: str, start: int) -> requests.Response:
         import requests

@@ -7,7 +7,7 @@ from pathlib import Path
 from elp_core.files import write_whole
 from pipelines.errors import DeliveryRefused
 from pipelines.registry.delivery.delivery_metadata import ROOT, TARGETS, metadata_file
-from pipelines.registry.delivery.root_ceremony import RootState, check_chain, newest_metadata, root_state
+from pipelines.registry.delivery.root_ceremony import RootState, check_roots, newest_metadata, root_state
 
 METADATA = "metadata"
 
@@ -22,7 +22,7 @@ def publish_root(ceremony: Path, keys: Path) -> RootState:
 
     Raises DeliveryRefused if signatures are missing, or if a root that was handed out before is another one there.
     """
-    check_chain(ceremony)
+    check_roots(ceremony)
     state, place = root_state(ceremony), delivery_folder(keys) / METADATA
     for version in range(1, state.version + 1):
         name = metadata_file(ROOT, version)

@@ -149,7 +149,7 @@ def sign_root(folder: Path, key: Path, passphrase: str = "") -> RootState:
 
 def root_state(folder: Path) -> RootState:
     """Return the state of a ceremony's folder; raise DeliveryRefused if the roots before the newest are no chain."""
-    check_chain(folder, complete=False)
+    check_roots(folder, complete=False)
     root, before = _read_roots(folder)
     listed = _required(folder, TARGETS)
     targets = read_metadata(listed.read_bytes(), _targets(), str(listed))
@@ -171,7 +171,7 @@ def root_state(folder: Path) -> RootState:
     )
 
 
-def check_chain(folder: Path, *, complete: bool = True) -> None:
+def check_roots(folder: Path, *, complete: bool = True) -> None:
     """Check that each root is signed by a threshold of the one before and of its own; the newest only if `complete`."""
     newest = int(_required(folder, ROOT).name.partition(".")[0])
     before: Metadata[Root] | None = None

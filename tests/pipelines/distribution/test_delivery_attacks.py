@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.distribution.sources import FolderSource, Stream
+from pipelines.distribution.sources import ByteStream, FolderSource
 from pipelines.errors import DeliveryRefused, ServiceError
 from pipelines.local.box_home import active_set
 from pipelines.registry.delivery.delivery_keys import new_private_key, signer_of
@@ -205,8 +205,8 @@ def test_data_without_end_is_cut_off(attacked: Attacked, where: str) -> None:
     sent = 0
 
     class Endless(FolderSource):
-        def read(self, path: str, start: int = 0) -> Stream:
-            return Stream(start, self._zeros()) if path.endswith(where) else super().read(path, start)
+        def read(self, path: str, start: int = 0) -> ByteStream:
+            return ByteStream(start, self._zeros()) if path.endswith(where) else super().read(path, start)
 
         @staticmethod
         def _zeros() -> Iterator[bytes]:

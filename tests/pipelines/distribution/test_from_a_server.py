@@ -12,7 +12,7 @@ import pytest
 
 from pipelines.cli.main import run
 from pipelines.distribution.export_set import export_set
-from pipelines.distribution.sources import FolderSource, HttpSource, Source, Stream
+from pipelines.distribution.sources import ByteStream, FolderSource, HttpSource, Source
 from pipelines.errors import DeliveryRefused
 from pipelines.local.box_home import active_set
 from pipelines.local.workspace import Workspace
@@ -44,12 +44,12 @@ class Counted:
     def fresh(self) -> timedelta:
         return self.source.fresh
 
-    def read(self, path: str, start: int = 0) -> Stream:
+    def read(self, path: str, start: int = 0) -> ByteStream:
         self.paths.append(f"{path}@{start}" if start else path)
         found = self.source.read(path, start)
-        return Stream(found.start, self._counted(found, bool(self.cut) and path.endswith("safetensors")))
+        return ByteStream(found.start, self._counted(found, bool(self.cut) and path.endswith("safetensors")))
 
-    def _counted(self, stream: Stream, cut: bool) -> Iterator[bytes]:
+    def _counted(self, stream: ByteStream, cut: bool) -> Iterator[bytes]:
         for chunk in stream.chunks:
             self.bytes += len(chunk)
             yield chunk[: self.cut] if cut else chunk

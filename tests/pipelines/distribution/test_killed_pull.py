@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from elp_core.fail_points import LOG_VARIABLE, VARIABLE
-from pipelines.distribution.sources import FolderSource, Source, Stream
+from pipelines.distribution.sources import ByteStream, FolderSource, Source
 from pipelines.errors import ServiceError
 from pipelines.local.box_home import active_set
 from tests.support.delivery_by_hand import NOW, Depot
@@ -102,7 +102,7 @@ def test_killed_at_every_point(prepared: Prepared, tmp_path: Path) -> None:
 class Slow(FolderSource):
     """A medium that is read in small pieces, so that a kill finds the pull at work."""
 
-    def read(self, path: str, start: int = 0) -> Stream:
+    def read(self, path: str, start: int = 0) -> ByteStream:
         found = super().read(path, start)
         pieces = (chunk[at : at + 8192] for chunk in found.chunks for at in range(0, len(chunk), 8192))
 
@@ -111,7 +111,7 @@ class Slow(FolderSource):
                 time.sleep(0.0002)
                 yield piece
 
-        return Stream(found.start, slowly())
+        return ByteStream(found.start, slowly())
 
 
 def _kill_at_random_moments(prepared: Prepared, rounds: int) -> None:
@@ -147,12 +147,12 @@ def test_a_killed_download_continues_at_the_byte(prepared: Prepared, tmp_path: P
     asked: list[tuple[str, int]] = []
 
     class Broken(FolderSource):
-        def read(self, path: str, start: int = 0) -> Stream:
+        def read(self, path: str, start: int = 0) -> ByteStream:
             asked.append((path, start))
             found = super().read(path, start)
             if not path.endswith("safetensors") or start:
                 return found
-            return Stream(found.start, iter([next(iter(found.chunks))[:2_000]]))
+            return ByteStream(found.start, iter([next(iter(found.chunks))[:2_000]]))
 
     box = prepared.new_box()
     with pytest.raises(ServiceError, match="after 2000 of"):
@@ -172,10 +172,10 @@ def test_a_killed_download_continues_at_the_byte(prepared: Prepared, tmp_path: P
 
 def test_a_flipped_byte_in_a_part_costs_one_more_download(prepared: Prepared) -> None:
     class Once(FolderSource):
-        def read(self, path: str, start: int = 0) -> Stream:
+        def read(self, path: str, start: int = 0) -> ByteStream:
             found = super().read(path, start)
             if path.endswith("safetensors") and not start:
-                return Stream(0, iter([next(iter(found.chunks))[:2_000]]))
+                return ByteStream(0, iter([next(iter(found.chunks))[:2_000]]))
             return found
 
     box = prepared.new_box()
