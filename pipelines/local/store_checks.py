@@ -47,9 +47,12 @@ def bounded(name: str, check: Callable[[], StoreResult], remedy: str, seconds: S
     thread = threading.Thread(target=run, name=f"check {name}", daemon=True)
     thread.start()
     thread.join(seconds)
-    if found and isinstance(found[0], Exception):
-        raise found[0]
-    return found[0] if found else ("fail", f"{name} does not answer within {seconds:.0f} s", remedy)
+    if not found:
+        return "fail", f"{name} does not answer within {seconds:.0f} s", remedy
+    result = found[0]
+    if isinstance(result, Exception):
+        raise result
+    return result
 
 
 def own_name() -> str:
