@@ -1,8 +1,9 @@
-"""What a command costs in a workspace of 12, 60 and 600 slots, in CPU seconds.
+"""What a command, the planning of schedules and a page cost with 12, 60 and 600 slots, in CPU seconds.
 
     python benchmarks/bench_many_slots.py [--sizes 12 60 600] [--before]
 
-The slots are copies of three real ones. `--before` adds the ways of release 0.2.0 to track and to fetch a folder, with
+The slots are copies of three real ones, with two versions each in the registry of a real guarded server, whose CPU
+seconds are those of a page. `--before` adds the ways of release 0.2.0 to track and to fetch a folder, with
 DVC's index of all `.dvc` files, in turn with those of today.
 """
 
@@ -12,26 +13,35 @@ import argparse
 import itertools
 import os
 import statistics
+import subprocess
 import sys
 import tempfile
+import urllib.request
 from collections.abc import Callable
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 # the deliveries of the tests are in no package
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+import psutil
 import pytest
 from night_plant import fill_night, night_slots, write_night_delivery
 
 from pipelines.datasets import dvc
 from pipelines.datasets.expectations import import_great_expectations
 from pipelines.datasets.ingest import add_delivery
-from pipelines.datasets.versions import load_golden, load_training_data
+from pipelines.datasets.versions import dataset_slots, load_golden, load_training_data
 from pipelines.local.dvc_repository import dvc_errors, dvc_repository
 from pipelines.local.initialise import init_workspace
+from pipelines.local.schedule_settings import read_entries
 from pipelines.local.workspace import Workspace
+from pipelines.orchestration.schedule_plan import planned_starts
 from pipelines.registry.slot import Slot
+from tests.support.console_pages import open_stores
+from tests.support.guarded_server import GuardedServer, guarded_server
+from tests.support.registry_rows import fill
 from tests.support.workspaces import isolate
 
 TURNS = 3
@@ -106,6 +116,47 @@ def measure(workspace: Workspace, scratch: Path, before: bool) -> None:
         )
 
 
+def measure_whole(workspace: Workspace, slots: list[Slot], scratch: Path) -> None:
+    """Print what concerns all slots: `elp status`, the planning of schedules, and the pages of a server."""
+    (entry,) = read_entries({"nightly": {"slots": "plant-*/*", "cron": "0 2 * * *", "spread": "90m"}}, {})
+    folder = scratch / "server"
+    folder.mkdir()
+    with pytest.MonkeyPatch.context() as patch:
+        registry, tracking, _ = open_stores(folder, patch)
+        fill(registry.engine, slots, 2)
+        for store in (registry, tracking):
+            store.engine.dispose()
+
+    def plan() -> None:
+        planned_starts(entry, dataset_slots(workspace), datetime(2026, 6, 1, tzinfo=UTC))
+
+    def status() -> None:
+        command = [sys.executable, "-m", "pipelines.cli.main", "status"]
+        subprocess.run(command, cwd=workspace.root, capture_output=True)
+
+    with guarded_server(folder) as server:
+        (workspace.root / "elp.yaml").write_text(f"remote: .elp/remote\nservers: {{mlflow_uri: '{server.uri}'}}\n")
+        ways = {"planning of the schedules": plan, "`elp status`": status}
+        times = {name: [cpu(way) for _ in range(TURNS)] for name, way in ways.items()}
+        for name, path in (("console's first page", "/elp/"), ("`/elp/metrics`", "/elp/metrics")):
+            # the first one fills the caches of the server
+            times[name] = [_server_cpu(server, path) for _ in range(TURNS + 1)][1:]
+    for name, values in times.items():
+        print(
+            f"  {name}: {statistics.median(values):.2f} s of CPU ({min(values):.2f} to {max(values):.2f})", flush=True
+        )
+
+
+def _server_cpu(server: GuardedServer, path: str) -> float:
+    """Return the CPU seconds of the server for ten answers, divided by ten."""
+    processes = [found := psutil.Process(server.pid), *found.children(recursive=True)]
+    before = sum(sum(process.cpu_times()[:2]) for process in processes)
+    for _ in range(10):
+        with urllib.request.urlopen(server.uri + path, timeout=60) as answer:
+            answer.read()
+    return (sum(sum(process.cpu_times()[:2]) for process in processes) - before) / 10
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", type=int, nargs="+", default=[12, 60, 600], help="slots, each a multiple of three")
@@ -119,6 +170,7 @@ def main() -> None:
             fill_night(workspace, night_slots(size // 3), 0, Path(scratch))
             print(f"{size} slots", flush=True)
             measure(workspace, Path(scratch), given.before)
+            measure_whole(workspace, night_slots(size // 3), Path(scratch))
 
 
 if __name__ == "__main__":
