@@ -41,7 +41,7 @@ class Servers:
     workers: int = 1
     """Flow runs at once on the local training pool; 0 leaves trainings to the workers of other machines."""
     together: int = 1
-    """Most slots that `elp retrain --all` trains in one pass over the backbone."""
+    """Most slots that are trained in one pass over the backbone: by `elp retrain --all`, or because they are due."""
 
     def __post_init__(self) -> None:
         faults = server_address_faults(self.database, self.prefect_database, self.artifacts, self.s3_endpoint)
