@@ -260,7 +260,7 @@ def retrain_all(
         release: Release that the worker must have; empty allows any.
     """
     opened = _open(workspace, revision, release)
-    chosen = slots or tasks.slots_with_data(opened)
+    chosen = slots or tasks.slots_to_train(opened)
     # as tasks, because `run_deployment` cannot be gathered in a synchronous flow
     futures = [
         tasks.retrain_in_own_run.submit(

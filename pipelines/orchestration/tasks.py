@@ -226,7 +226,7 @@ def gate_slot(workspace: Workspace, slot: Slot, version: int | None = None) -> G
 
 
 @task(name="slots with data", **RETRY)
-def slots_with_data(workspace: Workspace) -> list[str]:
+def slots_to_train(workspace: Workspace) -> list[str]:
     """Return every slot that has a dataset version, or an inbox."""
     return [str(slot) for slot in slots_to_retrain(workspace)]
 
