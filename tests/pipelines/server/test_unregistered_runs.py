@@ -76,7 +76,9 @@ class Ground:
         return self.contest.rest("GET", f"{API}/runs/get?run_id={run_id}").status == 200
 
     def stored(self, run_id: str) -> list[str]:
-        return sorted(path.name for path in self.contest.server.artifacts.rglob("*") if run_id in str(path))
+        return sorted(
+            path.name for path in self.contest.server.artifacts.rglob("*") if path.is_file() and run_id in str(path)
+        )
 
 
 @pytest.fixture
