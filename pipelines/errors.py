@@ -11,6 +11,7 @@ OpsError                    exit code 1
 │   └── SlotChangedElsewhere    another machine has changed the same slot's data first
 ├── ServiceError            a server or a worker is not up, or its port is taken
 ├── WrongRelease            a worker has another release of elp than a flow run asks for
+├── RequestRefused          `elp serve` does not answer a request; has the HTTP status
 ├── RegistryError           the model registry does not hold what was asked for
 ├── AttestationError        a key, a signed statement or the ledger is missing, malformed or not to be trusted
 └── GateRefused             the gate did not pass the adapter (exit code 3)
@@ -92,6 +93,19 @@ class ServiceError(OpsError):
 
 class RegistryError(OpsError):
     """The model registry does not hold what was asked for, or refused a change."""
+
+
+class RequestRefused(OpsError):
+    """A request to `elp serve` cannot be answered: `status` is the HTTP status, `code` a stable word.
+
+    `retry_after` is the number of seconds after which the client may try again; None if that would not help.
+    """
+
+    def __init__(self, status: int, code: str, message: str, retry_after: int | None = None) -> None:
+        self.status = status
+        self.code = code
+        self.retry_after = retry_after
+        super().__init__(message)
 
 
 class AttestationError(OpsError):

@@ -36,6 +36,7 @@ VERBS: dict[str, dict[str, tuple[str, str]]] = {
         "users": ("access_verbs:users", "Manage who may log in, and with which roles."),
         "doctor": ("setup_verbs:doctor", "Check everything the work needs."),
         "keys": ("access_verbs:keys", "Manage the keys that sign lineages, verdicts and the ledger."),
+        "api-keys": ("serve_verbs:api_keys", "Manage the keys of the clients of elp serve."),
         "completion": ("help_verbs:completion_verb", "Print the completion for bash, zsh or fish."),
         "help": ("help_verbs:help_verb", "Show the help of a command."),
         "demo": ("setup_verbs:demo", "Run the main job on the embedded corpus."),
@@ -56,6 +57,7 @@ VERBS: dict[str, dict[str, tuple[str, str]]] = {
         "versions": ("registry_verbs:versions_group", "List the adapters of a workspace."),
         "audit": ("audit_verbs:audit", "Show where an adapter came from, and what it was trained on."),
         "predict": ("predict_verb:predict_verb", "Recognise words, emotion or intent in a file, or compare voices."),
+        "serve": ("serve_verbs:serve_verb", "Answer requests with the champions over HTTP."),
         "compare": ("compare_verb:compare", "Compare methods on a slot's data, with a report."),
     },
     "Operations": {

@@ -1,1 +1,4 @@
-"""Answers of a slot's champion for audio files; `champion_aligner` aligns recordings with their transcripts."""
+"""Answers of a slot's champion: for audio files (`predict_files`), and over HTTP (`http`).
+
+`champion_aligner` aligns recordings with their transcripts.
+"""
