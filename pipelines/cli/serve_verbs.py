@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from pathlib import Path
 
 import click
@@ -12,6 +13,7 @@ from pipelines.cli.output import emit, progress, table
 from pipelines.local.addresses import mlflow_uri
 from pipelines.local.workspace import Workspace
 from pipelines.serving.http.api_keys import ApiKey, ApiKeyFile, add_api_key, read_api_keys, revoke_api_key
+from pipelines.serving.server_record import recorded_server, settings_digest
 
 _MB = 2**20
 
@@ -84,11 +86,21 @@ def serve_verb(
         certificate=tls_cert,
         private_key=tls_key,
     )
-    keys = ApiKeyFile(key_file(workspace))
+    own = secrets.token_hex(32)
+    keys = ApiKeyFile(key_file(workspace), own=own)
     options.require_safe(keys, unlocked=no_keys)
-    source = RegistryChampions(mlflow_uri(workspace), workspace.cache, sites)
+    uri, settings = mlflow_uri(workspace), settings_digest(workspace.root)
+    source = RegistryChampions(uri, workspace.cache, sites)
     source.require_sites()
-    serve_until_stopped(source, workspace.settings, options, keys, progress)
+    recorded = recorded_server(
+        workspace.state,
+        options.address,
+        key=own,
+        mlflow_uri=uri,
+        settings=settings,
+        certificate=str(tls_cert.resolve()) if tls_cert else "",
+    )
+    serve_until_stopped(source, workspace.settings, options, keys, progress, recorded)
 
 
 @click.group(name="api-keys")

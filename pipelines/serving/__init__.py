@@ -1,4 +1,7 @@
-"""Answers of a slot's champion: for audio files (`predict_files`), and over HTTP (`http`).
+"""Answers of a slot's champion: for audio files, and over HTTP.
 
-`champion_aligner` aligns recordings with their transcripts.
+`predict_files`         loads a version and answers files; `hotwords` reads the words to prefer
+`ask_server`            the same by the `elp serve` of the workspace, which `server_record` names
+`http`                  `elp serve`
+`champion_aligner`      aligns recordings with their transcripts
 """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -17,15 +18,14 @@ _TYPES = {401: "authentication_error", 403: "permission_error", 404: "not_found_
 
 def error_answer(error: Exception) -> JSONResponse:
     """Return the answer for an error; what no client can cause is logged and answered without its text."""
-    if isinstance(error, RequestRefused):
-        return _answer(error.status, error.code, str(error), error.retry_after)
-    if isinstance(error, AudioError):
-        status = 413 if error.reason in ("too_long", "too_large") else 400
-        return _answer(status, error.reason, str(error))
-    if isinstance(error, ConfigError | UsageError | CorpusError):
-        return _answer(400, "invalid_value", str(error))
-    _log.error("a request failed", exc_info=error)
-    return _answer(500, "internal_error", "the server failed at this request; its log has the reason")
+    status, body = _described(error)
+    retry = error.retry_after if isinstance(error, RequestRefused) else None
+    return JSONResponse(body, status, headers={"retry-after": str(retry)} if retry else None)
+
+
+def error_body(error: Exception) -> dict[str, Any]:
+    """Return the JSON of an error, for a websocket."""
+    return _described(error)[1]
 
 
 async def on_error(request: Request, error: Exception) -> Response:
@@ -34,14 +34,24 @@ async def on_error(request: Request, error: Exception) -> Response:
         # of the framework: no such route, another method
         code = {404: "unknown_url", 405: "method_not_allowed"}.get(error.status_code, "invalid_request")
         text = f"{request.method} {request.url.path}: {error.detail}; GET /docs lists the routes"
-        return _answer(error.status_code, code, text, headers=dict(error.headers or {}))
+        return JSONResponse(_body(error.status_code, code, text), error.status_code, headers=error.headers)
     return error_answer(error)
 
 
-def _answer(
-    status: int, code: str, message: str, retry_after: int | None = None, headers: dict[str, str] | None = None
-) -> JSONResponse:
+def _described(error: Exception) -> tuple[int, dict[str, Any]]:
+    """Return the status of an error, and its JSON."""
+    if isinstance(error, RequestRefused):
+        status, code, message = error.status, error.code, str(error)
+    elif isinstance(error, AudioError):
+        status, code, message = 413 if error.reason in ("too_long", "too_large") else 400, error.reason, str(error)
+    elif isinstance(error, ConfigError | UsageError | CorpusError):
+        status, code, message = 400, "invalid_value", str(error)
+    else:
+        _log.error("a request failed", exc_info=error)
+        status, code, message = 500, "internal_error", "the server failed at this request; its log has the reason"
+    return status, _body(status, code, message)
+
+
+def _body(status: int, code: str, message: str) -> dict[str, Any]:
     kind = _TYPES.get(status, "invalid_request_error" if status < 500 else "server_error")
-    more = {**(headers or {}), **({"retry-after": str(retry_after)} if retry_after else {})}
-    body = {"error": {"message": message, "type": kind, "param": None, "code": code}}
-    return JSONResponse(body, status, headers=more)
+    return {"error": {"message": message, "type": kind, "param": None, "code": code}}

@@ -20,6 +20,7 @@ from pipelines.serving.http.api_page import api_page
 from pipelines.serving.http.champion_follower import ChampionFollower
 from pipelines.serving.http.error_answers import on_error
 from pipelines.serving.http.http_routes import speech_routes
+from pipelines.serving.http.live_audio import live_routes
 from pipelines.serving.http.request_limits import RequestBounds, RequestLimits
 from pipelines.serving.http.service_metrics import ServiceMetrics
 from pipelines.serving.http.speech_service import SpeechService
@@ -42,6 +43,7 @@ def make_serve_app(parts: ServerParts, threads: ThreadPoolExecutor) -> FastAPI:
     """Return the application; `threads` has a thread for each request in progress."""
     app = FastAPI(title="elp serve", version=version("elp-foundry"), docs_url=None, redoc_url=None)
     app.include_router(speech_routes(parts.service, threads))
+    app.include_router(live_routes(parts.service, threads))
     _add_probes(app, parts)
     for kind in (ElpError, HTTPException, Exception):
         app.add_exception_handler(kind, on_error)

@@ -31,6 +31,8 @@ class RequestBounds:
 
     requests: int = 64
     """Requests in progress at once; the next one is answered with 429."""
+    websockets: int = 16
+    """Websockets at once; the next one is refused."""
     body_bytes: int = 128 * 2**20
     """Largest body."""
     body_seconds: Seconds = 30.0
@@ -57,12 +59,12 @@ class RequestLimits:
         metrics: ServiceMetrics,
     ) -> None:
         self._app, self._bounds, self._keys, self._delay, self._metrics = app, bounds, keys, delay, metrics
-        self._running = 0
+        self._running, self._live = 0, 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or answer why not."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
+        if scope["type"] == "websocket":
+            await self._websocket(scope, receive, send)
             return
         began, state = time.monotonic(), scope.setdefault("state", {})
         status = 500
@@ -81,7 +83,23 @@ class RequestLimits:
             route = getattr(scope.get("route"), "path", "other")
             self._metrics.count_request(route, state.get("slot", ""), status, time.monotonic() - began)
 
+    async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        state = scope.setdefault("state", {})
+        state["key"], state["closed"] = key, closed = self.key_of(scope), self._keys.required
+        full = self._live >= self._bounds.websockets
+        if _of_another_page(scope) or full or (closed and key is None):
+            # before it is accepted, this is an answer with status 403
+            await send({"type": "websocket.close", "code": 1013 if full else 1008})
+            return
+        self._live += 1
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            self._live -= 1
+
     async def _checked(self, scope: Scope, receive: Receive, send: Send, state: MutableMapping[str, Any]) -> None:
+        if _of_another_page(scope):
+            raise RequestRefused(403, "origin", "a page of another site may not ask this server from a browser")
         state["key"] = key = self.key_of(scope)
         state["closed"] = self._keys.required
         if key is None and state["closed"] and scope["path"] not in OPEN_PATHS:
@@ -143,3 +161,13 @@ class RequestLimits:
             return message
 
         return bounded
+
+
+def _of_another_page(scope: Scope) -> bool:
+    """Return whether a browser sends the request for a page that this server has not sent.
+
+    Programs send no Origin. Without this, any page could use the server of the machine that it is shown on.
+    """
+    headers = {name: value.decode("latin-1") for name, value in scope["headers"] if name in (b"origin", b"host")}
+    origin = headers.get(b"origin")
+    return origin is not None and origin.partition("://")[2] != headers.get(b"host")

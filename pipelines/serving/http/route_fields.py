@@ -39,7 +39,7 @@ TRANSCRIBE = RouteFields(
     files={"file": "The recording: WAV, FLAC, MP3, OGG; others if PyAV is installed on the server."},
     fields={
         "model": _MODEL,
-        "response_format": "json (the default), text, srt, verbose_json or vtt.",
+        "response_format": "json (the default), text, srt, verbose_json, vtt, or elp_json: the words of each segment.",
         "timestamp_granularities": "verbose_json: word, segment, or both (the default). A list.",
         "language": "If given, it has to be the code of the slot's language.",
         "languages": "If given, one of them has to be the code of the slot's language. A list.",

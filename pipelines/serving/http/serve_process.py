@@ -8,6 +8,7 @@ import os
 import socket
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -115,7 +116,8 @@ def open_service(
         decoders = DecodePool(options.decoders, options.decode)
         stack.callback(decoders.close)
         decoders.start()
-        threads = ThreadPoolExecutor(options.bounds.requests, thread_name_prefix="elp-request")
+        places = options.bounds.requests + options.bounds.websockets
+        threads = ThreadPoolExecutor(places, thread_name_prefix="elp-request")
         stack.callback(threads.shutdown)
         follower.start()
         stack.callback(follower.close)
@@ -146,6 +148,7 @@ def web_server(app: FastAPI, options: ServeOptions) -> uvicorn.Server:
             server_header=False,
             lifespan="off",
             ws_max_size=2**20,
+            ws_max_queue=4,
         )
     )
 
@@ -166,9 +169,16 @@ def listening_socket(options: ServeOptions) -> socket.socket:
 
 
 def serve_until_stopped(
-    source: ChampionSource, settings: Settings, options: ServeOptions, keys: ApiKeyFile, report: Report
+    source: ChampionSource,
+    settings: Settings,
+    options: ServeOptions,
+    keys: ApiKeyFile,
+    report: Report,
+    recorded: AbstractContextManager[None],
 ) -> None:
     """Serve until a signal asks for the end; requests in progress are answered first.
+
+    The context `recorded` lasts from the moment that the server can answer until it is asked to stop.
 
     Raises ServiceError if the address is taken or the source does not answer.
     """
@@ -178,5 +188,6 @@ def serve_until_stopped(
         with open_service(source, settings, options, keys, report) as opened:
             found = len(opened.served.versions)
             report(f"serving {count(found, 'slot')} at {options.address}/v1 (routes: {options.address}/docs)")
-            web_server(opened.app, options).run(sockets=[listener])
+            with recorded:
+                web_server(opened.app, options).run(sockets=[listener])
         report("stopped")

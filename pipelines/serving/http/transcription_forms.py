@@ -1,4 +1,4 @@
-"""A transcript in the forms of OpenAI's transcription API: json, text, srt, verbose_json, vtt."""
+"""A transcript in the forms of OpenAI's transcription API (json, text, srt, verbose_json, vtt), and as a record."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from typing import Any
 
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
-from elp_core.inference import Segment
-from elp_core.inference.subtitles import cues, srt, vtt
+from elp_core.subtitles import cues, srt, vtt
 from elp_core.tasks import SpeechRecognition
+from elp_core.transcript import Segment
+from pipelines.registry.plain_json import plain
 from pipelines.serving.http.speech_service import Transcribed
 
-FORMS = ("json", "text", "srt", "verbose_json", "vtt")
+FORMS = ("json", "text", "srt", "verbose_json", "vtt", "elp_json")
 DETAILS = ("segment", "word")
 
 
@@ -25,6 +26,9 @@ def transcription(answer: Transcribed, form: str, details: Collection[str]) -> R
         return JSONResponse({"text": found.text})
     if form == "verbose_json":
         return JSONResponse(_verbose(answer, details))
+    if form == "elp_json":
+        # as `elp predict --format json` writes it
+        return JSONResponse({"transcript": plain(found)})
     if form == "text":
         return PlainTextResponse(found.text + "\n")
     written = {"srt": srt, "vtt": vtt}[form](cues(found))

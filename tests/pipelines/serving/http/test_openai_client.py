@@ -10,7 +10,7 @@ import pytest
 
 from elp_core.bundle import bundle_digest
 from elp_core.inference import Recogniser, Transcript, transcribe
-from elp_core.inference.subtitles import cues, srt, vtt
+from elp_core.subtitles import cues, srt, vtt
 from tests.support.clips import voice, wav
 from tests.support.speech_server import SpeechServer, loaded
 
