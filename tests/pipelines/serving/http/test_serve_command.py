@@ -143,16 +143,15 @@ def test_predict_is_answered_by_the_server_in_less_than_a_second(box: Box, servi
 
 
 def test_a_server_of_other_settings_is_not_asked(box: Box, serving: subprocess.Popen[str]) -> None:
+    slot, files = Slot(SITE, "asr"), [box.root / "call.wav"]
     settings, before = box.root / "elp.yaml", answered(box)
     kept = settings.read_text()
     settings.write_text(kept + "language: en\n")
     try:
-        assert (
-            ask_server(open_workspace(box.root), Slot(SITE, "asr"), [box.root / "call.wav"], mlflow_uri=box.uri) is None
-        )
+        assert ask_server(open_workspace(box.root), slot, files, mlflow_uri=box.uri) is None
     finally:
         settings.write_text(kept)
-    workspace, slot, files = open_workspace(box.root), Slot(SITE, "asr"), [box.root / "call.wav"]
+    workspace = open_workspace(box.root)
     assert ask_server(workspace, slot, files, mlflow_uri=box.uri + "/") is None
     assert ask_server(workspace, slot, files, mlflow_uri=box.uri, version=7) is None
     assert ask_server(workspace, slot, [box.root / "none.wav"], mlflow_uri=box.uri) is None
