@@ -35,6 +35,8 @@ class ServerParts:
     keys: ApiKeyFile
     metrics: ServiceMetrics
     bounds: RequestBounds
+    local: bool
+    """Whether the server listens for this machine only."""
     source: str
     """Name of the source of champions, for `/readyz`."""
 
@@ -53,6 +55,7 @@ def make_serve_app(parts: ServerParts, threads: ThreadPoolExecutor) -> FastAPI:
         keys=parts.keys,
         delay=lambda: parts.service.batcher.delay,
         metrics=parts.metrics,
+        local=parts.local,
     )
     return app
 

@@ -7,8 +7,10 @@ it times out. A body that is too large is refused by its header, or as soon as i
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 import time
+import urllib.parse
 from collections.abc import Callable, MutableMapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,11 +18,13 @@ from typing import Any
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from elp_core.types import Seconds
-from pipelines.errors import RequestRefused
+from pipelines.errors import RequestRefused, WorkspaceError
+from pipelines.local_hosts import LOCAL_HOSTS
 from pipelines.serving.http.api_keys import ApiKey, ApiKeyFile
 from pipelines.serving.http.error_answers import error_answer
 from pipelines.serving.http.service_metrics import ServiceMetrics
 
+_log = logging.getLogger("elp.serve")
 OPEN_PATHS = ("/healthz", "/readyz")
 """They answer without a key; without one, `/readyz` has no details."""
 
@@ -48,6 +52,7 @@ class RequestLimits:
         keys: Who may ask.
         delay: Estimate of the time until a place is free.
         metrics: Count each request.
+        local: Whether the server listens for this machine only.
     """
 
     def __init__(
@@ -57,8 +62,10 @@ class RequestLimits:
         keys: ApiKeyFile,
         delay: Callable[[], Seconds],
         metrics: ServiceMetrics,
+        local: bool,
     ) -> None:
         self._app, self._bounds, self._keys, self._delay, self._metrics = app, bounds, keys, delay, metrics
+        self._local = local
         self._running, self._live = 0, 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -85,9 +92,9 @@ class RequestLimits:
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         state = scope.setdefault("state", {})
-        state["key"], state["closed"] = key, closed = self.key_of(scope), self._keys.required
+        state["key"], state["closed"] = key, closed = self._principal(scope)
         full = self._live >= self._bounds.websockets
-        if _of_another_page(scope) or full or (closed and key is None):
+        if self._of_another_page(scope) or full or (closed and key is None):
             # before it is accepted, this is an answer with status 403
             await send({"type": "websocket.close", "code": 1013 if full else 1008})
             return
@@ -98,11 +105,10 @@ class RequestLimits:
             self._live -= 1
 
     async def _checked(self, scope: Scope, receive: Receive, send: Send, state: MutableMapping[str, Any]) -> None:
-        if _of_another_page(scope):
+        state["key"], state["closed"] = key, closed = self._principal(scope)
+        if self._of_another_page(scope):
             raise RequestRefused(403, "origin", "a page of another site may not ask this server from a browser")
-        state["key"] = key = self.key_of(scope)
-        state["closed"] = self._keys.required
-        if key is None and state["closed"] and scope["path"] not in OPEN_PATHS:
+        if key is None and closed and scope["path"] not in OPEN_PATHS:
             raise RequestRefused(
                 401, "invalid_api_key", "the API key is missing or not known here; make one with: elp api-keys add NAME"
             )
@@ -121,11 +127,35 @@ class RequestLimits:
         finally:
             self._running -= 1
 
-    def key_of(self, scope: Scope) -> ApiKey | None:
-        """Return the key that a request or a websocket sends as a bearer token, if it is known."""
+    def _principal(self, scope: Scope) -> tuple[ApiKey | None, bool]:
+        """Return the key that a request or a websocket sends as a bearer token, and whether it needs one."""
+        try:
+            return self._key(scope), self._keys.required
+        except WorkspaceError as error:
+            # the server still computes; but who may ask is not known
+            _log.error("the file of API keys is damaged, everything is refused: %s", error)
+            return None, True
+
+    def _key(self, scope: Scope) -> ApiKey | None:
         sent = next((value for name, value in scope["headers"] if name == b"authorization"), b"").decode("latin-1")
         kind, _, text = sent.partition(" ")
         return self._keys.find(text.strip()) if kind.lower() == "bearer" and text else None
+
+    def _of_another_page(self, scope: Scope) -> bool:
+        """Return whether a browser sends the request for a page that this server has not sent.
+
+        Programs send no Origin. Without this, any page could use the server of the machine that it is shown on. If only
+        this machine reaches the server, and without a key, Host has to name this machine: other names that lead here
+        are those of pages that point them here.
+        """
+        headers = {name: value.decode("latin-1") for name, value in scope["headers"] if name in (b"origin", b"host")}
+        host, origin = headers.get(b"host", ""), headers.get(b"origin")
+        try:
+            name = urllib.parse.urlsplit(f"//{host}").hostname
+        except ValueError:
+            name = None
+        strange = self._local and not scope["state"]["closed"] and name not in LOCAL_HOSTS
+        return strange or (origin is not None and origin.partition("://")[2] != host)
 
     def _require_size(self, scope: Scope) -> None:
         length = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
@@ -161,13 +191,3 @@ class RequestLimits:
             return message
 
         return bounded
-
-
-def _of_another_page(scope: Scope) -> bool:
-    """Return whether a browser sends the request for a page that this server has not sent.
-
-    Programs send no Origin. Without this, any page could use the server of the machine that it is shown on.
-    """
-    headers = {name: value.decode("latin-1") for name, value in scope["headers"] if name in (b"origin", b"host")}
-    origin = headers.get(b"origin")
-    return origin is not None and origin.partition("://")[2] != headers.get(b"host")

@@ -125,7 +125,7 @@ def open_service(
         service = SpeechService(
             served, batcher, decoders, lambda slot: settings.for_slot(slot).decode, options.held_seconds
         )
-        parts = ServerParts(service, follower, keys, metrics, options.bounds, source.name)
+        parts = ServerParts(service, follower, keys, metrics, options.bounds, options.host in LOCAL_HOSTS, source.name)
         yield OpenService(make_serve_app(parts, threads), parts)
 
 
@@ -189,5 +189,6 @@ def serve_until_stopped(
             found = len(opened.served.versions)
             report(f"serving {count(found, 'slot')} at {options.address}/v1 (routes: {options.address}/docs)")
             with recorded:
+                # after a signal it finishes the requests in progress, and then raises the signal again
                 web_server(opened.app, options).run(sockets=[listener])
-        report("stopped")
+    report("stopped")

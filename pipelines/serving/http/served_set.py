@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from elp_core.bundle import deployed_threshold, verify_bundle
+from elp_core.bundle import deployed_threshold
 from pipelines.errors import RegistryError, RequestRefused
 from pipelines.registry.slot import Slot
 
@@ -79,9 +79,7 @@ class ServedSet:
         try:
             yield present
         finally:
-            with self._lock:
-                self._leases[present.hosted] -= 1
-                self._forget(present)
+            self._release(slot, present.hosted)
 
     def put(self, slot: Slot, version: int, folder: Path, digest: str, now: float) -> ServedVersion:
         """Load a bundle next to the present version of a slot, then answer new requests with it.
@@ -91,29 +89,32 @@ class ServedSet:
         """
         name = f"{slot}@{version}:{digest}"
         with self._lock:
-            loaded = name in self._leases
-        if not loaded:
-            self.host.load(name, folder)
-            found = self.host.digest(name)
-            if found != digest:
-                self.host.remove(name)
-                raise RegistryError(f"{folder} holds the bundle {found}, expected {digest}; delete the folder")
-        task = self.host.task(name)
-        made = ServedVersion(
-            slot=slot,
-            version=version,
-            digest=digest,
-            fingerprint=verify_bundle(folder).fingerprint,
-            task=task,
-            threshold=deployed_threshold(task, folder),
-            since=now,
-        )
-        with self._lock:
-            before = self._present.get(slot)
-            self._present[slot] = made
-            self._leases.setdefault(name, 0)
-            if before is not None:
-                self._forget(before)
+            # it may be the present version, or be in use still: then it must not leave the host meanwhile
+            held = name in self._leases
+            if held:
+                self._leases[name] += 1
+        try:
+            if not held:
+                self._load(name, folder, digest)
+            task = self.host.task(name)
+            made = ServedVersion(
+                slot=slot,
+                version=version,
+                digest=digest,
+                fingerprint=self.host.backbone.fingerprint,
+                task=task,
+                threshold=deployed_threshold(task, folder),
+                since=now,
+            )
+            with self._lock:
+                before = self._present.get(slot)
+                self._present[slot] = made
+                self._leases.setdefault(name, 0)
+                if before is not None:
+                    self._forget(slot, before.hosted)
+        finally:
+            if held:
+                self._release(slot, name)
         return made
 
     def drop(self, slot: Slot) -> None:
@@ -121,16 +122,26 @@ class ServedSet:
         with self._lock:
             before = self._present.pop(slot, None)
             if before is not None:
-                self._forget(before)
+                self._forget(slot, before.hosted)
 
-    def _forget(self, version: ServedVersion) -> None:
-        """Remove a version from the host if it is neither present nor in use."""
-        present = self._present.get(version.slot)
-        if present is not None and present.hosted == version.hosted:
-            return
-        if self._leases.get(version.hosted) == 0:
-            del self._leases[version.hosted]
-            self.host.remove(version.hosted)
+    def _load(self, name: str, folder: Path, digest: str) -> None:
+        self.host.load(name, folder)
+        found = self.host.digest(name)
+        if found != digest:
+            self.host.remove(name)
+            raise RegistryError(f"{folder} holds the bundle {found}, expected {digest}; delete the folder")
+
+    def _release(self, slot: Slot, name: str) -> None:
+        with self._lock:
+            self._leases[name] -= 1
+            self._forget(slot, name)
+
+    def _forget(self, slot: Slot, name: str) -> None:
+        """Remove a version from the host if it is neither present nor in use; the lock is held."""
+        present = self._present.get(slot)
+        if self._leases[name] == 0 and (present is None or present.hosted != name):
+            del self._leases[name]
+            self.host.remove(name)
 
 
 def not_served(slot: Slot | str) -> RequestRefused:

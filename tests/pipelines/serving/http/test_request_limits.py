@@ -115,6 +115,16 @@ def test_keys_with_scopes(champions: FolderChampions, tmp_path: Path) -> None:
             assert server.client.get("/healthz").status_code == 200
 
 
+def test_names_that_lead_here_and_damaged_key_files(champions: FolderChampions, tmp_path: Path) -> None:
+    with speech_server(champions, tmp_path) as server:
+        for host, status in (("localhost:1", 200), ("127.0.0.1", 200), ("box.example.org", 403), ("[", 403)):
+            answer = server.client.get("/v1/models", headers={"host": host})
+            assert (host, answer.status_code) == (host, status)
+        server.keys.write_text("{}")
+        assert server.client.get("/v1/models").status_code == 401
+        assert server.client.get("/healthz").status_code == 200
+
+
 def test_tls(champions: FolderChampions, tmp_path: Path) -> None:
     certificate, key = own_certificate(tmp_path)
     options = ServeOptions(every=5.0, decoders=1, certificate=certificate, private_key=key)
