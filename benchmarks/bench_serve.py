@@ -29,9 +29,9 @@ import soundfile
 import torch
 from network_sizes import random_network
 
-from elp_core import audio
+from elp_core import audio, backbones
 from elp_core.assemble import build
-from elp_core.backbones import Backbone, tiny
+from elp_core.backbones import Backbone
 from elp_core.backbones.families import make_config, make_model
 from elp_core.bundle import bundle_digest, write_bundle
 from elp_core.config import ElpConfig
@@ -252,9 +252,11 @@ def _server(source: Champions, model_id: str, root: Path, options: argparse.Name
             target = io.BytesIO()
             soundfile.write(target, 0.1 * np.ones(8000), 16_000, format="WAV")
             assert _post(client, slot, target.getvalue()).status_code == 200
-        yield serve.address, time.monotonic() - began
-        server.should_exit = True
-        thread.join()
+        try:
+            yield serve.address, time.monotonic() - began
+        finally:
+            server.should_exit = True
+            thread.join()
 
 
 def _peft(options: argparse.Namespace, load: Load) -> Callable[[], Outcome]:
@@ -282,7 +284,7 @@ def _peft(options: argparse.Namespace, load: Load) -> Callable[[], Outcome]:
 
 def _tiny_network() -> Any:
     """Return a random network of the embedded backbone's architecture."""
-    values = json.loads((Path(tiny.__file__).parent / "config.json").read_text())
+    values = json.loads((Path(backbones.__file__).parent / "tiny" / "config.json").read_text())
     return make_model(make_config(values, "bench"), "cpu")
 
 

@@ -68,7 +68,7 @@ def ask_server(
             # a proxy cannot reach a server of this machine
             session.trust_env = False
             session.verify = server.certificate or True
-            return _Asking(session, server, slot, wanted, {"channel": channel}).answer(files, skip_silence)
+            return _Asking(session, server, slot, wanted, {"channel": str(channel)}).answer(files, skip_silence)
     except (_OtherAnswer, OSError, requests.exceptions.RequestException, ValueError, KeyError, TypeError):
         return None
 

@@ -72,7 +72,7 @@ class UtteranceListener:
 
     def add(self, content: bytes) -> list[dict[str, Any]]:
         """Return the answers for the utterances that end within the next 16-bit samples."""
-        samples = np.frombuffer(content, "<i2").astype(np.float32) / 32768
+        samples = np.frombuffer(content, "<i2").astype(np.float32) * np.float32(2**-15)
         return list(self._answers(self._speech.add(self._resampled(samples, last=False))))
 
     def end(self) -> list[dict[str, Any]]:

@@ -184,11 +184,15 @@ def serve_until_stopped(
     """
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s %(message)s")
     # before the backbone is loaded, so that a port that is taken is reported at once
-    with contextlib.closing(listening_socket(options)) as listener, stop_signals(), contextlib.suppress(Stopped):
-        with open_service(source, settings, options, keys, report) as opened:
-            found = len(opened.served.versions)
-            report(f"serving {count(found, 'slot')} at {options.address}/v1 (routes: {options.address}/docs)")
-            with recorded:
-                # after a signal it finishes the requests in progress, and then raises the signal again
-                web_server(opened.app, options).run(sockets=[listener])
+    with (
+        contextlib.closing(listening_socket(options)) as listener,
+        stop_signals(),
+        contextlib.suppress(Stopped),
+        open_service(source, settings, options, keys, report) as opened,
+    ):
+        found = len(opened.served.versions)
+        report(f"serving {count(found, 'slot')} at {options.address}/v1 (routes: {options.address}/docs)")
+        with recorded:
+            # after a signal it finishes the requests in progress, and then raises the signal again
+            web_server(opened.app, options).run(sockets=[listener])
     report("stopped")

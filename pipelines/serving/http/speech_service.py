@@ -10,8 +10,6 @@ from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from elp_core.audio import Waveform
 from elp_core.channels import Channel
 from elp_core.decoding import DecodeConfig
@@ -173,11 +171,11 @@ class SpeechService:
     @contextlib.contextmanager
     def _decoded(self, recordings: Sequence[bytes | Waveform], channel: Channel) -> Iterator[list[Waveform]]:
         """Give the samples of recordings, if there is room for them next to those of other requests."""
-        held, waveforms = 0, []
+        held = 0
+        waveforms: list[Waveform] = []
         try:
             for recording in recordings:
-                known = isinstance(recording, np.ndarray)
-                waveform = recording if known else self.decoders.decode(recording, channel)
+                waveform = recording if not isinstance(recording, bytes) else self.decoders.decode(recording, channel)
                 with self._lock:
                     # a request that is alone always has room
                     if self._held > held and self._held + len(waveform) > self._room:
