@@ -45,8 +45,8 @@ _MB = 2**20
     show_default=True,
     help="Longest recording.",
 )
-@click.option("--tls-cert", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Certificate, PEM.")
-@click.option("--tls-key", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Its private key, PEM.")
+@click.option("--tls-cert", type=click.Path(path_type=Path), help="Certificate, PEM.")
+@click.option("--tls-key", type=click.Path(path_type=Path), help="Its private key, PEM.")
 @click.option("--no-keys", is_flag=True, help="Let everybody who reaches the address ask, if there is no API key.")
 @on_workspace
 def serve_verb(

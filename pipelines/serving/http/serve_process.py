@@ -60,6 +60,9 @@ class ServeOptions:
         """Raise UsageError for half of a certificate, or for an address that others reach without keys."""
         if (self.certificate is None) != (self.private_key is None):
             raise UsageError("--tls-cert and --tls-key belong together; give both or none")
+        for path in (self.certificate, self.private_key):
+            if path is not None and not path.is_file():
+                raise UsageError(f"{path} is not a file; expected a certificate or a key in PEM")
         if self.host not in LOCAL_HOSTS and not keys.required and not unlocked:
             raise UsageError(
                 f"--host {self.host} is reached from other machines, and there is no API key; make one with "

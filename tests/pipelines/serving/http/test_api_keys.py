@@ -80,5 +80,7 @@ def test_an_address_for_others_needs_a_key(tmp_path: Path) -> None:
     ServeOptions(host="0.0.0.0").require_safe(ApiKeyFile(path), unlocked=True)
     with pytest.raises(UsageError, match="belong together"):
         ServeOptions(certificate=certificate).require_safe(ApiKeyFile(path), unlocked=True)
+    with pytest.raises(UsageError, match=r"box\.pem is not a file"):
+        ServeOptions(certificate=certificate, private_key=certificate).require_safe(ApiKeyFile(path), unlocked=True)
     add_api_key(path, "line 4", ["plant-a/asr"])
     ServeOptions(host="0.0.0.0").require_safe(ApiKeyFile(path), unlocked=False)
