@@ -1,10 +1,14 @@
 """Intake of one large delivery by the processes of this machine, and by a Dask (or Ray) cluster on this machine.
 
     python benchmarks/bench_fan_out.py [--clips 3000] [--engines processes dask] [--address tcp://127.0.0.1:8786]
+    python benchmarks/bench_fan_out.py --evaluation [--clips 600] [--processes 2] [--rounds 3] [--backbone elp:tiny]
 
 Each engine gets a workspace of its own and runs the flow `ingest` in a process of its own, with a Prefect server on
 this machine. On one machine an engine cannot be faster than the processes: this measures what it costs. The versions
 must have the same shards, byte for byte.
+
+The second form evaluates a verification adapter (two systems, clips of 3 s) in one process with all cores, and divided
+among processes, alternately. The scores must have the same bits.
 """
 
 from __future__ import annotations
@@ -54,13 +58,70 @@ def digests(workspace: Path) -> dict[str, str]:
     }
 
 
+def cpu_seconds() -> float:
+    """Return the processor time of this process and of its children that have ended."""
+    return sum(
+        used.ru_utime + used.ru_stime
+        for used in map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    )
+
+
+def evaluation(clip_count: int, processes: int, rounds: int, backbone_name: str) -> None:
+    """Evaluate two untrained adapters on clips of tones, in one process and in several, and compare the bits."""
+    from elp_core.assemble import build
+    from elp_core.audio import clip_id, encode_flac
+    from elp_core.backbones import Backbone
+    from elp_core.bundle import write_bundle
+    from elp_core.config import ElpConfig, TrainConfig
+    from elp_core.tasks import make_task
+    from elp_core.types import Clip
+    from pipelines.gating.divided_evaluation import EvaluatedSystem, evaluate_systems, own_processes
+    from pipelines.local.compute_settings import Compute
+
+    rng, clips = np.random.default_rng(0), []
+    times = np.arange(3 * 16_000) / 16_000
+    for number in range(clip_count):
+        wave = 0.2 * np.sin(2 * np.pi * rng.uniform(90, 250) * times) + 0.005 * rng.standard_normal(len(times))
+        samples = wave.astype(np.float32)
+        clips.append(Clip(clip_id(samples), encode_flac(samples), 3.0, "test", speaker=f"speaker-{number % 8}"))
+    backbone, train = Backbone.from_pretrained(backbone_name), TrainConfig(device="cpu")
+    taken: dict[str, list[tuple[float, float]]] = {"one process": [], f"{processes} processes": []}
+    found = {}
+    with tempfile.TemporaryDirectory() as parent:
+        systems = []
+        for seed in (0, 1):
+            model = build(backbone, ElpConfig(), make_task("asv", clips), seed).eval()
+            digest = write_bundle(folder := Path(parent) / str(seed), model, {}, {})
+            systems.append(EvaluatedSystem(f"v{seed}", digest, folder, model))
+        for round_number in range(rounds):
+            for name in taken if round_number % 2 == 0 else reversed(taken):
+                engine = None if name == "one process" else own_processes(Compute(processes=processes), "cpu")
+                start, before = time.perf_counter(), cpu_seconds()
+                done = evaluate_systems(systems, clips, None, train, engine, lambda system, answered: None)
+                taken[name].append((time.perf_counter() - start, cpu_seconds() - before))
+                print(f"{name}: {taken[name][-1][0]:.1f} s, {taken[name][-1][1]:.1f} s of CPU", flush=True)
+                found[name] = b"".join(one.scores.scores.tobytes() for one in done)  # type: ignore[union-attr]
+    assert len(set(found.values())) == 1, "the scores have other bits"
+    (one, one_cpu), (several, several_cpu) = (
+        [min(column) for column in zip(*took, strict=True)] for took in taken.values()
+    )
+    print(f"ratio of the best rounds: {one / several:.2f} times as fast, {several_cpu / one_cpu:.2f} times the CPU")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--clips", type=int, default=3000)
     parser.add_argument("--kind", default="flac", choices=["flac", "wav", "mp3"])
     parser.add_argument("--engines", nargs="+", default=["processes", "dask"], choices=["processes", "dask", "ray"])
     parser.add_argument("--address", default="", help="a scheduler that runs already, for every engine but processes")
+    parser.add_argument("--evaluation", action="store_true")
+    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--backbone", default="elp:tiny")
     given = parser.parse_args()
+    if given.evaluation:
+        evaluation(given.clips, given.processes, given.rounds, given.backbone)
+        return
     from pipelines.local.initialise import init_workspace
     from tests.support.prefect_server import prefect_server
 

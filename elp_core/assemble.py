@@ -1,6 +1,6 @@
 """From configuration to a seeded model, and from clips to answers and scores, batch by batch."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -31,6 +31,14 @@ def build(backbone: Backbone, adapter: MethodConfig, task: Task, seed: int) -> E
         return ElpModel(backbone, adapter, task)
 
 
+def evaluation_batches(durations: Sequence[Seconds], batch_seconds: Seconds) -> list[list[int]]:
+    """Return the batches that an evaluation of clips of these durations is made of, as positions, shortest first.
+
+    The last bits of an answer depend on its batch: who divides an evaluation divides these batches, and cuts none.
+    """
+    return length_buckets(durations, batch_seconds, 0, 0, shuffle=False)
+
+
 def in_batches(
     durations: Sequence[Seconds], batch_seconds: Seconds, answer: Callable[[list[int]], Iterable[Any]]
 ) -> list[Any]:
@@ -39,10 +47,20 @@ def in_batches(
     `answer` gives the answers for the positions of one batch, in the order of the positions.
     """
     answers: list[Any] = [None] * len(durations)
-    for batch in length_buckets(durations, batch_seconds, 0, 0, shuffle=False):
+    for batch in evaluation_batches(durations, batch_seconds):
         for position, found in zip(batch, answer(batch), strict=True):
             answers[position] = found
     return answers
+
+
+@torch.inference_mode()
+def answer_batch(model: ElpModel, audio: Sequence[bytes]) -> list[Any]:
+    """Return the model's answers for the audio files of one batch of `evaluation_batches`; the model is in eval mode.
+
+    Raises:
+        AudioError: A file cannot be decoded.
+    """
+    return model.task.predict(model.head, *waveform_frames(model, [load(content) for content in audio]))
 
 
 @torch.inference_mode()
@@ -80,6 +98,7 @@ def evaluate(
     decode: DecodeConfig | None = None,
     trials: TrialList | None = None,
     report: Callable[[int], None] | None = None,
+    answers: Mapping[str, Any] | None = None,
 ) -> Evaluation:
     """Answer every clip and score the answers with the model's task.
 
@@ -93,6 +112,7 @@ def evaluate(
         decode: For ASR, how letters become transcripts; None keeps the task's own way (greedy by default).
         trials: For ASV, the trials between the clips; None judges all pairs.
         report: Called after each batch with the number of clips that are answered.
+        answers: The answers of the model's own task by clip id, if `answer_batch` gave them in other processes.
 
     Raises:
         CorpusError: There are no clips, or they cannot be scored.
@@ -104,7 +124,12 @@ def evaluate(
         raise CorpusError("there are no clips to evaluate on")
     task = model.task if decode is None else decode_with(model.task, decode)
     task = task if trials is None else judge_on(task, trials)
-    return task.evaluate(answer_clips(model, clips, batch_seconds, device, cache, task, report), clips, model.head)
+    if answers is None:
+        answers = answer_clips(model, clips, batch_seconds, device, cache, task, report)
+    else:
+        # left where the other case leaves it
+        model.to(pick_device(device))
+    return task.evaluate(answers, clips, model.head)
 
 
 def settle(model: ElpModel, evaluation: Evaluation) -> None:

@@ -17,13 +17,25 @@
 A message says what failed, the value, what is allowed, and the next step.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 
 class ElpError(Exception):
-    """Root of the tree; the command line ends with `exit_code`."""
+    """Root of the tree; the command line ends with `exit_code`. Errors can be pickled, to cross between processes."""
 
     exit_code = 1
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Exception would call the class with the message, and some classes make the message of other arguments
+        return _restored, (type(self), self.args, self.__dict__)
+
+
+def _restored(kind: type[ElpError], arguments: tuple[Any, ...], values: Mapping[str, Any]) -> ElpError:
+    error = kind.__new__(kind)
+    error.args = arguments
+    error.__dict__.update(values)
+    return error
 
 
 def first_faults(faults: Sequence[str], shown: int = 4) -> str:

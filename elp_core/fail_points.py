@@ -2,9 +2,9 @@
 
     ELP_FAIL_POINT="after git commit" elp …
 
-kills the process with SIGKILL when it reaches that point; ``before git commit#2`` means its second time. Without the
-variable a point costs a look into the environment. ``ELP_FAIL_POINT_LOG`` names a file that gets a line for each point
-that is reached.
+kills the process with SIGKILL when it reaches that point; ``before git commit#2`` means its second time, and
+``ELP_FAIL_SIGNAL`` (such as SIGTERM) names another signal. Without the variable a point costs a look into the
+environment. ``ELP_FAIL_POINT_LOG`` names a file that gets a line for each point that is reached.
 """
 
 import contextlib
@@ -15,6 +15,7 @@ from collections.abc import Iterator
 
 VARIABLE = "ELP_FAIL_POINT"
 LOG_VARIABLE = "ELP_FAIL_POINT_LOG"
+SIGNAL_VARIABLE = "ELP_FAIL_SIGNAL"
 
 _reached: Counter[str] = Counter()
 
@@ -38,4 +39,4 @@ def fail_point(name: str) -> None:
         with open(log, "ab", buffering=0) as file:
             file.write(f"{name}#{_reached[name]}\n".encode())
     if wanted in (f"{name}#{_reached[name]}", name):
-        os.kill(os.getpid(), signal.SIGKILL)
+        os.kill(os.getpid(), signal.Signals[os.environ.get(SIGNAL_VARIABLE, "SIGKILL")])

@@ -2,7 +2,8 @@
 
 OpsError                    exit code 1
 ├── UsageError              a name or an option is wrong (exit code 2)
-├── WorkspaceError          not a workspace, a dirty tree, no Git identity, a full disk
+├── WorkspaceError          not a workspace, a dirty tree, no Git identity
+│   └── DiskFull            a disk has no space left: a flow run waits for it
 ├── IntakeError             a source cannot be read as the format it claims to be
 ├── DataRefused             the data as a whole failed its checks: no version was made
 ├── NotTrainable            a dataset version cannot be trained on: no training was started
@@ -10,6 +11,8 @@ OpsError                    exit code 1
 │   ├── PushRejected        another machine has pushed to the Git repository first
 │   └── SlotChangedElsewhere    another machine has changed the same slot's data first
 ├── ServiceError            a server or a worker is not up, or its port is taken
+│   └── RemoteAway          a server or a store does not answer at the moment: a flow run waits for it
+│       └── DataRemoteAway  the DVC remote; a VersioningError, too
 ├── WrongRelease            a worker has another release of elp than a flow run asks for
 ├── RequestRefused          `elp serve` does not answer a request; has the HTTP status
 ├── RegistryError           the model registry does not hold what was asked for
@@ -33,6 +36,10 @@ class UsageError(OpsError):
 
 class WorkspaceError(OpsError):
     """The workspace cannot be used as it stands."""
+
+
+class DiskFull(WorkspaceError):
+    """A disk has no space left. A flow run with this error continues when there is space again."""
 
 
 class IntakeError(OpsError):
@@ -91,6 +98,17 @@ class ServiceError(OpsError):
     """A server or worker this needs is not up, or cannot start."""
 
 
+class RemoteAway(ServiceError):
+    """A server or a store does not answer, or reports a fault of its own; waiting may help.
+
+    Not for a refused login, a wrong address or another answer that stays the same.
+    """
+
+
+class DataRemoteAway(RemoteAway, VersioningError):
+    """The DVC remote does not answer, so that no dataset version can be stored or fetched at the moment."""
+
+
 class RegistryError(OpsError):
     """The model registry does not hold what was asked for, or refused a change."""
 
@@ -118,6 +136,10 @@ class AttestationError(OpsError):
     def __init__(self, reason: str, message: str) -> None:
         self.reason = reason
         super().__init__(message)
+
+
+class TemplateError(OpsError):
+    """A template of an enrolled voice is malformed, altered, revoked or of another bundle than the one that is used."""
 
 
 class GateRefused(OpsError):

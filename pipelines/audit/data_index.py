@@ -13,7 +13,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from pipelines.datasets.dataset_version import DATASET_FILE, GOLDEN, GOLDEN_FILE, QUARANTINE, SHARDS
 from pipelines.datasets.dvc import DvcRemote, dvc_remote, metafile, tracked_hash
@@ -241,19 +241,20 @@ def _files(db: sqlite3.Connection, stored: DvcRemote, tracked: str) -> list[int]
         known |= dict(db.execute(f"SELECT md5, id FROM file WHERE md5 IN ({marks})", some))
     for name, md5 in listing.items():
         if md5 not in known:
-            known[md5] = _read_file(db, stored, name, md5)
+            with stored.open(md5) as file:
+                known[md5] = add_file(db, name, md5, file)
     return [known[md5] for md5 in listing.values()]
 
 
-def _read_file(db: sqlite3.Connection, stored: DvcRemote, name: str, md5: str) -> int:
+def add_file(db: sqlite3.Connection, name: str, md5: str, file: IO[bytes]) -> int:
+    """Read who is in a file, add it to the index, and return its number. It is of no version until a span names it."""
     import pyarrow.parquet as pq
 
-    with stored.open(md5) as file:
-        size = file.seek(0, 2)
-        file.seek(0)
-        parquet = pq.ParquetFile(file)
-        wanted = ["id", "speaker", "split", "duration"] if "id" in parquet.schema_arrow.names else ["sha256", "speaker"]
-        columns = parquet.read(columns=wanted).to_pydict()
+    size = file.seek(0, 2)
+    file.seek(0)
+    parquet = pq.ParquetFile(file)
+    wanted = ["id", "speaker", "split", "duration"] if "id" in parquet.schema_arrow.names else ["sha256", "speaker"]
+    columns = parquet.read(columns=wanted).to_pydict()
     number = db.execute("INSERT INTO file (md5, name, bytes) VALUES (?, ?, ?)", (md5, name, size)).lastrowid
     assert number is not None
     ids = columns.get("id") or columns.get("sha256") or []

@@ -189,5 +189,11 @@ def _stays(found: TrainedOn) -> tuple[str, ...]:
         )
     if found.unknown:
         stays.append("Adapters with unknown training data are listed with the reason: check each by hand.")
+    if found.subject.speaker:
+        stays.append(
+            "Enrolled voices: a template and its kept recordings have the name that the enrolment gave, which may "
+            "differ from the speaker's name in the data. List them with elp enrol list SITE/asv, and delete them with "
+            "elp enrol revoke SITE/asv NAME --reason TEXT."
+        )
     stays.append("The sources of the deliveries, backups, and copies that workers or people made elsewhere.")
     return tuple(stays)

@@ -16,7 +16,7 @@ from pipelines.registry.holds import HeldSubject
 
 if TYPE_CHECKING:
     from pipelines.retention.removal_plan import RemovalPlan
-    from pipelines.retention.sweep import Swept
+    from pipelines.retention.sweep import Swept, Undone
 
 Row = tuple[str, str, str, int, bool, str]
 
@@ -58,13 +58,22 @@ def gc(ctx: click.Context, folder: Path | None, yes: bool, speaker: str, clip: s
 @click.option("--by", default="", metavar="NAME", help="Who decides [default: you].")
 @on_workspace
 def undo_verb(workspace: Workspace, subject: str, by: str) -> None:
-    """Bring back what is in the trash: everything, or the adapters of a slot and all data."""
+    """Bring back what is in the trash: everything, or the adapters of a slot and all data.
+
+    What an erasure removed stays there.
+    """
     from pipelines.retention.sweep import undo
 
     what = HeldSubject.parse(subject) if subject else HeldSubject()
-    adapters, files = undo(workspace, str(what.slot or ""), what.version, by)
-    done = {"adapters": adapters, "files": files}
-    emit(done, lambda _: f"restored {count(adapters, 'adapter')} and {count(files, 'data file')}")
+    done = undo(workspace, str(what.slot or ""), what.version, by)
+    emit(done._asdict(), lambda _: _undone_text(done))
+
+
+def _undone_text(done: Undone) -> str:
+    lines = [f"restored {count(done.adapters, 'adapter')} and {count(done.files, 'data file')}", *done.left]
+    if done.erased:
+        lines.append(f"{count(done.erased, 'data file')} of an erasure stay in the trash")
+    return "\n".join(lines)
 
 
 def _rows(plan: RemovalPlan) -> Iterator[Row]:

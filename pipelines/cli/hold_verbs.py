@@ -33,6 +33,21 @@ class HoldGroup(click.Group):
         return super().resolve_command(ctx, args)
 
 
+class HoldContext(click.Context):
+    """The context of the verb that nobody types: its messages show the command line as it was typed."""
+
+    @property
+    def command_path(self) -> str:
+        """Return ``elp hold``."""
+        return self.parent.command_path if self.parent else super().command_path
+
+
+class HoldCommand(click.Command):
+    """Make a hold; `HoldGroup` chooses this command."""
+
+    context_class = HoldContext
+
+
 @click.group(cls=HoldGroup, subcommand_metavar="SUBJECT --until DATE --reason TEXT | list | end NUMBER")
 def hold() -> None:
     """Keep something until a date, whatever the retention says: elp gc and MLflow's pages do not delete it.
@@ -46,7 +61,7 @@ def hold() -> None:
     """
 
 
-@hold.command(name="make", hidden=True)
+@hold.command(name="make", cls=HoldCommand, hidden=True)
 @_subject
 @click.option("--until", required=True, metavar="DATE", help=f"Last day (UTC), such as {_DATE}, or a moment.")
 @_reason

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from elp_core.errors import ElpError
 from pipelines.local.environment import OFFLINE
+from pipelines.outages import DISK_FULL
 
 INSTALL = "install the operations part with: pip install 'elp-foundry[pipelines]'"
 
@@ -58,6 +59,7 @@ VERBS: dict[str, dict[str, tuple[str, str]]] = {
         "audit": ("audit_verbs:audit", "Show where an adapter came from, and what it was trained on."),
         "predict": ("predict_verb:predict_verb", "Recognise words, emotion or intent in a file, or compare voices."),
         "serve": ("serve_verbs:serve_verb", "Answer requests with the champions over HTTP."),
+        "enrol": ("enrol_verbs:enrol_group", "Enrol voices, compare recordings with them, renew them."),
         "compare": ("compare_verb:compare", "Compare methods on a slot's data, with a report."),
     },
     "Operations": {
@@ -195,7 +197,7 @@ def _sentence(error: Exception) -> str:
     # a missing module of this repository is a fault, and installing something would not help
     if isinstance(error, ModuleNotFoundError) and (error.name or "").split(".")[0] not in ("pipelines", "elp_core"):
         return f"the Python package {error.name} is missing; {INSTALL}"
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if isinstance(error, OSError) and error.errno in DISK_FULL:
         place = f" at {error.filename}" if error.filename else ""
         return f"the disk is full{place}; free some space and run the command again"
     if isinstance(error, OSError) and (isinstance(error, PermissionError) or error.errno == errno.EROFS):

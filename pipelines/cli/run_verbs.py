@@ -84,7 +84,8 @@ def _listing(found: Sequence[FollowedRun], empty: str) -> str:
             mark(run.state),
             run.started[:16].replace("T", " "),
             duration(run.seconds) if run.seconds else None,
-            _first_line(run.message) if run.ended else "",
+            # of a run that waits, too: for what
+            _first_line(run.message) if run.ended or run.state == "AwaitingRetry" else "",
         )
         for run in found
     ]

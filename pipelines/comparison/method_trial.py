@@ -20,13 +20,20 @@ from typing import TYPE_CHECKING, Any
 from elp_core.errors import ElpError
 from elp_core.files import write_whole
 from elp_core.types import Clip
-from pipelines.local.settings import Settings
+from pipelines.local.settings import Settings, SlotSettings
 from pipelines.number_text import reported_rates
 from pipelines.progress_text import Report
 from pipelines.registry.slot import Slot
 
 if TYPE_CHECKING:
+    from elp_core.metrics.scores import Evaluation
+    from elp_core.model import ElpModel
+    from pipelines.datasets.dataset_version import GoldenSet
     from pipelines.registry.evidence_scores import Scores
+
+
+SAMPLE_CLIPS = 64
+"""Clips that are timed if the evaluation was divided among processes."""
 
 
 @dataclass(frozen=True)
@@ -99,9 +106,8 @@ def run_trial(spec: TrialSpec, report: Report) -> tuple[MethodTrial, Scores]:
     """Train on the share of the training split and evaluate on the golden set; `report` is called after each step."""
     import torch
 
-    from elp_core.assemble import build, evaluate, pick_device
+    from elp_core.assemble import build, pick_device
     from elp_core.backbones import Backbone
-    from elp_core.bundle import write_bundle
     from elp_core.methods import METHODS
     from elp_core.tasks import decide_by, make_task
     from elp_core.training import Silent, train
@@ -114,7 +120,6 @@ def run_trial(spec: TrialSpec, report: Report) -> tuple[MethodTrial, Scores]:
     settings = Settings(slots={spec.slot: spec.settings}).for_slot(slot)
     training, validation = (load_split(spec.repository, spec.tag, slot, (s,), cache) for s in ("train", "validation"))
     pinned = load_golden(spec.repository, spec.tag, slot, cache)
-    golden = pinned.clips
     chosen = select_share(training, spec.share)
     backbone, config = Backbone.from_pretrained(spec.backbone), settings.train
     adapter: Any = settings.adapter
@@ -127,14 +132,9 @@ def run_trial(spec: TrialSpec, report: Report) -> tuple[MethodTrial, Scores]:
     observer = PassProgress(report).watch(spec.slot, task.metric, config.epochs, Silent())
     trained = train(model, chosen, validation, config, observer)
     train_seconds = time.perf_counter() - started
-    started = time.perf_counter()
-    evaluation = evaluate(model, golden, config.batch_seconds, config.device, trials=pinned.trials)
-    evaluation_seconds = time.perf_counter() - started
+    evaluation, bundle_bytes, real_time_factor = _evaluated(model, pinned, settings)
     interval = compare_scores(evaluation.scores, None, settings.gate, spec.closed_set).challenger
     device = pick_device(config.device)
-    with tempfile.TemporaryDirectory() as parent:
-        write_bundle(folder := Path(parent) / "bundle", model, {}, {})
-        bundle_bytes = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     trial = MethodTrial(
         method=spec.method,
         share=spec.share,
@@ -152,12 +152,35 @@ def run_trial(spec: TrialSpec, report: Report) -> tuple[MethodTrial, Scores]:
         steps=trained.steps,
         epochs=trained.epochs,
         peak_bytes=int(torch.cuda.max_memory_allocated()) if device.type == "cuda" else _peak_bytes(),
-        real_time_factor=evaluation_seconds / sum(clip.duration for clip in golden),
+        real_time_factor=real_time_factor,
         device=str(device),
         threads=torch.get_num_threads(),
         also=reported_rates(evaluation.extra),
     )
     return trial, evaluation.scores
+
+
+def _evaluated(model: ElpModel, golden: GoldenSet, settings: SlotSettings) -> tuple[Evaluation, int, float]:
+    """Return a model's evaluation, the bytes of its bundle, and its real-time factor."""
+    from elp_core.assemble import answer_clips
+    from elp_core.bundle import write_bundle
+    from pipelines.gating.divided_evaluation import EvaluatedSystem, evaluate_systems, own_processes
+
+    train, timed = settings.train, golden.clips
+    engine = own_processes(settings.compute, train.device)
+    with tempfile.TemporaryDirectory() as parent:
+        digest = write_bundle(folder := Path(parent) / "bundle", model, {}, {})
+        bundle_bytes = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+        started = time.perf_counter()
+        system = EvaluatedSystem("trial", digest, folder, model)
+        (found,) = evaluate_systems([system], golden.clips, golden.trials, train, engine, lambda name, done: None)
+        seconds = time.perf_counter() - started
+    if engine is not None:
+        # the time of several processes, with their start, is no property of the method
+        started, timed = time.perf_counter(), golden.clips[:SAMPLE_CLIPS]
+        answer_clips(model, timed, train.batch_seconds, train.device)
+        seconds = time.perf_counter() - started
+    return found, bundle_bytes, seconds / sum(clip.duration for clip in timed)
 
 
 def _print_progress(done: int, total: int, note: str) -> None:

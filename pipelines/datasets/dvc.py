@@ -10,17 +10,46 @@ from typing import IO, Any
 
 from elp_core.fail_points import durable_write
 from elp_core.files import replacing, write_whole
-from pipelines.errors import VersioningError
+from pipelines.errors import DataRemoteAway, VersioningError
 from pipelines.local import git
 from pipelines.local.dvc_repository import dvc_errors, dvc_repository
 from pipelines.local.secret_values import give_data_secrets
+from pipelines.outages import is_away
 
 
 def track(root: Path, folders: Sequence[Path]) -> dict[Path, str]:
-    """Track folders (relative to `root`) as they are now, and return the hash of each (``md5:….dir``)."""
-    with dvc_repository(root, "add") as repository, durable_write("dvc add"):
+    """Track folders (relative to `root`) as they are now, and return the hash of each (``md5:….dir``).
+
+    Raise VersioningError if DVC tracks a folder around one of them as a whole.
+    """
+    for outer in {parent for folder in folders for parent in folder.parents[:-1]}:
+        if (root / metafile(outer)).exists():
+            # DVC would add the files to that folder
+            raise VersioningError(
+                f"DVC tracks {outer} in {root} as a whole, so that no version can be made of the folders in it; "
+                f"run: dvc remove {metafile(outer)}"
+            )
+    with dvc_repository(root, "add") as repository, _near_stages(repository, root, folders), durable_write("dvc add"):
         repository.add([str(root / folder) for folder in folders])
     return {folder: tracked_hash((root / metafile(folder)).read_text(encoding="utf-8")) for folder in folders}
+
+
+@contextlib.contextmanager
+def _near_stages(repository: Any, root: Path, folders: Sequence[Path]) -> Iterator[None]:
+    """Hold DVC's lock with an index of those `.dvc` files that can overlap with `folders`: next to them or above.
+
+    DVC's own index has every file of the workspace, which takes seconds with some hundred slots.
+    """
+    from dvc.dvcfile import is_valid_filename
+    from dvc.repo import lock_repo
+    from dvc.repo.index import Index
+
+    above = {parent for folder in folders for parent in (root / folder).parents if parent.is_relative_to(root)}
+    found = (path for parent in above for path in parent.iterdir() if is_valid_filename(path.name))
+    files = sorted(str(path) for path in found if path.is_file())
+    with lock_repo(repository):
+        repository.index = Index.from_indexes(repository, [Index.from_file(repository, file) for file in files])
+        yield
 
 
 def push(root: Path, folders: Sequence[Path]) -> None:
@@ -62,36 +91,26 @@ def fetch_folder(repository: str, revision: str, path: Path, cache: Path) -> lis
             f"{path} is not tracked at {revision} in {repository}; list the versions with: elp data log"
         )
     listing = cache / "sets" / f"{digest.removeprefix('md5:')}.json"
-    # the listing of a hash never changes, and opening a DVC file system takes 0.3 s
+    # the listing of a hash never changes, and opening a DVC repository takes 0.1 s
     if listing.is_file():
         held = [_place(cache, md5) for _, md5 in json.loads(listing.read_text(encoding="utf-8"))]
         if all(place.is_file() for place in held):
             return held
-    if (folder := Path(repository.removeprefix("file://"))).is_dir():
-        give_data_secrets(folder)
-    with dvc_errors("fetch", Path(repository)):
-        from dvc.api import DVCFileSystem
-
-        config = {"core": {"site_cache_dir": str((cache / "dvc").resolve())}}
-        system = DVCFileSystem(repository.removeprefix("file://"), rev=revision, config=config)
-        try:
-            found = system.find(path.as_posix(), detail=True)
-            entries = sorted((name, str(info["md5"])) for name, info in found.items())
-            places = [_fetch_file(system, name, md5, cache) for name, md5 in entries]
-        finally:
-            system.repo.close()
+    with _remote_at(repository, revision, cache) as stored:
+        entries = sorted(stored.listing(digest).items())
+        places = [_fetch_file(stored, name, md5, cache) for name, md5 in entries]
     write_whole(listing, json.dumps(entries))
     return places
 
 
-def _fetch_file(system: Any, name: str, md5: str, cache: Path) -> Path:
+def _fetch_file(stored: "DvcRemote", name: str, md5: str, cache: Path) -> Path:
     place = _place(cache, md5)
     if place.is_file():
         return place
     with replacing(place) as temporary:
-        system.get_file(name, str(temporary))
+        stored.download(md5, temporary)
         with temporary.open("rb") as file:
-            got = hashlib.file_digest(file, "md5").hexdigest()
+            got = hashlib.file_digest(file, _md5).hexdigest()
         if got != md5:
             raise VersioningError(
                 f"{name} was fetched with the MD5 {got}, expected {md5}; the remote's file was changed"
@@ -101,6 +120,22 @@ def _fetch_file(system: Any, name: str, md5: str, cache: Path) -> Path:
 
 def _place(cache: Path, md5: str) -> Path:
     return cache / "files" / md5[:2] / f"{md5}.parquet"
+
+
+def _kind(error: Exception) -> type[VersioningError]:
+    # each kind of storage has its own error classes
+    return DataRemoteAway if is_away(error) else VersioningError
+
+
+def _lost(md5: str) -> VersioningError:
+    return VersioningError(
+        f"the DVC remote holds no file {md5}; push it from a machine that has it: dvc push --all-tags"
+    )
+
+
+def _md5(content: bytes = b"") -> "hashlib._Hash":
+    # without the flag, a system in FIPS mode refuses MD5, which is DVC's choice
+    return hashlib.md5(content, usedforsecurity=False)
 
 
 @dataclass(frozen=True)
@@ -124,8 +159,7 @@ class DvcRemote:
         name = folder.removeprefix("md5:")
         with self.open(name) as file:
             content = file.read()
-        # MD5 is DVC's choice; without the flag, a system in FIPS mode refuses it
-        got = hashlib.md5(content, usedforsecurity=False).hexdigest()
+        got = _md5(content).hexdigest()
         if got != name.removesuffix(".dir"):
             raise VersioningError(
                 f"the listing {name} of the DVC remote was changed: its MD5 is {got}; restore it from a backup"
@@ -143,18 +177,24 @@ class DvcRemote:
             except FileNotFoundError:
                 continue
             except Exception as error:
-                # each kind of storage has its own error classes
-                raise VersioningError(f"the DVC remote cannot read {md5}: {error}") from error
+                raise _kind(error)(f"the DVC remote cannot read {md5}: {error}") from error
             with file:
                 yield file
             return
-        raise VersioningError(
-            f"the DVC remote holds no file {md5}; push it from a machine that has it: dvc push --all-tags"
-        )
+        raise _lost(md5)
+
+    def download(self, md5: str, target: Path) -> None:
+        """Write a file to `target` as one request, unchecked. Raise VersioningError if there is none."""
+        for store in (self.cache, self.remote):
+            if store is not None:
+                with contextlib.suppress(FileNotFoundError):
+                    store.fs.get_file(store.oid_to_path(md5), str(target))
+                    return
+        raise _lost(md5)
 
     def copy(self, md5: str, target: Path) -> FileDigests:
         """Copy a file to `target` as `open` reads it, and return both hashes of its bytes."""
-        sums = hashlib.md5(usedforsecurity=False), hashlib.sha256()
+        sums = _md5(), hashlib.sha256()
         with self.open(md5) as file, target.open("wb") as out:
             while block := file.read(2**20):
                 out.write(block)
@@ -177,8 +217,7 @@ class DvcRemote:
         try:
             return set(md5s) - set(self.remote.oids_exist(list(md5s)))
         except Exception as error:
-            # each kind of storage has its own error classes
-            raise VersioningError(f"the DVC remote {self.address} does not answer: {error}") from error
+            raise _kind(error)(f"the DVC remote {self.address} does not answer: {error}") from error
 
     def _whole(self, md5: str) -> bool:
         """Whether a remote that is a folder has the file, as large as in the cache."""
@@ -201,7 +240,7 @@ class DvcRemote:
         try:
             self.remote.add(str(source), localfs, md5, check_exists=False)
         except Exception as error:
-            raise VersioningError(f"the DVC remote {self.address} does not take {md5}: {error}") from error
+            raise _kind(error)(f"the DVC remote {self.address} does not take {md5}: {error}") from error
 
     @property
     def address(self) -> str:
@@ -223,3 +262,27 @@ def dvc_remote(root: Path, *, remote_only: bool = False) -> Iterator[DvcRemote]:
     """
     with dvc_repository(root, "look into the remote", read_only=True) as repository:
         yield DvcRemote(repository.cloud.get_remote_odb(), None if remote_only else repository.cache.local)
+
+
+@contextlib.contextmanager
+def _remote_at(repository: str, revision: str, cache: Path) -> Iterator[DvcRemote]:
+    """Open the DVC remote that a repository names at a revision, without a checkout and without an index of its files.
+
+    The repository is a folder, whose own DVC cache is read too, or a Git URL.
+    """
+    if (folder := Path(repository.removeprefix("file://"))).is_dir():
+        give_data_secrets(folder)
+    with dvc_errors("fetch", Path(repository)):
+        from dvc.config import NoRemoteError
+        from dvc.repo import Repo
+
+        config = {"core": {"site_cache_dir": str((cache / "dvc").resolve())}}
+        with Repo.open(repository.removeprefix("file://"), rev=revision, config=config) as opened:
+            remote = None
+            # DVC's cache may have it all
+            with contextlib.suppress(NoRemoteError):
+                remote = opened.cloud.get_remote_odb(command="fetch")
+            try:
+                yield DvcRemote(remote, opened.cache.local)
+            except VersioningError as error:
+                raise VersioningError(f"DVC could not fetch in {repository}: {error}") from error

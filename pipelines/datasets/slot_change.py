@@ -27,13 +27,14 @@ from pipelines.datasets.dataset_version import (
     record_text,
 )
 from pipelines.datasets.shared_branch import bring_up_to_date, push_change, withdraw_commit
-from pipelines.errors import ServiceError, VersioningError, WorkspaceError
+from pipelines.errors import DiskFull, ServiceError, VersioningError, WorkspaceError
 from pipelines.local import git
-from pipelines.local.dvc_repository import DISK_FULL, require_shared_remote
+from pipelines.local.dvc_repository import require_shared_remote
 from pipelines.local.git_locks import clear_dead_git_locks
 from pipelines.local.workspace import Workspace
 from pipelines.locks import file_lock
 from pipelines.number_text import count
+from pipelines.outages import DISK_FULL
 from pipelines.registry.slot import Slot
 
 _WAIT_SECONDS = 600.0
@@ -99,7 +100,7 @@ def slot_transaction(workspace: Workspace, slot: Slot, wait: float = _WAIT_SECON
             if error.errno not in DISK_FULL:
                 raise
             free = _mebibytes(shutil.disk_usage(root).free)
-            raise WorkspaceError(
+            raise DiskFull(
                 f"the disk of {root} is full ({free} free); free some space and run it again, nothing was changed"
             ) from error
 
@@ -122,7 +123,7 @@ def require_space(folder: Path, needed: int) -> None:
     """Raise WorkspaceError unless the disk of `folder` has about `needed` bytes free."""
     free = shutil.disk_usage(folder).free
     if free < needed:
-        raise WorkspaceError(
+        raise DiskFull(
             f"the disk of {folder} has {_mebibytes(free)} free, this needs about {_mebibytes(needed)}; "
             "free some space and run it again, nothing was changed"
         )

@@ -1,10 +1,13 @@
 """The gate: scores of challenger and champion on the golden set give a verdict.
 
 `gate`                the gate on a registered version: score, measure, decide, keep the evidence, sign
+`scored_versions`     the scores of versions on the golden set
+`divided_evaluation`, `batch_answers`   a large evaluation in several processes or machines, and what each does
 `decide`              the pure decision, from two sets of scores and a policy
 `compare`, `interval` two systems on one set of clips; bootstrap intervals
 `slices`, `operating_point`, `safety`   recording conditions; rates at a threshold; limits next to the metric's
 `measure`, `interference`, `overlap`    size and speed; answers of other slots; golden clips in the training data
+`enrolled_voices`     the voices that a promotion invalidates, and their false rejects
 `normalisers`         the normal forms behind scores, which must agree
 `evidence`, `verdict_record`            everything that a verdict follows from; the signed verdict in the registry
 `report`, `plots`     the verdict as an HTML page

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipelines.chunk_map import ChunkMap
 from pipelines.datasets.dataset_version import GoldenRef
 from pipelines.errors import RegistryError
 from pipelines.gating.decide import decide_verdict
@@ -20,7 +21,6 @@ from pipelines.number_text import count
 from pipelines.progress_text import Report
 from pipelines.registry.adapter_version import AdapterVersion, GateRecord
 from pipelines.registry.client import model_registry
-from pipelines.registry.client.bundle_models import download_bundle
 from pipelines.registry.client.connection import connect
 from pipelines.registry.policies import policy_digest
 from pipelines.registry.signing.canonical_json import sha256
@@ -32,9 +32,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
     from elp_core.backbones import Backbone
-    from elp_core.model import ElpModel
-    from pipelines.gating.normalisers import Normalisers
-    from pipelines.registry.evidence_scores import Scores
+    from pipelines.gating.scored_versions import ScoredVersion
 
 Log = Callable[[str], None]
 
@@ -106,6 +104,7 @@ def gate_version(
     keys: Path | None = None,
     log: Log = print,
     progress: Report | None = None,
+    chunk_map: ChunkMap | None = None,
 ) -> GateOutcome:
     """Judge a version of the slot's adapter, by default the newest candidate; raises GateRefused if it is not accepted.
 
@@ -113,7 +112,8 @@ def gate_version(
     keeps the verdict with which it was promoted. A version that passes becomes the challenger; promotion is another
     step. A dry run keeps the evidence in `cache` and changes nothing in the registry. `keys` is the folder of the key
     that signs the verdict; None selects ELP_KEYS, or else the present workspace's folder. `progress` is called with the
-    clips that are answered.
+    clips that are answered. A large golden set is answered by `chunk_map`; None selects the processes of this machine
+    that `compute` of the slot allows.
     """
     client, keys = connect(mlflow_uri), keys or key_folder()
     if not dry_run:
@@ -128,7 +128,7 @@ def gate_version(
         log("this machine has already judged exactly these inputs; recording the verdict")
         evidence, digest = read_evidence(case.folder), sha256((case.folder / EVIDENCE_FILE).read_bytes())
     else:
-        evidence = _judge(client, case, log, progress)
+        evidence = _judge(client, case, log, progress, chunk_map)
         digest = write_evidence_folder(case.folder, evidence)
     if found is None:
         log(f"{case.challenger.name}: {evidence.verdict.outcome}; {evidence.verdict.reasons[0]}")
@@ -163,53 +163,28 @@ def _prepare(
     return GateCase(slot, mine, backbone, repository, cache, challenger, against, golden, serving)
 
 
-@dataclass(frozen=True)
-class _Scored:
-    """A version evaluated on the golden set: scores, further metrics, threshold, and the normalisers behind them."""
-
-    model: ElpModel
-    bundle: Path
-    scores: Scores
-    also: Mapping[str, float]
-    threshold: float | None
-    normalisers: Normalisers
-
-
-def _judge(client: MlflowClient, case: GateCase, log: Log, progress: Report | None) -> Evidence:
+def _judge(
+    client: MlflowClient, case: GateCase, log: Log, progress: Report | None, chunk_map: ChunkMap | None
+) -> Evidence:
     """Evaluate both versions on one backbone, measure the challenger, and decide."""
-    from elp_core.assemble import evaluate
     from elp_core.backbones import Backbone
-    from elp_core.bundle import deployed_threshold, load_bundle
-    from elp_core.tasks import decide_by
     from pipelines.datasets.versions import load_golden
+    from pipelines.gating.enrolled_voices import voice_checks
     from pipelines.gating.interference import check_interference
     from pipelines.gating.measure import measure_speed, memory_digest, overlap_checks
-    from pipelines.gating.normalisers import common_normaliser, present_normaliser, recorded_normaliser
+    from pipelines.gating.normalisers import common_normaliser
+    from pipelines.gating.scored_versions import open_versions, score_versions
 
     cache, closed_set = case.cache, case.golden.closed_set
     golden = load_golden(case.repository, case.golden.tag, case.slot, cache)
-    backbone, train = Backbone.from_pretrained(case.backbone), case.settings.train
+    backbone = Backbone.from_pretrained(case.backbone)
     before = memory_digest(backbone)
-    systems = [case.challenger, *([case.champion] if case.champion else [])]
-
-    def score(version: AdapterVersion) -> _Scored:
-        bundle = download_bundle(client, version, cache)
-        model = load_bundle(bundle, backbone)
-        model.task = decide_by(model.task, case.settings.gate.metric or None)
-        log(f"evaluating {version.name} on {count(len(golden.clips), 'clip')} of {golden.tag}")
-
-        def report(done: int) -> None:
-            if progress:
-                earlier = systems.index(version) * len(golden.clips)
-                progress(earlier + done, len(systems) * len(golden.clips), version.name)
-
-        found = evaluate(model, golden.clips, train.batch_seconds, train.device, trials=golden.trials, report=report)
-        also = {name: round(value, 6) for name, value in found.extra.items()}
-        normalisers = recorded_normaliser(model.task), present_normaliser(model.task)
-        return _Scored(model, bundle, found.scores, also, deployed_threshold(model.task, bundle), normalisers)
-
-    challenger = score(case.challenger)
-    champion = score(case.champion) if case.champion else None
+    versions = (case.challenger, *([case.champion] if case.champion else []))
+    systems = open_versions(client, versions, backbone, case.settings.gate, cache)
+    for system in systems:
+        log(f"evaluating {system.name} on {count(len(golden.clips), 'clip')} of {golden.tag}")
+    challenger, *others = score_versions(systems, golden, case.settings, chunk_map, progress)
+    champion = others[0] if others else None
     against = champion.normalisers if champion else None
     normaliser = common_normaliser(case.slot, case.golden.language.normaliser, challenger.normalisers, against)
     checks = (
@@ -218,6 +193,16 @@ def _judge(client: MlflowClient, case: GateCase, log: Log, progress: Report | No
         *overlap_checks(case.repository, case.challenger, challenger.bundle, golden.clips, closed_set, cache),
         *_protocol_checks(case.golden),
     )
+    if champion:
+        checks += voice_checks(
+            client,
+            case.challenger,
+            challenger.model,
+            challenger.threshold,
+            champion.model,
+            golden.clips,
+            case.settings.train,
+        )
     policy = case.settings.gate
     speed = measure_speed(challenger.model, golden.clips)
     interference = check_interference(client, case.challenger, backbone, policy.safety, case.repository, cache, log)
@@ -240,7 +225,9 @@ def _judge(client: MlflowClient, case: GateCase, log: Log, progress: Report | No
     return Evidence(verdict, scores, before_scores, _context(case, backbone, challenger, champion))
 
 
-def _context(case: GateCase, backbone: Backbone, challenger: _Scored, champion: _Scored | None) -> EvidenceContext:
+def _context(
+    case: GateCase, backbone: Backbone, challenger: ScoredVersion, champion: ScoredVersion | None
+) -> EvidenceContext:
     """Return what an evidence is about."""
     return EvidenceContext(
         slot=str(case.slot),

@@ -134,6 +134,7 @@ def verdict_statement(version: AdapterVersion, record: GateRecord, evidence: Evi
         ),
         normaliser=verdict.normaliser,
         also=_reported(evidence, compared=against is not None),
+        voices=verdict.policy.voices,
     )
 
 

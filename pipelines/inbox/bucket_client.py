@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from pipelines.errors import ServiceError, WorkspaceError
+from pipelines.errors import DiskFull, RemoteAway, ServiceError, WorkspaceError
+from pipelines.outages import is_away
 
 _REFUSED = ("PreconditionFailed", "ConditionalRequestConflict", "412", "409")
 _ABSENT = ("NoSuchKey", "404", "NotFound")
@@ -93,7 +94,7 @@ class Bucket:
         """Raise WorkspaceError unless the disk of a folder has room for a delivery; make the folder."""
         folder.mkdir(parents=True, exist_ok=True)
         if (free := shutil.disk_usage(folder).free) < size:
-            raise WorkspaceError(
+            raise DiskFull(
                 f"the disk of {folder} has {free / 2**20:,.0f} MiB free, the delivery in s3://{self.name} has "
                 f"{size / 2**20:,.0f} MiB; free some space and run it again"
             )
@@ -122,9 +123,11 @@ class Bucket:
                 raise WorkspaceError(
                     f"{place} does not exist; make the bucket, or correct inbox in elp.yaml"
                 ) from error
-            raise ServiceError(f"{place} cannot be {done}: {error}") from error
+            kind = RemoteAway if is_away(error) else ServiceError
+            raise kind(f"{place} cannot be {done}: {error}") from error
         except exceptions.BotoCoreError as error:
-            raise ServiceError(
+            kind = RemoteAway if is_away(error) else ServiceError
+            raise kind(
                 f"{place} cannot be {done}: {error}; check the store, and servers.s3_endpoint in elp.yaml or "
                 "AWS_ENDPOINT_URL_S3"
             ) from error

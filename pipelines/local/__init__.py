@@ -11,6 +11,7 @@
 `supervision`, `interrupted_runs`   what is started again and when; flow runs whose process has ended
 `service_status`, `addresses`, `http_client`, `prefect_request`   whether they are up, where, and how they are asked
 `gpus`, `gpu_lock`, `gpu_need`   the GPUs of this machine; one GPU, one job; need and work queues
+`chunk_processes`    chunks of work in several processes of this machine
 `worker_home`, `worker_plan`, `worker_host`, `worker_runs`   `elp worker`: its folder, its Prefect workers, their runs
 `worker_enrol`       invite a worker, and enrol this machine as one
 `profiles`, `store_addresses`, `secret_values`   `elp init --profile`: shared databases and stores, and their secrets

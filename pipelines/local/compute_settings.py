@@ -15,7 +15,7 @@ _SCHEMES = {"processes": "", "dask": "tcp|tls", "ray": "ray"}
 
 @dataclass(frozen=True)
 class FanOut:
-    """What divides the large intakes of flow runs.
+    """What divides the large intakes and evaluations of flow runs.
 
     Raises a ConfigError for an address that others could use: who reaches a scheduler without a key runs code as its
     user.
@@ -47,10 +47,12 @@ class FanOut:
 
 @dataclass(frozen=True)
 class Compute:
-    """How a training uses its machine; no part of the training key. Raises a ConfigError for an impossible number."""
+    """How a slot uses its machine; no part of the training key. Raises a ConfigError for an impossible number."""
 
     processes: int = 1
-    """Processes that train together: each has a part of every batch, and a GPU of its own or a part of the cores."""
+    """Processes that train together: each has a part of every batch, and a GPU of its own or a part of the cores.
+
+    A large evaluation is divided among as many."""
     gpu_memory: float = 0.0
     """GPU memory in GiB that a training needs, which chooses its work queue; 0 means an estimate."""
 

@@ -5,7 +5,6 @@ DVC is imported only when it is used (the import takes half a second).
 
 import configparser
 import contextlib
-import errno
 import logging
 import os
 import warnings
@@ -14,14 +13,15 @@ from pathlib import Path
 from typing import Any
 
 from elp_core.errors import ElpError
-from pipelines.errors import VersioningError, WorkspaceError
+from pipelines.errors import DataRemoteAway, VersioningError, WorkspaceError
 from pipelines.local.dvc_locks import clear_dead_locks
 from pipelines.local.secret_values import give_data_secrets
+from pipelines.outages import disk_is_full, is_away
 
 REMOTE = "storage"
 """Name of the DVC remote in `.dvc/config`."""
 _CONNECT_SECONDS, _READ_SECONDS = 10, 30
-DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+_TRANSFER_LOGGERS = ("dvc", "dvc_data", "dvc_objects")
 
 
 def make_dvc_repository(root: Path, remote: str, s3_endpoint: str = "") -> None:
@@ -109,7 +109,7 @@ def dvc_repository(root: Path, action: str, *, read_only: bool = False) -> Itera
 def dvc_errors(action: str, place: Path) -> Iterator[None]:
     """Turn DVC's errors into a VersioningError that names the `action`, and silence its log.
 
-    A full disk stays an OSError.
+    It is a DataRemoteAway if the remote does not answer. A full disk stays an OSError.
     """
     os.environ.setdefault("DVC_NO_ANALYTICS", "1")
     with warnings.catch_warnings():
@@ -119,14 +119,34 @@ def dvc_errors(action: str, place: Path) -> Iterator[None]:
         # the import sets the level that DVC's own command line needs
         logging.getLogger("dvc").setLevel(logging.ERROR)
         try:
-            yield
+            with _transfer_faults() as faults:
+                yield
         except ElpError:
             raise
         except Exception as error:
-            # DVC wraps the system's error in its own, at times more than once
-            cause: BaseException | None = error
-            while cause is not None:
-                if isinstance(cause, OSError) and cause.errno in DISK_FULL:
-                    raise cause from None
-                cause = cause.__cause__ or cause.__context__
-            raise VersioningError(f"DVC could not {action} in {place}: {str(error) or type(error).__name__}") from error
+            found = [error, *faults]
+            if full := next(filter(None, map(disk_is_full, found)), None):
+                raise full from None
+            away = next(filter(is_away, found), None)
+            kind, reason = (DataRemoteAway, away) if away else (VersioningError, error)
+            raise kind(f"DVC could not {action} in {place}: {str(reason) or type(reason).__name__}") from error
+
+
+@contextlib.contextmanager
+def _transfer_faults() -> Iterator[list[Exception]]:
+    """Give the errors of single files: DVC logs them, and its own error has only their number."""
+    found: list[Exception] = []
+
+    class Collector(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if record.exc_info and isinstance(record.exc_info[1], Exception):
+                found.append(record.exc_info[1])
+
+    collector, loggers = Collector(logging.ERROR), [logging.getLogger(name) for name in _TRANSFER_LOGGERS]
+    for logger in loggers:
+        logger.addHandler(collector)
+    try:
+        yield found
+    finally:
+        for logger in loggers:
+            logger.removeHandler(collector)

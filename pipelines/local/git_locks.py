@@ -8,6 +8,7 @@ from pathlib import Path
 import psutil
 
 from elp_core.types import Seconds
+from pipelines.local.processes import every_process
 
 SETTLED: Seconds = 5.0
 """A program that is not named git may hold a lock, for milliseconds: one that does not change for this long is left."""
@@ -48,7 +49,7 @@ def _mark(path: Path) -> tuple[int, int] | None:
 def _git_works(root: Path) -> bool:
     """Return whether a Git process may work in a repository."""
     place = root.resolve()
-    for process in psutil.process_iter():
+    for process in every_process():
         try:
             if not process.name().startswith("git"):
                 continue

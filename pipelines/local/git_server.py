@@ -12,7 +12,7 @@ from pathlib import Path
 
 from elp_core.fail_points import durable_write
 from elp_core.types import Seconds
-from pipelines.errors import PushRejected, ServiceError, VersioningError, WorkspaceError
+from pipelines.errors import PushRejected, RemoteAway, ServiceError, VersioningError, WorkspaceError
 from pipelines.local import git
 from pipelines.local.workspace import SETTINGS_FILE, Workspace
 from pipelines.locks import file_lock
@@ -28,6 +28,13 @@ _SSH = "ssh -o ConnectTimeout=20 -o ServerAliveInterval=15 -o ServerAliveCountMa
 _RACE = re.compile(r"\[rejected\]|\[remote rejected\].*(lock|failed to update ref|incorrect old value|already exists)")
 """What Git prints if another push came first, before or while the server took this one."""
 
+_AWAY = re.compile(
+    r"Connection (refused|reset|timed out|closed)|Temporary failure in name resolution|No route to host"
+    r"|Network is unreachable|Operation timed out|Failed to connect|Couldn't connect|requested URL returned error: 5"
+    r"|unexpected disconnect|early EOF|Broken pipe|did not end within"
+)
+"""What Git, curl or SSH print if the server is away. A refused login and a wrong address do not match."""
+
 
 def git_lock(workspace: Workspace) -> AbstractContextManager[None]:
     """Hold the lock on the remote branches and tags of a clone: two fetches at once refuse each other's."""
@@ -39,7 +46,7 @@ def ask_server(folder: Path, address: str, *arguments: str) -> str:
     try:
         return git.git(folder, *arguments, extra=_patient_ssh(folder), timeout=_PATIENCE)
     except VersioningError as error:
-        raise ServiceError(
+        raise _kind(error)(
             f"the Git server of {address} does not answer: {_reason(error)}; look at: git ls-remote {address}"
         ) from error
 
@@ -80,7 +87,7 @@ def push_branch(workspace: Workspace, branch: str, tags: Iterable[str]) -> None:
                 raise PushRejected(f"another machine has pushed to {address} first") from error
             if "failed to push some refs" in said:
                 raise VersioningError(f"the Git server of {address} refuses the change: {_reason(error)}") from error
-            raise ServiceError(
+            raise _kind(error)(
                 f"the Git server of {address} did not take the change: {_reason(error)}; run it again when it answers"
             ) from error
 
@@ -135,6 +142,10 @@ def _patient_ssh(folder: Path) -> dict[str, str]:
         return {}
     # a person at a terminal may be asked for a pass phrase; a worker must not wait for one
     return {"GIT_SSH_COMMAND": _SSH if sys.stderr.isatty() else f"{_SSH} -o BatchMode=yes"}
+
+
+def _kind(error: VersioningError) -> type[ServiceError]:
+    return RemoteAway if _AWAY.search(str(error)) else ServiceError
 
 
 def _reason(error: VersioningError) -> str:

@@ -61,6 +61,16 @@ def find_gpus() -> tuple[Gpu, ...]:
         pynvml.nvmlShutdown()
 
 
+def visible_gpus() -> list[str]:
+    """Return the names by which a child of this process can be given one of the GPUs that PyTorch sees here."""
+    import torch
+
+    chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
+    named = chosen.split(",") if chosen is not None else [str(n) for n in range(torch.cuda.device_count())]
+    # CUDA ignores what comes after a device that it does not know
+    return [name.strip() for name in named][: torch.cuda.device_count()]
+
+
 def _devices(nvml: Any) -> Iterator[Gpu]:
     for index in range(nvml.nvmlDeviceGetCount()):
         whole = nvml.nvmlDeviceGetHandleByIndex(index)

@@ -12,9 +12,10 @@ from typing import Any
 
 from elp_core.types import Seconds
 from pipelines.local_hosts import LOCAL_HOSTS
+from pipelines.registry.plain_json import reason_in
 
-_ERROR_BYTES = 500
-"""Of the answer with an error status."""
+_ERROR_BYTES = 65_536
+"""Of the answer with an error status: JSON that is cut cannot be read."""
 
 
 def answers(url: str, timeout: Seconds = 2.0) -> bool:
@@ -36,7 +37,7 @@ def request(
     """Send a GET, or a POST (or another `method`) of `body` as JSON; return the answer's JSON, None if it is empty.
 
     `login` is a user name and a password, or one key. No answer, one with an error status, and one that breaks off or
-    is no JSON raise an OSError; that of an error status has the beginning of the answer in its `reason`.
+    is no JSON raise an OSError; that of an error status has the server's reason in its `reason`.
     """
     data = None if body is None else json.dumps(body).encode()
     headers = {"Content-Type": "application/json"}
@@ -49,7 +50,7 @@ def request(
     except urllib.error.HTTPError as error:
         # it is the answer, too, and would keep its connection for as long as the exception is kept
         with error, contextlib.suppress(OSError, http.client.HTTPException):
-            said = error.read(_ERROR_BYTES).decode(errors="replace").strip()
+            said = reason_in(error.read(_ERROR_BYTES).decode(errors="replace"))
             error.msg = f"{error.msg}: {said}" if said else error.msg
         raise
     except (http.client.HTTPException, ValueError) as error:

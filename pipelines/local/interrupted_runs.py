@@ -8,7 +8,7 @@ import psutil
 
 from pipelines.local.addresses import Record
 from pipelines.local.prefect_request import prefect_request
-from pipelines.local.processes import alive
+from pipelines.local.processes import alive, every_process
 from pipelines.local.service_commands import POOLS, worker_name
 from pipelines.local.workspace import Workspace
 
@@ -106,7 +106,7 @@ def kill(members: Collection[psutil.Process]) -> None:
 def _processes(runs: Mapping[str, Any]) -> dict[str, list[psutil.Process]]:
     """Return the processes on this machine that execute one of the runs, or work for one that does, by its id."""
     found: dict[str, list[psutil.Process]] = {}
-    for process in psutil.process_iter():
+    for process in every_process():
         try:
             run = process.environ().get(_RUN_ID, "")
             if run in runs and process.status() != psutil.STATUS_ZOMBIE:

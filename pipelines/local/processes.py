@@ -4,7 +4,7 @@ import contextlib
 import os
 import subprocess
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -114,6 +114,17 @@ def stop(processes: Iterable[Process], patience: Seconds = 8.0, *, alone: bool =
     return list(targets)
 
 
+def every_process() -> Iterator[psutil.Process]:
+    """Yield the processes of this machine as they are now.
+
+    `psutil.process_iter` keeps what it found in earlier calls. It takes a new process with the id of an ended one for
+    that one, and does not kill it then.
+    """
+    for pid in psutil.pids():
+        with contextlib.suppress(psutil.NoSuchProcess):
+            yield psutil.Process(pid)
+
+
 def stop_remains(process: Process, patience: Seconds = 5.0) -> set[int]:
     """Kill what an ended process has left behind in its session; return the ids that were killed.
 
@@ -123,7 +134,7 @@ def stop_remains(process: Process, patience: Seconds = 5.0) -> set[int]:
         # no process gets the id of a session that has members: nothing is left, and the new session is not ours
         return set()
     killed = []
-    for member in psutil.process_iter():
+    for member in every_process():
         with contextlib.suppress(psutil.Error, OSError):
             if member.pid != process.pid and os.getsid(member.pid) == process.pid:
                 member.kill()

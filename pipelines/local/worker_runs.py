@@ -10,6 +10,7 @@ import psutil
 
 from pipelines.local.interrupted_runs import worker_of
 from pipelines.local.prefect_request import prefect_request
+from pipelines.local.processes import every_process
 from pipelines.local.runs_in_progress import unfinished_runs
 from pipelines.local.worker_home import HOME
 from pipelines.local.worker_plan import WORKER
@@ -27,7 +28,7 @@ def end_processes_of(home: Path, worker: str = "") -> int:
     new worker would start the next one next to it.
     """
     found = []
-    for process in psutil.process_iter():
+    for process in every_process():
         try:
             environment = process.environ()
             mine = environment.get(HOME) == str(home) and WORKER in environment

@@ -7,6 +7,7 @@
 `schedule_apply`, `schedule_list`, `slot_deployments`   make Prefect's schedules those of `elp.yaml`; list them
 `catch_up`, `slot_turn`      late runs after an outage; one run of a slot at a time
 `send_back`                  a run that cannot work now goes back to its queue
+`outage_turn`                a run whose server, store or disk space is away waits in its queue
 `schedule_plan`      the moments at which `schedules:` of `elp.yaml` starts each slot
 `prefect_api`, `follow`      Prefect's client as the command line uses it; following a run
 `progress_artifact`          how far a run's present step is, in Prefect's UI and for the command line

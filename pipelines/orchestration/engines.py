@@ -9,13 +9,17 @@ each other as one process does. The workers need this release of the package, an
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib
 import importlib.metadata
+import importlib.util
 import logging
 import os
 import pickle
 import platform
+import secrets
 import socket
+import tempfile
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -27,6 +31,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.futures import PrefectFuture
 from prefect.task_runners import TaskRunner
 
+from elp_core.errors import ElpError
 from elp_core.types import Seconds
 from pipelines.chunk_map import ChunkMap, Item, Result
 from pipelines.errors import ServiceError, UsageError
@@ -42,6 +47,8 @@ AHEAD = 64
 """Chunks that are submitted before the first of them is done."""
 AHEAD_BYTES = 256 * 2**20
 """What they may have in all: this bounds the memory of this process and of the scheduler."""
+SHARED_FROM = 2**20
+"""Work of so many bytes, such as the files of bundles, is sent to an engine once and not with each chunk."""
 WAIT: Seconds = 60.0
 """How long a cluster may have no worker before its use fails."""
 _DECIDING = (
@@ -66,7 +73,7 @@ def engine_release() -> str:
     return ", ".join(versions)
 
 
-def work_on_chunk(release: str, content: bytes) -> bytes:
+def work_on_chunk(release: str, work: bytes, items: bytes) -> bytes:
     """Call the pickled function with the pickled items; it runs on a worker of the engine.
 
     Raises UsageError if the worker has other packages than the flow run.
@@ -79,8 +86,7 @@ def work_on_chunk(release: str, content: bytes) -> bytes:
             f"worker {socket.gethostname()} of the engine has {', '.join(other) or 'no other packages'}, and the flow "
             f"run has {', '.join(lacking) or 'fewer'}: install the same release and packages on both"
         )
-    work, items = pickle.loads(content)
-    return pickle.dumps(work(items))
+    return pickle.dumps(pickle.loads(work)(pickle.loads(items)))
 
 
 # not as a decorator: the function would cross as code, not as a name. No retries of Prefect: the same worker makes them
@@ -97,10 +103,14 @@ class _Engine:
     """Raised if a chunk has ended every worker that tried it."""
     log: Log
 
-    def submit(self, content: bytes) -> PrefectFuture[Any]:
+    share: Callable[[bytes], Any]
+    """Sends bytes to the engine; what it returns stands for them in the parameters of a task."""
+
+    def submit(self, work: Any, items: bytes) -> PrefectFuture[Any]:
+        """Submit a chunk; `work` is the pickled function, or what `share` returned for it."""
         try:
             submitted: PrefectFuture[Any] = self.runner.submit(
-                _CHUNK_TASK, {"release": engine_release(), "content": content}
+                _CHUNK_TASK, {"release": engine_release(), "work": work, "items": items}
             )
         except Exception as error:
             # clients of both engines raise what they like when their scheduler is gone
@@ -110,17 +120,17 @@ class _Engine:
             ) from error
         return submitted
 
-    def result(self, content: bytes, future: PrefectFuture[Any]) -> list[Any]:
+    def result(self, work: bytes, items: bytes, future: PrefectFuture[Any]) -> list[Any]:
         """Return a chunk's result; a chunk that failed is submitted again, and one that ends workers is done here."""
         for left in reversed(range(TRIES)):
             try:
                 return cast("list[Any]", pickle.loads(future.result()))
-            except UsageError:
+            except ElpError:
+                # what the work itself refuses: it would do so again
                 raise
             except self.deaths as error:
                 self.log(f"a chunk ended the {self.name} workers that tried it ({error}); it is done on this machine")
-                work, items = pickle.loads(content)
-                return cast("list[Any]", work(items))
+                return cast("list[Any]", pickle.loads(work)(pickle.loads(items)))
             except Exception as error:
                 if not left:
                     raise ServiceError(
@@ -130,7 +140,8 @@ class _Engine:
                 self.log(
                     f"a chunk failed on the {self.name} cluster and is tried again ({type(error).__name__}: {error})"
                 )
-                future = self.submit(content)
+                # with the work itself: what was shared may be lost with a worker
+                future = self.submit(work, items)
         raise AssertionError("unreachable")
 
 
@@ -143,6 +154,8 @@ def chunk_map_of(fan_out: FanOut, log: Log) -> ChunkMap | None:
     if fan_out.engine == "processes":
         return None
     opened = {"dask": _dask, "ray": _ray}[fan_out.engine]
+    if fan_out.engine == "ray" and importlib.util.find_spec("prefect_ray"):
+        _set_for_ray(own=not fan_out.address)
     try:
         importlib.import_module(f"prefect_{fan_out.engine}")
     except ImportError as error:
@@ -162,20 +175,21 @@ def chunk_map_of(fan_out: FanOut, log: Log) -> ChunkMap | None:
 
 def _in_order(engine: _Engine, work: Work, chunks: Iterator[Sequence[Any]]) -> Iterator[list[Any]]:
     pending: deque[tuple[bytes, PrefectFuture[Any]]] = deque()
-    held = 0
+    held, function = 0, pickle.dumps(work)
+    sent = function if len(function) < SHARED_FROM else engine.share(function)
     while True:
         while not pending or (len(pending) < AHEAD and held < AHEAD_BYTES):
             chunk = next(chunks, None)
             if chunk is None:
                 break
-            content = pickle.dumps((work, chunk))
-            held += len(content)
-            pending.append((content, engine.submit(content)))
+            items = pickle.dumps(chunk)
+            held += len(items)
+            pending.append((items, engine.submit(sent, items)))
         if not pending:
             return
-        content, future = pending.popleft()
-        held -= len(content)
-        yield engine.result(content, future)
+        items, future = pending.popleft()
+        held -= len(items)
+        yield engine.result(function, items, future)
 
 
 @contextlib.contextmanager
@@ -209,27 +223,48 @@ def _dask(address: str, log: Log) -> Iterator[_Engine]:
                 f"the Dask scheduler {address or 'of this run'} has no worker for us ({error}); start one, or set "
                 "fan_out.engine to processes"
             ) from error
-        yield _Engine("Dask", runner, (KilledWorker,), log)
+        # to every worker that is there; later ones get it from these
+        share = functools.partial(runner.client.scatter, broadcast=True, hash=False)
+        yield _Engine("Dask", runner, (KilledWorker,), log, share)
 
 
 @contextlib.contextmanager
 def _ray(address: str, log: Log) -> Iterator[_Engine]:
-    # its statistics go to the maker, and its dashboard is reached without a key
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     host = urlsplit(address).hostname if address else None
     if host and host not in LOCAL_HOSTS and os.environ.get("RAY_USE_TLS") != "1":
         raise UsageError(f"fan_out.address is {address!r}: a cluster of another machine needs TLS; set RAY_USE_TLS=1")
     ray = importlib.import_module("ray")
-    runner_type = importlib.import_module("prefect_ray").RayTaskRunner
-    own = {"include_dashboard": False, "num_cpus": min(os.cpu_count() or 1, 8), "_node_ip_address": "127.0.0.1"}
-    runner = runner_type(address=address) if address else runner_type(init_kwargs=own)
-    deaths = (ray.exceptions.WorkerCrashedError, ray.exceptions.OutOfMemoryError)
-    try:
-        runner.__enter__()
-    except Exception as error:
-        where = address or "of this run"
-        raise ServiceError(f"the Ray cluster {where} cannot be used ({type(error).__name__}: {error})") from error
-    try:
-        yield _Engine("Ray", runner, deaths, log)
-    finally:
-        runner.__exit__(None, None, None)
+    with contextlib.ExitStack() as stack:
+        settings: dict[str, Any] = {"log_to_driver": False}
+        if not address:
+            # paths of its sockets have at most 107 characters, whatever TMPDIR is
+            folder = tempfile.TemporaryDirectory(prefix="elp-ray-", dir="/tmp", ignore_cleanup_errors=True)
+            settings |= {
+                "include_dashboard": False,
+                "num_cpus": min(os.cpu_count() or 1, 8),
+                "object_store_memory": 2**30,
+                "_node_ip_address": "127.0.0.1",
+                "_temp_dir": stack.enter_context(folder),
+            }
+        runner = importlib.import_module("prefect_ray").RayTaskRunner(address=address or None, init_kwargs=settings)
+        deaths = (ray.exceptions.WorkerCrashedError, ray.exceptions.OutOfMemoryError)
+        try:
+            runner.__enter__()
+        except Exception as error:
+            where = address or "of this run"
+            raise ServiceError(f"the Ray cluster {where} cannot be used ({type(error).__name__}: {error})") from error
+        try:
+            yield _Engine("Ray", runner, deaths, log, ray.put)
+        finally:
+            runner.__exit__(None, None, None)
+            # the runner leaves the connection to a cluster of others open
+            ray.shutdown()
+
+
+def _set_for_ray(own: bool) -> None:
+    """Set what Ray reads from the environment when it is imported."""
+    # its statistics go to the maker
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    if own and os.environ.setdefault("RAY_AUTH_MODE", "token") == "token":
+        # who reaches its ports without the token could run code as this user; Ray reads it once in a process
+        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))

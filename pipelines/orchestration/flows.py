@@ -23,6 +23,7 @@ from pipelines.local.workspace import Workspace, open_workspace
 from pipelines.number_text import count
 from pipelines.orchestration import tasks
 from pipelines.orchestration.gpu_turn import take_gpu
+from pipelines.orchestration.outage_turn import wait_for_outage
 from pipelines.orchestration.prefect_api import run_name
 from pipelines.orchestration.run_outcome import RunOutcome, SlotRun, final_state, final_state_of_all, publish_outcome
 from pipelines.orchestration.slot_groups import GroupSteps, retrain_together, together
@@ -36,8 +37,8 @@ WRONG_RELEASE = "WrongRelease"
 """Name of the failed state of a run that a worker with another release has refused."""
 
 
-def _refusing_other_releases(function: Callable[_P, State[Any] | None]) -> Callable[_P, State[Any] | None]:
-    """Let a run that asks for another release end as failed under its own name."""
+def _known_ends(function: Callable[_P, State[Any] | None]) -> Callable[_P, State[Any] | None]:
+    """Send a run that meets an outage back to its queue; let one that asks for another release fail under that name."""
 
     @functools.wraps(function)
     def run(*args: _P.args, **kwargs: _P.kwargs) -> State[Any] | None:
@@ -45,6 +46,9 @@ def _refusing_other_releases(function: Callable[_P, State[Any] | None]) -> Calla
             return function(*args, **kwargs)
         except WrongRelease as error:
             return Failed(name=WRONG_RELEASE, message=str(error))
+        except Exception as error:
+            wait_for_outage(error)
+            raise
 
     return run
 
@@ -64,7 +68,7 @@ def _named(flow: str) -> Callable[[], str]:
 
 
 @flow(name="ingest", flow_run_name="ingest {slot}", persist_result=False)
-@_refusing_other_releases
+@_known_ends
 def ingest(
     workspace: str,
     slot: str,
@@ -89,7 +93,7 @@ def ingest(
 
 
 @flow(name="train", flow_run_name=_named("train"), persist_result=False)
-@_refusing_other_releases
+@_known_ends
 def train(
     workspace: str,
     slot: str,
@@ -127,7 +131,7 @@ def train(
 
 
 @flow(name="gate", flow_run_name="gate {slot}", persist_result=False)
-@_refusing_other_releases
+@_known_ends
 def gate(workspace: str, slot: str, version: int | None = None, revision: str = "", release: str = "") -> State[Any]:
     """Judge a registered version against the champion; a refusal ends as Completed under the name Refused or Undecided.
 
@@ -147,7 +151,7 @@ def gate(workspace: str, slot: str, version: int | None = None, revision: str = 
 
 
 @flow(name="retrain", flow_run_name=_named("retrain"), persist_result=False)
-@_refusing_other_releases
+@_known_ends
 def retrain(
     workspace: str,
     slot: str,
@@ -234,7 +238,7 @@ def _judge(workspace: Workspace, slot: Slot, version: int | None) -> tuple[GateO
 
 
 @flow(name="retrain-all", flow_run_name="retrain all slots", persist_result=False)
-@_refusing_other_releases
+@_known_ends
 def retrain_all(
     workspace: str, deployment: str, slots: list[str] | None = None, revision: str = "", release: str = ""
 ) -> State[Any]:

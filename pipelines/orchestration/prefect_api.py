@@ -23,6 +23,7 @@ from pipelines.local_hosts import LOCAL_HOSTS
 from pipelines.orchestration.quick_prefect import skip_grammar
 from pipelines.prefect_names import PREFECT_LOGIN
 from pipelines.quick_imports import quick_imports
+from pipelines.registry.plain_json import reason_in
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
@@ -91,7 +92,7 @@ def prefect_errors(api: str) -> Iterator[None]:
     try:
         yield
     except httpx.HTTPStatusError as error:
-        status, detail = error.response.status_code, _detail(error.response.text)
+        status, detail = error.response.status_code, reason_in(error.response.text)
         if status in (409, 422):
             raise UsageError(f"Prefect refused the request: {detail}") from error
         raise ServiceError(f"Prefect at {api} failed with HTTP {status}: {detail}") from error
@@ -202,19 +203,3 @@ def _pages(client: SyncPrefectClient) -> str:
     from prefect.settings import PREFECT_UI_URL
 
     return (PREFECT_UI_URL.value() or str(client.api_url).rstrip("/").removesuffix("/api")).rstrip("/")
-
-
-def _detail(text: str) -> str:
-    """Return the reason in an error answer, whatever shape it has."""
-    # Prefect answers with three shapes: its own message, FastAPI's detail, and a list of pydantic's errors
-    try:
-        detail = json.loads(text)
-    except ValueError:
-        return text[:500]
-    if isinstance(detail, dict):
-        detail = detail.get("exception_detail") or detail.get("detail") or detail.get("exception_message") or detail
-    if isinstance(detail, list):
-        # a value that fits none of several kinds is reported once for each kind: the value error is the reason
-        detail = [d for d in detail if isinstance(d, dict) and d.get("type") == "value_error"] or detail
-        return "; ".join(str(d.get("msg", d)) if isinstance(d, dict) else str(d) for d in detail)[:500]
-    return str(detail)[:500]

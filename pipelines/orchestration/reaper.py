@@ -21,6 +21,7 @@ from pipelines.local.workspace import Workspace
 from pipelines.orchestration.alerts.alert import Alert
 from pipelines.orchestration.alerts.operation_alerts import operation_alert
 from pipelines.orchestration.lost_runs import SETTLED, LostRun, SeenRun, Watched, look
+from pipelines.outages import WAITS
 
 STARTS_AGAIN = 3
 """How often a crashed run is started again; one that crashes once more waits for a person."""
@@ -32,6 +33,9 @@ STARTS_WITHIN: Seconds = 60.0
 
 _AGAIN = "started again after a crash"
 _PUT_BACK = "put back to its queue"
+_CANCELS = ("CANCELLING", "CANCELLED")
+_LONG = 4
+"""So often has a run begun when its wait is reported: that is after about three minutes."""
 _STATE_FILE = "recovery.json"
 _PAGE = 200
 _CHUNK = 50
@@ -50,6 +54,8 @@ class Reaper:
     watched: Watched = field(default_factory=Watched)
     crashed: dict[str, float] = field(default_factory=dict)
     """Crashed states that are to be looked at when they are settled: when each was seen first, by its id."""
+    waits: set[str] = field(default_factory=set)
+    """Runs whose wait for the end of an outage was reported."""
 
 
 def reap(reaper: Reaper, api: str, workers: Mapping[str, int], now: float) -> None:
@@ -65,6 +71,8 @@ def reap(reaper: Reaper, api: str, workers: Mapping[str, int], now: float) -> No
         raise
     faults = [fault for one in lost if (fault := _attempt(_end, reaper, api, one))]
     faults += _start_crashed_again(reaper, api, now)
+    if fault := _attempt(_report_waits, reaper, api):
+        faults.append(fault)
     if faults:
         # one run that Prefect refuses does not hold up the others
         raise faults[0]
@@ -76,6 +84,17 @@ def _attempt(work: Callable[..., object], *arguments: object) -> OSError | None:
     except OSError as error:
         return error
     return None
+
+
+def cancel_asked(states: Iterable[Mapping[str, Any]]) -> bool:
+    """Return whether a run was to be cancelled since it was put into its queue last, from its states in Prefect."""
+    ordered = sorted(states, key=lambda state: datetime.fromisoformat(state["timestamp"]))
+    for state in reversed(ordered):
+        if state["type"] in _CANCELS:
+            return True
+        if state["type"] == "SCHEDULED":
+            break
+    return False
 
 
 def may_start_again(message: str) -> bool:
@@ -192,7 +211,11 @@ def _settle(reaper: Reaper, api: str, run: dict[str, Any]) -> None:
     _close_tasks(api, str(run["id"]), message or "its flow run crashed")
     if not present["deployment_id"] or not may_start_again(message):
         return
-    earlier = prefect_request(f"{api}/flow_run_states/?flow_run_id={run['id']}")
+    earlier = _states(api, run)
+    if cancel_asked(earlier):
+        # the report of a worker about the crash came after the request
+        _cancel(reaper, api, present)
+        return
     if sum((state.get("message") or "").startswith(_AGAIN) for state in earlier) >= STARTS_AGAIN:
         reaper.log(f"flow run {run['name']} has crashed {STARTS_AGAIN + 1} times and is not started again")
         _set_state(api, present, {"type": "CRASHED", "message": GIVEN_UP}, force=True)
@@ -200,10 +223,37 @@ def _settle(reaper: Reaper, api: str, run: dict[str, Any]) -> None:
     # a moment of Prefect's own clock, which has passed: it starts at once
     details = {"scheduled_time": present["state"]["timestamp"]}
     state = {"type": "SCHEDULED", "name": "AwaitingRetry", "message": _AGAIN, "state_details": details}
-    if _set_state(api, present, state):
+    if not _set_state(api, present, state):
+        return
+    known = {state["id"] for state in earlier}
+    if any(state["type"] in _CANCELS and state["id"] not in known for state in _states(api, run)):
+        # the request came between the look and the new state
+        _cancel(reaper, api, present)
+    else:
         reaper.log(f"flow run {run['name']} had crashed and is started again")
         key, subject = str(present["state"]["id"]), f"{run['name']}, which had crashed,"
         reaper.report(operation_alert("elp.fault.healed", key, subject=subject, slot=_slot(present), reason=message))
+
+
+def _cancel(reaper: Reaper, api: str, run: Mapping[str, Any]) -> None:
+    reaper.log(f"flow run {run['name']} had crashed when it was cancelled, and is not started again")
+    _set_state(api, run, {"type": "CANCELLED", "message": "cancelled after a crash"}, force=True)
+
+
+def _states(api: str, run: Mapping[str, Any]) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = prefect_request(f"{api}/flow_run_states/?flow_run_id={run['id']}")
+    return found
+
+
+def _report_waits(reaper: Reaper, api: str) -> None:
+    """Report each run, once, that has met an outage several times: a short one heals without a person."""
+    wanted = {"state": {"name": {"any_": ["AwaitingRetry"]}}, "tags": {"all_": list(reaper.tags)}}
+    for run in prefect_request(f"{api}/flow_runs/filter", {"flow_runs": wanted, "limit": _PAGE}):
+        message = str(run["state"].get("message") or "")
+        if message.startswith(WAITS) and run["run_count"] >= _LONG and run["id"] not in reaper.waits:
+            reaper.waits.add(str(run["id"]))
+            key, reason = str(run["id"]), message.removeprefix(WAITS)
+            reaper.report(operation_alert("elp.run.waits", key, subject=run["name"], slot=_slot(run), reason=reason))
 
 
 def _present(api: str, run: str, state: str) -> dict[str, Any] | None:

@@ -18,6 +18,7 @@ from pipelines.local.gpu_need import fits_a_queue, slot_queue
 from pipelines.local.settings import Settings
 from pipelines.local.workspace import Workspace
 from pipelines.orchestration.run_outcome import SlotRun, final_state
+from pipelines.outages import awaited
 from pipelines.registry.slot import Slot
 from pipelines.training.register import Registered
 
@@ -56,8 +57,8 @@ def together(settings: Settings, slots: Sequence[Slot]) -> list[tuple[str, list[
 def retrain_together(workspace: Workspace, slots: Sequence[Slot], steps: GroupSteps) -> list[SlotRun]:
     """Take in what waits for some slots, train all in one pass, gate each; return what happened to each slot.
 
-    A slot that fails at any step does not stop the others. A server that is gone raises ServiceError: the run is at
-    fault then, and is started again.
+    A slot that fails at any step does not stop the others. A server that is gone raises ServiceError, a full disk
+    raises DiskFull: the whole run waits then.
     """
     failed: dict[Slot, ElpError] = {}
     datasets: dict[Slot, DatasetVersion] = {}
@@ -104,6 +105,9 @@ def _noting(slot: Slot, failed: dict[Slot, ElpError]) -> Iterator[None]:
     except ServiceError:
         raise
     except ElpError as error:
+        if awaited(error):
+            # the run waits, and finds then what the other slots have done
+            raise
         failed[slot] = error
         _warn(f"{slot}: {_reason(error)}")
 

@@ -43,8 +43,9 @@ async def servers_gone(task: Task[..., Any], run: TaskRun, state: State[Any]) ->
 
 
 RETRY: dict[str, Any] = {
-    "retries": 3,
-    "retry_delay_seconds": [5, 20, 60],
+    # a server that is started again; for a longer outage the run goes back to its queue
+    "retries": 2,
+    "retry_delay_seconds": [5, 20],
     "retry_condition_fn": servers_gone,
     # each step looks for what is done itself; a cached result could outlive the version that it names
     "cache_policy": NO_CACHE,
@@ -208,10 +209,12 @@ def _train(workspace: Workspace, tags: Mapping[Slot, str]) -> dict[Slot, Registe
 def gate_slot(workspace: Workspace, slot: Slot, version: int | None = None) -> GateOutcome:
     """Judge a version against the champion on the golden set, and record the verdict."""
     from pipelines.gating.gate import gate_version
+    from pipelines.orchestration.engines import chunk_map_of
 
     root, settings = str(workspace.root), workspace.settings
+    engine = chunk_map_of(settings.fan_out, get_run_logger().info)
     with published_progress("gate", "clips") as report:
-        return gate_version(root, slot, settings, version, progress=report, **_services(workspace))
+        return gate_version(root, slot, settings, version, progress=report, chunk_map=engine, **_services(workspace))
 
 
 @task(name="slots with data", **RETRY)

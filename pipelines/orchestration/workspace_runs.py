@@ -15,6 +15,7 @@ from pipelines.errors import ServiceError, UsageError
 from pipelines.local.workspace import Workspace
 from pipelines.orchestration.follow import read_log
 from pipelines.orchestration.prefect_api import FollowedRun, deployment_name, followed_run, read_run
+from pipelines.orchestration.reaper import may_start_again
 from pipelines.registry.slot import Slot
 
 if TYPE_CHECKING:
@@ -94,25 +95,25 @@ def run_log(client: SyncPrefectClient, run: FollowedRun) -> list[LogLine]:
 def cancel_run(client: SyncPrefectClient, run: FollowedRun, message: str, every: Seconds = 0.5) -> list[FollowedRun]:
     """Cancel a run and the runs that it started; wait until they have ended, and return them.
 
+    It is final for a run that has just crashed, too: the supervision does not start it again.
+
     Raises UsageError if the run has ended already, ServiceError if it has not ended within two minutes.
     """
     from prefect.client.schemas import filters
     from prefect.client.schemas.actions import LogCreate
-    from prefect.states import Cancelling
 
-    if run.ended:
+    if run.ended and not _may_come_back(run):
         raise UsageError(f"{run.name} ({run.id[:SHORT]}) has ended already: {run.state}")
     parent = filters.FlowRunFilterParentFlowRunId(any_=[UUID(run.id)])
     children = client.read_flow_runs(flow_run_filter=filters.FlowRunFilter(parent_flow_run_id=parent), limit=_PAGE)
     # the parent first: it would see its children end and start others
-    wanted = [run, *(child for child in (followed_run(client, one) for one in children) if not child.ended)]
+    wanted = [run, *(child for child in (followed_run(client, one) for one in children) if _may_come_back(child))]
     now = cast(Any, datetime.now(UTC))
     for one in wanted:
         # in the log, too: the worker replaces the message of the state when the run has ended
         line = LogCreate(name="elp", level=logging.WARNING, message=message, timestamp=now, flow_run_id=UUID(one.id))
         client.create_logs([line])
-        # never Cancelled at once: a worker that takes the run at this moment would run it all the same
-        client.set_flow_run_state(UUID(one.id), Cancelling(message=message))
+        _request_cancel(client, one.id, message)
     started = time.monotonic()
     while True:
         found = [read_run(client, one.id) for one in wanted]
@@ -122,3 +123,18 @@ def cancel_run(client: SyncPrefectClient, run: FollowedRun, message: str, every:
         if time.monotonic() - started > _ENDS_WITHIN:
             raise ServiceError(f"{left} does not end; its worker has to stop it; look at: elp status")
         time.sleep(every)
+
+
+def _may_come_back(run: FollowedRun) -> bool:
+    """Return whether a run has not ended, or has crashed and may be started again by the supervision."""
+    return not run.ended or (run.state_type == "CRASHED" and may_start_again(run.message))
+
+
+def _request_cancel(client: SyncPrefectClient, run: str, message: str) -> None:
+    from prefect.states import Cancelled, Cancelling
+
+    # never Cancelled at once: a worker that takes the run at this moment would run it all the same
+    client.set_flow_run_state(UUID(run), Cancelling(message=message))
+    # Prefect refuses that for a run that has crashed; in the states, this one keeps the reaper from starting it again
+    if read_run(client, run).state_type == "CRASHED":
+        client.set_flow_run_state(UUID(run), Cancelled(message=message))

@@ -59,6 +59,7 @@ class SafetyPolicy:
             raise ConfigError(type(self).__name__, faults)
 
 
+VoicePolicy = Literal["report", "wait"]
 TagRule = Literal["quarantine", "remove", "keep"]
 
 
@@ -116,12 +117,17 @@ class GatePolicy:
     """Limits in addition to those on the metric."""
     metric: Literal["", "wer", "cer"] = ""
     """Metric that decides in ASR; empty: that of the language. It also chooses the best epoch of a training."""
+    voices: VoicePolicy = "report"
+    """What becomes of a version that passed if voices are enrolled under another bundle (ASV): the verdict reports
+    them, or the promotion waits until every one is renewed."""
 
     def to_json(self) -> dict[str, Any]:
-        """Return plain JSON values; `metric` only if it is set, so that older policies keep their digest."""
+        """Return plain JSON values; what older policies had not only if it is set, so that they keep their digest."""
         values = to_dict(self)
         if not self.metric:
             del values["metric"]
+        if self.voices == "report":
+            del values["voices"]
         return values
 
 

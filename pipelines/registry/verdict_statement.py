@@ -13,6 +13,7 @@ from elp_core.languages import NormaliserId
 from pipelines.errors import AttestationError
 from pipelines.registry.in_toto import BUNDLE_DIGEST, check_prefixed, read_subject, statement_payload
 from pipelines.registry.lineage import BackboneName
+from pipelines.registry.policies import VoicePolicy
 from pipelines.registry.signing.canonical_json import moment
 from pipelines.registry.verdict import Outcome
 
@@ -134,6 +135,8 @@ class VerdictStatement:
     """The rule that gave transcripts and answers their form; None for English, the default."""
     also: tuple[ReportedRate, ...] = ()
     """Error rates of transcripts next to `metric`, by name; empty for other tasks."""
+    voices: VoicePolicy = "report"
+    """Whether a promotion waits until every enrolled voice is renewed (speaker verification)."""
 
     kind = "verdict"
 
@@ -152,6 +155,8 @@ class VerdictStatement:
             del predicate["normaliser"]
         if not self.also:
             del predicate["also"]
+        if self.voices == "report":
+            del predicate["voices"]
         if page is None:
             return statement_payload(self.model, bundle, [], VERDICT, predicate)
         # that form had no such field, and the signed bytes must come out the same

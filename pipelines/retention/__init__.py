@@ -4,6 +4,7 @@
 `data_plan`        the files of the DVC remote: kept or removed, and why
 `removal_plan`     the whole plan, of adapters (the server's facts) and of data
 `data_trash`       files of the remote into the trash, back, and out of it
+`deleted_data`     what the ledger says of deleted files: the entry of each, and which of them an erasure removed
 `sweep`            carries a plan out, brings back what is in the trash, and empties it
 `subject_files`    the files that hold the recordings of a person: those that are held, and those of an erasure
 """

@@ -4,11 +4,12 @@ A file that something names again while it is in the trash goes back. So a push 
 to the trash loses nothing.
 """
 
+import contextlib
 import json
 import posixpath
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import IO
 
 from elp_core.fail_points import durable_write
 from pipelines.datasets.dvc import DvcRemote
@@ -40,13 +41,16 @@ def list_trash(stored: DvcRemote) -> list[TrashedFile]:
 
 def read_listing(stored: DvcRemote, trashed: TrashedFile) -> frozenset[str]:
     """Return the files of a folder whose listing is in the trash: what names the folder again names them, too."""
+    with open_trashed(stored, trashed) as file:
+        return frozenset(str(entry["md5"]) for entry in json.load(file))
 
-    def read(path: str) -> frozenset[str]:
-        with stored.remote.fs.open(path, "rb") as file:
-            return frozenset(str(entry["md5"]) for entry in json.load(file))
 
-    found: frozenset[str] = _asked(stored, read, _place(stored, trashed.seq, trashed.md5))
-    return found
+@contextlib.contextmanager
+def open_trashed(stored: DvcRemote, trashed: TrashedFile) -> Iterator[IO[bytes]]:
+    """Open a file of the trash to read it."""
+    place = _place(stored, trashed.seq, trashed.md5)
+    with _asked(stored, place), stored.remote.fs.open(place, "rb") as file:
+        yield file
 
 
 def trash_files(stored: DvcRemote, seq: int, md5s: Iterable[str]) -> None:
@@ -59,8 +63,8 @@ def restore_files(stored: DvcRemote, trashed: Iterable[TrashedFile]) -> None:
     """Move files back; one that was pushed again meanwhile stays as it is, and its copy in the trash goes."""
     for one in trashed:
         place, target = _place(stored, one.seq, one.md5), stored.remote.oid_to_path(one.md5)
-        if _asked(stored, stored.remote.fs.exists, target):
-            _asked(stored, stored.remote.fs.remove, place)
+        if _exists(stored, target):
+            _remove(stored, place)
         else:
             _move(stored, place, target)
 
@@ -68,24 +72,38 @@ def restore_files(stored: DvcRemote, trashed: Iterable[TrashedFile]) -> None:
 def delete_trashed(stored: DvcRemote, trashed: Iterable[TrashedFile]) -> None:
     """Delete files of the trash for good."""
     for one in trashed:
-        place = _place(stored, one.seq, one.md5)
-        if _asked(stored, stored.remote.fs.exists, place):
-            with durable_write("delete from trash"):
-                _asked(stored, stored.remote.fs.remove, place)
+        _remove(stored, _place(stored, one.seq, one.md5))
 
 
 def _move(stored: DvcRemote, source: str, target: str) -> None:
-    fs = stored.remote.fs
-    if not _asked(stored, fs.exists, source):
+    if not _exists(stored, source):
         return
-    _asked(stored, lambda path: fs.makedirs(path, exist_ok=True), posixpath.dirname(target))
-    with durable_write("move to trash or back"):
-        _asked(stored, lambda path: fs.move(path, target), source)
+    fs = stored.remote.fs
+    with _asked(stored, source), durable_write("move to trash or back"):
+        fs.makedirs(posixpath.dirname(target), exist_ok=True)
+        fs.move(source, target)
 
 
-def _asked(stored: DvcRemote, call: Any, path: str) -> Any:
+def _remove(stored: DvcRemote, place: str) -> None:
+    # a run that was killed may have removed it
+    if not _exists(stored, place):
+        return
+    fs = stored.remote.fs
+    with _asked(stored, place), durable_write("delete from trash"):
+        fs.remove(place)
+
+
+def _exists(stored: DvcRemote, path: str) -> bool:
+    with _asked(stored, path):
+        return bool(stored.remote.fs.exists(path))
+
+
+@contextlib.contextmanager
+def _asked(stored: DvcRemote, path: str) -> Iterator[None]:
     try:
-        return call(path)
+        yield
+    except VersioningError:
+        raise
     except Exception as error:
         # each kind of storage has its own error classes
         raise VersioningError(

@@ -1,27 +1,24 @@
 """The plan of `elp gc`: every adapter, dataset version and golden set, whether it is kept, why, and what is freed."""
 
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from pipelines.audit.data_index import open_index
-from pipelines.audit.erasure_plan import plan_erasure
-from pipelines.audit.server_records import ServerRecords
 from pipelines.datasets.dvc import DvcRemote, dvc_remote
 from pipelines.datasets.subject import Subject
-from pipelines.errors import AttestationError, VersioningError
+from pipelines.errors import VersioningError
 from pipelines.local.addresses import mlflow_uri
 from pipelines.local.workspace import Workspace
 from pipelines.registry.client.server_api import call_server
 from pipelines.registry.holds import Hold
-from pipelines.registry.ledger.entry import read_entry
 from pipelines.registry.retention import AdapterKey, KeepDecision, RetentionPolicy, StoredAdapter, decide_retention
 from pipelines.retention.data_plan import DataPlan, decide_files, decide_versions, read_stored
 from pipelines.retention.data_trash import list_trash, read_listing
+from pipelines.retention.deleted_data import deleted_files
 from pipelines.retention.named_data import TaggedData, fetch_named, named_elsewhere, named_in_history, tagged_data
-from pipelines.retention.subject_files import erased_files, held_files
+from pipelines.retention.subject_files import files_to_erase, held_files
 
 Log = Callable[[str], None]
 
@@ -140,8 +137,7 @@ def _plan_data(
         with open_index(workspace, log) as db:
             held = held_files(db, records.holds)
             if subject is not None:
-                planned = plan_erasure(db, ServerRecords(uri), subject, None, stored.place)
-                erased = erased_files(planned, records.holds)
+                erased = files_to_erase(db, stored, uri, subject, records.holds)
     plan = decide_files(read_stored(stored), versions, holding, elsewhere, held, erased, policy, now)
     blocked = _undeclared(workspace, policy) or listings.gap
     # an erasure is of files that this repository's versions are known to have
@@ -209,19 +205,3 @@ class _Listings:
         if self._by_policy is None:
             self._by_policy = frozenset(deleted_files(self.uri))
         return self._by_policy
-
-
-def deleted_files(uri: str) -> dict[str, int]:
-    """Return the data files that the ledger records as deleted by policy and not restored: the entry by MD5."""
-    found: dict[str, int] = {}
-    for row in ServerRecords(uri).ledger(""):
-        if '"data deleted"' not in row.entry and '"restored"' not in row.entry:
-            continue
-        with suppress(AttestationError):
-            entry = read_entry(row.entry)
-            files = entry.detail.get("files", {})
-            if entry.event == "data deleted":
-                found |= dict.fromkeys(files, entry.seq)
-            elif entry.event == "restored":
-                found = {md5: seq for md5, seq in found.items() if md5 not in files}
-    return found

@@ -1,14 +1,18 @@
 """The files of the DVC remote that hold the recordings of a person: those that are held, and those of an erasure."""
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
-from pipelines.audit.erasure_plan import ErasurePlan
+from pipelines.audit.data_index import add_file, transaction
+from pipelines.audit.erasure_plan import ErasurePlan, plan_erasure
+from pipelines.audit.server_records import ServerRecords
 from pipelines.audit.trained_on import rows_of
+from pipelines.datasets.dvc import DvcRemote
 from pipelines.datasets.subject import Subject
-from pipelines.errors import GateRefused, UsageError
+from pipelines.errors import GateRefused, UsageError, VersioningError
 from pipelines.registry.holds import Hold, speaker_digest
 from pipelines.registry.slot import Slot
+from pipelines.retention.data_trash import TrashedFile, list_trash, open_trashed
 
 
 def held_files(db: sqlite3.Connection, holds: Iterable[Hold]) -> frozenset[str]:
@@ -20,10 +24,48 @@ def held_files(db: sqlite3.Connection, holds: Iterable[Hold]) -> frozenset[str]:
     found = set[str]()
     for name in names:
         if speaker_digest(name) in wanted:
-            where, values = rows_of(Subject(speaker=name))
-            rows = f"SELECT DISTINCT file FROM clip WHERE {where}"
-            found |= {md5 for (md5,) in db.execute(f"SELECT md5 FROM file WHERE id IN ({rows})", values)}
+            found |= _files_with(db, Subject(speaker=name))
     return frozenset(found)
+
+
+def files_to_erase(
+    db: sqlite3.Connection, stored: DvcRemote, uri: str, subject: Subject, holds: Sequence[Hold]
+) -> frozenset[str]:
+    """Return the MD5 of every file that goes for the erasure of a subject, in the remote or in its trash.
+
+    Raise what `erased_files` raises, and VersioningError if no file holds the subject.
+    """
+    trashed = [one for one in list_trash(stored) if not one.md5.endswith(".dir")]
+    _index_trashed(db, stored, trashed)
+    waiting = _files_with(db, subject) & {one.md5 for one in trashed}
+    try:
+        planned = plan_erasure(db, ServerRecords(uri), subject, None, stored.place)
+    except VersioningError:
+        # the index may lack the versions that held it: their listings are in the trash, too
+        if not waiting:
+            raise
+        for hold in holds:
+            if hold.held.speaker == speaker_digest(subject.speaker):
+                raise _held(subject, hold) from None
+        return waiting
+    return erased_files(planned, holds) | waiting
+
+
+def _index_trashed(db: sqlite3.Connection, stored: DvcRemote, trashed: Iterable[TrashedFile]) -> None:
+    """Read who is in the files of the trash that the index does not know: of versions that were collected before."""
+    known = {md5 for (md5,) in db.execute("SELECT md5 FROM file")}
+    with transaction(db):
+        for one in trashed:
+            if one.md5 not in known:
+                with open_trashed(stored, one) as file:
+                    add_file(db, one.md5, one.md5, file)
+                known.add(one.md5)
+
+
+def _files_with(db: sqlite3.Connection, subject: Subject) -> frozenset[str]:
+    where, values = rows_of(subject)
+    rows = f"SELECT DISTINCT file FROM clip WHERE {where}"
+    return frozenset(md5 for (md5,) in db.execute(f"SELECT md5 FROM file WHERE id IN ({rows})", values))
 
 
 def erased_files(plan: ErasurePlan, holds: Iterable[Hold]) -> frozenset[str]:
@@ -33,10 +75,7 @@ def erased_files(plan: ErasurePlan, holds: Iterable[Hold]) -> frozenset[str]:
     still has them: they are dropped first.
     """
     for hold in holds_on(plan, holds):
-        raise GateRefused(
-            f"{plan.found.subject} is not erased: {hold.summary}; elp data drop takes the recordings out of "
-            f"use all the same. Ask {hold.by}, or end the hold: elp hold end {hold.number} --reason TEXT"
-        )
+        raise _held(plan.found.subject, hold)
     if current := [one for one in plan.files if one.current]:
         slots = sorted({one.slot for one in plan.slots if one.holds})
         drops = " && ".join(f"elp data drop {slot} {plan.found.subject.option}" for slot in slots)
@@ -45,6 +84,13 @@ def erased_files(plan: ErasurePlan, holds: Iterable[Hold]) -> frozenset[str]:
             f"drop the recordings first: {drops}"
         )
     return frozenset(one.md5 for one in plan.files)
+
+
+def _held(subject: Subject, hold: Hold) -> GateRefused:
+    return GateRefused(
+        f"{subject} is not erased: {hold.summary}; elp data drop takes the recordings out of use all the same. "
+        f"Ask {hold.by}, or end the hold: elp hold end {hold.number} --reason TEXT"
+    )
 
 
 def holds_on(plan: ErasurePlan, holds: Iterable[Hold]) -> list[Hold]:

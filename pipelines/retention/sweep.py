@@ -7,21 +7,19 @@ by the trash: what is named again goes back.
 
 import contextlib
 import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
-from pipelines.audit.server_records import ServerRecords
 from pipelines.datasets.dvc import DvcRemote, dvc_remote
 from pipelines.datasets.subject import Subject
-from pipelines.errors import AttestationError, WorkspaceError
+from pipelines.errors import WorkspaceError
 from pipelines.local.addresses import mlflow_uri
 from pipelines.local.workspace import Workspace
 from pipelines.locks import file_lock
 from pipelines.number_text import count
 from pipelines.registry.client.server_api import call_server, current_user
-from pipelines.registry.ledger.entry import LedgerEntry, read_entry
 from pipelines.registry.retention import RetentionPolicy, StoredAdapter
 from pipelines.registry.signing.canonical_json import moment
 from pipelines.retention.data_plan import DataPlan
@@ -32,13 +30,12 @@ from pipelines.retention.data_trash import (
     restore_files,
     trash_files,
 )
+from pipelines.retention.deleted_data import ERASURE, data_deletions, erased_data
 from pipelines.retention.removal_plan import Log, RemovalPlan, plan_removal
 
 _ADAPTERS, _FILES = 500, 5000
 """Items in one request: the ledger is locked meanwhile, and an entry is 1 MiB at most."""
 _WAIT_SECONDS = 600.0
-_ERASURE = "an erasure"
-"""The reason in the entries about files that an erasure removed."""
 T = TypeVar("T")
 
 
@@ -73,21 +70,35 @@ def sweep(workspace: Workspace, log: Log, subject: Subject | None = None, by: st
             with dvc_remote(workspace.root) as stored:
                 rescued = _rescue(stored, uri, plan, name)
                 files = _trash_data(stored, uri, workspace, plan.data, name)
+                _mark_erased(stored, uri, plan.data, name)
                 emptied = _empty_data(stored, uri, plan.policy, name)
         bytes_gone = sum(one.bytes for one in removed) + sum(gone.values())
         return plan, Swept(len(removed), files, rescued, _empty_adapters(uri, name), emptied, bytes_gone)
 
 
-def undo(workspace: Workspace, slot: str = "", version: int | None = None, by: str = "") -> tuple[int, int]:
-    """Bring back what is in the trash: all, or the adapters of one slot; return the numbers of adapters and files."""
+class Undone(NamedTuple):
+    """What `elp gc undo` brought back, and what it left in the trash."""
+
+    adapters: int
+    files: int
+    left: tuple[str, ...] = ()
+    """Adapters that cannot come back, each with the reason."""
+    erased: int = 0
+    """Data files that an erasure removed: only a hold brings them back."""
+
+
+def undo(workspace: Workspace, slot: str = "", version: int | None = None, by: str = "") -> Undone:
+    """Bring back what is in the trash: all, or the adapters of one slot; all data comes back, but what was erased."""
     with _alone(workspace):
         uri, name = mlflow_uri(workspace), by or current_user()
         body = {"by": name} | ({"slot": slot} if slot else {}) | ({} if version is None else {"version": version})
-        files = 0
+        erased = erased_data(uri)
         # the data first: an adapter that is back has its data
         with dvc_remote(workspace.root) as stored:
-            files = _restore_data(stored, uri, list_trash(stored), name, "undone")
-        return len(call_server(uri, "POST", "/restore", json=body)["restored"]), files
+            trashed = list_trash(stored)
+            files = _restore_data(stored, uri, [one for one in trashed if one.md5 not in erased], name, "undone")
+        answer = call_server(uri, "POST", "/restore", json=body)
+        return Undone(len(answer["restored"]), files, tuple(answer["left"]), len(trashed) - files)
 
 
 @contextlib.contextmanager
@@ -124,7 +135,7 @@ def _trash_data(stored: DvcRemote, uri: str, workspace: Workspace, plan: DataPla
     # apart, each with its reason: what an erasure removed does not come back if a kept version names it
     erased = [md5 for md5 in ordered if md5 in plan.erased]
     others = [md5 for md5 in ordered if md5 not in plan.erased]
-    for reason, md5s in ((_ERASURE, erased), ("retention", others)):
+    for reason, md5s in ((ERASURE, erased), ("retention", others)):
         for some in _chunks(md5s, _FILES):
             files = {md5: gone[md5] for md5 in some}
             # the entry first: a file that is gone without one would be reported as missing
@@ -137,13 +148,24 @@ def _trash_data(stored: DvcRemote, uri: str, workspace: Workspace, plan: DataPla
     return len(gone)
 
 
+def _mark_erased(stored: DvcRemote, uri: str, plan: DataPlan, by: str) -> None:
+    """Record an erasure of files that the retention had moved to the trash before: undo leaves them there from now on.
+
+    They keep their place, and so the time at which they are deleted for good.
+    """
+    known = erased_data(uri) if plan.erased else frozenset()
+    waiting = {one.md5: one.bytes for one in list_trash(stored) if one.md5 in plan.erased - known}
+    for some in _chunks(sorted(waiting), _FILES):
+        _record(uri, "data deleted", {md5: waiting[md5] for md5 in some}, ERASURE, by)
+
+
 def _rescue(stored: DvcRemote, uri: str, plan: RemovalPlan, by: str) -> int:
     """Bring back from the trash what something that is kept names; what an erasure removed, for a hold only."""
     wanted = [one for one in list_trash(stored) if one.md5 in plan.data.kept]
     if not wanted:
         return 0
-    erasures = {entry.seq for entry in _entries(uri) if entry.reason == _ERASURE}
-    wanted = [one for one in wanted if one.seq not in erasures or one.md5 in plan.data.on_hold]
+    erased = erased_data(uri)
+    wanted = [one for one in wanted if one.md5 not in erased or one.md5 in plan.data.on_hold]
     return _restore_data(stored, uri, wanted, by, "named again")
 
 
@@ -161,22 +183,13 @@ def _empty_data(stored: DvcRemote, uri: str, policy: RetentionPolicy, by: str) -
     trashed = list_trash(stored)
     if not trashed:
         return 0
-    made, now = {entry.seq: moment(entry.at, "at") for entry in _entries(uri)}, datetime.now(UTC)
+    made, now = {seq: moment(entry.at, "at") for seq, entry in data_deletions(uri).items()}, datetime.now(UTC)
     # what no entry names was put there by somebody else, and stays
     due = [one for one in trashed if one.seq in made and now - made[one.seq] >= policy.trash]
     for some in _chunks(due, _FILES):
         _record(uri, "trash emptied", {one.md5: one.bytes for one in some}, "its time in the trash is over", by)
         delete_trashed(stored, some)
     return len(due)
-
-
-def _entries(uri: str) -> Iterable[LedgerEntry]:
-    for row in ServerRecords(uri).ledger(""):
-        if '"data deleted"' in row.entry:
-            with contextlib.suppress(AttestationError):
-                entry = read_entry(row.entry)
-                if entry.event == "data deleted":
-                    yield entry
 
 
 def _record(uri: str, event: str, files: Mapping[str, int], reason: str, by: str) -> int:

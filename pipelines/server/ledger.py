@@ -155,6 +155,24 @@ WORKERS = Table(
 )
 """Workers by name, with empty text for what has not happened. Of the one-time token only the SHA-256 is kept."""
 
+TEMPLATES = Table(
+    "elp_templates",
+    METADATA,
+    Column("voice", String(32), primary_key=True),
+    Column("bundle", String(80), primary_key=True),
+    Column("slot", String(80), nullable=False),
+    Column("person", String(64), nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("fingerprint", String(80), nullable=False),
+    Column("quality", Text, nullable=False),
+    Column("consent", Text, nullable=False),
+    Column("at", String(40), nullable=False),
+    Column("sealed", Text, nullable=False),
+    Column("revoked_at", String(40), nullable=False),
+    Index("elp_templates_slot", "slot", "person"),
+)
+"""Templates of enrolled voices, encrypted by those who enrol; of a revoked one the sealed bytes are empty."""
+
 
 def create_tables(engine: Engine) -> None:
     """Create the tables that are missing. Every server process calls this when it starts."""

@@ -20,11 +20,12 @@ from pipelines.server.removal.adapter_trash import (
     empty_trash,
     read_trash,
     restore_adapters,
+    restore_trained,
     trash_adapters,
     trash_json,
 )
 from pipelines.server.removal.stored_adapters import datasets_in_use, stored_adapters
-from pipelines.server.request_body import bad_request, caller_of, read_body, text_of
+from pipelines.server.request_body import bad_request, caller_of, read_body, slot_of, text_of
 from pipelines.server.routes import blueprint as blueprint
 from pipelines.server.storage.artifact_bytes import stored_sizes
 from pipelines.server.stores.registry_store import registry
@@ -74,11 +75,20 @@ def post_trash() -> Response:
 
 @blueprint.post("/restore")
 def post_restore() -> Response:
-    """Bring back what is in the trash: {slot?, version?, by?}."""
+    """Bring back what is in the trash: {slot?, version?, by?}; the answer names what cannot come back."""
     body = read_body((), ("slot", "version", "by"))
     slot = text_of(body, "slot") and str(Slot.parse(text_of(body, "slot")))
     version = None if body.get("version") is None else parse_number(body["version"])
-    return jsonify({"restored": trash_json(restore_adapters(registry(), slot, version, caller_of(body)))})
+    done = restore_adapters(registry(), slot, version, caller_of(body))
+    return jsonify({"restored": trash_json(done.adapters), "left": list(done.left)})
+
+
+@blueprint.post("/restore-trained")
+def post_restore_trained() -> Response:
+    """Bring back the version that one of these training keys made: {slot, keys, by?}."""
+    body = read_body(("slot", "keys"), ("by",))
+    keys = [text_of({"key": one}, "key") for one in _list(body, "keys")]
+    return jsonify({"version": restore_trained(registry(), slot_of(body), keys, caller_of(body))})
 
 
 @blueprint.post("/empty-trash")

@@ -41,6 +41,7 @@ from pipelines.server.stores.registry_store import registry
 from pipelines.server.stores.write_checks import parse_number
 from pipelines.server.transitions.champion_transition import move_champion, retire_champion, roll_back
 from pipelines.server.transitions.record_statement import record_statement
+from pipelines.server.voice_routes import blueprint as voice_blueprint
 from pipelines.server.worker_routes import blueprint as worker_blueprint
 
 ROUTE = "/elp/api/v1"
@@ -48,6 +49,7 @@ _PAGE, _PAGE_LIMIT, _ADAPTERS_LIMIT = 100, 1000, 10_000
 
 blueprint = Blueprint("elp_api", __name__, url_prefix=ROUTE)
 blueprint.register_blueprint(worker_blueprint)
+blueprint.register_blueprint(voice_blueprint)
 
 
 @blueprint.before_request

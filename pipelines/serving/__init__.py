@@ -4,4 +4,5 @@
 `ask_server`            the same by the `elp serve` of the workspace, which `server_record` names
 `http`                  `elp serve`
 `champion_aligner`      aligns recordings with their transcripts
+`voices`                enrolled voices of speaker verification
 """

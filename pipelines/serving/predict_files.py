@@ -88,7 +88,7 @@ def predict_files(
         raise UsageError(f"{slot} writes no transcripts; --beam, --lm and --hotwords are for SITE/asr")
     if not files:
         raise UsageError(f"no file to answer; try: elp predict {slot} file.wav")
-    chosen = _version(slot, mlflow_uri, version)
+    chosen = find_version(slot, mlflow_uri, version)
     bundle = download_bundle(connect(mlflow_uri), chosen, cache)
     answer = Answer(slot, chosen.version, tuple(str(path) for path in files))
     # files first, so that a wrong name is reported before a model is loaded
@@ -107,7 +107,8 @@ def predict_files(
     return replace(answer, score=match.score, threshold=match.threshold, accepted=match.accepted)
 
 
-def _version(slot: Slot, mlflow_uri: str, version: int | str) -> AdapterVersion:
+def find_version(slot: Slot, mlflow_uri: str, version: int | str) -> AdapterVersion:
+    """Return a version of a slot, or its champion; raise RegistryError if there is none."""
     client = connect(mlflow_uri)
     found = model_registry.find(client, slot, version)
     if found is None and version == CHAMPION:

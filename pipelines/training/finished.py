@@ -22,9 +22,10 @@ from typing import TYPE_CHECKING, Any
 
 from elp_core.config import to_dict
 from elp_core.files import write_whole
-from pipelines.errors import WorkspaceError
+from pipelines.errors import DiskFull, WorkspaceError
 from pipelines.locks import file_lock
 from pipelines.number_text import BEFORE
+from pipelines.outages import DISK_FULL
 from pipelines.registry.lineage import BackboneName, Lineage, PinnedGolden, TrainedClips, TrainingDataset, read_known
 from pipelines.training.curves import draw_curves
 from pipelines.training.inputs import TrainingInputs
@@ -189,13 +190,14 @@ def one_at_a_time(cache: Path, key: str, log: Callable[[str], None]) -> Abstract
 
 @contextlib.contextmanager
 def disk_errors(folder: Path) -> Iterator[None]:
-    """Turn the error of a full or read-only disk into a WorkspaceError that says what to do."""
+    """Turn the error of a full disk into DiskFull, of a read-only one into a WorkspaceError; both say what to do."""
     try:
         yield
     except OSError as error:
-        if error.errno not in {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES}:
+        if error.errno not in {*DISK_FULL, errno.EROFS, errno.EACCES}:
             raise
-        raise WorkspaceError(
+        kind = DiskFull if error.errno in DISK_FULL else WorkspaceError
+        raise kind(
             f"cannot write to {folder}: {error.strerror}; make room or rights there and run it again "
             "(nothing half-written is used)"
         ) from error

@@ -24,6 +24,7 @@ from elp_core.config import to_dict
 from elp_core.errors import TrainingError
 from elp_core.types import Seconds
 from pipelines.local.environment import child_environment
+from pipelines.local.gpus import visible_gpus
 from pipelines.local.settings import Settings
 from pipelines.locks import held_descriptors
 from pipelines.training.inputs import TrainingInputs
@@ -94,7 +95,7 @@ def rank_environments(processes: int, device: str) -> list[dict[str, str]]:
     """
     import torch
 
-    gpus = _visible_gpus() if device != "cpu" and torch.cuda.is_available() else []
+    gpus = visible_gpus() if device != "cpu" and torch.cuda.is_available() else []
     if gpus and len(gpus) < processes:
         raise TrainingError(
             f"compute.processes is {processes}, and this process sees {len(gpus)} GPU(s); set compute.processes to "
@@ -117,15 +118,6 @@ def rank_environments(processes: int, device: str) -> list[dict[str, str]]:
         }
         for rank in range(processes)
     ]
-
-
-def _visible_gpus() -> list[str]:
-    import torch
-
-    chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
-    named = chosen.split(",") if chosen is not None else [str(n) for n in range(torch.cuda.device_count())]
-    # CUDA ignores what comes after a device that it does not know
-    return [name.strip() for name in named][: torch.cuda.device_count()]
 
 
 @contextlib.contextmanager

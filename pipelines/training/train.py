@@ -14,7 +14,8 @@ from elp_core.errors import ElpError, OpsError, TrainingError
 from pipelines.local.settings import Settings
 from pipelines.number_text import count, metric_title, percent
 from pipelines.progress_text import Report
-from pipelines.registry.client import model_registry, runs
+from pipelines.registry.adapter_version import AdapterVersion
+from pipelines.registry.client import model_registry, runs, server_api
 from pipelines.registry.client.connection import connect
 from pipelines.registry.signing.keys import key_folder, load_signing_keys
 from pipelines.registry.slot import Slot
@@ -93,8 +94,7 @@ def train_adapters(
     done: dict[Slot, Registered] = {}
     wanted: list[TrainingInputs] = []
     for inputs in gather_inputs(client, repository, tags, settings, cache, address):
-        registered = (model_registry.find_by_key(client, inputs.slot, key) for key in (inputs.key, *inputs.former_keys))
-        if known := next(filter(None, registered), None):
+        if known := _known(client, inputs, log):
             done[inputs.slot] = reuse_version(client, known, cache, keys, log)
         else:
             wanted.append(inputs)
@@ -117,6 +117,18 @@ def train_adapters(
                 done[slot] = register_trained(client, slot, training.run_id, end, keys, reused=reused, log=log)
     _raise_failures(len(tags), {slot: end for slot, end in ends.items() if isinstance(end, ElpError)})
     return {slot: done[slot] for slot in tags}
+
+
+def _known(client: MlflowClient, inputs: TrainingInputs, log: Log) -> AdapterVersion | None:
+    """Return the version that these inputs made before, or None; one in the trash of the retention comes back."""
+    keys = (inputs.key, *inputs.former_keys)
+    registered = (model_registry.find_by_key(client, inputs.slot, key) for key in keys)
+    if known := next(filter(None, registered), None):
+        return known
+    if (version := server_api.bring_back_trained(client.tracking_uri, inputs.slot, keys)) is None:
+        return None
+    log(f"{inputs.slot} v{version} is back from the trash")
+    return model_registry.get(client, inputs.slot, version)
 
 
 def _open(client: MlflowClient, inputs: TrainingInputs, cache: Path, log: Log) -> _SlotTraining:
@@ -244,4 +256,6 @@ def _raise_failures(slots: int, failed: Mapping[Slot, ElpError]) -> None:
         raise next(iter(failed.values()))
     if failed:
         reasons = "\n".join(f"{slot}: {error}" for slot, error in failed.items())
-        raise TrainingError(f"{count(len(failed), 'slot')} could not be trained, the others are registered\n{reasons}")
+        raise TrainingError(
+            f"{count(len(failed), 'slot')} could not be trained, the others are registered\n{reasons}"
+        ) from next(iter(failed.values()))

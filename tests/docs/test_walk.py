@@ -19,7 +19,16 @@ pytestmark = [pytest.mark.slow, pytest.mark.integration, pytest.mark.timeout(180
 ORDER = (
     "README.md",
     *("data.md", "quarantine.md", "splits.md", "correct-data.md", "versions.md"),
-    *("gate.md", "registry.md", "audit.md", "decoding.md", "tasks.md", "training.md", "compare.md"),
+    *(
+        "gate.md",
+        "registry.md",
+        "enrolled-voices.md",
+        "audit.md",
+        "decoding.md",
+        "tasks.md",
+        "training.md",
+        "compare.md",
+    ),
     "operate.md",
 )
 REFUSALS = {"elp gate", "elp rollback", "elp promote", "elp retrain"}

@@ -12,9 +12,11 @@ WRITES = {
     "set_tag", "log_batch", "log_inputs", "log_outputs", "log_artifact", "log_artifacts", "log_model_artifacts",
     "create_run", "update_run", "set_terminated", "create_experiment", "create_logged_model", "finalize_logged_model",
     "create_registered_model", "create_model_version", "delete_model_version", "set_registered_model_alias",
-    "_publish_staged_artifact",
+    "_publish_staged_artifact", "delete_artifacts",
 }  # fmt: skip
 """Methods and functions that write. `replace` counts with one argument or of `os`: text has two."""
+REMOTE_WRITES = {"move", "remove", "rm", "put_file"}
+"""Methods that write if they are those of the file system of a DVC remote."""
 GIT_WRITES = {"add", "commit", "tag", "push", "update-ref", "merge", "rebase"}
 WHOLE = {"replacing", "replacing_folder", "write_whole"}
 """They have their fail points inside; what is written below their block is temporary."""
@@ -37,6 +39,7 @@ ALLOWED = {
     "pipelines/inbox/folder_inbox.py _move_without_replacing": "enclosed by its caller",
     "pipelines/inbox/bucket_client.py": "a copy of a delivery, in the staging folder of one intake",
     "pipelines/local/run_workspace.py _clone": "moves a damaged clone aside, inside the scratch folder",
+    "pipelines/local/chunk_processes.py": "the log of a process, in a temporary folder; a queue in memory",
     "pipelines/training/ranks.py _started": "the log of a process, in a temporary folder",
     "pipelines/server/removal/adapter_trash.py _trash": "a database transaction; locked_store has the points",
     "pipelines/server/stores/registry_store.py": "a database transaction of MLflow; locked_store has the points",
@@ -57,6 +60,9 @@ def _writes(call: ast.Call) -> bool:
         of = call.func.value if isinstance(call.func, ast.Attribute) else None
         from_os = isinstance(of, ast.Name) and of.id == "os"
         return from_os or (of is not None and len(call.args) == 1 and not call.keywords)
+    if name in REMOTE_WRITES and isinstance(call.func, ast.Attribute):
+        of = call.func.value
+        return getattr(of, "id", getattr(of, "attr", "")) == "fs"
     if name == "git" and len(call.args) > 1:
         words = {word.value for word in call.args[1:3] if isinstance(word, ast.Constant)}
         return bool(words & GIT_WRITES)
@@ -118,4 +124,5 @@ def test_no_exception_is_out_of_date() -> None:
 def test_the_scan_finds_what_it_looks_for() -> None:
     assert _lines("os.replace(a, b)\na.replace('x', 'y')\npath.write_text(t)") == [1, 3]
     assert _lines("with durable_write('x'):\n    os.replace(a, b)") == []
+    assert _lines("fs.move(a, b)\nstored.remote.fs.remove(a)\nnames.remove(a)\nfs.open(a)") == [1, 2]
     assert _lines("git(folder, 'push', 'origin')\ngit(folder, 'log')\nopen(p, 'wb')\nopen(p, 'rb')") == [1, 3]

@@ -1,4 +1,4 @@
-"""Work in chunks on an engine, in a process of its own: `python -m tests.support.engine_run ADDRESS CASE [FOLDER]`."""
+"""Work in chunks on an engine, in a process of its own: `engine_run ENGINE ADDRESS CASE [FOLDER]`."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, cast
 
 from pipelines.chunk_map import ChunkMap
-from pipelines.local.compute_settings import FanOut
+from pipelines.local.compute_settings import Engine, FanOut
 from pipelines.orchestration import engines
 
 CHUNKS = [list(range(start, start + 3)) for start in range(0, 30, 3)]
@@ -36,10 +37,10 @@ def forever(folder: Path, chunk: Sequence[int]) -> list[int]:
         time.sleep(0.05)
 
 
-def main(address: str, case: str, folder: str = ".") -> None:
+def main(engine: str, address: str, case: str, folder: str = ".") -> None:
     """Do what the case asks for; print what came back, and what was logged, as JSON."""
     said: list[str] = []
-    chunk_map: ChunkMap | None = engines.chunk_map_of(FanOut("dask", address), said.append)
+    chunk_map: ChunkMap | None = engines.chunk_map_of(FanOut(cast(Engine, engine), address), said.append)
     assert chunk_map is not None
     if case == "forever":
         list(chunk_map(functools.partial(forever, Path(folder)), iter(CHUNKS)))
@@ -47,7 +48,7 @@ def main(address: str, case: str, folder: str = ".") -> None:
         release = engines.engine_release()
         engines.engine_release = lambda: release.replace("elp-foundry ", "elp-foundry 9.")
     try:
-        work = functools.partial(doubled, Path(folder), os.getpid())
+        work: Any = functools.partial(doubled, Path(folder), os.getpid())
         found = [number for done in chunk_map(work, iter(CHUNKS)) for number in done]
         print(json.dumps({"found": found, "said": said}))
     except Exception as error:

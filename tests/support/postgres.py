@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
+
 from tests.support.missing import skip_without
 from tests.support.mlflow_server import free_port
 
@@ -27,12 +29,45 @@ _SETTINGS = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass
 class Postgres:
     """A running cluster; one database for each user of it."""
 
     port: int
     binaries: Path
+    folder: Path
+    user: str | None
+    process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start the server, or start it again with what it has stored; return when it answers."""
+        options = [part for name, value in _SETTINGS.items() for part in ("-c", f"{name}={value}")]
+        command = [str(self.binaries / "postgres"), "-D", str(self.folder / "data"), "-p", str(self.port)]
+        command += ["-h", "127.0.0.1", "-k", str(self.folder), *options]
+        with (self.folder / "server.log").open("ab") as log:
+            self.process = subprocess.Popen(command, stdout=log, stderr=log, user=self.user, cwd=self.folder)
+        _wait(self.process, self.binaries, self.port, self.folder / "server.log")
+
+    def kill(self) -> None:
+        """End the main process at once; return when its children have noticed it and ended, too."""
+        assert self.process
+        children = psutil.Process(self.process.pid).children(recursive=True)
+        self.process.kill()
+        self.process.wait()
+        psutil.wait_procs(children, timeout=30)
+        self.process = None
+
+    def end(self) -> None:
+        """End the server in order, if it runs."""
+        if self.process is None:
+            return
+        # SIGINT is PostgreSQL's fast shutdown: clients are cut off, the server ends in order
+        self.process.send_signal(signal.SIGINT)
+        try:
+            self.process.wait(20)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
 
     def database(self, name: str) -> str:
         """Make a database and give its URI, in SQLAlchemy's spelling."""
@@ -76,8 +111,12 @@ def postgres_server() -> Iterator[Postgres]:
         if user is not None:
             os.chown(folder, pwd.getpwnam(user).pw_uid, pwd.getpwnam(user).pw_gid)
         _initialise(binaries, folder, user)
-        with _running(binaries, folder, user) as port:
-            yield Postgres(port, binaries)
+        server = Postgres(free_port(), binaries, folder, user)
+        try:
+            server.start()
+            yield server
+        finally:
+            server.end()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -100,28 +139,6 @@ def _initialise(binaries: Path, folder: Path, user: str | None) -> None:
     )
     if made.returncode:
         raise RuntimeError(f"initdb failed:\n{made.stdout[-1000:]}{made.stderr[-2000:]}")
-
-
-@contextlib.contextmanager
-def _running(binaries: Path, folder: Path, user: str | None) -> Iterator[int]:
-    port = free_port()
-    options = [part for name, value in _SETTINGS.items() for part in ("-c", f"{name}={value}")]
-    command = [str(binaries / "postgres"), "-D", str(folder / "data"), "-p", str(port), "-h", "127.0.0.1"]
-    with (folder / "server.log").open("wb") as log:
-        server = subprocess.Popen(
-            [*command, "-k", str(folder), *options], stdout=log, stderr=log, user=user, cwd=folder
-        )
-        try:
-            _wait(server, binaries, port, folder / "server.log")
-            yield port
-        finally:
-            # SIGINT is PostgreSQL's fast shutdown: clients are cut off, the server ends in order
-            server.send_signal(signal.SIGINT)
-            try:
-                server.wait(20)
-            except subprocess.TimeoutExpired:
-                server.kill()
-                server.wait()
 
 
 def _wait(server: subprocess.Popen[bytes], binaries: Path, port: int, log: Path) -> None:

@@ -32,7 +32,8 @@ class PretendedPrefect:
         """Add a run in a state."""
         self.runs[name] = {
             "id": name, "name": f"retrain {name}", "tags": ["elp", "plant", "plant-a/asr"], "deployment_id": "d",
-            "labels": {"prefect.worker.name": worker}, "work_pool_name": "elp-gpu", "infrastructure_pid": None, **more,
+            "labels": {"prefect.worker.name": worker}, "work_pool_name": "elp-gpu", "infrastructure_pid": None,
+            "run_count": 1, **more,
         }  # fmt: skip
         self.states[name] = []
         self.set(name, {"type": state})
@@ -48,9 +49,16 @@ class PretendedPrefect:
         parts = path.strip("/").split("/")[1:]
         match parts:
             case ["flow_runs", "filter"]:
-                wanted = body["flow_runs"]["state"]["type"]["any_"]
+                wanted = body["flow_runs"]["state"]
+                names, types = wanted.get("name", {}).get("any_"), wanted.get("type", {}).get("any_")
                 tags = set(body["flow_runs"].get("tags", {}).get("all_", ()))
-                return [r for r in self.runs.values() if r["state_type"] in wanted and tags <= set(r["tags"])]
+                return [
+                    run
+                    for run in self.runs.values()
+                    if (types is None or run["state_type"] in types)
+                    and (names is None or run["state"].get("name") in names)
+                    and tags <= set(run["tags"])
+                ]
             case ["flow_runs", name]:
                 return self.runs.get(name)
             case ["flow_runs", name, "set_state"]:

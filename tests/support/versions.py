@@ -14,7 +14,7 @@ from pipelines.registry.client import model_registry as registry
 from pipelines.registry.client import runs as tracking
 from pipelines.registry.client import server_api as guard
 from pipelines.registry.lineage import BackboneName
-from pipelines.registry.policies import policy_digest
+from pipelines.registry.policies import VoicePolicy, policy_digest
 from pipelines.registry.signing.canonical_json import sha256, utc_now
 from pipelines.registry.signing.envelope import sign
 from pipelines.registry.signing.keys import key_folder, load_trusted_keys
@@ -48,7 +48,11 @@ def add_version(client: MlflowClient, slot: Slot, key: str, **tags: str) -> Adap
 
 
 def record_verdict(
-    client: MlflowClient, version: AdapterVersion, verdict: Outcome = "passed", against: AdapterVersion | None = None
+    client: MlflowClient,
+    version: AdapterVersion,
+    verdict: Outcome = "passed",
+    against: AdapterVersion | None = None,
+    voices: VoicePolicy = "report",
 ) -> AdapterVersion:
     """Sign a verdict on a version that `add_bundle` made, and hand it to the server with its evidence."""
     slot, place = version.slot, f"gate/v{version.version}-{uuid.uuid4().hex[:8]}"
@@ -75,6 +79,7 @@ def record_verdict(
         evidence=EvidenceFile(f"{place}/evidence.json", sha256(evidence.encode())),
         decided_at=utc_now(),
         details=DETAILS,
+        voices=voices,
     )
     envelope = sign(statement.payload, load_trusted_keys(key_folder()), "verdict")
     guard.submit_statement(client.tracking_uri, slot.model_name, version.version, envelope.text)

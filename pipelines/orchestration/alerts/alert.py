@@ -18,6 +18,7 @@ EVENTS = {
     "elp.process.given-up": "failed",
     "elp.worker.lost": "failed",
     "elp.disk.low": "failed",
+    "elp.run.waits": "failed",
     "elp.gate.refused": "refused",
     "elp.inbox.refused": "refused",
     "elp.gate.undecided": "undecided",

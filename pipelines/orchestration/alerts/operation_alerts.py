@@ -19,6 +19,10 @@ _TEXTS = {
     "elp.fault.healed": ("{subject} was repaired automatically", "nothing, unless it happens again; look at: elp runs"),
     "elp.worker.lost": ("the worker {subject} no longer answers", "look at its host, and at: elp status"),
     "elp.disk.low": ("the disk of {subject} is almost full", "free some space; runs that need it fail"),
+    "elp.run.waits": (
+        "{subject} waits for a server, a store or disk space",
+        "bring back what the reason names; the run continues then, nothing has to be started",
+    ),
     "elp.schedule.missed": ("a scheduled run of {slot} did not start", "look at: elp schedule list, and: elp status"),
     "elp.inbox.refused": (
         "a delivery in the inbox of {slot} was refused: {subject}",

@@ -6,6 +6,7 @@
 `model_interface` the signature of a model, and an example of its input
 `runs`            training runs: parameters, curves, inputs, artifacts
 `server_api`      the server's own API: statements, ledger entries, champion changes
+`voices`          templates of enrolled voices: list, store, revoke
 `workers`         workers of other machines: invite, enrol, list, revoke; the trusted keys
 `users`           users and roles of a server with a login
 """

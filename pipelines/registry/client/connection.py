@@ -14,8 +14,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from elp_core.fail_points import durable_write
-from pipelines.errors import RegistryError, ServiceError
+from pipelines.errors import RegistryError, RemoteAway, ServiceError
 from pipelines.local_hosts import LOCAL_HOSTS
+from pipelines.outages import is_away
+from pipelines.registry.plain_json import reason_in
 
 if TYPE_CHECKING:
     import requests
@@ -41,7 +43,12 @@ _ENVIRONMENT = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
 }
 # MLflow has one class for all failures of a request: only the text differs
-_UNREACHABLE = ("failed with exception", "Max retries exceeded", "Connection refused", "failed with error code 5")
+_SERVER_FAULT = ("failed with error code 5", "too many 5")
+_UNREACHABLE = (*_SERVER_FAULT, "failed with exception", "Max retries exceeded", "Connection refused")
+_FAULT_CODES = ("TEMPORARILY_UNAVAILABLE",)
+"""Codes of MLflow's answers if its database or its artifact store is away."""
+_STORE_AWAY, _NO_ANSWER, _REFUSED = 424, "does not answer", "refused a request"
+"""Status of the guarded server if its artifact store fails; words of its sentence if the store is away, or refuses."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +64,7 @@ class Account:
 
 
 def connect(uri: str) -> MlflowClient:
-    """Return a client for tracking and registry; raise ServiceError if no MLflow server answers in a few seconds."""
+    """Return a client for tracking and registry; raise RemoteAway if no MLflow server answers in a few seconds."""
     for name, value in _ENVIRONMENT.items():
         # MLflow reads them at each request; a value that the user set is kept
         os.environ.setdefault(name, value)
@@ -72,7 +79,7 @@ def connect(uri: str) -> MlflowClient:
 
 
 def send_request(uri: str, method: str, path: str, login: Account | None, **content: Any) -> requests.Response:
-    """Return a server's answer, whatever its status; raise ServiceError if no server answers."""
+    """Return a server's answer, whatever its status; raise RemoteAway if no server answers."""
     import requests
 
     auth = (login.name, login.password) if login else None
@@ -81,12 +88,13 @@ def send_request(uri: str, method: str, path: str, login: Account | None, **cont
         with write:
             return requests.request(method, uri.rstrip("/") + path, auth=auth, timeout=_ANSWER_SECONDS, **content)
     except requests.exceptions.RequestException as error:
-        raise unreachable(uri, type(error).__name__) from error
+        raise unreachable(uri, type(error).__name__, away=is_away(error)) from error
 
 
-def unreachable(uri: str, reason: object) -> ServiceError:
-    """Return the error for a server that does not answer."""
-    return ServiceError(f"no MLflow server answers at {uri} ({reason}); start it with: elp up, or look at: elp status")
+def unreachable(uri: str, reason: object, *, away: bool) -> ServiceError:
+    """Return the error for a server that does not answer; `away` means that waiting may help."""
+    kind = RemoteAway if away else ServiceError
+    return kind(f"no MLflow server answers at {uri} ({reason}); start it with: elp up, or look at: elp status")
 
 
 def answering(call: Callable[Concatenate[MlflowClient, P], T]) -> Callable[Concatenate[MlflowClient, P], T]:
@@ -99,17 +107,44 @@ def answering(call: Callable[Concatenate[MlflowClient, P], T]) -> Callable[Conca
 
         try:
             return call(client, *args, **kwargs)
+        except requests.exceptions.HTTPError as error:
+            # of MLflow's client for artifacts: the server answered, and its answer says why
+            raise _answered(client.tracking_uri, error) from error
         except requests.exceptions.RequestException as error:
-            raise unreachable(client.tracking_uri, type(error).__name__) from error
+            raise unreachable(client.tracking_uri, type(error).__name__, away=is_away(error)) from error
         except MlflowException as error:
             uri, text = client.tracking_uri, str(error)
             if any(sign in text for sign in _UNREACHABLE):
-                raise unreachable(uri, "the connection broke") from error
+                away = is_away(error) or any(sign in text for sign in _SERVER_FAULT)
+                raise unreachable(uri, "the connection broke", away=away) from error
+            if getattr(error, "error_code", "") in _FAULT_CODES and _REFUSED not in text:
+                raise RemoteAway(f"MLflow at {uri}: {text}") from error
             refused = getattr(error, "error_code", "") == "PERMISSION_DENIED"
             shown = f"the MLflow server at {uri} refused" if refused else f"MLflow at {uri}"
             raise RegistryError(f"{shown}: {text}") from error
 
     return wrapped
+
+
+def _answered(uri: str, error: requests.exceptions.HTTPError) -> ServiceError | RegistryError:
+    """Return the error for an answer with an error status, with the server's own sentence if it has one."""
+    answer = error.response
+    if answer is None:
+        return unreachable(uri, type(error).__name__, away=is_away(error))
+    if answer.status_code == 401:
+        return needs_login(uri)
+    is_json = answer.headers.get("Content-Type", "").startswith("application/json")
+    if answer.status_code >= 500 and not is_json:
+        return unreachable(uri, f"it answered {answer.status_code}", away=True)
+    reason = reason_in(answer.text) if is_json else f"it answered {answer.status_code}"
+    shown = f"the MLflow server at {uri} refused" if answer.status_code == 403 else f"MLflow at {uri}"
+    away = answer.status_code >= 500 or (answer.status_code == _STORE_AWAY and _NO_ANSWER in reason)
+    return RemoteAway(f"{shown}: {reason}") if away else RegistryError(f"{shown}: {reason}")
+
+
+def needs_login(uri: str) -> ServiceError:
+    """Return the error for a request without the name and the password of a user."""
+    return ServiceError(f"the MLflow server at {uri} needs a login: set {USERNAME} and {PASSWORD}")
 
 
 def missing(error: Exception) -> bool:
@@ -128,6 +163,12 @@ def check_health(uri: str) -> None:
         with opener.open(uri.rstrip("/") + "/health", timeout=_HEALTH_SECONDS) as answer:
             body = answer.read(64).strip()
     except (urllib.error.URLError, OSError, ValueError) as error:
-        raise unreachable(uri, getattr(error, "reason", error)) from error
+        raise unreachable(uri, getattr(error, "reason", error), away=_may_come_back(error)) from error
     if body != b"OK":
         raise ServiceError(f"the server at {uri} is not MLflow; correct servers.mlflow_uri in elp.yaml")
+
+
+def _may_come_back(error: Exception) -> bool:
+    # urllib keeps the system's error in `reason`, not as the cause
+    reason = getattr(error, "reason", None)
+    return is_away(error) or (isinstance(reason, BaseException) and is_away(reason))

@@ -7,11 +7,11 @@ refusal of the server becomes GateRefused, any other error RegistryError, both w
 import contextlib
 import getpass
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from pipelines.errors import AttestationError, GateRefused, RegistryError, ServiceError
+from pipelines.errors import AttestationError, GateRefused, RegistryError, RemoteAway, ServiceError
 from pipelines.registry.adapter_version import CHALLENGER, AdapterVersion
 from pipelines.registry.client import model_registry
 from pipelines.registry.client.connection import (
@@ -20,6 +20,7 @@ from pipelines.registry.client.connection import (
     Account,
     check_health,
     connect,
+    needs_login,
     send_request,
     unreachable,
 )
@@ -72,6 +73,12 @@ def find_statement(uri: str, digest: str) -> StoredStatement | None:
         return _statement(call_server(uri, "GET", f"/statements/{digest}"))
     except RegistryError:
         return None
+
+
+def bring_back_trained(uri: str, slot: Slot, keys: Sequence[str]) -> int | None:
+    """Bring back the version that one of these training keys made, if the retention put it into the trash."""
+    found = call_server(uri, "POST", "/restore-trained", json={"slot": str(slot), "keys": list(keys)})["version"]
+    return None if found is None else int(found)
 
 
 def change_champion(
@@ -190,11 +197,13 @@ def _failure(uri: str, status: int, values: Any) -> ServiceError | GateRefused |
     # the server does not know by which address it is reached
     sentence = sentence.replace(" /elp/slots/", f" {uri.rstrip('/')}/elp/slots/")
     if status == 401:
-        return ServiceError(f"the MLflow server at {uri} needs a login: set {USERNAME} and {PASSWORD}")
+        return needs_login(uri)
     if status == 403:
         return GateRefused(sentence or f"the MLflow server at {uri} refused")
     if status >= 500 and not sentence:
-        return unreachable(uri, f"it answered {status}")
+        return unreachable(uri, f"it answered {status}", away=True)
+    if status >= 500:
+        return RemoteAway(f"the guard at {uri} has a fault ({status}): {sentence}")
     if not sentence:
         return ServiceError(
             f"the MLflow server at {uri} has no guard (it answered {status}), so statements cannot be recorded and no "

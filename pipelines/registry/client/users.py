@@ -10,6 +10,7 @@ from typing import Any
 
 from pipelines.errors import RegistryError, UsageError
 from pipelines.registry.client.connection import PASSWORD, USERNAME, Account, send_request
+from pipelines.registry.plain_json import reason_in
 
 ADMIN_ROLE = "admin"
 """Not one of MLflow's roles: its administrators may do everything."""
@@ -54,11 +55,7 @@ class Server:
             raise RegistryError(
                 f"the MLflow server at {self.uri} has no login, so it has no users; start it with: elp up --auth"
             )
-        try:
-            sentence = answer.json()["message"]
-        except (ValueError, KeyError, TypeError):
-            sentence = answer.text.strip() or answer.status_code
-        raise RegistryError(f"the MLflow server at {self.uri} refused: {sentence}")
+        raise RegistryError(f"the MLflow server at {self.uri} refused: {reason_in(answer.text) or answer.status_code}")
 
 
 def list_users(server: Server) -> list[User]:

@@ -41,6 +41,8 @@ Event = Literal[
     "restored",
     "data deleted",
     "trash emptied",
+    "voice enrolled",
+    "voice revoked",
 ]
 MOVES: tuple[Event, ...] = ("promoted", "rolled back", "retired", "overridden", "override expired")
 """Events after which another version, or none, is champion."""

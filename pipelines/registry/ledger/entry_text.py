@@ -69,5 +69,7 @@ _ACTIONS: dict[Event, Callable[[LedgerEntry], str]] = {
     "hold ended": lambda entry: f"ended hold {entry.detail.get('hold', '')}",
     "restored": _restored,
     "data deleted": _data_deleted,
+    "voice enrolled": lambda entry: f"stored the template of a voice for {_version(entry.after)}",
+    "voice revoked": lambda _: "revoked an enrolled voice: its templates are deleted",
     "trash emptied": lambda entry: f"emptied the trash: {count(len(entry.detail.get('removed', ())), 'item')}",
 }

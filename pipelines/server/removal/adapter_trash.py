@@ -14,7 +14,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 from mlflow.exceptions import MlflowException
-from mlflow.store.model_registry.dbmodels.models import SqlModelVersion
 from mlflow.store.tracking.dbmodels.models import SqlMetric
 from sqlalchemy import delete, insert, select, update
 
@@ -23,7 +22,7 @@ from pipelines.registry.ledger.entry import Principal
 from pipelines.registry.retention import RetentionPolicy, StoredAdapter, decide_retention
 from pipelines.registry.signing.canonical_json import moment
 from pipelines.registry.slot import Slot
-from pipelines.server.auth.principal import ADMINISTER, authorize
+from pipelines.server.auth.principal import ADMINISTER, TRAIN, authorize
 from pipelines.server.holds import stored_holds
 from pipelines.server.ledger import TRASH, LedgerTransaction
 from pipelines.server.mlflow_private import delete_logged_model, served_artifacts, tracking_store
@@ -31,10 +30,16 @@ from pipelines.server.refusal import Attempt
 from pipelines.server.removal.stored_adapters import same_origin, stored_adapters
 from pipelines.server.storage.artifact_bytes import frozen_by, run_location, served_path, thaw
 from pipelines.server.storage.locked_store import LockedStore
+from pipelines.server.storage.trash_rows import (
+    CLEARED,
+    any_row,
+    hindrance,
+    restore_key,
+    restore_row,
+    slot_name,
+    waiting_rows,
+)
 
-_CLEARED = ("description", "user_id", "current_stage", "source", "run_id", "run_link", "status_message")
-"""Columns of a version that MLflow's deletion clears."""
-_DELETED = "Deleted_Internal"
 MOST = 200
 """Versions whose bytes go in one call, so that no request lasts for minutes."""
 
@@ -54,6 +59,15 @@ class TrashedAdapter:
     """``trashed`` or ``emptying``."""
     dataset: str
     """Tag of its dataset version: what comes back needs its data."""
+
+
+@dataclass(frozen=True)
+class RestoredAdapters:
+    """What came back from the trash, and what could not."""
+
+    adapters: tuple[TrashedAdapter, ...]
+    left: tuple[str, ...]
+    """A sentence for each version that stays in the trash."""
 
 
 @dataclass(frozen=True)
@@ -103,23 +117,42 @@ def trash_adapters(
             return made
 
 
-def restore_adapters(store: LockedStore, slot: str, version: int | None, principal: Principal) -> list[TrashedAdapter]:
-    """Bring back what is in the trash: all, of one slot, or one version. Raise Refusal if there is nothing."""
+def restore_adapters(store: LockedStore, slot: str, version: int | None, principal: Principal) -> RestoredAdapters:
+    """Bring back what is in the trash: all, of one slot, or one version.
+
+    What cannot come back is named, and stays. Raise Refusal if a slot is given and nothing of it comes back.
+    """
     attempt = Attempt("restore from the trash", Slot.parse(slot).model_name if slot else "", version)
     with store.refusing(principal):
         authorize(ADMINISTER, attempt)
         with store.locked() as transaction:
-            session = transaction.session
-            query = select(TRASH).where(TRASH.c.state == "trashed").order_by(TRASH.c.seq)
-            rows = [
-                row for row in session.execute(query) if slot in ("", _slot(row)) and version in (None, row.version)
-            ]
-            if not rows and slot:
+            session, done, left = transaction.session, list[TrashedAdapter](), list[str]()
+            for row in waiting_rows(session):
+                if slot not in ("", slot_name(row)) or version not in (None, row.version):
+                    continue
+                if why := hindrance(session, row):
+                    left.append(why)
+                else:
+                    restore_row(transaction, row, principal)
+                    done.append(_trashed(row))
+            if slot and not done:
                 name = f"{slot} v{version}" if version else slot
-                raise attempt.refused(f"nothing of {name} is in the trash, or its bytes are gone already")
-            for row in rows:
-                _restore(transaction, row, principal, attempt)
-            return [_trashed(row) for row in rows]
+                raise attempt.refused(
+                    left[0] if left else f"nothing of {name} is in the trash, or its bytes are gone already"
+                )
+            return RestoredAdapters(tuple(done), tuple(left))
+
+
+def restore_trained(store: LockedStore, slot: Slot, keys: Sequence[str], principal: Principal) -> int | None:
+    """Bring back the version that one of these training keys made, if it is in the trash; return its number.
+
+    Whoever may train may do this: to train it again would make a second version of one training.
+    """
+    with store.refusing(principal):
+        authorize(TRAIN, Attempt("restore a training", slot.model_name))
+        with store.locked() as transaction:
+            found = (restore_key(transaction, slot, key, principal) for key in keys)
+            return next((version for version in found if version is not None), None)
 
 
 def empty_trash(
@@ -154,8 +187,8 @@ def _trash(
     principal: Principal,
 ) -> TrashedAdapter:
     session, model = transaction.session, slot.model_name
-    row = _version_row(session, model, found.version)
-    before = {name: getattr(row, name) for name in _CLEARED} | {"storage_location": row.storage_location}
+    row = any_row(session, model, found.version)
+    before = {name: getattr(row, name) for name in CLEARED} | {"storage_location": row.storage_location}
     before |= {"model_id": found.model, "run": found.run, "bundle": found.bundle}
     before |= {"dataset": found.dataset}
     # the guard's own method would record a deletion by hand
@@ -166,20 +199,6 @@ def _trash(
     values = {"seq": entry.seq, "model": model, "version": found.version, "at": entry.at, "state": "trashed"}
     session.execute(insert(TRASH).values(**values, row=json.dumps(before), bytes=found.bytes))
     return TrashedAdapter(entry.seq, str(slot), found.version, entry.at, found.bytes, "trashed", found.dataset)
-
-
-def _restore(transaction: LedgerTransaction, trashed: Any, principal: Principal, attempt: Attempt) -> None:
-    session, before = transaction.session, json.loads(trashed.row)
-    row = _version_row(session, trashed.model, trashed.version)
-    if row is None or row.current_stage != _DELETED:
-        raise attempt.refused(
-            f"{_slot(trashed)} v{trashed.version} cannot come back: its model was deleted or made again since then"
-        )
-    for name in _CLEARED:
-        setattr(row, name, before[name])
-    session.execute(delete(TRASH).where(TRASH.c.seq == trashed.seq))
-    about = {"after": trashed.version, "bundle": before["bundle"], "detail": {"entry": trashed.seq}}
-    transaction.append("restored", _slot(trashed), principal, **about)
 
 
 def _begin(transaction: LedgerTransaction, policy: RetentionPolicy, principal: Principal, now: datetime) -> None:
@@ -199,12 +218,12 @@ def _begin(transaction: LedgerTransaction, policy: RetentionPolicy, principal: P
         # another version on the same logged model keeps its bytes, also one that the trash may bring back
         if before["model_id"] not in taken and path:
             thaw(session, path)
-            removed.append({"slot": _slot(row), "version": row.version, "entry": row.seq, "path": path})
+            removed.append({"slot": slot_name(row), "version": row.version, "entry": row.seq, "path": path})
     transaction.append("trash emptied", "", principal, detail={"removed": removed})
 
 
 def _held(session: Any, row: Any, now: datetime) -> bool:
-    return any(hold.held.covers_adapter(_slot(row), row.version) for hold in stored_holds(session, now))
+    return any(hold.held.covers_adapter(slot_name(row), row.version) for hold in stored_holds(session, now))
 
 
 def _in_use(transaction: LedgerTransaction, before: Mapping[str, Any]) -> set[str]:
@@ -257,19 +276,9 @@ def _delete_model(model_id: str) -> None:
             raise
 
 
-def _version_row(session: Any, model: str, version: int) -> Any:
-    """Return the row of a version, in whatever stage, or None."""
-    table = SqlModelVersion
-    return session.scalars(select(table).where(table.name == model, table.version == version)).one_or_none()
-
-
-def _slot(row: Any) -> str:
-    return str(Slot.of_model(row.model) or row.model)
-
-
 def _trashed(row: Any) -> TrashedAdapter:
     dataset = str(json.loads(row.row)["dataset"])
-    return TrashedAdapter(row.seq, _slot(row), row.version, row.at, row.bytes, row.state, dataset)
+    return TrashedAdapter(row.seq, slot_name(row), row.version, row.at, row.bytes, row.state, dataset)
 
 
 def trash_json(trashed: Iterable[TrashedAdapter]) -> list[dict[str, Any]]:

@@ -108,7 +108,10 @@ def store_errors(address: str) -> Iterator[None]:
         code = str(error.response.get("Error", {}).get("Code", ""))
         if code in _MISSING:
             raise MlflowException(f"no such artifact in {address}", error_code=RESOURCE_DOES_NOT_EXIST) from error
-        raise StoreAway(f"the artifact store {address} refused a request ({code}): {_NEXT}") from error
+        # a status from 500 on is a fault of the store, and no refusal
+        fault = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0) >= 500
+        does = "does not answer" if fault else "refused a request"
+        raise StoreAway(f"the artifact store {address} {does} ({code}): {_NEXT}") from error
     except (BotoCoreError, Boto3Error) as error:
         raise StoreAway(f"the artifact store {address} does not answer ({error}): {_NEXT}") from error
 

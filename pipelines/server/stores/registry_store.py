@@ -16,6 +16,7 @@ from pipelines.server.mlflow_private import registry_store
 from pipelines.server.refusal import Attempt
 from pipelines.server.storage.artifact_bytes import FrozenFolder, freeze, served_path
 from pipelines.server.storage.locked_store import LockedStore
+from pipelines.server.storage.trash_rows import restore_key
 from pipelines.server.storage.version_rows import alias_version, bundle_of
 from pipelines.server.stores import write_checks
 from pipelines.server.stores.write_checks import parse_number
@@ -96,6 +97,10 @@ class GuardedStore(LockedStore):
             write_checks.check_new_version(name, source, given)
             if slot is None:
                 return super().create_model_version(name, source, run_id, given, *rest)
+            # committed before the check below, which then finds the version of this training
+            with self.locked() as transaction:
+                for key in (tag.value for tag in given if tag.key == Tags.KEY):
+                    restore_key(transaction, slot, key, current_caller())
             with self.locked() as transaction:
                 write_checks.check_not_leaving(transaction.session, slot, source)
                 write_checks.check_new_key(transaction.session, slot, given)

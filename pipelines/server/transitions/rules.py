@@ -31,6 +31,8 @@ class CheckedStatement:
     """Number of the ledger entry that recorded it."""
     reason: str = ""
     """The first reason of a verdict; empty for a lineage, and for a verdict of release 0.1.0."""
+    waits_for_voices: bool = False
+    """Whether the policy of a verdict lets a promotion wait until every enrolled voice is renewed."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,8 @@ class VersionFacts:
     replaced, retired …; empty if there is none."""
     last_details: str = ""
     """When, by whom and why that happened, for people."""
+    unrenewed: int = 0
+    """Enrolled voices of the slot that have no template under the version's bundle."""
 
     @property
     def name(self) -> str:
@@ -161,6 +165,11 @@ def _promotion_fault(facts: VersionFacts, again: bool) -> str:
     # a first version is compared with no champion: a verdict from before the slot's last champion proves nothing now
     if verdict.against is None and verdict.seq < facts.since:
         return f"{name} was judged as a first version, but {facts.slot} had a champion since; gate it again: {gate}"
+    if verdict.waits_for_voices and facts.unrenewed:
+        return (
+            f"{name} passed, but its policy lets it wait: {facts.unrenewed} enrolled voices are not renewed for it; "
+            f"renew them: elp enrol migrate {facts.slot} --version {facts.version}"
+        )
     if facts.last == "rolled back from" and not again:
         return (
             f"{name} was rolled back {facts.last_details}; train another on better data, or promote it on purpose: "

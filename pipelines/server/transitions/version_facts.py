@@ -13,6 +13,7 @@ from pipelines.registry.slot import Slot
 from pipelines.registry.statements import LineageStatement, parse_statement
 from pipelines.server.ledger import LEDGER, STATEMENTS, LedgerTransaction
 from pipelines.server.storage.artifact_bytes import HashedBundle
+from pipelines.server.storage.template_rows import unrenewed_voices
 from pipelines.server.storage.version_rows import newest_statements, present_champion
 from pipelines.server.transitions.rules import CheckedStatement, FormerPromotion, VersionFacts
 
@@ -35,6 +36,7 @@ def gather_facts(transaction: LedgerTransaction, slot: Slot, version: int, hashe
         since=newest.seq if newest else 0,
         last=last,
         last_details=details,
+        unrenewed=unrenewed_voices(session, str(slot), hashed.digest),
     )
 
 
@@ -59,10 +61,16 @@ def _check(session: Session, row: RowMapping, keys: KeyRing) -> CheckedStatement
     subject = (statement.bundle, statement.fingerprint)
     if isinstance(statement, LineageStatement):
         return CheckedStatement(digest, statement.model, version, *subject, seq=row["seq"])
-    decision = (statement.outcome, statement.against)
-    reason = next(iter(statement.details.reasons), "") if statement.details else ""
     return CheckedStatement(
-        digest, statement.model, statement.version, *subject, *decision, seq=row["seq"], reason=reason
+        digest,
+        statement.model,
+        statement.version,
+        *subject,
+        statement.outcome,
+        statement.against,
+        seq=row["seq"],
+        reason=next(iter(statement.details.reasons), "") if statement.details else "",
+        waits_for_voices=statement.voices == "wait",
     )
 
 

@@ -40,6 +40,7 @@ def test_a_champion_trained_on_them_is_replaced_and_the_data_dropped(ground: Gro
         "elp promote plant-a/asr",
     ]
     assert "plant-a/asr v1, plant-a/asr v2, plant-a/asr v3, plant-b/asv v1" in " ".join(found.stays)
+    assert any(one.startswith("Enrolled voices: ") for one in found.stays)
 
 
 def test_an_earlier_champion_that_was_not_trained_on_them_can_be_restored(ground: Ground, index: Connection) -> None:
@@ -47,6 +48,7 @@ def test_an_earlier_champion_that_was_not_trained_on_them_can_be_restored(ground
     clip = index.execute(row + " AND c.split = 'train'").fetchone()[0].hex()
     found = plan_erasure(index, ground.records, Subject(clip=clip))
     assert f"elp data drop plant-a/asr --clip {clip}" in _commands(found)
+    assert not any(one.startswith("Enrolled voices: ") for one in found.stays)
     assert "elp rollback plant-a/asr --reason erasure" in _commands(found)
     assert "v1, the champion before it, was not trained on them" in found.slots[0].steps[1].what
 

@@ -37,6 +37,14 @@ def test_wrong_usage_ends_with_2_and_a_reason(workspace: Workspace, monkeypatch,
     assert reason in capfd.readouterr().err
 
 
+@pytest.mark.parametrize("words", [["plant-a/asr"], ["plant-a/asr", "--bogus"], ["plant-a/asr", "--help"]])
+def test_a_message_about_a_hold_shows_no_verb_that_nobody_types(capfd, words) -> None:
+    run(["hold", *words])
+    shown = "".join(capfd.readouterr())
+    assert "Usage: elp hold [OPTIONS] SUBJECT" in shown
+    assert "hold make" not in shown
+
+
 @pytest.mark.parametrize("words", [["retrain", "plant-a/asr"], ["train", "plant-a/asr"], ["schedule", "list"]])
 def test_without_servers_the_next_step_is_told(workspace: Workspace, capfd, words) -> None:
     assert run([*words, "-w", str(workspace.root)]) == 1

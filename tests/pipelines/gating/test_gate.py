@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +13,6 @@ from elp_core.assemble import evaluate
 from elp_core.backbones import Backbone
 from elp_core.errors import FingerprintMismatch
 from elp_core.testing import save_tiny
-from pipelines.datasets.dataset_version import metafiles
 from pipelines.datasets.golden_set import pin_golden
 from pipelines.datasets.versions import load_split
 from pipelines.errors import AttestationError, GateRefused, RegistryError
@@ -26,6 +24,7 @@ from pipelines.registry.client import model_registry as registry
 from pipelines.registry.client import server_api as guard
 from pipelines.registry.client.connection import connect
 from pipelines.registry.client.server_api import promote_version
+from pipelines.registry.client.voices import send_template
 from pipelines.registry.lineage import ids_digest
 from pipelines.registry.policies import policy_digest
 from pipelines.registry.signing.canonical_json import sha256
@@ -37,7 +36,8 @@ from pipelines.registry.statements import parse_statement
 from pipelines.registry.verdict_statement import VerdictStatement
 from tests.support import bundles, proof
 from tests.support.versions import make_champion
-from tests.support.workspaces import Site
+from tests.support.voices import sealed_template
+from tests.support.workspaces import Site, own_slot
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -58,22 +58,6 @@ def slot(site: Site, request: pytest.FixtureRequest) -> Slot:
     """A slot of the test's own with the site's data: registries are shared between tests, slots are not."""
     name = request.node.name.split("[")[0].removeprefix("test_").replace("_", "-")[:36].strip("-")
     return own_slot(site, Slot(name, getattr(request, "param", "asr")))
-
-
-def own_slot(site: Site, own: Slot) -> Slot:
-    """Give `own` a copy of the site's data for its task."""
-    root, model = site.workspace.root, Slot("plant-a", own.task)
-    for source, target in zip(metafiles(model), metafiles(own), strict=True):
-        if not (root / source).is_file():
-            continue  # nothing is in quarantine
-        (root / target).parent.mkdir(parents=True, exist_ok=True)
-        (root / target).write_text((root / source).read_text().replace("plant-a", own.site))
-    git = ["git", "-C", str(root)]
-    subprocess.run([*git, "add", "--", str(own.folder)], check=True)
-    subprocess.run([*git, "commit", "-q", "-m", f"Copy the data to {own}", "--", str(own.folder)], check=True)
-    for tag in (own.tag(1), own.tag(1, "golden")):
-        subprocess.run([*git, "tag", tag], check=True)
-    return own
 
 
 @pytest.fixture
@@ -318,6 +302,29 @@ def test_a_pinned_list_of_trials_decides_and_is_named(
         assert statement.details is not None
         signed[statement.golden.tag] = "evaluation protocol" in [check.name for check in statement.details.checks]
     assert signed == {slot.tag(1, "golden"): False, slot.tag(2, "golden"): True}
+
+
+@pytest.mark.parametrize("slot", ["asv"], indirect=True)
+def test_enrolled_voices_are_counted_and_the_policy_is_signed(
+    slot: Slot, client: MlflowClient, add: Add, judge: Judge, mlflow_uri: str
+) -> None:
+    first = make_champion(client, add("k1"))
+    add("k2")
+    send_template(mlflow_uri, sealed_template(first))
+    done = judge({**EASY, "voices": "wait"}, 2)
+    check = next(check for check in done.verdict.checks if check.name == "enrolled voices")
+    assert check.passed
+    assert "invalidates 1 of 1 enrolled voice: their templates are of other bundles" in check.detail
+    assert f"renew them: elp enrol migrate {slot} --version 2" in check.detail
+    # both adapters are untrained and equal, so old templates are as good as renewed ones
+    rates = re.search(r"false rejects: (\S+ %) renewed, (\S+ %) with the templates of the champion", check.detail)
+    assert rates
+    assert rates[1] == rates[2]
+    (row,) = (one for one in guard.list_statements(mlflow_uri, model=slot.model_name, version=2, kind="verdict"))
+    signed = parse_statement(read_envelope(row.envelope).payload)
+    assert isinstance(signed, VerdictStatement)
+    assert signed.voices == "wait"
+    assert read_evidence(done.evidence).recompute() == done.verdict
 
 
 def test_nothing_to_judge_is_said(judge: Judge) -> None:

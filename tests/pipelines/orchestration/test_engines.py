@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -26,6 +27,7 @@ from pipelines.local.workspace import Workspace
 from pipelines.orchestration import engines
 from pipelines.registry.slot import Slot
 from tests.support.clips import voice, wav
+from tests.support.dask_cluster import LIMIT, dask_cluster
 from tests.support.deliveries import write_delivery
 from tests.support.engine_run import CHUNKS
 from tests.support.prefect_server import prefect_server
@@ -33,8 +35,6 @@ from tests.support.workspaces import isolate
 
 SLOT = Slot("plant-a", "asr")
 ROOT = Path(__file__).parents[3]
-LIMIT = 180.0
-"""Seconds that a service may take on a busy machine."""
 
 
 @pytest.fixture(scope="module")
@@ -51,27 +51,10 @@ def prefect(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, s
 @pytest.fixture(scope="module")
 def scheduler(prefect: Mapping[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Address of a Dask scheduler on this machine, with two workers; they see nothing of the tests' folders."""
-    folder = tmp_path_factory.mktemp("dask")
     # one death is enough to see what comes after it
     environment = {**prefect, "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "0"}
-    found = folder / "scheduler.json"
-    commands = (
-        ["scheduler", "--host", "127.0.0.1", "--port", "0", "--scheduler-file", str(found), "--no-dashboard"],
-        ["worker", "--scheduler-file", str(found), "--nworkers", "2", "--nthreads", "1", "--no-dashboard"],
-    )
-    with (folder / "log").open("wb") as log:
-        dask = Path(sys.executable).with_name("dask")
-        started = [
-            subprocess.Popen([dask, *words], env=environment, cwd=folder, stdout=log, stderr=log) for words in commands
-        ]
-        try:
-            wait_until(found.exists, "the scheduler")
-            yield json.loads(found.read_text())["address"]
-        finally:
-            for process in reversed(started):
-                process.terminate()
-            for process in reversed(started):
-                process.wait(LIMIT)
+    with dask_cluster(environment, tmp_path_factory.mktemp("dask")) as address:
+        yield address
 
 
 def wait_until(happened: Any, what: str) -> None:
@@ -82,7 +65,7 @@ def wait_until(happened: Any, what: str) -> None:
 
 
 def run_case(environment: Mapping[str, str], address: str, case: str, folder: Path) -> dict[str, Any]:
-    command = [sys.executable, "-m", "tests.support.engine_run", address, case, str(folder)]
+    command = [sys.executable, "-m", "tests.support.engine_run", "dask", address, case, str(folder)]
     done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=LIMIT)
     assert done.returncode == 0, done.stderr[-3000:]
     answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
@@ -155,7 +138,7 @@ def test_a_worker_with_other_packages_is_refused_by_name(
 
 @pytest.mark.slow
 def test_nothing_of_a_run_s_own_cluster_outlives_the_run(prefect: Mapping[str, str], tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "tests.support.engine_run", "", "forever", str(tmp_path)]
+    command = [sys.executable, "-m", "tests.support.engine_run", "dask", "", "forever", str(tmp_path)]
     log = (tmp_path / "log").open("wb")
     with log, subprocess.Popen(command, env=prefect, cwd=ROOT, stdout=log, stderr=log) as run:
         wait_until((tmp_path / "working").exists, "the first chunk")
@@ -179,29 +162,33 @@ def test_a_scheduler_that_is_gone_is_a_service_that_is_down() -> None:
             raise RuntimeError("Client is closed")
 
     said: list[str] = []
-    engine = engines._Engine("Dask", cast(Any, Gone()), (MemoryError,), said.append)
+    engine = engines._Engine("Dask", cast(Any, Gone()), (MemoryError,), said.append, bytes)
     with pytest.raises(ServiceError, match=r"the Dask cluster takes no work any more \(RuntimeError: Client is closed"):
         list(engines._in_order(engine, len, iter([[1]])))
     lost = SimpleNamespace(result=lambda: (_ for _ in ()).throw(CancelledError()))
     with pytest.raises(ServiceError, match="takes no work any more"):
-        engine.result(b"", cast(Any, lost))
+        engine.result(b"", b"", cast(Any, lost))
     assert said == ["a chunk failed on the Dask cluster and is tried again (CancelledError: )"]
 
 
 class Counting:
     """Stands for an engine: keeps what was submitted and not asked for yet."""
 
+    work = pickle.dumps(len)
+
     def __init__(self) -> None:
         self.waiting: list[int] = []
         self.most, self.most_bytes = 0, 0
 
-    def submit(self, content: bytes) -> bytes:
-        self.waiting.append(len(content))
+    def submit(self, work: bytes, items: bytes) -> bytes:
+        assert work == self.work
+        self.waiting.append(len(items))
         self.most, self.most_bytes = max(self.most, len(self.waiting)), max(self.most_bytes, sum(self.waiting))
-        return content
+        return items
 
-    def result(self, content: bytes, future: bytes) -> list[int]:
-        assert content is future
+    def result(self, work: bytes, items: bytes, future: bytes) -> list[int]:
+        assert work == self.work
+        assert items is future
         return [self.waiting.pop(0)]
 
 

@@ -12,6 +12,7 @@ from pipelines.local.workspace import Workspace
 from pipelines.orchestration.alerts.alert import Alert
 from pipelines.orchestration.lost_runs import SILENT
 from pipelines.orchestration.reaper import GIVEN_UP, STARTS_AGAIN, Reaper, reap
+from pipelines.outages import WAITS
 from tests.support.pretended_prefect import PretendedPrefect, pretended_prefect
 
 HERE = {"elp-gpu-local": 1}
@@ -161,6 +162,48 @@ def test_a_run_that_was_to_be_cancelled_is_cancelled(rounds: Rounds) -> None:
     rounds.prefect.add("a", "CANCELLING", "elp-gpu-local")
     rounds.go(60)
     assert rounds.types("a") == ["CANCELLING", "CANCELLED"]
+
+
+def test_a_crash_that_is_reported_after_the_request_to_cancel_changes_nothing(rounds: Rounds) -> None:
+    rounds.prefect.add("a", "RUNNING", "elp-gpu-local")
+    rounds.prefect.set("a", {"type": "CANCELLING"})
+    rounds.prefect.set("a", {"type": "CRASHED", "message": "process ended"})
+    rounds.go(60)
+    assert rounds.types("a") == ["RUNNING", "CANCELLING", "CRASHED", "CANCELLED"]
+
+
+def test_a_run_that_a_person_started_again_after_a_cancel_is_started_again_after_a_crash(rounds: Rounds) -> None:
+    rounds.prefect.add("a", "CANCELLED")
+    for state in ("SCHEDULED", "RUNNING", "CRASHED"):
+        rounds.prefect.set("a", {"type": state})
+    rounds.go(30)
+    assert rounds.types("a")[-1] == "SCHEDULED"
+
+
+def test_a_request_to_cancel_between_the_look_and_the_new_start_wins(rounds: Rounds, monkeypatch) -> None:
+    rounds.prefect.add("a", "CRASHED")
+    real = rounds.prefect.answer
+
+    def late(path: str, query: Any, body: Any) -> Any:
+        if path.endswith("/flow_runs/a/set_state") and body["state"]["type"] == "SCHEDULED":
+            rounds.prefect.set("a", {"type": "CANCELLED"})
+        return real(path, query, body)
+
+    monkeypatch.setattr(rounds.prefect, "answer", late)
+    rounds.go(60)
+    assert rounds.types("a") == ["CRASHED", "CANCELLED", "SCHEDULED", "CANCELLED"]
+    assert not rounds.alerts, "nothing was healed"
+
+
+def test_a_run_that_meets_an_outage_again_and_again_is_reported_once(rounds: Rounds) -> None:
+    state = {"type": "SCHEDULED", "name": "AwaitingRetry", "message": f"{WAITS}no MLflow server answers"}
+    for name, count in (("short", 2), ("long", 4), ("turn", 9)):
+        rounds.prefect.add(name, "RUNNING", run_count=count)
+        rounds.prefect.set(name, state if name != "turn" else {**state, "message": "waits: the run x is in progress"})
+    rounds.go(60)
+    (alert,) = rounds.alerts
+    assert (alert.event, alert.slot, alert.reason) == ("elp.run.waits", "plant-a/asr", "no MLflow server answers")
+    assert "retrain long waits for a server" in alert.what
 
 
 def test_a_run_that_never_began_is_put_back(rounds: Rounds) -> None:

@@ -10,6 +10,7 @@ from pipelines.errors import ServiceError, UsageError
 from pipelines.local.workspace import Workspace
 from pipelines.orchestration import workspace_runs as runs
 from pipelines.orchestration.prefect_api import read_run
+from pipelines.orchestration.reaper import GIVEN_UP
 from pipelines.registry.slot import Slot
 
 FIRST, SECOND, THIRD = UUID("3f9a" + "0" * 28), UUID("3f9b" + "0" * 28), UUID("7c00" + "0" * 28)
@@ -41,6 +42,10 @@ class Client:
         return run
 
     def set_flow_run_state(self, run_id: UUID, state: State[Any]) -> None:
+        present = self.runs[run_id].state
+        if state.type is StateType.CANCELLING and present and present.is_final():
+            # Prefect's rule
+            return
         self.messages.append(state.message)
         self.runs[run_id].state = state
 
@@ -116,6 +121,17 @@ def test_a_run_that_has_ended_is_not_cancelled(make) -> None:
     client: Any = Client(make(FIRST, kind=StateType.COMPLETED))
     with pytest.raises(UsageError, match=r"retrain a/asr \(3f9a0000\) has ended already: Completed"):
         runs.cancel_run(client, read_run(client, str(FIRST)), "")
+
+
+def test_a_run_that_has_just_crashed_is_cancelled_for_good(make) -> None:
+    child, given_up = make(SECOND, kind=StateType.CRASHED), make(THIRD, kind=StateType.CRASHED)
+    given_up.state.message = GIVEN_UP
+    client: Any = Client(make(FIRST, kind=StateType.CRASHED), child, given_up)
+    client.children = [child, given_up]
+    done = runs.cancel_run(client, read_run(client, str(FIRST)), "cancelled by ann", every=0.0)
+    assert [(run.id, run.state_type) for run in done] == [(str(FIRST), "CANCELLED"), (str(SECOND), "CANCELLED")]
+    with pytest.raises(UsageError, match="has ended already: Crashed"):
+        runs.cancel_run(client, read_run(client, str(THIRD)), "", every=0.0)
 
 
 def test_a_run_that_does_not_end_is_named(monkeypatch: pytest.MonkeyPatch, make) -> None:

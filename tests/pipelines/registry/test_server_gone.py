@@ -1,15 +1,18 @@
 from __future__ import annotations
 
+import contextlib
 import http.server
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from pipelines.errors import ServiceError
+from elp_core.errors import OpsError
+from pipelines.errors import RegistryError, RemoteAway, ServiceError
 from pipelines.registry.client import model_registry as registry
-from pipelines.registry.client.connection import connect
+from pipelines.registry.client.connection import answering, connect
 from pipelines.registry.slot import Slot
 from pipelines.training import curves
 from tests.support.mlflow_server import free_port
@@ -47,6 +50,68 @@ def test_a_server_that_is_not_up_is_told_at_once(gone: str) -> None:
 def test_another_server_on_the_port_is_not_taken_for_mlflow(something_else: str) -> None:
     with pytest.raises(ServiceError, match=r"is not MLflow; correct servers\.mlflow_uri in elp\.yaml"):
         connect(something_else)
+
+
+@contextlib.contextmanager
+def _answering(status: int, kind: str, body: bytes) -> Iterator[str]:
+    class Answer(http.server.BaseHTTPRequestHandler):
+        def do_PUT(self) -> None:
+            self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            self.send_response(status)
+            self.send_header("Content-Type", kind)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Nothing on stderr."""
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Answer) as server:
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+_AWAY = b'{"error_code": "TEMPORARILY_UNAVAILABLE", "message": "the artifact store s3://speech does not answer"}'
+_FROZEN = b'{"error_code": "PERMISSION_DENIED", "message": "the evidence of v3 is signed"}'
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "body", "error", "sentence"),
+    [
+        (424, "application/json", _AWAY, RemoteAway, "MLflow at .*: the artifact store s3://speech does not answer"),
+        (403, "application/json", _FROZEN, RegistryError, "the MLflow server at .* refused: the evidence of v3 is"),
+        (401, "text/plain", b"", ServiceError, "needs a login: set MLFLOW_TRACKING_USERNAME"),
+        (502, "text/html", b"<h1>Bad Gateway</h1>", RemoteAway, "no MLflow server answers at .* elp up"),
+        (413, "text/html", b"<h1>Too large</h1>", RegistryError, "MLflow at .*: it answered 413"),
+    ],
+)
+@pytest.mark.integration
+def test_the_sentence_of_an_answer_to_an_upload_is_shown(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    status: int,
+    kind: str,
+    body: bytes,
+    error: type[OpsError],
+    sentence: str,
+) -> None:
+    from mlflow import MlflowClient
+    from mlflow.store.artifact.http_artifact_repo import HttpArtifactRepository
+
+    # MLflow's own client for proxied artifacts: its errors are those of requests
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    (tmp_path / "weights.bin").write_bytes(b"x")
+    with _answering(status, kind, body) as uri:
+
+        @answering
+        def upload(client: MlflowClient) -> None:
+            HttpArtifactRepository(f"{uri}/api/2.0/mlflow-artifacts/artifacts/1").log_artifact(
+                str(tmp_path / "weights.bin")
+            )
+
+        with pytest.raises(error, match=sentence):
+            upload(MlflowClient(tracking_uri=uri, registry_uri=uri))
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from pipelines.audit.checks.data_checks import check_data
@@ -33,7 +34,8 @@ from pipelines.registry.slot import Slot
 from pipelines.registry.statements import Material
 from pipelines.retention import sweep as sweeping
 from pipelines.retention.data_trash import list_trash
-from pipelines.retention.removal_plan import deleted_files, plan_removal
+from pipelines.retention.deleted_data import deleted_files
+from pipelines.retention.removal_plan import plan_removal
 from pipelines.retention.sweep import sweep, undo
 from tests.docs.pages import fences
 from tests.support.command import Elp, elp_in
@@ -255,6 +257,45 @@ def test_only_a_hold_brings_back_what_an_erasure_removed(
     rest.post(f"{ELP}/end-hold", {"hold": hold, "reason": "settled"})
     assert third.rescued > 0
     assert _readable(workspace, TAGS[0], tmp_path)
+
+
+def test_undo_leaves_what_an_erasure_removed(workspace: Workspace, tmp_path: Path) -> None:
+    workspace = _with_policy(workspace, trash_days=14)
+    _, collected = sweep(workspace, _quiet)
+    assert collected.files > 0
+    # v2 and v3 are in the trash already when anna's recordings are erased: v1 of the champion is all that names them
+    sweep(workspace, _quiet, Subject(speaker="anna"))
+    done = undo(workspace)
+    assert done.erased > 0
+    assert [_readable(workspace, tag, tmp_path) for tag in TAGS] == [False, False, False, True]
+    assert _with_recordings(workspace, "anna") == {"trash"}
+    # a second collection brings nothing back, either
+    sweep(workspace, _quiet)
+    assert undo(workspace).erased == done.erased
+    assert _with_recordings(workspace, "anna") == {"trash"}
+
+
+def test_an_erasure_finds_recordings_in_the_trash_that_no_index_knows(workspace: Workspace) -> None:
+    workspace = _with_policy(workspace, trash_days=14)
+    sweep(workspace, _quiet)
+    # the cache may be deleted at any time, and the listings of v2 and v3 are in the trash
+    shutil.rmtree(workspace.cache, ignore_errors=True)
+    shutil.rmtree(workspace.root / ".dvc" / "cache")
+    sweep(workspace, _quiet, Subject(speaker="anna"))
+    undo(workspace)
+    assert _with_recordings(workspace, "anna") == {"trash"}
+
+
+def _with_recordings(workspace: Workspace, speaker: str) -> set[str]:
+    """Return which parts of the remote hold recordings of a speaker: its ``files``, its ``trash``."""
+    remote = workspace.root / ".elp" / "remote"
+    found = set[str]()
+    for part, folder in (("files", remote / "files"), ("trash", remote / "elp-trash")):
+        for path in folder.rglob("*"):
+            if path.is_file() and not path.name.endswith(".dir"):
+                table = pq.read_table(path, columns=["speaker"])
+                found |= {part} if speaker in table["speaker"].to_pylist() else set()
+    return found
 
 
 def test_a_remote_that_others_may_use_is_left_alone(workspace: Workspace, tmp_path: Path) -> None:

@@ -192,6 +192,45 @@ def test_a_model_that_was_deleted_meanwhile_does_not_come_back(server: GuardedSe
     assert (server.artifacts / made.folder).exists()
 
 
+def _again(ground: Ground, version: int) -> Answer:
+    """Register the training of a version again, on the same logged model, as a machine does that trained it again."""
+    made = ground.contest.made[version]
+    body = {"name": made.model, "source": f"models:/{made.model_id}", "run_id": made.run_id, "model_id": made.model_id}
+    tags = [{"key": "elp.key", "value": f"{made.model.split('.')[1]}-{version}"}]
+    return ground.contest.rest("POST", f"{API}/model-versions/create", {**body, "tags": tags})
+
+
+def test_a_training_whose_version_is_in_the_trash_brings_it_back(ground: Ground) -> None:
+    ground.trash(UNGATED, FAILED).must_be(200)
+    _again(ground, UNGATED).must_be(400, f"v{UNGATED} was trained from exactly these inputs")
+    assert ground.versions() == {FORMER, CHAMPION, PASSED, UNGATED, OUTDATED}
+    keys = ["of a release before", f"{ground.contest.model.split('.')[1]}-{FAILED}"]
+    assert ground.post("restore-trained", slot=ground.contest.slot, keys=keys).json == {"version": FAILED}
+    assert ground.post("restore-trained", slot=ground.contest.slot, keys=keys).json == {"version": None}
+    assert not ground.contest.changed()
+    assert ground.events() == ["deleted", "deleted", "restored", "restored"]
+
+
+def test_undo_never_makes_a_second_version_of_one_training(ground: Ground) -> None:
+    ground.trash(UNGATED, FAILED).must_be(200)
+    with sqlite3.connect(ground.contest.server.database.removeprefix("sqlite:///")) as rows:
+        # of a server before this rule: the key was trained again while its version was in the trash
+        key = rows.execute(
+            "SELECT value FROM model_version_tags WHERE name = ? AND version = ? AND key = 'elp.key'",
+            (ground.contest.model, UNGATED),
+        ).fetchone()[0]
+        rows.execute(
+            "UPDATE model_version_tags SET value = ? WHERE name = ? AND version = ? AND key = 'elp.key'",
+            (key, ground.contest.model, OUTDATED),
+        )
+    sentence = f"v{UNGATED} cannot come back: v{OUTDATED} was trained from the same inputs since then"
+    ground.post("restore", slot=ground.contest.slot, version=UNGATED).must_be(403, sentence)
+    done = ground.post("restore", slot=ground.contest.slot).json
+    assert [one["version"] for one in done["restored"]] == [FAILED]
+    assert [sentence in one for one in done["left"]] == [True]
+    assert ground.versions() == {FORMER, CHAMPION, PASSED, FAILED, OUTDATED}
+
+
 def test_an_override_keeps_what_it_brings_back(ground: Ground) -> None:
     # a rollback makes the champion a former one: it stays, too
     promote(ground.contest.rest, ground.contest.made[PASSED])

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.datasets.dvc import dvc_remote, push, track
-from pipelines.errors import VersioningError
+from pipelines.errors import DataRemoteAway
 from pipelines.local.initialise import init_workspace
 from pipelines.local.profiles import Profile
 from pipelines.local.workspace import Workspace
@@ -103,7 +103,7 @@ def test_a_push_ends_with_an_error_and_the_next_one_finishes(
 ) -> None:
     _break(fragile, number)
     started = time.monotonic()
-    with pytest.raises(VersioningError, match="DVC could not push"):
+    with pytest.raises(DataRemoteAway, match="DVC could not push"):
         push(workspace.root, [FOLDER])
     took = time.monotonic() - started
     assert took < (LONGEST if number == signal.SIGKILL else 600)

@@ -1,0 +1,192 @@
+"""`elp enrol add | match | list | migrate | revoke`: enrolled voices of a speaker verification slot."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from pipelines.cli.options import complete_adapter, on_workspace, slot_argument
+from pipelines.cli.output import emit, table, wants_json
+from pipelines.cli.progress_bar import long_work
+from pipelines.errors import TemplateError
+from pipelines.local.addresses import mlflow_uri
+from pipelines.local.workspace import Workspace
+from pipelines.number_text import count
+from pipelines.registry.adapter_version import CHAMPION
+from pipelines.registry.slot import Slot
+from pipelines.serving.voices.voice_folder import VoiceFolder
+
+_name = click.argument("name")
+_files = click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True, dir_okay=False))
+_by = click.option("--by", default="", metavar="NAME", help="Who does this [default: you].")
+_version = click.option(
+    "--version",
+    type=click.IntRange(min=1),
+    shell_complete=complete_adapter,
+    help="Version to use [default: the champion].",
+)
+
+
+@click.group(name="enrol")
+def enrol_group() -> None:
+    """Enrol voices for SITE/asv, compare recordings with them, and renew them for a new version.
+
+    A template belongs to one adapter version: scores between versions mean nothing, so a voice is renewed before
+    another version is promoted.
+    """
+
+
+@enrol_group.command(name="add")
+@slot_argument
+@_name
+@_files
+@click.option("--consent", required=True, metavar="TEXT", help="Reference of the speaker's consent, such as a form.")
+@click.option("--keep-audio", is_flag=True, help="Keep the recordings, encrypted, so that the voice can be renewed.")
+@click.option("--min-seconds", type=click.FloatRange(min=0), help="Audio that is needed [default: 2].")
+@_version
+@_by
+@on_workspace
+def add_verb(
+    workspace: Workspace, slot: Slot, name: str, files: tuple[Path, ...], min_seconds: float | None, **given: Any
+) -> None:
+    """Enrol the speaker of FILES as NAME.
+
+    \b
+    elp enrol add plant-a/asv anna one.wav two.wav three.wav --consent "form 2026-114" --keep-audio
+    """
+    from pipelines.serving.voices.enrolment import LEAST_SECONDS, Enrolled, enrol_voice
+    from pipelines.serving.voices.verifier import read_recordings
+
+    waveforms = read_recordings(files)
+    done = enrol_voice(
+        name,
+        waveforms,
+        _verifier(workspace, slot, given["version"]),
+        _folder(workspace),
+        mlflow_uri=mlflow_uri(workspace),
+        consent=given["consent"],
+        keep_audio=given["keep_audio"],
+        least_seconds=LEAST_SECONDS if min_seconds is None else min_seconds,
+        by=given["by"],
+    )
+
+    def text(enrolled: Enrolled) -> str:
+        made, quality = enrolled.template, enrolled.template.quality
+        line = (
+            f"{name} is enrolled for {slot} v{made.version} (voice {made.voice[:8]}): "
+            f"{count(quality.recordings, 'recording')}, {quality.seconds:g} s, cohesion {quality.cohesion:.3f}"
+        )
+        alike = ", ".join(enrolled.resembles)
+        return f"{line}\nwarning: the voice would be accepted as {alike}, too" if alike else line
+
+    emit(done, text)
+
+
+@enrol_group.command(name="match")
+@slot_argument
+@_name
+@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@_version
+@on_workspace
+def match_verb(workspace: Workspace, slot: Slot, name: str, file: Path, version: int | None) -> None:
+    """Say whether FILE is spoken by the enrolled NAME."""
+    from pipelines.serving.voices.matching import VoiceMatch, match_voice
+    from pipelines.serving.voices.verifier import read_recordings
+
+    (waveform,) = read_recordings([file])
+    verifier = _verifier(workspace, slot, version)
+    found = match_voice(name, waveform, verifier, _folder(workspace), mlflow_uri=mlflow_uri(workspace))
+
+    def text(match: VoiceMatch) -> str:
+        decision = f"accepted as {name}" if match.accepted else f"rejected, not {name}"
+        return f"{decision}: score {match.score:.3f}, threshold {match.threshold:.3f} ({slot} v{match.version})"
+
+    emit(found, text)
+
+
+@enrol_group.command(name="list")
+@slot_argument
+@on_workspace
+def list_verb(workspace: Workspace, slot: Slot) -> None:
+    """List the enrolled voices of a slot, and the versions that each can be compared with."""
+    from pipelines.serving.voices.listing import EnrolledVoice, enrolled_voices
+
+    def text(voices: list[EnrolledVoice]) -> str:
+        if not voices:
+            return f"no voice is enrolled in {slot}; enrol one: elp enrol add {slot} NAME FILE … --consent TEXT"
+        rows = [
+            [
+                one.name,
+                ", ".join(f"v{number}" for number in one.versions),
+                one.at[:10],
+                one.consent,
+                "kept" if one.audio_kept else "not kept",
+            ]
+            for one in voices
+        ]
+        return table(["name", "versions", "enrolled", "consent", "recordings"], rows)
+
+    emit(enrolled_voices(slot, _folder(workspace), mlflow_uri=mlflow_uri(workspace)), text)
+
+
+@enrol_group.command(name="migrate")
+@slot_argument
+@_version
+@_by
+@on_workspace
+def migrate_verb(workspace: Workspace, slot: Slot, version: int | None, by: str) -> None:
+    """Renew every enrolled voice for a version, from the recordings that are kept; exit code 1 if some are left.
+
+    \b
+    elp enrol migrate plant-a/asv --version 4
+    """
+    from pipelines.serving.voices.renewal import Renewal, renew_voices
+
+    verifier = _verifier(workspace, slot, version)
+    with long_work(quiet=wants_json()) as display:
+        show = display.counting("renewing", "voices")
+        done = renew_voices(
+            verifier,
+            _folder(workspace),
+            mlflow_uri=mlflow_uri(workspace),
+            by=by,
+            report=lambda ready, total: show(ready, total, ""),
+        )
+
+    def text(renewal: Renewal) -> str:
+        first = f"{slot} v{renewal.version}: renewed {len(renewal.renewed)}, had one already {renewal.present}"
+        return "\n".join([first, *(f"not renewed: {one.name}: {one.reason}" for one in renewal.left)])
+
+    emit(done, text)
+    if done.left:
+        raise TemplateError(
+            f"{count(len(done.left), 'enrolled voice')} of {slot} cannot be compared with v{done.version}; enrol the "
+            f"speaker again, or revoke: elp enrol revoke {slot} NAME --reason TEXT"
+        )
+
+
+@enrol_group.command(name="revoke")
+@slot_argument
+@_name
+@click.option("--reason", required=True, metavar="TEXT", help="The reason, for the record; no person's name.")
+@_by
+@on_workspace
+def revoke_voice_verb(workspace: Workspace, slot: Slot, name: str, reason: str, by: str) -> None:
+    """Delete the templates of NAME, and the recordings that this machine keeps."""
+    from pipelines.serving.voices.enrolment import revoke_voice
+
+    done = revoke_voice(name, slot, _folder(workspace), mlflow_uri=mlflow_uri(workspace), reason=reason, by=by)
+    emit({"name": name, "templates": done}, lambda _: f"{name} is revoked: {count(done, 'template')} deleted")
+
+
+def _folder(workspace: Workspace) -> VoiceFolder:
+    return VoiceFolder(workspace.state / "voices")
+
+
+def _verifier(workspace: Workspace, slot: Slot, version: int | None) -> Any:
+    from pipelines.serving.voices.verifier import load_verifier
+
+    uri = mlflow_uri(workspace)
+    return load_verifier(slot, workspace.settings, mlflow_uri=uri, cache=workspace.cache, version=version or CHAMPION)

@@ -1,0 +1,105 @@
+"""A version of a speaker verification slot, loaded to embed recordings and to compare them with templates."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from elp_core.channels import Channel
+from pipelines.errors import TemplateError, UsageError
+from pipelines.local.settings import Settings
+from pipelines.registry.adapter_version import CHAMPION
+from pipelines.registry.client.bundle_models import download_bundle
+from pipelines.registry.client.connection import connect
+from pipelines.registry.slot import Slot
+from pipelines.registry.voice_template import OpenedTemplate, VoiceTemplate, open_template
+from pipelines.serving.predict_files import find_version
+
+if TYPE_CHECKING:
+    from elp_core.audio import Waveform
+    from elp_core.metrics.verification import Match
+    from elp_core.model import ElpModel
+    from elp_core.tasks.asv import Embedding
+
+
+@dataclass(frozen=True, eq=False)
+class Verifier:
+    """A loaded bundle and its name in the registry."""
+
+    slot: Slot
+    version: int
+    bundle: str
+    """Digest (``sha256:…``): only templates of this bundle are compared."""
+    fingerprint: str
+    threshold: float
+    model: ElpModel
+
+    @property
+    def name(self) -> str:
+        """``SITE/asv v3``."""
+        return f"{self.slot} v{self.version}"
+
+    def embed(self, waveforms: Sequence[Waveform]) -> list[Embedding]:
+        """Return the unit embedding, float32 [E], of each waveform: mono 16 kHz, [samples]; AudioError as `predict`."""
+        from elp_core.inference import predict
+
+        return predict(self.model, waveforms)
+
+    def match(self, enrolled: Sequence[Embedding], test: Embedding) -> Match:
+        """Compare the embeddings of a speaker with another one, at the threshold of the bundle."""
+        from dataclasses import replace
+
+        from elp_core.tasks import Comparing
+
+        task = self.model.task
+        assert isinstance(task, Comparing)
+        return replace(task.compare(self.model.head, enrolled, test), threshold=self.threshold)
+
+    def match_template(self, key: bytes, template: VoiceTemplate, test: Embedding) -> Match:
+        """Compare a template with an embedding of this bundle; raises TemplateError if the template is of another."""
+        if template.bundle != self.bundle:
+            raise TemplateError(
+                f"the template of {template.name} was made with bundle {template.bundle}, and {self.name} is "
+                f"{self.bundle}: scores across bundles mean nothing; renew it: elp enrol migrate {self.slot} --version "
+                f"{self.version}, or compare with --version {template.version}"
+            )
+        return self.match([vector(open_template(key, template))], test)
+
+
+def vector(opened: OpenedTemplate) -> Embedding:
+    """Return the embedding of an opened template, float32 [E]."""
+    import numpy as np
+
+    return np.array(opened.embedding, np.float32)
+
+
+def load_verifier(
+    slot: Slot, settings: Settings, *, mlflow_uri: str, cache: Path, version: int | str = CHAMPION
+) -> Verifier:
+    """Load the slot's champion or another version.
+
+    Raises UsageError for another task, RegistryError if there is no such version, TemplateError if it has no threshold,
+    FingerprintMismatch if the bundle belongs to another backbone than that of `settings`.
+    """
+    from elp_core.backbones import Backbone
+    from elp_core.bundle import deployed_threshold, load_bundle
+
+    if slot.task != "asv":
+        raise UsageError(f"{slot} compares no voices; they are enrolled for SITE/asv")
+    chosen = find_version(slot, mlflow_uri, version)
+    folder = download_bundle(connect(mlflow_uri), chosen, cache)
+    backbone = Backbone.from_pretrained(settings.backbone)
+    model = load_bundle(folder, backbone)
+    threshold = deployed_threshold(model.task, folder)
+    if threshold is None:
+        raise TemplateError(f"{chosen.name} has no threshold, so it accepts nobody; train another: elp train {slot}")
+    return Verifier(slot, chosen.version, chosen.bundle_digest, backbone.fingerprint, threshold, model)
+
+
+def read_recordings(files: Sequence[Path], channel: Channel = "same") -> list[Waveform]:
+    """Read files as mono 16 kHz, float32 [samples] each; raises AudioError for one that cannot be used."""
+    from elp_core import audio
+
+    return [audio.load(path, channel) for path in files]

@@ -1,0 +1,43 @@
+"""The short form of benchmarks/monitor_simulation.py: how often the monitor is wrong, and what it finds."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+PATH = Path(__file__).resolve().parents[3] / "benchmarks" / "monitor_simulation.py"
+
+
+@pytest.fixture(scope="module")
+def simulation() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("monitor_simulation", PATH)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("reference", [10, 40])
+def test_at_most_five_percent_of_slots_alarm_in_a_year_without_change(simulation: ModuleType, reference: int) -> None:
+    found = simulation.null_year(reference, 200, sessions=2)
+    assert found.alarmed <= simulation.PROMISE
+    assert found.fleet_days <= simulation.PROMISE
+
+
+def test_clips_that_are_counted_as_independent_would_break_that_promise(simulation: ModuleType) -> None:
+    assert simulation.null_year(30, 20, sessions=1, days=60, per_clip=10).alarmed > 0.3
+
+
+@pytest.mark.integration
+def test_more_noise_and_another_microphone_are_found_on_real_speech(simulation: ModuleType, fsdd: Path) -> None:
+    speech = simulation.measure_speech(fsdd, takes=16)
+    for kind in ("10 dB more noise", "other microphone"):
+        share, took = simulation.shares_found(speech, kind, 30, 6, 20)
+        assert share >= 0.9
+        assert max(took) <= simulation.FOUND_CLIPS
