@@ -15,7 +15,9 @@ OpsError                    exit code 1
 │       └── DataRemoteAway  the DVC remote; a VersioningError, too
 ├── WrongRelease            a worker has another release of elp than a flow run asks for
 ├── RequestRefused          `elp serve` does not answer a request; has the HTTP status
+├── RunCancelled            a flow run that is trained with others was cancelled
 ├── RegistryError           the model registry does not hold what was asked for
+├── DeliveryRefused         what a server or a medium offers a box is not to be trusted; nothing changed there
 ├── AttestationError        a key, a signed statement or the ledger is missing, malformed or not to be trusted
 └── GateRefused             the gate did not pass the adapter (exit code 3)
 """
@@ -94,6 +96,10 @@ class WrongRelease(OpsError):
     """A flow run asks for another release than the one that is installed on the worker."""
 
 
+class RunCancelled(OpsError):
+    """A flow run that is trained in the process of another one was cancelled."""
+
+
 class ServiceError(OpsError):
     """A server or worker this needs is not up, or cannot start."""
 
@@ -131,6 +137,18 @@ class AttestationError(OpsError):
 
     `reason` is a stable word: ``malformed``, ``no key``, ``key file``, ``unknown key``, ``wrong role``, ``retired``,
     ``revoked``, ``bad signature`` or ``mismatch``.
+    """
+
+    def __init__(self, reason: str, message: str) -> None:
+        self.reason = reason
+        super().__init__(message)
+
+
+class DeliveryRefused(OpsError):
+    """What a server or a medium offers a box is expired, incomplete or not to be trusted; the box keeps its set.
+
+    `reason` is a stable word: ``expired``, ``rollback``, ``signature``, ``malformed``, ``incomplete``, ``too long``,
+    ``altered``, ``other site``, ``statement``, ``override``, ``backbone`` or ``no root``.
     """
 
     def __init__(self, reason: str, message: str) -> None:

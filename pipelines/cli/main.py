@@ -70,7 +70,14 @@ VERBS: dict[str, dict[str, tuple[str, str]]] = {
         "logs": ("run_verbs:logs_verb", "Print the log of a run, or follow it."),
         "cancel": ("run_verbs:cancel_verb", "Cancel a run."),
         "schedule": ("schedule_verbs:schedule", "Retrain on a schedule."),
+        "monitor": ("monitor_verb:monitor_verb", "Find out whether the audio of a site has changed."),
         "alerts": ("alert_verbs:alerts", "Send messages about failures, refusals, drift and overrides."),
+    },
+    "Boxes": {
+        "pull": ("pull_verbs:pull_verb", "Bring this box to the champions of a site."),
+        "export": ("pull_verbs:export_verb", "Write what the boxes of a site need onto a medium."),
+        "box": ("box_verbs:box", "Show what boxes run, enrol them, and go back to the set before."),
+        "root": ("root_verbs:root", "Make, sign and hand out the offline root that boxes trust."),
     },
 }
 """Group -> verb -> (module and function of its command, its line in the help). Help imports no verb's module."""
