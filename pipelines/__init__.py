@@ -9,7 +9,8 @@ The rooms, in the order in which data meets them:
 5. `server`: runs inside MLflow: who may do what, champion transitions, overrides, the ledger, the console's pages.
 6. `serving`: answers audio files with a version's adapter.
 7. `comparison` and `audit`: methods side by side on one slot's data; the origin of an adapter, and erasure.
-8. `retention`: what is stored, what keeps it, and what the policy removes.
+8. `distribution`: brings a site's champions to its boxes, and reports back what they run.
+9. `retention`: what is stored, what keeps it, and what the policy removes.
 
 Around them: `orchestration` (the Prefect flows that run 1 to 3 on workers), `local` (the workspace, its settings and
 the processes of `elp up`), `cli` (the command `elp`) and `demo` (the main job on an embedded corpus).

@@ -14,7 +14,10 @@ OpsError                    exit code 1
 │   └── RemoteAway          a server or a store does not answer at the moment: a flow run waits for it
 │       └── DataRemoteAway  the DVC remote; a VersioningError, too
 ├── WrongRelease            a worker has another release of elp than a flow run asks for
+├── RequestRefused          `elp serve` does not answer a request; has the HTTP status
+├── RunCancelled            a flow run that is trained with others was cancelled
 ├── RegistryError           the model registry does not hold what was asked for
+├── DeliveryRefused         what a server or a medium offers a box is not to be trusted; nothing changed there
 ├── AttestationError        a key, a signed statement or the ledger is missing, malformed or not to be trusted
 └── GateRefused             the gate did not pass the adapter (exit code 3)
 """
@@ -93,6 +96,10 @@ class WrongRelease(OpsError):
     """A flow run asks for another release than the one that is installed on the worker."""
 
 
+class RunCancelled(OpsError):
+    """A flow run that is trained in the process of another one was cancelled."""
+
+
 class ServiceError(OpsError):
     """A server or worker this needs is not up, or cannot start."""
 
@@ -112,11 +119,36 @@ class RegistryError(OpsError):
     """The model registry does not hold what was asked for, or refused a change."""
 
 
+class RequestRefused(OpsError):
+    """A request to `elp serve` cannot be answered: `status` is the HTTP status, `code` a stable word.
+
+    `retry_after` is the number of seconds after which the client may try again; None if that would not help.
+    """
+
+    def __init__(self, status: int, code: str, message: str, retry_after: int | None = None) -> None:
+        self.status = status
+        self.code = code
+        self.retry_after = retry_after
+        super().__init__(message)
+
+
 class AttestationError(OpsError):
     """A key, a signed statement or the ledger is missing, malformed or not to be trusted.
 
     `reason` is a stable word: ``malformed``, ``no key``, ``key file``, ``unknown key``, ``wrong role``, ``retired``,
     ``revoked``, ``bad signature`` or ``mismatch``.
+    """
+
+    def __init__(self, reason: str, message: str) -> None:
+        self.reason = reason
+        super().__init__(message)
+
+
+class DeliveryRefused(OpsError):
+    """What a server or a medium offers a box is expired, incomplete or not to be trusted; the box keeps its set.
+
+    `reason` is a stable word: ``expired``, ``rollback``, ``signature``, ``malformed``, ``incomplete``, ``too long``,
+    ``altered``, ``other site``, ``statement``, ``override``, ``backbone`` or ``no root``.
     """
 
     def __init__(self, reason: str, message: str) -> None:

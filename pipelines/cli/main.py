@@ -37,6 +37,7 @@ VERBS: dict[str, dict[str, tuple[str, str]]] = {
         "users": ("access_verbs:users", "Manage who may log in, and with which roles."),
         "doctor": ("setup_verbs:doctor", "Check everything the work needs."),
         "keys": ("access_verbs:keys", "Manage the keys that sign lineages, verdicts and the ledger."),
+        "api-keys": ("serve_verbs:api_keys", "Manage the keys of the clients of elp serve."),
         "completion": ("help_verbs:completion_verb", "Print the completion for bash, zsh or fish."),
         "help": ("help_verbs:help_verb", "Show the help of a command."),
         "demo": ("setup_verbs:demo", "Run the main job on the embedded corpus."),
@@ -57,6 +58,7 @@ VERBS: dict[str, dict[str, tuple[str, str]]] = {
         "versions": ("registry_verbs:versions_group", "List the adapters of a workspace."),
         "audit": ("audit_verbs:audit", "Show where an adapter came from, and what it was trained on."),
         "predict": ("predict_verb:predict_verb", "Recognise words, emotion or intent in a file, or compare voices."),
+        "serve": ("serve_verbs:serve_verb", "Answer requests with the champions over HTTP."),
         "enrol": ("enrol_verbs:enrol_group", "Enrol voices, compare recordings with them, renew them."),
         "compare": ("compare_verb:compare", "Compare methods on a slot's data, with a report."),
     },
@@ -68,7 +70,14 @@ VERBS: dict[str, dict[str, tuple[str, str]]] = {
         "logs": ("run_verbs:logs_verb", "Print the log of a run, or follow it."),
         "cancel": ("run_verbs:cancel_verb", "Cancel a run."),
         "schedule": ("schedule_verbs:schedule", "Retrain on a schedule."),
+        "monitor": ("monitor_verb:monitor_verb", "Find out whether the audio of a site has changed."),
         "alerts": ("alert_verbs:alerts", "Send messages about failures, refusals, drift and overrides."),
+    },
+    "Boxes": {
+        "pull": ("pull_verbs:pull_verb", "Bring this box to the champions of a site."),
+        "export": ("pull_verbs:export_verb", "Write what the boxes of a site need onto a medium."),
+        "box": ("box_verbs:box", "Show what boxes run, enrol them, and go back to the set before."),
+        "root": ("root_verbs:root", "Make, sign and hand out the offline root that boxes trust."),
     },
 }
 """Group -> verb -> (module and function of its command, its line in the help). Help imports no verb's module."""

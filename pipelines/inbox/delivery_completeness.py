@@ -17,6 +17,7 @@ MANIFESTS = ("SHA256SUMS", "sha256sums.txt", "checksums.sha256", "manifest-sha25
 """Names of a list of digests at the top of a folder: of `sha256sum`, and of BagIt."""
 RIGHT = "right"
 _LINE = re.compile(r"\\?(?P<digest>[0-9a-fA-F]{64}) [ *]?(?P<name>.+)")
+_ESCAPES = {"n": "\n", "r": "\r", "\\": "\\"}
 _LONGEST = 64 * 2**20
 """Bytes of a list of digests: a million lines."""
 
@@ -100,13 +101,21 @@ def _sha256(file: BinaryIO) -> str:
 
 
 def _lines(text: str) -> Iterator[tuple[str, str]]:
-    for number, line in enumerate(text.splitlines(), 1):
+    # only where a line ends: a name may hold other characters that end one for Python
+    for number, line in enumerate(text.split("\n"), 1):
         if not line.strip() or line.startswith("#"):
             continue
         found = _LINE.fullmatch(line.rstrip("\r"))
         if not found:
             raise ValueError(f"line {number} is no digest and name, as sha256sum writes them")
-        yield found["name"].removeprefix("./").replace("\\", "/"), found["digest"].lower()
+        yield _listed_name(found["name"], escaped=line.startswith("\\")), found["digest"].lower()
+
+
+def _listed_name(name: str, *, escaped: bool) -> str:
+    """Return the name of a line: `sha256sum` escapes a name with a line break, others write Windows' separators."""
+    if escaped:
+        return re.sub(r"\\(.)", lambda found: _ESCAPES.get(found[1], found[0]), name).removeprefix("./")
+    return name.removeprefix("./").replace("\\", "/")
 
 
 def _marked_too_early(entry: Entry) -> str:

@@ -13,6 +13,8 @@
 `gpus`, `gpu_lock`, `gpu_need`   the GPUs of this machine; one GPU, one job; need and work queues
 `chunk_processes`    chunks of work in several processes of this machine
 `worker_home`, `worker_plan`, `worker_host`, `worker_runs`   `elp worker`: its folder, its Prefect workers, their runs
+`box_home`           the folder of an edge box, and the set of adapters that is active there
+`box_invitation`     invite and revoke edge boxes
 `worker_enrol`       invite a worker, and enrol this machine as one
 `profiles`, `store_addresses`, `secret_values`   `elp init --profile`: shared databases and stores, and their secrets
 `store_checks`, `server_store_checks`   the round trips of `elp doctor`

@@ -7,9 +7,11 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from elp_core.errors import ElpError
+from elp_core.types import Seconds
 from pipelines.local import git
 from pipelines.local import http_client as web
 from pipelines.local.addresses import MLFLOW, PREFECT
@@ -18,6 +20,7 @@ from pipelines.local.server_store_checks import server_store_checks
 from pipelines.local.service_commands import POOLS
 from pipelines.local.service_status import ServiceStatus, service_status
 from pipelines.local.settings import Settings
+from pipelines.local.store_checks import bounded
 from pipelines.local.supervision import SUPERVISOR
 from pipelines.local.workspace import Workspace
 from pipelines.number_text import count
@@ -27,6 +30,9 @@ PACKAGE = "elp-foundry"
 LOCK = Path(__file__).resolve().parents[2] / "constraints.txt"
 """The lock next to the source; an installed wheel has none, and only its declared requirements are checked."""
 
+CHECK_DEADLINE: Seconds = 120.0
+"""How long any check may take; a store has less (`store_checks.DEADLINE`)."""
+_HANGS = "look for a network share, a server or a disk that hangs, and run it again"
 _GB = 1024**3
 Result = tuple[str, str, str]
 """Outcome, detail and remedy of a check."""
@@ -75,10 +81,15 @@ def examine_machine(folder: Path) -> Iterator[Finding]:
 
 def _findings(checks: Mapping[str, Callable[[Workspace], Result]], workspace: Workspace) -> Iterator[Finding]:
     for name, check in checks.items():
-        try:
-            yield Finding(name, *check(workspace))
-        except (ElpError, OSError) as error:
-            yield Finding(name, "fail", str(error))
+        # a share or a server that hangs must not keep the other checks from being made
+        yield Finding(name, *bounded("it", partial(_found, check, workspace), _HANGS, CHECK_DEADLINE))
+
+
+def _found(check: Callable[[Workspace], Result], workspace: Workspace) -> Result:
+    try:
+        return check(workspace)
+    except (ElpError, OSError) as error:
+        return "fail", str(error), ""
 
 
 def _python(_: Workspace) -> Result:

@@ -1,6 +1,7 @@
 """Flow runs and the processes of this machine: which run has lost its process or its worker; what `elp down` ends."""
 
 import enum
+import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
@@ -22,6 +23,7 @@ STOPPED_WITH_SERVICE = "stopped with its service; it is started again with it, a
 
 _RUN_ID = "PREFECT__FLOW_RUN_ID"
 """Environment variable with the id of the run that a process executes."""
+_LED = re.compile(r"in the process of flow run ([0-9a-f-]{36}) in state ([0-9a-f-]{36})")
 
 
 class Presence(enum.Enum):
@@ -64,9 +66,11 @@ def find_processes(runs: Collection[Mapping[str, Any]], workers: Mapping[str, in
 
     `workers` are the process ids of this machine's workers, by name. A run continues without its worker, but nobody can
     cancel it then, and a new worker starts the next run next to it: such a process is killed here. The same happens to
-    processes that are left of a run whose first process has ended.
+    processes that are left of a run whose first process has ended. A run that is executed in the process of another one
+    is where that one is; it is gone as soon as the other one has another state.
     """
-    ours = {str(run["id"]): run for run in runs if worker_of(run) in workers}
+    led = {str(run["id"]): leader for run in runs if (leader := led_by(run))}
+    ours = {str(run["id"]): run for run in runs if worker_of(run) in workers and str(run["id"]) not in led}
     found = {str(run["id"]): Presence.ELSEWHERE for run in runs}
     processes = _processes(ours) if ours else {}
     for name, run in ours.items():
@@ -78,7 +82,29 @@ def find_processes(runs: Collection[Mapping[str, Any]], workers: Mapping[str, in
             if members:
                 kill(members)
                 log(f"flow run {run['name']} had lost its worker or its first process; what was left is ended")
+    by_id = {str(run["id"]): run for run in runs}
+    for name, (first, state) in led.items():
+        lost = first not in by_id or not _leads_still(by_id[first], state)
+        found[name] = Presence.GONE if lost else found[first]
     return found
+
+
+def leading_text(run: Mapping[str, Any]) -> str:
+    """Return what marks a run that the process of this one executes, too: the message of its Pending, then its PID."""
+    return f"in the process of flow run {run['id']} in state {run['state']['id']}"
+
+
+def led_by(run: Mapping[str, Any]) -> tuple[str, str] | None:
+    """Return the run in whose process a run is executed, and its state at that time; None if it has its own process."""
+    # the message is set with the state, the PID of a run that a worker has taken since then soon afterwards
+    pending = run["state"]["type"] == "PENDING"
+    found = _LED.fullmatch(str((run["state"].get("message") if pending else run.get("infrastructure_pid")) or ""))
+    return (found[1], found[2]) if found else None
+
+
+def _leads_still(leader: Mapping[str, Any], state: str) -> bool:
+    # while it is cancelled its process may live
+    return str(leader["state"]["id"]) == state or leader["state"]["type"] == "CANCELLING"
 
 
 def worker_of(run: Mapping[str, Any]) -> str:

@@ -14,7 +14,7 @@ from pipelines.local.git_address import address_faults
 from pipelines.local.inbox_settings import InboxSettings, inbox_fault
 from pipelines.local.schedule_settings import ScheduleEntry, read_entries
 from pipelines.local.store_addresses import server_address_faults
-from pipelines.registry.policies import DataPolicy, GatePolicy, current_gate_names
+from pipelines.registry.policies import DataPolicy, GatePolicy, MonitorPolicy, current_gate_names
 from pipelines.registry.retention import RetentionPolicy
 from pipelines.registry.slot import Slot
 
@@ -41,7 +41,7 @@ class Servers:
     workers: int = 1
     """Flow runs at once on the local training pool; 0 leaves trainings to the workers of other machines."""
     together: int = 1
-    """Most slots that `elp retrain --all` trains in one pass over the backbone."""
+    """Most slots that are trained in one pass over the backbone: by `elp retrain --all`, or because they are due."""
 
     def __post_init__(self) -> None:
         faults = server_address_faults(self.database, self.prefect_database, self.artifacts, self.s3_endpoint)
@@ -66,6 +66,7 @@ class SlotSettings:
     language: LanguageConfig = field(default_factory=LanguageConfig)
     """Language of the transcripts: a code such as ``ja``, or a mapping."""
     compute: Compute = field(default_factory=Compute)
+    monitor: MonitorPolicy = field(default_factory=MonitorPolicy)
 
 
 @dataclass(frozen=True)

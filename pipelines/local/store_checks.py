@@ -33,18 +33,26 @@ _REFUSED = frozenset({"InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidTok
 
 def bounded(name: str, check: Callable[[], StoreResult], remedy: str, seconds: Seconds = DEADLINE) -> StoreResult:
     """Return what a check finds; if it takes longer than `seconds`, that is a failure with this remedy."""
-    found: list[StoreResult] = []
+    found: list[StoreResult | Exception] = []
 
     def run() -> None:
         try:
             found.append(check())
         except (ElpError, OSError) as error:
             found.append(("fail", str(error), remedy))
+        except Exception as error:
+            found.append(error)
 
+    # a daemon: one that hangs does not keep the command from ending
     thread = threading.Thread(target=run, name=f"check {name}", daemon=True)
     thread.start()
     thread.join(seconds)
-    return found[0] if found else ("fail", f"{name} does not answer within {seconds:.0f} s", remedy)
+    if not found:
+        return "fail", f"{name} does not answer within {seconds:.0f} s", remedy
+    result = found[0]
+    if isinstance(result, Exception):
+        raise result
+    return result
 
 
 def own_name() -> str:

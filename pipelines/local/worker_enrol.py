@@ -43,8 +43,13 @@ def invite_by_workspace(workspace: Workspace, name: str) -> tuple[str, str, str]
     account = control_account(workspace, uri)
     addresses = {"prefect_api": prefect_api(workspace), "git": workspace.settings.git, "remote": workspace.remote}
     token, until = workers.send_invitation(uri, name, addresses, account, key_folder(workspace.state))
+    return outside_address(workspace, uri), token, until
+
+
+def outside_address(workspace: Workspace, uri: str) -> str:
+    """Return the address of the MLflow server as other machines reach it."""
     own = workspace.settings.servers.host in _EVERYWHERE and not workspace.settings.servers.mlflow_uri
-    return _with_host(uri, socket.getfqdn()) if own else uri, token, until
+    return _with_host(uri, socket.getfqdn()) if own else uri
 
 
 def enrol_here(home: Path, address: str, token: str) -> WorkerSettings:

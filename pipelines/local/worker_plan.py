@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pipelines.errors import ServiceError
 from pipelines.local.gpu_lock import SHARES, VISIBLE
-from pipelines.local.gpu_need import queues_for
+from pipelines.local.gpu_need import QUEUES, queues_for
 from pipelines.local.gpus import Gpu, find_gpus
 
 GPU_POOL, CPU_POOL = "elp-gpu", "elp-cpu"
@@ -48,6 +49,19 @@ class WorkerSpec:
         """Return what its environment has in addition to that of all workers of the machine."""
         visible = {} if self.gpu is None else {VISIBLE: self.gpu}
         return {WORKER: self.worker} | visible | ({SHARES: str(self.limit)} if self.gpu else {})
+
+
+def carried_queues() -> tuple[str, ...]:
+    """Return the queues that this process can carry: those of the GPU that it may use, or of its share; else all."""
+    visible = os.environ.get(VISIBLE)
+    try:
+        gpus = {gpu.uuid: gpu.gib for gpu in find_gpus()}
+    except ServiceError:
+        return ()
+    if not gpus or visible == "":
+        return tuple(QUEUES)
+    gib = min((gpus.get(name, 0.0) for name in (visible or "").split(",")), default=0.0)
+    return queues_for(gib / int(os.environ.get(SHARES, "1")))
 
 
 def gpus_of_up(pool: str, runs: int) -> dict[str, str]:

@@ -43,7 +43,7 @@ class BlockScores:
 
 
 @dataclass(frozen=True)
-class Blocks:
+class ScoredBlocks:
     """The blocks of a set of clips: those that are scored, and those with too few clips."""
 
     scored: tuple[BlockScores, ...] = ()
@@ -53,7 +53,7 @@ class Blocks:
 
 def score_blocks(
     clips: Iterable[ScoredClip], size: int, names: Sequence[str], distance: FeatureDistance | None = None
-) -> Blocks:
+) -> ScoredBlocks:
     """Return the mean of each measurement over `size` clips of every block, in the order of the blocks' first clips.
 
     With `distance`, the distance of the block's features is one more score.
@@ -80,7 +80,7 @@ def score_blocks(
         if distance:
             means[DISTANCE] = distance.of_block([_features(clip) for clip in chosen])
         scored.append(BlockScores(block, tuple(clip.id for clip in chosen), means))
-    return Blocks(tuple(scored), short)
+    return ScoredBlocks(tuple(scored), short)
 
 
 def _value(clip: ScoredClip, name: str) -> float:

@@ -12,6 +12,7 @@ import contextlib
 import functools
 import importlib
 import importlib.metadata
+import importlib.util
 import logging
 import os
 import pickle
@@ -153,6 +154,8 @@ def chunk_map_of(fan_out: FanOut, log: Log) -> ChunkMap | None:
     if fan_out.engine == "processes":
         return None
     opened = {"dask": _dask, "ray": _ray}[fan_out.engine]
+    if fan_out.engine == "ray" and importlib.util.find_spec("prefect_ray"):
+        _set_for_ray(own=not fan_out.address)
     try:
         importlib.import_module(f"prefect_{fan_out.engine}")
     except ImportError as error:
@@ -230,14 +233,20 @@ def _ray(address: str, log: Log) -> Iterator[_Engine]:
     host = urlsplit(address).hostname if address else None
     if host and host not in LOCAL_HOSTS and os.environ.get("RAY_USE_TLS") != "1":
         raise UsageError(f"fan_out.address is {address!r}: a cluster of another machine needs TLS; set RAY_USE_TLS=1")
-    with _ray_settings(bool(address)) as own:
-        ray = importlib.import_module("ray")
-        runner_type = importlib.import_module("prefect_ray").RayTaskRunner
-        runner = (
-            runner_type(address=address, init_kwargs={"log_to_driver": False})
-            if address
-            else runner_type(init_kwargs=own)
-        )
+    ray = importlib.import_module("ray")
+    with contextlib.ExitStack() as stack:
+        settings: dict[str, Any] = {"log_to_driver": False}
+        if not address:
+            # paths of its sockets have at most 107 characters, whatever TMPDIR is
+            folder = tempfile.TemporaryDirectory(prefix="elp-ray-", dir="/tmp", ignore_cleanup_errors=True)
+            settings |= {
+                "include_dashboard": False,
+                "num_cpus": min(os.cpu_count() or 1, 8),
+                "object_store_memory": 2**30,
+                "_node_ip_address": "127.0.0.1",
+                "_temp_dir": stack.enter_context(folder),
+            }
+        runner = importlib.import_module("prefect_ray").RayTaskRunner(address=address or None, init_kwargs=settings)
         deaths = (ray.exceptions.WorkerCrashedError, ray.exceptions.OutOfMemoryError)
         try:
             runner.__enter__()
@@ -252,32 +261,10 @@ def _ray(address: str, log: Log) -> Iterator[_Engine]:
             ray.shutdown()
 
 
-@contextlib.contextmanager
-def _ray_settings(joined: bool) -> Iterator[dict[str, Any]]:
-    """Set what Ray reads from the environment; yield the arguments of a cluster on this machine for this run."""
+def _set_for_ray(own: bool) -> None:
+    """Set what Ray reads from the environment when it is imported."""
     # its statistics go to the maker
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    if joined:
-        yield {}
-        return
-    # who reaches its ports without the token could run code as this user
-    own = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
-    before = {name: os.environ.get(name) for name in own}
-    os.environ.update(own)
-    # paths of its sockets have at most 107 characters, whatever TMPDIR is
-    with tempfile.TemporaryDirectory(prefix="elp-ray-", dir="/tmp", ignore_cleanup_errors=True) as folder:
-        try:
-            yield {
-                "include_dashboard": False,
-                "num_cpus": min(os.cpu_count() or 1, 8),
-                "object_store_memory": 2**30,
-                "log_to_driver": False,
-                "_node_ip_address": "127.0.0.1",
-                "_temp_dir": folder,
-            }
-        finally:
-            for name, value in before.items():
-                if value is None:
-                    os.environ.pop(name, None)
-                else:
-                    os.environ[name] = value
+    if own and os.environ.setdefault("RAY_AUTH_MODE", "token") == "token":
+        # who reaches its ports without the token could run code as this user; Ray reads it once in a process
+        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))

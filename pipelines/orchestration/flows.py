@@ -12,10 +12,10 @@ from typing import Any, ParamSpec
 from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run
-from prefect.states import Failed
+from prefect.states import Cancelled, Failed
 
 from pipelines.datasets.dataset_version import DatasetVersion
-from pipelines.errors import DataRefused, VersioningError, WrongRelease
+from pipelines.errors import DataRefused, RunCancelled, VersioningError, WrongRelease
 from pipelines.gating.gate import GateOutcome
 from pipelines.local.git_address import is_git_address
 from pipelines.local.release import require_release
@@ -23,6 +23,7 @@ from pipelines.local.workspace import Workspace, open_workspace
 from pipelines.number_text import count
 from pipelines.orchestration import tasks
 from pipelines.orchestration.gpu_turn import take_gpu
+from pipelines.orchestration.joined_runs import has_joined, shared_training
 from pipelines.orchestration.outage_turn import wait_for_outage
 from pipelines.orchestration.prefect_api import run_name
 from pipelines.orchestration.run_outcome import RunOutcome, SlotRun, final_state, final_state_of_all, publish_outcome
@@ -38,7 +39,7 @@ WRONG_RELEASE = "WrongRelease"
 
 
 def _known_ends(function: Callable[_P, State[Any] | None]) -> Callable[_P, State[Any] | None]:
-    """Send a run that meets an outage back to its queue; let one that asks for another release fail under that name."""
+    """Send a run that meets an outage back to its queue; end one for another release, or cancelled, by that name."""
 
     @functools.wraps(function)
     def run(*args: _P.args, **kwargs: _P.kwargs) -> State[Any] | None:
@@ -46,6 +47,8 @@ def _known_ends(function: Callable[_P, State[Any] | None]) -> Callable[_P, State
             return function(*args, **kwargs)
         except WrongRelease as error:
             return Failed(name=WRONG_RELEASE, message=str(error))
+        except RunCancelled as error:
+            return Cancelled(message=str(error))
         except Exception as error:
             wait_for_outage(error)
             raise
@@ -181,7 +184,8 @@ def retrain(
     if missed := missed_state(opened, parsed):
         return missed
     wait_for_turn(workspace, slots)
-    take_gpu(_processes(opened, *slots))
+    if not has_joined():
+        take_gpu(_processes(opened, *slots))
     if also:
         steps = GroupSteps(
             lambda opened, one: _take_in(opened, one, "", None, tasks.import_training)[0],
@@ -192,12 +196,13 @@ def retrain(
         runs = tuple(retrain_together(opened, slots, steps))
         publish_outcome("retrain", None, RunOutcome(slots=runs), f"{count(len(runs), 'slot')} retrained")
         return final_state_of_all(runs)
-    # the libraries are imported while another process starts
-    dataset, refused = _take_in(opened, parsed, source, options, tasks.import_training)
-    adapter = tasks.train_slot(opened, parsed, dataset.tag)
-    judged, promoted = _judge(opened, parsed, adapter.version)
-    title = f"{adapter.name} v{adapter.version} on {dataset.tag}: {judged.verdict.outcome}"
-    publish_outcome("retrain", parsed, RunOutcome(dataset, adapter, judged, promoted, refused=refused), title)
+    with shared_training(opened, parsed) as shared:
+        # the libraries are imported while another process starts
+        dataset, refused = _take_in(opened, parsed, source, options, tasks.import_training)
+        adapter = tasks.train_slot(opened, parsed, dataset.tag, shared)
+        judged, promoted = _judge(opened, parsed, adapter.version)
+        title = f"{adapter.name} v{adapter.version} on {dataset.tag}: {judged.verdict.outcome}"
+        publish_outcome("retrain", parsed, RunOutcome(dataset, adapter, judged, promoted, refused=refused), title)
     return final_state(slot, judged)
 
 
@@ -255,7 +260,7 @@ def retrain_all(
         release: Release that the worker must have; empty allows any.
     """
     opened = _open(workspace, revision, release)
-    chosen = slots or tasks.slots_with_data(opened)
+    chosen = slots or tasks.slots_to_train(opened)
     # as tasks, because `run_deployment` cannot be gathered in a synchronous flow
     futures = [
         tasks.retrain_in_own_run.submit(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from prefect import get_run_logger
@@ -20,7 +20,7 @@ from prefect.settings import PREFECT_API_URL
 from elp_core.types import Seconds
 from pipelines.local.schedule_settings import entry_of
 from pipelines.local.workspace import Workspace
-from pipelines.orchestration.catch_up import MISSED, LateRun, missed_runs, of_entry, read_late_runs
+from pipelines.orchestration.catch_up import MISSED, OUTAGE, LateRun, missed_runs, of_entry, read_late_runs
 from pipelines.orchestration.send_back import send_back
 from pipelines.orchestration.slot_deployments import pages, patient_request, rest_errors
 from pipelines.registry.slot import Slot
@@ -90,10 +90,28 @@ def missed_state(opened: Workspace, slot: Slot) -> State[Any] | None:
         due = datetime.fromisoformat(run["expected_start_time"]).timestamp()
         me = LateRun(run_id, str(slot), due, noticed)
         late = list(read_late_runs(opened, api, str(slot)))
+        # no supervision may have noted when a worker was up: the runs of the pool say it
+        busy = entry.catch_up == "newest" or pool_was_at_work(api, str(run["work_pool_name"]), due)
     now = time.time()
-    found = missed_runs([me, *late], {str(slot): entry.catch_up}, now, worker_seen=now)
+    found = missed_runs([me, *late], {str(slot): entry.catch_up}, now, worker_seen=now if busy else due)
     reason = next((reason for one, reason in found if one is me), "")
     return State(type=StateType.CANCELLED, name=MISSED, message=reason) if reason else None
+
+
+def pool_was_at_work(api: str, pool: str, due: float) -> bool:
+    """Return whether a run of a pool was in progress at a moment, or began within `OUTAGE` after it.
+
+    A worker without a run would have taken one that was due, so without any such run no worker was up. A run that
+    crashed proves nothing: it may have been reported when its worker came back. No answer raises OSError.
+    """
+    at, until = (datetime.fromtimestamp(moment, UTC).isoformat() for moment in (due, due + OUTAGE))
+    begun: dict[str, Any] = {"start_time": {"before_": until}}
+    ended = {"state": {"type": {"any_": ["COMPLETED", "FAILED", "CANCELLED"]}}, "end_time": {"after_": at}}
+    open_ones = {"state": {"type": {"any_": ["RUNNING", "CANCELLING"]}}}
+    return any(
+        patient_request(f"{api}/flow_runs/count", {"flow_runs": begun | kind, "work_pools": {"name": {"any_": [pool]}}})
+        for kind in (ended, open_ones)
+    )
 
 
 def _occupants(api: str, workspace: str, slots: set[str]) -> list[dict[str, Any]]:

@@ -26,6 +26,7 @@ from pipelines.orchestration.progress_artifact import published_progress
 from pipelines.orchestration.reaper import STARTS_WITHIN, may_start_again
 from pipelines.orchestration.run_outcome import SlotRun
 from pipelines.orchestration.schedule_apply import slots_to_retrain
+from pipelines.orchestration.shared_pass import PassPart
 from pipelines.progress_text import Report
 from pipelines.registry.client.workers import refresh_keys
 from pipelines.registry.signing.keys import key_folder
@@ -53,7 +54,7 @@ RETRY: dict[str, Any] = {
 }
 
 
-def _services(workspace: Workspace) -> dict[str, Any]:
+def service_options(workspace: Workspace) -> dict[str, Any]:
     """Return what training and gating need besides the workspace's data and settings."""
     uri, keys = mlflow_uri(workspace), key_folder(workspace.home or workspace.state)
     if workspace.home:
@@ -178,9 +179,14 @@ def latest_dataset(workspace: Workspace, slot: Slot, version: str = "latest") ->
 
 
 @task(name="train and register", task_run_name="train {slot} on {tag}", **RETRY)
-def train_slot(workspace: Workspace, slot: Slot, tag: str) -> Registered:
-    """Train on a dataset version and register the adapter; the same inputs are not trained twice."""
-    return _train(workspace, {slot: tag})[slot]
+def train_slot(
+    workspace: Workspace, slot: Slot, tag: str, shared: Callable[[PassPart], Registered] | None = None
+) -> Registered:
+    """Train on a dataset version and register it, once for the same inputs; `shared` trains with other runs' slots."""
+    if not shared:
+        return _train(workspace, {slot: tag})[slot]
+    with published_progress("training", "steps") as report:
+        return shared(PassPart(str(flow_run.get_id()), workspace, slot, tag, get_run_logger().info, report))
 
 
 @task(name="train several and register", **RETRY)
@@ -201,7 +207,7 @@ def _train(workspace: Workspace, tags: Mapping[Slot, str]) -> dict[Slot, Registe
             address=workspace.address,
             flow_run_id=run_id,
             progress=report,
-            **_services(workspace),
+            **service_options(workspace),
         )
 
 
@@ -214,11 +220,13 @@ def gate_slot(workspace: Workspace, slot: Slot, version: int | None = None) -> G
     root, settings = str(workspace.root), workspace.settings
     engine = chunk_map_of(settings.fan_out, get_run_logger().info)
     with published_progress("gate", "clips") as report:
-        return gate_version(root, slot, settings, version, progress=report, chunk_map=engine, **_services(workspace))
+        return gate_version(
+            root, slot, settings, version, progress=report, chunk_map=engine, **service_options(workspace)
+        )
 
 
 @task(name="slots with data", **RETRY)
-def slots_with_data(workspace: Workspace) -> list[str]:
+def slots_to_train(workspace: Workspace) -> list[str]:
     """Return every slot that has a dataset version, or an inbox."""
     return [str(slot) for slot in slots_to_retrain(workspace)]
 

@@ -9,6 +9,7 @@
 `registered_adapter`    what the server reports
 `operation_figures`     what the supervision counts, for the metrics of the server
 `holds`, `retention`    what must not be deleted until a date; what the policy deletes
+`monitor_names`         names of the looks of the monitor in MLflow
 `voice_template`        templates of enrolled voices, sealed for one bundle
 `worker_request`        names, tokens and signed requests about workers
 `signing`, `ledger`     keys and envelopes; ledger entries, their chain and the checkpoint

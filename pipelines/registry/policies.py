@@ -131,6 +131,40 @@ class GatePolicy:
         return values
 
 
+@dataclass(frozen=True)
+class RetrainPolicy:
+    """When the monitor asks for a retraining: always for drift with a falling confidence, and at these limits."""
+
+    max_age_days: float | None = None
+    """Age of a champion from which it is replaced; None is no limit."""
+    new_clips: int | None = None
+    """Clips that were added since the champion's dataset version; None is no limit."""
+    cooldown_days: float = 7.0
+    """Days after a start in which no other one follows."""
+    weekly: int = 1
+    """Starts of this slot in 7 days."""
+    fleet_weekly: int = 10
+    """Starts of all slots of the workspace in 7 days, after which this one waits."""
+
+
+@dataclass(frozen=True)
+class MonitorPolicy:
+    """How the audio of a slot's site is compared with its golden set."""
+
+    block_clips: int = 10
+    """Clips of a session that are counted. A session with fewer clips is left out, one with more counts once."""
+    rate: float = 0.05
+    """Largest probability of an alarm within a year in which nothing changed."""
+    retrain: RetrainPolicy = field(default_factory=RetrainPolicy)
+
+    def __post_init__(self) -> None:
+        faults = [] if self.block_clips >= 1 else [f"block_clips is {self.block_clips}, expected 1 or more"]
+        if not 0 < self.rate < 1:
+            faults.append(f"rate is {self.rate}, expected a share between 0 and 1")
+        if faults:
+            raise ConfigError(type(self).__name__, faults)
+
+
 def current_gate_names(gate: Mapping[str, Any]) -> dict[str, Any]:
     """Return the values of a gate policy with the present names of its safety limits."""
     safety = gate.get("safety")

@@ -14,6 +14,7 @@ Imports point down this list; import-linter checks it. A promotion passes throug
       registry_store    the registry: `write_checks` says what an ordinary write may not do
     overrides         two people make a version champion without a verdict, and how that ends
     holds             what must not be deleted until a date
+    delivery          signed metadata and files of the champions, for the boxes of a site
     voices            templates of enrolled voices; their routes are in `voice_routes`
     worker_enrolment  one-time tokens, and the keys and accounts of workers; its routes are in `worker_routes`
     transitions     * the champion transition and signed statements

@@ -155,6 +155,24 @@ WORKERS = Table(
 )
 """Workers by name, with empty text for what has not happened. Of the one-time token only the SHA-256 is kept."""
 
+BOXES = Table(
+    "elp_boxes",
+    METADATA,
+    Column("name", String(64), primary_key=True),
+    Column("site", String(40), nullable=False),
+    Column("token", String(64), nullable=False),
+    Column("invited_by", String(256), nullable=False),
+    Column("invited_at", String(40), nullable=False),
+    Column("until", String(40), nullable=False),
+    Column("enrolled_at", String(40), nullable=False),
+    Column("access", String(64), nullable=False),
+    Column("pem", Text, nullable=False),
+    Column("ended_at", String(40), nullable=False),
+    Column("report", Text, nullable=False),
+    Column("report_at", String(40), nullable=False),
+)
+"""Edge boxes by name, with empty text for what has not happened. Of both tokens only the SHA-256 is kept."""
+
 TEMPLATES = Table(
     "elp_templates",
     METADATA,

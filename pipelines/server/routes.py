@@ -15,6 +15,8 @@ from werkzeug.exceptions import HTTPException
 from elp_core.errors import ElpError
 from pipelines.registry.holds import HeldSubject
 from pipelines.server.auth.principal import login_on
+from pipelines.server.delivery.box_routes import blueprint as box_blueprint
+from pipelines.server.delivery.delivery_routes import blueprint as delivery_blueprint
 from pipelines.server.holds import end_hold, make_hold, stored_holds
 from pipelines.server.overrides import USUAL_DAYS, approve_override, ask_override, withdraw_override
 from pipelines.server.read_models.adapter_history import champion_periods, champions_at, registered_adapters
@@ -49,6 +51,8 @@ _PAGE, _PAGE_LIMIT, _ADAPTERS_LIMIT = 100, 1000, 10_000
 
 blueprint = Blueprint("elp_api", __name__, url_prefix=ROUTE)
 blueprint.register_blueprint(worker_blueprint)
+blueprint.register_blueprint(delivery_blueprint)
+blueprint.register_blueprint(box_blueprint)
 blueprint.register_blueprint(voice_blueprint)
 
 

@@ -81,7 +81,7 @@ limit = FailureLimit()
 
 def invite_worker(store: LockedStore, request: Mapping[str, Any], signature: str) -> WorkerRow:
     """Record an invitation: {name, token (SHA-256), addresses, at}; a name that is enrolled is refused."""
-    name, caller = worker_name_of(str(request["name"])), _require_control("invite", store, request, signature)
+    name, caller = worker_name_of(str(request["name"])), require_control("invite", store, request, signature)
     now = utc_now()
     until = (moment(now, "now") + timedelta(hours=TOKEN_HOURS)).isoformat(timespec="microseconds")
     digest, addresses = str(request["token"]), request["addresses"]
@@ -138,7 +138,7 @@ def end_worker(store: LockedStore, request: Mapping[str, Any], signature: str) -
 
     Its keys are revoked: nothing counts that they ever signed. With `retire`, what the ledger has recorded stays valid.
     """
-    name, caller = worker_name_of(str(request["name"])), _require_control("revoke", store, request, signature)
+    name, caller = worker_name_of(str(request["name"])), require_control("revoke", store, request, signature)
     end = retire_key if request["retire"] is True else revoke_key
     attempt = Attempt(f"revoke the worker {name}")
     with store.refusing(caller), store.locked() as transaction:
@@ -157,9 +157,11 @@ def end_worker(store: LockedStore, request: Mapping[str, Any], signature: str) -
         return found
 
 
-def _require_control(action: str, store: LockedStore, request: Mapping[str, Any], signature: str) -> Caller:
-    """Return the caller if it may change workers, and the request is a new one."""
-    caller, attempt = current_caller(), Attempt(f"{action} a worker")
+def require_control(action: str, store: LockedStore, request: Mapping[str, Any], signature: str) -> Caller:
+    """Return the caller if it may change workers and boxes, and the request is a new one."""
+    of_a_box = action.endswith(" a box")
+    changed, command = ("boxes", f"box {action.split()[0]}") if of_a_box else ("workers", f"worker {action}")
+    caller, attempt = current_caller(), Attempt(action if of_a_box else f"{action} a worker")
     with store.refusing(caller):
         if login_on():
             authorize(ADMINISTER, attempt)
@@ -168,8 +170,8 @@ def _require_control(action: str, store: LockedStore, request: Mapping[str, Any]
                 verify_request(action, request, signature, store.trusted_keys())
             except AttestationError as error:
                 raise attempt.refused(
-                    "on a server without a login, workers are changed on the control host only, by elp worker "
-                    f"{action} in its workspace: {error}"
+                    f"on a server without a login, {changed} are changed on the control host only, by elp "
+                    f"{command} in its workspace: {error}"
                 ) from error
             # the key proves it
             caller = Caller("control host", False, caller.address)

@@ -54,13 +54,13 @@ class _Sender:
         self._answers = answers
 
     def on_step(self, step: int, total: int, loss: float, rates: Mapping[str, float]) -> None:
-        report_event(self._answers, "step", [step, total, loss, dict(rates)])
+        send_event(self._answers, "step", [step, total, loss, dict(rates)])
 
     def on_epoch(self, epoch: int, loss: float, value: float) -> None:
-        report_event(self._answers, "epoch", [epoch, loss, value])
+        send_event(self._answers, "epoch", [epoch, loss, value])
 
 
-def report_event(answers: IO[str], name: str, content: Any) -> None:
+def send_event(answers: IO[str], name: str, content: Any) -> None:
     """Write one event."""
     answers.write(json.dumps({name: content}) + "\n")
     answers.flush()
@@ -76,7 +76,7 @@ def main() -> int:
     try:
         _train(task, answers)
     except ElpError as error:
-        report_event(answers, "error", str(error))
+        send_event(answers, "error", str(error))
         return 1
     return 0
 
@@ -118,7 +118,7 @@ def _train(task: RankTask, answers: IO[str]) -> None:
     result = train(model, data.train, data.validation, config, observer, *folders)
     if first:
         save_file(model.state(), Path(task.meeting) / TENSORS)
-        report_event(answers, "result", dataclasses.asdict(result))
+        send_event(answers, "result", dataclasses.asdict(result))
     torch.distributed.destroy_process_group()
 
 

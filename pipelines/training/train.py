@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from elp_core.errors import ElpError, OpsError, TrainingError
+from pipelines.errors import ServiceError
 from pipelines.local.settings import Settings
 from pipelines.number_text import count, metric_title, percent
 from pipelines.progress_text import Report
@@ -63,6 +64,19 @@ class _SlotTraining:
 
 
 def train_adapters(
+    repository: str, tags: Mapping[Slot, str], settings: Settings, **options: Any
+) -> dict[Slot, Registered]:
+    """Train an adapter for each slot on its dataset version, and register it as a candidate.
+
+    The arguments and the errors are those of `train_each`. An error of one slot is raised, too: with several slots a
+    TrainingError names those that failed, and all others are registered.
+    """
+    ends = train_each(repository, tags, settings, **options)
+    _raise_failures(len(tags), {slot: end for slot, end in ends.items() if isinstance(end, ElpError)})
+    return {slot: end for slot, end in ends.items() if isinstance(end, Registered)}
+
+
+def train_each(
     repository: str,
     tags: Mapping[Slot, str],
     settings: Settings,
@@ -71,11 +85,11 @@ def train_adapters(
     cache: Path,
     keys: Path | None = None,
     address: str = "",
-    flow_run_id: str = "",
-    log: Log = print,
+    flow_run_id: str | Mapping[Slot, str] = "",
+    log: Log | Mapping[Slot, Log] = print,
     progress: Report | None = None,
-) -> dict[Slot, Registered]:
-    """Train an adapter for each slot on its dataset version, and register it as a candidate.
+) -> dict[Slot, Registered | ElpError]:
+    """Train an adapter for each slot; return for each slot its registered version, or why it has none.
 
     A version that the registry has already is returned; a training that this machine finished but could not register is
     registered; an interrupted training continues from its checkpoint. The other slots are trained in one pass over the
@@ -83,40 +97,54 @@ def train_adapters(
 
     `tags` gives the dataset version of each slot, such as ``data/plant-a/asr/v3``; `keys` is the folder of the key that
     signs the lineages (None takes ELP_KEYS, else that of the present workspace); `address` names the repository in them
-    if it is not `repository`, the folder of a clone. `progress` is called after each step.
+    if it is not `repository`, the folder of a clone. `flow_run_id` is the flow run of all slots, or that of each slot;
+    `log` likewise. `progress` is called after each step of the pass.
 
     Raise AttestationError if this machine has no key to sign with, ServiceError if MLflow is gone (a finished training
-    is kept for the next call), an error of `gather_inputs`, or TrainingError. With several slots that one names those
-    that failed, and all others are registered.
+    is kept for the next call), or an error of `gather_inputs`: nothing was trained then.
     """
     client, keys = connect(mlflow_uri), keys or key_folder()
     load_signing_keys(keys, "lineage")
-    done: dict[Slot, Registered] = {}
+    logs = log if isinstance(log, Mapping) else {slot: _naming(slot, log, len(tags)) for slot in tags}
+    ends: dict[Slot, Registered | ElpError] = {}
     wanted: list[TrainingInputs] = []
     for inputs in gather_inputs(client, repository, tags, settings, cache, address):
-        if known := _known(client, inputs, log):
-            done[inputs.slot] = reuse_version(client, known, cache, keys, log)
+        if known := _known(client, inputs, logs[inputs.slot]):
+            ends[inputs.slot] = reuse_version(client, known, cache, keys, logs[inputs.slot])
         else:
             wanted.append(inputs)
     with contextlib.ExitStack() as locks:
         # always in one order: two processes with common slots must not wait for each other
         for inputs in sorted(wanted, key=lambda inputs: inputs.key):
-            locks.enter_context(one_at_a_time(cache, inputs.key, log))
-        trainings = [_open(client, inputs, cache, _naming(inputs.slot, log, len(tags))) for inputs in wanted]
+            locks.enter_context(one_at_a_time(cache, inputs.key, logs[inputs.slot]))
+        trainings = [_open(client, inputs, cache, logs[inputs.slot]) for inputs in wanted]
         # under the locks: a process that held one may have finished this training
         found = {training.slot: find_trained(cache, training.inputs.key) for training in trainings}
-        ends: dict[Slot, Trained | ElpError] = {slot: trained for slot, trained in found.items() if trained}
-        shared = _Shared(repository, settings, mlflow_uri, cache, flow_run_id, progress)
-        for group in _passes([training for training in trainings if training.slot not in ends]):
-            ends |= _train_pass(group, shared)
+        trained: dict[Slot, Trained | ElpError] = {slot: one for slot, one in found.items() if one}
+        flow_runs = flow_run_id if isinstance(flow_run_id, Mapping) else dict.fromkeys(tags, flow_run_id)
+        shared = _Shared(repository, settings, mlflow_uri, cache, flow_runs, progress)
+        for group in _passes([training for training in trainings if training.slot not in trained]):
+            trained |= _train_pass(group, shared)
         for training in trainings:
-            slot, end, reused = training.slot, ends[training.slot], found[training.slot] is not None
+            reused = found[training.slot] is not None
             if reused:
                 training.log("this machine has the finished training already; registering it")
-            if isinstance(end, Trained):
-                done[slot] = register_trained(client, slot, training.run_id, end, keys, reused=reused, log=log)
-    _raise_failures(len(tags), {slot: end for slot, end in ends.items() if isinstance(end, ElpError)})
-    return {slot: done[slot] for slot in tags}
+            ends[training.slot] = _register(training, trained[training.slot], keys, reused=reused)
+    return {slot: ends[slot] for slot in tags}
+
+
+def _register(training: _SlotTraining, end: Trained | ElpError, keys: Path, *, reused: bool) -> Registered | ElpError:
+    """Register a finished training; what is wrong with one slot does not keep the others from being registered."""
+    if isinstance(end, ElpError):
+        return end
+    try:
+        return register_trained(
+            training.client, training.slot, training.run_id, end, keys, reused=reused, log=training.log
+        )
+    except ServiceError:
+        raise
+    except ElpError as error:
+        return error
 
 
 def _known(client: MlflowClient, inputs: TrainingInputs, log: Log) -> AdapterVersion | None:
@@ -147,7 +175,8 @@ class _Shared:
     settings: Settings
     mlflow_uri: str
     cache: Path
-    flow_run_id: str
+    flow_runs: Mapping[Slot, str]
+    """The flow run of each slot; empty outside one."""
     progress: Report | None
 
 
@@ -185,7 +214,7 @@ def _train_jobs(
 def _train_pass(group: Sequence[_SlotTraining], shared: _Shared) -> dict[Slot, Trained | ElpError]:
     """Train a group in one pass; return for each slot its finished training, or why it failed."""
     ends: dict[Slot, Trained | ElpError] = {}
-    features, flow_run_id = shared.cache / "features", shared.flow_run_id
+    features = shared.cache / "features"
     whole = PassProgress(shared.progress) if shared.progress else None
     curves = {training.slot: Curves(training.client, training.run_id, training.log) for training in group}
 
@@ -214,8 +243,9 @@ def _train_pass(group: Sequence[_SlotTraining], shared: _Shared) -> dict[Slot, T
                 if isinstance(result, ElpError):
                     raise result
                 model, others = jobs[slot].model, tuple(str(other) for other in jobs if other != slot)
+                flow_run = shared.flow_runs[slot]
                 trained = finish_training(
-                    training.inputs, model, result, training.folder, training.run_id, flow_run_id, seconds, others
+                    training.inputs, model, result, training.folder, training.run_id, flow_run, seconds, others
                 )
                 reached = f"{metric_title(trained.metric)} {percent(trained.value)} on the validation split"
                 training.log(f"trained in {seconds:.0f} s: {reached}")

@@ -51,6 +51,14 @@ def test_a_job_that_was_killed_at_a_write_ends_as_an_undisturbed_one(plant: Plan
         _kill_at(plant, point)
 
 
+@pytest.mark.parametrize("point", ["before file checkpoint.safetensors#2", "after file checkpoint.safetensors#2"])
+def test_sigterm_during_the_write_of_a_checkpoint(plant: Plant, point: str) -> None:
+    job = plant.new_job()
+    # the usual end of a worker's run
+    assert plant.jobs.run(job, ELP_FAIL_POINT=point, ELP_FAIL_SIGNAL="SIGTERM") == -signal.SIGTERM
+    plant.check_healed(job)
+
+
 @pytest.mark.faults
 def test_each_point_once(plant: Plant) -> None:
     broken = {}

@@ -1,4 +1,4 @@
-"""A server, a store or disk space is away for minutes: the run waits in its queue, and ends as an undisturbed one."""
+"""A server or a store is away for minutes: the run waits in its queue, and ends as an undisturbed one."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import pytest
 
 from pipelines.local.profiles import Profile
 from pipelines.outages import WAITS
-from tests.support.full_disk import full_disk, resize
 from tests.support.object_store import OWNER, Keys, ObjectStore, object_store, write_secrets
 from tests.support.whole_system import System, family, kill_processes, running_system
 
@@ -79,17 +78,6 @@ def test_an_mlflow_server_that_hangs_for_minutes(system: System) -> None:
         kill_processes(*stopped, number=signal.SIGCONT)
     _continues(system, run)
     assert system.state(slot) == system.expected
-
-
-@pytest.mark.parametrize("kibibytes", [300, 1500])
-def test_a_disk_without_space(system: System, kibibytes: int) -> None:
-    # the cache: too small for the data, or large enough for it and too small for a checkpoint
-    with full_disk(system.workspace.cache, kibibytes) as disk:
-        slot, run = system.start()
-        assert "full" in system.until(run, "AwaitingRetry", WAITS)
-        resize(disk, 1_000_000)
-        _continues(system, run)
-        assert system.state(slot) == system.expected
 
 
 def test_a_store_that_refuses_the_keys_is_no_outage(system: System) -> None:

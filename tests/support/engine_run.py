@@ -6,7 +6,6 @@ import functools
 import importlib
 import json
 import os
-import re
 import sys
 import time
 from collections.abc import Sequence
@@ -38,24 +37,6 @@ def forever(folder: Path, chunk: Sequence[int]) -> list[int]:
         time.sleep(0.05)
 
 
-def facts_of_ray(folder: Path, chunk: Sequence[int]) -> list[dict[str, object]]:
-    """Return what a worker of Ray sees of its cluster: the addresses that it listens at, its folder and settings."""
-    import psutil
-
-    del folder
-    # this worker, the node's daemon, the run
-    node, run = psutil.Process().parents()[:2]
-    ours = {run.pid, *(process.pid for process in run.children(recursive=True))}
-    listened = {
-        connection.laddr.ip
-        for connection in psutil.net_connections("inet")
-        if connection.pid in ours and connection.status == psutil.CONN_LISTEN
-    }
-    files = re.findall(r"/tmp/elp-ray-\w+", " ".join(node.cmdline()))
-    settings = {name: os.environ.get(name, "") for name in ("RAY_AUTH_MODE", "RAY_USAGE_STATS_ENABLED")}
-    return [{"pids": sorted(ours), "listened": sorted(listened), "folder": files[0], **settings} for _ in chunk]
-
-
 def main(engine: str, address: str, case: str, folder: str = ".") -> None:
     """Do what the case asks for; print what came back, and what was logged, as JSON."""
     said: list[str] = []
@@ -68,10 +49,6 @@ def main(engine: str, address: str, case: str, folder: str = ".") -> None:
         engines.engine_release = lambda: release.replace("elp-foundry ", "elp-foundry 9.")
     try:
         work: Any = functools.partial(doubled, Path(folder), os.getpid())
-        if case == "facts":
-            # what is larger crosses once, by the store of the engine
-            engines.SHARED_FROM = 1
-            work = functools.partial(facts_of_ray, Path(folder))
         found = [number for done in chunk_map(work, iter(CHUNKS)) for number in done]
         print(json.dumps({"found": found, "said": said}))
     except Exception as error:

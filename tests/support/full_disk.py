@@ -25,8 +25,3 @@ def full_disk(folder: Path, kibibytes: int) -> Iterator[Path]:
         yield folder
     finally:
         subprocess.run(["umount", "--lazy", str(folder)], check=True)
-
-
-def resize(folder: Path, kibibytes: int) -> None:
-    """Give the file system more or less room; what is stored stays."""
-    subprocess.run(["mount", "-o", f"remount,size={kibibytes}k", str(folder)], check=True)

@@ -8,5 +8,6 @@
 `server_api`      the server's own API: statements, ledger entries, champion changes
 `voices`          templates of enrolled voices: list, store, revoke
 `workers`         workers of other machines: invite, enrol, list, revoke; the trusted keys
+`boxes`           edge boxes: invite, enrol, list, revoke, and their reports
 `users`           users and roles of a server with a login
 """

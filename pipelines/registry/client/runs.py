@@ -43,9 +43,14 @@ class DatasetInput:
 
 
 @answering
-def open_run(client: MlflowClient, slot: Slot, key: str, name: str, tags: Mapping[str, str]) -> str:
-    """Return the id of the run of this training key: an existing run, whatever its state, or a new one."""
-    experiment = _experiment(client, slot)
+def open_run(
+    client: MlflowClient, slot: Slot, key: str, name: str, tags: Mapping[str, str], *, experiment: str = ""
+) -> str:
+    """Return the id of the run of this training key: an existing run, whatever its state, or a new one.
+
+    `experiment` is the name of another experiment than that of the slot's trainings.
+    """
+    experiment = _experiment(client, slot, experiment or slot.model_name)
     found = client.search_runs([experiment], f"tags.`{Tags.KEY}` = '{key}'", max_results=1, order_by=["start_time ASC"])
     if found:
         # if two workers created a run at the same moment, the older one is the run of this key from now on
@@ -171,17 +176,17 @@ def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _experiment(client: MlflowClient, slot: Slot) -> str:
+def _experiment(client: MlflowClient, slot: Slot, name: str) -> str:
     from mlflow.exceptions import MlflowException
 
-    found = client.get_experiment_by_name(slot.model_name)
+    found = client.get_experiment_by_name(name)
     if found is None:
         try:
             with durable_write("experiment"):
-                made = client.create_experiment(slot.model_name, tags={"elp.site": slot.site, "elp.task": slot.task})
+                made = client.create_experiment(name, tags={"elp.site": slot.site, "elp.task": slot.task})
             return str(made)
         except MlflowException:
             # another worker created it at the same moment
-            if (found := client.get_experiment_by_name(slot.model_name)) is None:
+            if (found := client.get_experiment_by_name(name)) is None:
                 raise
     return str(found.experiment_id)

@@ -4,14 +4,19 @@ DSSE v1 (secure-systems-lab/dsse) signs ``DSSEv1 <len type> <type> <len payload>
 read as another type than the one it was signed for. Format: docs/formats/statements.md.
 """
 
+from __future__ import annotations
+
 import base64
 import binascii
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipelines.errors import AttestationError
 from pipelines.registry.signing.canonical_json import canonical_json, moment, parse_json, sha256
 from pipelines.registry.signing.keys import KeyRing, Role, TrustedKey
+
+if TYPE_CHECKING:
+    from securesystemslib.signer import CryptoSigner
 
 STATEMENT_TYPE = "application/vnd.in-toto+json"
 ENTRY_TYPE = "application/vnd.elp.ledger-entry+json"
@@ -44,11 +49,14 @@ class Envelope:
 
 def sign(payload: bytes, trusted_keys: KeyRing, role: Role, payload_type: str = "") -> Envelope:
     """Sign `payload` with the active key of a role; an empty type takes that of the role."""
+    return sign_as(payload, payload_type or PAYLOAD_TYPES[role], trusted_keys.signer(role))
+
+
+def sign_as(payload: bytes, payload_type: str, signer: CryptoSigner) -> Envelope:
+    """Sign `payload` as a type with a key that need not be in any key ring."""
     from securesystemslib.dsse import Envelope as Dsse
 
-    payload_type = payload_type or PAYLOAD_TYPES[role]
-    dsse = Dsse(payload, payload_type, {})
-    signature = dsse.sign(trusted_keys.signer(role))
+    signature = Dsse(payload, payload_type, {}).sign(signer)
     return Envelope(payload, payload_type, signature.keyid, bytes.fromhex(signature.signature))
 
 
@@ -89,12 +97,13 @@ def verify(
             f"key {envelope.keyid[:64]} is not trusted here; if it should be, export it on the machine that has it "
             "(elp keys export) and add it on the server (elp keys add)",
         )
-    _verify_signature(envelope, key)
+    verify_signature(envelope, key)
     _refuse_unfit(key, role, recorded_at)
     return key
 
 
-def _verify_signature(envelope: Envelope, key: TrustedKey) -> None:
+def verify_signature(envelope: Envelope, key: TrustedKey) -> None:
+    """Raise AttestationError unless the key signed the envelope; what the key may sign is not looked at."""
     from securesystemslib.dsse import Envelope as Dsse
     from securesystemslib.exceptions import UnverifiedSignatureError
     from securesystemslib.signer import Signature

@@ -21,8 +21,10 @@ Login = Callable[[str, str], "Caller | None"]
 Record = Callable[[Principal, str, str], None]
 
 _OPEN = ("/health", "/favicon.ico")
-_TOKEN_ROUTE = ("POST", "/elp/api/v1/workers/enrol")
-"""Open to all: the route checks a one-time token itself."""
+_OWN_CHECK = {("POST", f"/elp/api/v1/{route}") for route in ("workers/enrol", "boxes/enrol", "boxes/report")}
+"""Open to all: the route checks a one-time token, or the signature of a box, itself."""
+_DELIVERY, _BEARER = "/elp/api/v1/delivery/", b"bearer "
+"""Boxes read this with a token of their own, which the route checks."""
 _OPEN_BELOW = "/static-files/"
 _ASSISTANT = "/mlflow/assistant"
 """In the path of MLflow's assistant. It runs commands as the server's user, who can write the database and the keys."""
@@ -56,7 +58,7 @@ class AuthMiddleware:
             return await WebSocketClose(1008)(scope, receive, send)
         # the routes have no prefix of a proxy or of MLflow
         route = path.removeprefix(scope.get("root_path", "")).removeprefix(static_prefix())
-        with_token = (scope["method"], route) == _TOKEN_ROUTE
+        with_token = (scope["method"], route) in _OWN_CHECK or _is_of_a_box(scope, route)
         if (open_to_all or with_token) and _is_large(scope):
             sentence = f"the body of this request may have {_OPEN_BYTES} bytes, and has to say its length"
             return await _error(413, "INVALID_PARAMETER_VALUE", sentence)(scope, receive, send)
@@ -100,6 +102,12 @@ class AuthMiddleware:
         # a password check takes tens of milliseconds on purpose: in a thread, it does not block other requests
         found = await anyio.to_thread.run_sync(self.login, credentials.username or "", credentials.password or "")
         return found and Caller(found.name, True, address, found.admin, found.roles)
+
+
+def _is_of_a_box(scope: Scope, route: str) -> bool:
+    """Return whether a request reads a delivery with the token of a box."""
+    sent = dict(scope["headers"]).get(b"authorization", b"")
+    return scope["method"] == "GET" and route.startswith(_DELIVERY) and sent[:7].lower() == _BEARER
 
 
 def _is_large(scope: Scope) -> bool:

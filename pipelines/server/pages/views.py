@@ -34,8 +34,9 @@ from pipelines.server.read_models.dependents import backbone_dependents, dataset
 from pipelines.server.read_models.flow_health import read_flow_health
 from pipelines.server.read_models.grid import Cell, read_grid
 from pipelines.server.read_models.health import health_items
-from pipelines.server.read_models.mlflow_tables import experiment_of, run_metrics
+from pipelines.server.read_models.mlflow_tables import experiment_of, last_look, run_metrics
 from pipelines.server.read_models.signed_records import RecordedLineage, RecordedVerdict, entry_at, statement_rows
+from pipelines.server.read_models.site_boxes import boxes_of_slot, other_boxes
 from pipelines.server.read_models.slot_page import SlotPage, VersionRow, read_slot_page, version_lineage
 from pipelines.server.refusal import Refusal
 from pipelines.server.stores.registry_store import registry
@@ -58,9 +59,10 @@ def grid_page() -> Response:
     """Show all slots by site and task."""
     wanted = request.args.get("site", "").strip().lower()
     with registry().engine.connect() as records, tracking_store().engine.connect() as runs:
-        page = read_grid(records, runs)
-    now = datetime.now(UTC)
-    health = health_items(page, read_flow_health(now), [key_folder()], now)
+        page, now = read_grid(records, runs), datetime.now(UTC)
+        champions = {str(cell.slot): cell.champion.version for cell in page.cells if cell.champion is not None}
+        boxes = other_boxes(records, champions, now)
+    health = health_items(page, read_flow_health(now), [key_folder()], now, boxes)
     rows: dict[str, dict[str, Cell]] = {}
     for cell in page.cells:
         rows.setdefault(cell.slot.site, {})[cell.slot.task] = cell
@@ -90,9 +92,12 @@ def show_slot(slot: Slot, status: int = 200, refused: str = "", form: Mapping[st
             abort(404)
         origin = version_lineage(records, slot, row.version.version) if row else None
         done = _done(entry_at(records, asked_number("done")), slot)
+        served = page.champion.version if page.champion else None
+        boxes = boxes_of_slot(records, slot, served, datetime.now(UTC))
     run = _run_page(row.version.run_id) if row else ""
     with tracking_store().engine.connect() as runs:
         metrics = run_metrics(runs, [one.version.run_id for one in page.rows[:_COSTED]])
+        look = last_look(runs, slot)
     return render_page(
         "slot.html",
         status=status,
@@ -106,7 +111,9 @@ def show_slot(slot: Slot, status: int = 200, refused: str = "", form: Mapping[st
         changes=[(change, _judged(page, change.after)) for change in page.changes],
         chart=_chart(page),
         left_out=_left_out(page),
+        boxes=boxes,
         language=_language(origin),
+        look=look,
         # the rule that refused does not know under which prefix the pages are
         refused=refused.replace(" /elp/slots/", f" {static_prefix()}/elp/slots/"),
         done=done,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -47,9 +47,22 @@ class HealthItem:
     """Page outside the console that it links to."""
 
 
-def health_items(grid: Grid, flows: FlowHealth, disks: Sequence[Path], now: datetime) -> list[HealthItem]:
-    """Return all lines, those that need a person first; none if all is well."""
-    found = [*_decisions(grid), *_flows(flows), *_disks(disks), *_old(grid, now)]
+_BOXES: dict[str, tuple[Urgency, str]] = {
+    "refused": ("act", "refused its last pull, and serves the set before"),
+    "silent": ("watch", "has not reported for a week"),
+    "differs": ("watch", "serves another version than the champion"),
+}
+
+
+def health_items(
+    grid: Grid,
+    flows: FlowHealth,
+    disks: Sequence[Path],
+    now: datetime,
+    boxes: Mapping[str, Sequence[str]] | None = None,
+) -> list[HealthItem]:
+    """Return all lines, those that need a person first; none if all is well. `boxes` are names by `_BOXES`."""
+    found = [*_decisions(grid), *_flows(flows), *_disks(disks), *_old(grid, now), *_boxes(boxes or {})]
     order: tuple[Urgency, ...] = ("act", "watch", "unknown")
     return sorted(found, key=lambda item: order.index(item.urgency))
 
@@ -95,6 +108,22 @@ def _disks(disks: Sequence[Path]) -> Iterator[HealthItem]:
         if usage.free < FREE_SHARE * usage.total:
             left = f"{usage.free / _GIB:.1f} of {usage.total / _GIB:.0f} GiB are free"
             yield HealthItem("act", f"the disk of {folder} is nearly full", left)
+
+
+def _boxes(boxes: Mapping[str, Sequence[str]]) -> Iterator[HealthItem]:
+    for state, names in boxes.items():
+        urgency, text = _BOXES[state]
+        more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+        yield HealthItem(urgency, _many(text, names), ", ".join(names[:_SHOWN]) + more)
+
+
+def _many(text: str, names: Sequence[str]) -> str:
+    """Return the sentence for one or for several boxes."""
+    if len(names) == 1:
+        return f"1 box {text}"
+    return f"{len(names)} boxes " + text.replace("refused its", "refused their").replace("serves", "serve").replace(
+        "has not", "have not"
+    )
 
 
 def _old(grid: Grid, now: datetime) -> Iterator[HealthItem]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import os
 import subprocess
@@ -12,6 +13,7 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -134,6 +136,43 @@ def test_a_key_that_no_file_can_have_is_refused(key: str) -> None:
     bucket = SimpleNamespace(objects=lambda prefix: [listed])
     (entry,) = BucketInbox(bucket, "in/").entries()  # type: ignore[arg-type]
     assert "a name that no file can have" in entry.fault
+
+
+@pytest.mark.parametrize("name", [" with blanks ", "会議 1.zip", "a\nb.zip", "a\u2028b.zip", "50%25+x.zip"])
+def test_odd_keys_are_taken_once_and_shown_on_one_line(
+    store: ObjectStore, bare: Workspace, inbox: BucketInbox, clock: Clock, name: str
+) -> None:
+    _drop(store, inbox, {name: b"1"})
+    intake = Intake(refuse={name: IntakeError("no")})
+    intake.run(bare)
+    clock.now += 11
+    intake.run(bare)
+    (refused,) = intake.reported
+    assert refused.name == name
+    (shown,) = retry_refused(bare, SLOT)
+    assert shown.isprintable()
+    intake.refuse.clear()
+    clock.now += 11
+    assert [one.name for one in intake.run(bare).taken] == [name]
+    assert intake.run(bare).taken == []
+
+
+def test_a_delivery_of_more_objects_than_one_page_of_a_listing(
+    store: ObjectStore, bare: Workspace, inbox: BucketInbox
+) -> None:
+    files = {f"{number:04d}.wav": b"%d" % number for number in range(1100)}
+    client = store.client()
+    with ThreadPoolExecutor(8) as threads:
+        put = functools.partial(client.put_object, Bucket=inbox.bucket.name)
+        for each in [
+            threads.submit(put, Key=f"{inbox.prefix}monday/{name}", Body=content) for name, content in files.items()
+        ]:
+            each.result()
+    _drop(store, inbox, {"monday.done": b""})
+    intake = Intake()
+    (taken,) = intake.run(bare).taken
+    assert (taken.files, list(intake.kept.values())) == (1100, [files])
+    assert intake.run(bare).taken == []
 
 
 def test_of_many_at_once_one_claims(store: ObjectStore, inbox: BucketInbox) -> None:

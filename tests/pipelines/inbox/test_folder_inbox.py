@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
 import socket
+import subprocess
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -377,3 +379,45 @@ def test_with_workers_that_read_a_clone_the_folder_of_the_workspace_is_an_error(
         WorkspaceError, match=f"on {socket.gethostname()}, which no worker can see, because git: is set"
     ):
         Intake().run(remote)
+
+
+@pytest.mark.parametrize("name", ["a\nb.wav", "a\\b.wav", "a\u2028b.wav", " 会議 .wav", "a\x0bb.wav"])
+def test_a_list_of_digests_by_sha256sum_names_every_file(bare: Workspace, folder: Path, name: str) -> None:
+    made = drop(folder, "monday", {name: b"1", "plain.wav": b"2"})
+    listed = subprocess.run(["sha256sum", name, "plain.wav"], cwd=made, check=True, capture_output=True).stdout
+    (made / "SHA256SUMS").write_bytes(listed)
+    done = Intake().run(bare)
+    assert (len(done.taken), done.left) == (1, {})
+
+
+@pytest.mark.parametrize("broken", ["monday.zip", "monday.zip.done"])
+def test_a_rename_that_fails_leaves_everything_in_place(
+    bare: Workspace, folder: Path, monkeypatch: pytest.MonkeyPatch, broken: str
+) -> None:
+    drop(folder, "monday.zip", b"1")
+    drop(folder, "monday.zip.done", b"")
+    real = os.rename
+
+    def rename(source: Path, target: Path) -> None:
+        if Path(source).name == broken and Path(source).parent == folder:
+            raise PermissionError(errno.EACCES, "Permission denied", str(source))
+        real(source, target)
+
+    intake = Intake()
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "rename", rename)
+        with pytest.raises(WorkspaceError, match=r"cannot be claimed on .*Permission denied"):
+            intake.run(bare)
+    assert sorted(path.name for path in folder.iterdir() if path.is_file()) == ["monday.zip", "monday.zip.done"]
+    assert list((folder / ".claimed").glob("*/*")) == []
+    assert [one.name for one in intake.run(bare).taken] == ["monday.zip"]
+
+
+def test_the_same_content_under_two_names_is_in_the_data_once(bare: Workspace, folder: Path, clock: Clock) -> None:
+    drop(folder, "monday.zip", b"1")
+    drop(folder, "copy of monday.zip", b"1")
+    intake = Intake()
+    taken = intake.run(bare).taken
+    assert [one.name for one in taken] == ["copy of monday.zip", "monday.zip"]
+    assert len({one.version for one in taken}) == 1
+    assert len(intake.kept) == 1

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -72,3 +73,26 @@ def test_a_private_key_that_nobody_trusts_is_told(
 def test_no_keys_at_all_are_told(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     found = _check(workspace, monkeypatch)
     assert (found.outcome, "elp keys new" in found.detail) == ("fail", True)
+
+
+def test_a_check_that_hangs_is_a_failure_and_the_others_are_made(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pipelines.local import doctor
+
+    ended = threading.Event()
+
+    def hang(_: Workspace) -> tuple[str, str, str]:
+        ended.wait(60)
+        return "ok", "", ""
+
+    for other in ("_python", "_packages", "_disk", "_keys", "_clock", "_gpu", "_backbone"):
+        monkeypatch.setattr(doctor, other, lambda _: ("ok", "", ""))
+    monkeypatch.setattr(doctor, "_git", hang)
+    monkeypatch.setattr(doctor, "CHECK_DEADLINE", 0.1)
+    monkeypatch.setattr(doctor, "service_status", lambda *_, **__: [])
+    found = {check.name: check for check in examine(workspace, {})}
+    ended.set()
+    assert (found["git"].outcome, found["backbone"].outcome) == ("fail", "ok")
+    assert "does not answer within" in found["git"].detail
+    assert "hangs" in found["git"].remedy

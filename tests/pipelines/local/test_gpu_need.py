@@ -12,7 +12,7 @@ from pipelines.errors import UsageError
 from pipelines.local.gpu_need import QUEUES, queue_for_need, queues_for, read_architecture, slot_queue, training_need
 from pipelines.local.gpus import Gpu
 from pipelines.local.settings import read_settings
-from pipelines.local.worker_plan import plan_workers
+from pipelines.local.worker_plan import carried_queues, plan_workers
 from pipelines.registry.slot import Slot
 
 ASR = Slot("a", "asr")
@@ -102,3 +102,26 @@ def test_a_worker_listens_to_what_its_share_of_the_gpu_carries() -> None:
     ]  # fmt: skip
     assert plan_workers([], "w")[1].queues == ()
     assert plan_workers(gpus, "w", queues=("gpu-80",))[1].queues == ("gpu-80",)
+
+
+@pytest.mark.parametrize(
+    ("gpus", "visible", "shares", "queues"),
+    [
+        ("", None, "1", tuple(QUEUES)),
+        ("GPU-a:48,GPU-b:8", "GPU-a", "1", ("default", "gpu-16", "gpu-24", "gpu-48")),
+        ("GPU-a:48,GPU-b:8", "GPU-a", "2", ("default", "gpu-16", "gpu-24")),
+        ("GPU-a:48,GPU-b:8", "GPU-a,GPU-b", "1", ("default",)),
+        # one that the driver does not name, and none at all
+        ("GPU-a:48", "GPU-x", "1", ("default",)),
+        ("GPU-a:48", "", "1", tuple(QUEUES)),
+    ],
+)
+def test_a_process_carries_the_queues_of_the_gpu_that_it_may_use(
+    monkeypatch: pytest.MonkeyPatch, gpus: str, visible: str | None, shares: str, queues: tuple[str, ...]
+) -> None:
+    monkeypatch.setenv("ELP_TEST_GPUS", gpus)
+    monkeypatch.setenv("ELP_GPU_SHARES", shares)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert carried_queues() == queues

@@ -9,13 +9,16 @@ import sys
 import time
 from collections.abc import Iterator
 from typing import Any
+from uuid import uuid4
 
 import psutil
 import pytest
 
-from pipelines.local.interrupted_runs import Presence, find_processes
+from pipelines.local.interrupted_runs import Presence, find_processes, leading_text
 
 _CHILD = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'import time; time.sleep(600)'])"
+RUN = f"run-{os.getpid()}"
+"""Another run of these tests on this machine has other ids: processes of a run are killed by it."""
 _SLEEP = "import time; time.sleep(600)"
 WORKER = f"""
 import os, subprocess, sys
@@ -50,13 +53,16 @@ class Worker:
 
 @pytest.fixture
 def worker() -> Iterator[Worker]:
-    began = Worker("run-1")
+    began = Worker(RUN)
     yield began
     began.end()
 
 
-def _run(name: str = "run-1", worker: str = "elp-gpu-local", **more: Any) -> dict[str, Any]:
-    return {"id": name, "name": name, "labels": {"prefect.worker.name": worker}, "infrastructure_pid": None, **more}
+def _run(name: str = RUN, worker: str = "elp-gpu-local", **more: Any) -> dict[str, Any]:
+    return {
+        "id": name, "name": name, "labels": {"prefect.worker.name": worker}, "infrastructure_pid": None,
+        "state": {"id": "state-1", "type": "RUNNING"}, **more,
+    }  # fmt: skip
 
 
 def _look(run: dict[str, Any], workers: dict[str, int]) -> Presence:
@@ -106,7 +112,7 @@ def test_a_run_that_has_lost_its_worker_is_ended(worker: Worker, capsys) -> None
     worker.process.wait()
     # the next worker runs already
     assert _look(_run(), {"elp-gpu-local": os.getpid()}) is Presence.GONE
-    assert "run-1 had lost its worker" in capsys.readouterr().out
+    assert f"{RUN} had lost its worker" in capsys.readouterr().out
     _wait(lambda: not _exists(worker.run))
 
 
@@ -124,7 +130,7 @@ def test_a_process_with_the_id_of_one_that_ended_since_the_last_look_is_ended(wo
 
 
 def test_what_is_left_of_a_killed_run_is_ended(capsys) -> None:
-    worker = Worker("run-1", _CHILD)
+    worker = Worker(RUN, _CHILD)
     try:
         # its first process and the child of it
         _wait(lambda: len(_children(worker.run)) == 1)
@@ -158,3 +164,47 @@ def test_workers_of_two_workspaces_on_one_server_have_different_names(tmp_path) 
     names = {worker_name(Workspace(tmp_path / name, shared), "elp-gpu") for name in ("one", "two")}
     assert len(names) == 2
     assert worker_name(Workspace(tmp_path, read_settings("{}")), "elp-gpu") == "elp-gpu-local"
+
+
+FIRST, LED = str(uuid4()), str(uuid4())
+STATE, LATER = "a" * 36, "b" * 36
+
+
+def _pair(worker: str = "afar", **more: Any) -> list[dict[str, Any]]:
+    """A run, and another one that is executed in its process."""
+    first = _run(FIRST, worker, state={"id": STATE, "type": "RUNNING"})
+    return [first, _run(LED, worker, **{"infrastructure_pid": leading_text(first), **more})]
+
+
+def _of_led(runs: list[dict[str, Any]], workers: dict[str, int]) -> Presence:
+    return find_processes(runs, workers, print)[LED]
+
+
+def test_a_run_in_the_process_of_another_one_is_where_that_one_is() -> None:
+    assert _of_led(_pair(), {}) is Presence.ELSEWHERE
+    began = Worker(FIRST)
+    try:
+        workers = {"elp-gpu-local": began.process.pid}
+        assert _of_led(_pair("elp-gpu-local"), workers) is Presence.HERE
+        os.kill(began.run, signal.SIGKILL)
+        _wait(lambda: _of_led(_pair("elp-gpu-local"), workers) is Presence.GONE)
+    finally:
+        began.end()
+
+
+def test_it_is_gone_when_the_other_one_has_ended_or_was_started_again() -> None:
+    first, led = _pair()
+    assert _of_led([led], {}) is Presence.GONE
+    again = {**first, "state": {"id": LATER, "type": "RUNNING"}}
+    assert _of_led([again, led], {}) is Presence.GONE
+    cancelled = {**first, "state": {"id": LATER, "type": "CANCELLING"}}
+    assert _of_led([cancelled, led], {}) is Presence.ELSEWHERE
+
+
+def test_the_mark_of_an_earlier_claim_does_not_count_once_a_worker_has_taken_the_run() -> None:
+    first, led = _pair(state={"id": LATER, "type": "PENDING", "message": None})
+    assert _of_led([led], {}) is Presence.ELSEWHERE
+    claimed = {**led, "infrastructure_pid": None, "state": {"id": LATER, "type": "PENDING"}}
+    claimed["state"]["message"] = leading_text(first)
+    assert _of_led([claimed], {}) is Presence.GONE
+    assert _of_led([first, claimed], {}) is Presence.ELSEWHERE

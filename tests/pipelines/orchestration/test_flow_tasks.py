@@ -21,7 +21,7 @@ def test_only_a_server_that_is_gone_is_tried_again(error: Exception, again: bool
 
 def test_slots_with_data_are_those_with_deliveries_waiting_too(workspace: Workspace) -> None:
     (workspace.root / "inbox" / "plant-a" / "asr").mkdir(parents=True)
-    assert tasks.slots_with_data.fn(workspace) == ["plant-a/asr"]
+    assert tasks.slots_to_train.fn(workspace) == ["plant-a/asr"]
 
 
 def test_every_flow_is_where_its_deployment_says(workspace: Workspace) -> None:

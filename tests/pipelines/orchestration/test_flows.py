@@ -51,7 +51,7 @@ class Steps:
         self.called.append(f"dataset {version}")
         return DATASET
 
-    def train_slot(self, workspace: Workspace, slot: Slot, tag: str) -> Registered:
+    def train_slot(self, workspace: Workspace, slot: Slot, tag: str, shared: Any = None) -> Registered:
         self.called.append(f"train {tag}")
         self.settings.append(workspace.settings)
         self.after_training()

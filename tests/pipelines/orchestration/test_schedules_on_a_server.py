@@ -6,21 +6,29 @@ import json
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
+from uuid import UUID
 
 import pytest
+from prefect.client.schemas.objects import State
+from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.states import Completed, Crashed, Pending, Running, Scheduled
 
 from pipelines.cli.main import run
+from pipelines.local.interrupted_runs import led_by
 from pipelines.local.prefect_request import prefect_request
+from pipelines.local.settings import read_settings
 from pipelines.local.workspace import Workspace, open_workspace
-from pipelines.orchestration import schedule_apply
-from pipelines.orchestration.catch_up import end_late_runs
+from pipelines.orchestration import catch_up, joined_runs, schedule_apply, slot_turn
+from pipelines.orchestration.catch_up import end_late_runs, of_entry
 from pipelines.orchestration.deployments import register_deployments
-from pipelines.orchestration.prefect_api import connect_prefect
+from pipelines.orchestration.prefect_api import connect_prefect, find_deployment
 from pipelines.orchestration.schedule_apply import apply_schedules, read_applied, whole_seconds_now
 from pipelines.orchestration.schedule_watch import ScheduleWatch, watch_schedules
 from pipelines.orchestration.schedules import set_active, set_schedule
 from pipelines.orchestration.slot_deployments import change_starts, read_slot_deployments
+from pipelines.registry.slot import Slot
 from tests.support.scheduled_workspace import scheduled_workspace, tag_slots, write_settings
 from tests.support.workspaces import isolate
 
@@ -213,6 +221,114 @@ def test_after_an_outage_the_newest_late_run_starts_or_none(server: Server, capf
     assert (listed["plant-1/asr"]["missed"], listed["plant-2/asr"]["missed"]) == (3, 2)
     first = (datetime.now(UTC) - timedelta(days=3)).isoformat()[:13]
     assert listed["plant-1/asr"]["missed_since"][:13] <= first
+
+
+def test_a_late_run_of_a_slot_that_skips_looks_by_itself_whether_a_worker_was_up(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a supervision nobody has noted when a worker was up; other runs of the pool are the only sign."""
+    deployment = server.present("plant-1/asv")
+    server.settings(NIGHTLY.replace("plant-1/asr", "plant-1/asv"))
+    ((run_id, due),) = _planned_runs(server, deployment, timedelta(seconds=200))
+    # a worker takes it
+    prefect_request(f"{server.api}/flow_runs/{run_id}/set_state", {"state": {"type": "PENDING"}}, 60.0)
+    monkeypatch.setattr(slot_turn, "flow_run", SimpleNamespace(get_id=lambda: run_id))
+    monkeypatch.setattr(slot_turn, "deployment", SimpleNamespace(id=deployment.id))
+    # twenty seconds are an outage of this test, and the server was up: it marks late runs within some seconds
+    monkeypatch.setattr(catch_up, "OUTAGE", 20.0)
+    monkeypatch.setattr(slot_turn, "OUTAGE", 20.0)
+    monkeypatch.setattr(slot_turn, "_stamp", lambda state: due + 5.0)
+
+    def state() -> str:
+        with temporary_settings({PREFECT_API_URL: server.api}):
+            found = slot_turn.missed_state(server.workspace, Slot.parse("plant-1/asv"))
+        return found.message or "" if found else ""
+
+    assert state() == "no worker was up at its time, and catch_up of plant-1/asv is skip"
+    # a worker that came back reports what it had as crashed: that does not prove that it was up
+    with connect_prefect(server.workspace) as client:
+        template = find_deployment(client, "retrain", server.workspace)
+        other = client.create_flow_run_from_deployment(
+            template.id, parameters={"slot": "plant-3/ser"}, state=Running(), name="other"
+        )
+        now = time.time()
+        assert slot_turn.pool_was_at_work(server.api, "elp-gpu", now + 60)
+        assert not slot_turn.pool_was_at_work(server.api, "elp-gpu", now - 600), "it began later"
+        client.set_flow_run_state(other.id, Crashed(), force=True)
+        assert not slot_turn.pool_was_at_work(server.api, "elp-gpu", now)
+        client.set_flow_run_state(other.id, Completed(), force=True)
+        assert slot_turn.pool_was_at_work(server.api, "elp-gpu", now)
+        assert not slot_turn.pool_was_at_work(server.api, "elp-gpu", now + 60), "it ended before"
+    # that one began within the time of an outage: a worker was busy with it, and this run only waited
+    monkeypatch.setattr(slot_turn, "OUTAGE", 600.0)
+    assert state() == ""
+
+
+def _planned_runs(server: Server, deployment: Any, age: timedelta) -> list[tuple[str, float]]:
+    """Make the run of a slot that was due so long ago; return its id and that time."""
+    server.plan_past(deployment.slot, [age])
+    wanted = {
+        "deployment_id": {"any_": [deployment.id]}, "state": {"type": {"any_": ["SCHEDULED"]}},
+        "expected_start_time": {"before_": datetime.now(UTC).isoformat()},
+    }  # fmt: skip
+    found = prefect_request(f"{server.api}/flow_runs/filter", {"flow_runs": wanted}, 60.0)
+    return [(run["id"], datetime.fromisoformat(run["expected_start_time"]).timestamp()) for run in found]
+
+
+def test_a_due_run_of_the_same_queue_joins_one_of_those_that_want_it(server: Server) -> None:
+    """The newest run of each other slot that is due now; and Prefect grants a claim once."""
+    workspace, api = server.workspace, server.api
+    with connect_prefect(workspace) as client:
+        template = find_deployment(client, "retrain", workspace)
+
+        def made(site: str, state: State[Any], **more: Any) -> str:
+            given = {"slot": f"{site}/asr", **more}
+            return str(client.create_flow_run_from_deployment(template.id, parameters=given, state=state).id)
+
+        now = datetime.now(UTC)
+        mine, other = made("first", Running()), made("other", Running())
+        old, new = (made("wanted", Scheduled(scheduled_time=now - timedelta(minutes=age))) for age in (9, 4))
+        made("later", Scheduled(scheduled_time=now + timedelta(hours=1)))
+        made("group", Scheduled(scheduled_time=now), also=["more/asr"])
+        made("older", Scheduled(scheduled_time=now), revision="another commit")
+        made("first", Scheduled(scheduled_time=now))
+        taken = made("taken", Pending())
+        leaders = [prefect_request(f"{api}/flow_runs/{run}", None, 60.0) for run in (mine, other)]
+        due = [run for run in joined_runs._due_runs(api, workspace, leaders[0]) if not of_entry(run)]
+        assert [run["id"] for run in due] == [new]
+        assert [joined_runs._claim(api, due[0], leader) for leader in leaders] == [True, False]
+        found = prefect_request(f"{api}/flow_runs/{new}", None, 60.0)
+        assert (found["state"]["name"], led_by(found)) == ("Pending", (mine, leaders[0]["state"]["id"]))
+        assert not joined_runs._claim(api, {"id": taken}, leaders[0]), "a worker has it"
+        assert prefect_request(f"{api}/flow_runs/{old}", None, 60.0)["state"]["type"] == "SCHEDULED"
+        for run in (mine, other, taken, new):
+            client.set_flow_run_state(UUID(run), Crashed(), force=True)
+
+
+def test_slots_of_other_needs_and_trainings_in_several_processes_do_not_join(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = """servers: {together: 3}
+slots:
+  large/asr: {compute: {gpu_memory: 20}}
+  bf16/asr: {train: {precision: bf16}}
+  several/asr: {compute: {processes: 2}}
+"""
+    settings = read_settings(text)
+
+    def fit(*sites: str) -> bool:
+        return joined_runs._fit_together(settings, [Slot(site, "asr") for site in sites], "default")
+
+    monkeypatch.setenv("ELP_TEST_GPUS", "GPU-a:8")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-a")
+    assert fit("a", "b")
+    assert fit("a", "b", "c")
+    assert not fit("a", "b", "c", "d"), "more than together"
+    assert [fit("a", other) for other in ("large", "bf16", "several")] == [False, False, False]
+    # two of 5 GiB need a larger GPU than that of this worker
+    settings = read_settings("servers: {together: 3}\ndefaults: {asr: {compute: {gpu_memory: 5}}}")
+    assert fit("a")
+    assert not fit("a", "b")
+    monkeypatch.setenv("ELP_TEST_GPUS", "GPU-a:24")
+    assert fit("a", "b")
 
 
 def test_starts_that_were_never_planned_are_counted(server: Server, capfd) -> None:

@@ -1,0 +1,74 @@
+"""`elp pull` and `elp export`: bring the champions of a site to a box, over HTTP or on a medium."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+
+from pipelines.cli.options import json_option, on_workspace
+from pipelines.cli.output import emit, progress
+from pipelines.local.workspace import Workspace
+
+box_option = click.option(
+    "--box",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Folder of the box [default: ELP_BOX, or ~/.local/state/elp-box].",
+)
+
+
+@click.command()
+@click.argument("site")
+@click.option("--from", "source", metavar="URL|FOLDER", help="MLflow server, or what elp export wrote [default: last].")
+@click.option("--root", metavar="FILE|sha256:HEX", help="First root, from a person; needed once.")
+@click.option("--backbone", metavar="ID|FOLDER", help="Backbone that this box serves with [default: the last one].")
+@click.option("--accept-override", is_flag=True, help="Take a champion by override, which has no passed verdict.")
+@box_option
+@json_option
+def pull_verb(
+    site: str, source: str | None, root: str | None, backbone: str | None, accept_override: bool, box: Path | None
+) -> None:
+    """Bring this box to the champions of SITE, whole or not at all.
+
+    Everything is verified from the offline root down before it counts. If the signed metadata have expired or anything
+    is not to be trusted, the box keeps the set that it has, and this command fails.
+    """
+    from pipelines.distribution.pull_box import pull_box
+    from pipelines.local.box_home import box_home
+
+    done = pull_box(
+        box_home(box),
+        site,
+        source=source,
+        root=root,
+        backbone=backbone,
+        accept_override=accept_override,
+        environment=os.environ,
+        log=progress,
+    )
+    names = ", ".join(one.name for one in done.adapters) or "no adapter"
+    sentence = f"{site} serves {names} now" if done.changed else f"{site} is up to date: {names}"
+    emit(done, lambda _: sentence)
+
+
+@click.command()
+@click.argument("site")
+@click.option("--to", "folder", required=True, type=click.Path(path_type=Path), metavar="FOLDER", help="The medium.")
+@on_workspace
+def export_verb(workspace: Workspace, site: str, folder: Path) -> None:
+    """Write what boxes of SITE need onto a medium, for boxes without a network.
+
+    On the box: elp pull SITE --from FOLDER. It takes the medium for 180 days.
+    """
+    from pipelines.distribution.export_set import export_set
+    from pipelines.distribution.pull_box import account_of
+    from pipelines.distribution.sources import HttpSource
+    from pipelines.local.addresses import mlflow_uri
+    from pipelines.registry.delivery.site_set import site_of
+
+    source = HttpSource(mlflow_uri(workspace), account=account_of(os.environ))
+    done = export_set(site_of(site), source, folder.expanduser().resolve(), progress)
+    names = ", ".join(one.name for one in done.adapters) or "no adapter"
+    emit(done, lambda _: f"{done.folder} has {names} ({done.bytes:,} bytes); boxes take it until {done.until[:10]}")

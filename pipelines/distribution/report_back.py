@@ -1,0 +1,142 @@
+"""Say back what a box runs: over HTTP, or as a file on the medium, which the control host collects.
+
+Before that the server has to know the box's key: by a one-time token, or for a box without a network by the file of its
+public key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+from elp_core.errors import ElpError
+from elp_core.files import write_whole
+from pipelines.distribution.sources import HttpSource, first_root_by_digest
+from pipelines.errors import UsageError, WorkspaceError
+from pipelines.local.box_home import (
+    BoxSettings,
+    active_set,
+    box_key,
+    keep_first_root,
+    last_pull,
+    newest_seen,
+    read_box,
+    write_box,
+)
+from pipelines.registry.client import boxes
+from pipelines.registry.delivery.box_report import REPORTS, BoxReport, RunningAdapter, box_name_of, sign_report
+from pipelines.registry.delivery.delivery_keys import new_private_key, public_pem, signer_of
+from pipelines.registry.delivery.site_set import site_of
+
+
+@dataclass(frozen=True)
+class Collected:
+    """A report file of a medium, and what became of it."""
+
+    file: Path
+    box: str
+    fault: str
+    """Empty if the server took it."""
+
+
+def enrol_box_here(box: Path, uri: str, token: str, root: str) -> BoxSettings:
+    """Enrol this box at a server: make its key, and keep name, site and token; `root` is ``sha256:…`` or empty."""
+    pem = _ensure_key(box)
+    answer = boxes.enrol_box_key(uri.rstrip("/"), token, pem)
+    try:
+        known = read_box(box)
+    except WorkspaceError:
+        known = BoxSettings(str(answer["site"]))
+    settings = replace(
+        known,
+        site=str(answer["site"]),
+        source=uri.rstrip("/"),
+        name=str(answer["name"]),
+        token=str(answer["access"]),
+    )
+    write_box(box, settings)
+    if root:
+        keep_first_root(box, first_root_by_digest(root, HttpSource(settings.source, settings.token)))
+    return settings
+
+
+def name_box_here(box: Path, name: str, site: str, folder: Path) -> Path:
+    """Name a box without a network, and write its public key for the control host; return that file."""
+    pem = _ensure_key(box)
+    try:
+        known = read_box(box)
+        if known.site != site:
+            raise UsageError(f"{box} is a box of the site {known.site}; name another folder for {site}: --box DIR")
+        settings = BoxSettings(site, known.source, box_name_of(name), known.token, known.backbone)
+    except WorkspaceError:
+        settings = BoxSettings(site_of(site), name=box_name_of(name))
+    write_box(box, settings)
+    place = folder / site / REPORTS / f"{name}.pub"
+    write_whole(place, pem)
+    return place
+
+
+def signed_report(box: Path) -> str:
+    """Return the signed report of a box; raise UsageError if it has no name yet."""
+    settings, present, pulled = read_box(box), active_set(box), last_pull(box)
+    if not settings.name:
+        raise UsageError(f"{box} has no name at the server yet: elp box enrol, or elp box key without a network")
+    now = max(datetime.now(UTC), newest_seen(box))
+    adapters = present.site_set.adapters if present else ()
+    report = BoxReport(
+        box=settings.name,
+        site=settings.site,
+        at=now.isoformat(timespec="microseconds"),
+        running=tuple(RunningAdapter(one.slot, one.version, one.bundle) for one in adapters),
+        pulled=pulled.outcome if pulled else "",
+        pulled_at=pulled.at if pulled else "",
+        detail=pulled.detail[:500] if pulled else "",
+        release=version("elp-foundry"),
+    )
+    return sign_report(report, signer_of(box_key(box)))
+
+
+def report_back(box: Path, medium: Path | None = None) -> str:
+    """Send the report of a box to its server, or write it to a medium; return the place that got it."""
+    settings, report = read_box(box), signed_report(box)
+    if medium is not None:
+        place = medium / settings.site / REPORTS / f"{settings.name}.json"
+        write_whole(place, report)
+        return str(place)
+    if "://" not in settings.source:
+        raise UsageError(
+            f"{box} pulls from {settings.source or 'nothing yet'}; name the medium: elp box report --to FOLDER"
+        )
+    boxes.send_report(settings.source, report)
+    return settings.source
+
+
+def report_after_pull(box: Path, log: Callable[[str], None]) -> None:
+    """Report to the source of the last pull, if the box has a name; a failure is logged and changes nothing."""
+    settings = read_box(box)
+    if not settings.name:
+        return
+    try:
+        report_back(box, None if "://" in settings.source else Path(settings.source))
+    except (ElpError, OSError) as error:
+        log(f"the pull is done, but the report was not taken: {error}")
+
+
+def collect_reports(medium: Path, uri: str) -> list[Collected]:
+    """Send the reports on a medium, of all its sites, to the server."""
+    found = []
+    for file in sorted(medium.glob(f"*/{REPORTS}/*.json")):
+        try:
+            row = boxes.send_report(uri, file.read_text(encoding="utf-8"))
+            found.append(Collected(file, str(row["name"]), ""))
+        except (ElpError, UnicodeDecodeError) as error:
+            found.append(Collected(file, file.stem, str(error)))
+    return found
+
+
+def _ensure_key(box: Path) -> str:
+    path = box_key(box)
+    return public_pem(path) if path.exists() else new_private_key(path)
