@@ -14,6 +14,7 @@ OpsError                    exit code 1
 │   └── RemoteAway          a server or a store does not answer at the moment: a flow run waits for it
 │       └── DataRemoteAway  the DVC remote; a VersioningError, too
 ├── WrongRelease            a worker has another release of elp than a flow run asks for
+├── RequestRefused          `elp serve` does not answer a request; has the HTTP status
 ├── RunCancelled            a flow run that is trained with others was cancelled
 ├── RegistryError           the model registry does not hold what was asked for
 ├── DeliveryRefused         what a server or a medium offers a box is not to be trusted; nothing changed there
@@ -116,6 +117,19 @@ class DataRemoteAway(RemoteAway, VersioningError):
 
 class RegistryError(OpsError):
     """The model registry does not hold what was asked for, or refused a change."""
+
+
+class RequestRefused(OpsError):
+    """A request to `elp serve` cannot be answered: `status` is the HTTP status, `code` a stable word.
+
+    `retry_after` is the number of seconds after which the client may try again; None if that would not help.
+    """
+
+    def __init__(self, status: int, code: str, message: str, retry_after: int | None = None) -> None:
+        self.status = status
+        self.code = code
+        self.retry_after = retry_after
+        super().__init__(message)
 
 
 class AttestationError(OpsError):

@@ -19,8 +19,10 @@ from elp_core.data.collate import collate, collate_features
 from elp_core.errors import ConfigError
 from elp_core.inference.adapter_cache import AdapterCache, HostedAdapter, LoadedAdapter
 from elp_core.inference.predict import check_waveform
+from elp_core.metrics.verification import Match
 from elp_core.model import ElpModel
-from elp_core.tasks import SpeechRecognition, Task
+from elp_core.tasks import Comparing, SpeechRecognition, Task
+from elp_core.tasks.classification import ClipClassification
 from elp_core.types import SAMPLE_RATE, Seconds
 
 _Read = Callable[[Task, nn.Module, torch.Tensor, torch.Tensor], list[Any]]
@@ -159,6 +161,41 @@ class AdapterHost:
 
         return self._run(requests, read)
 
+    def outputs(self, requests: Sequence[Request]) -> list[Any]:
+        """Return what the answers are made of, for each request in their order; tasks may be mixed.
+
+        It is the log-probabilities float32 [frames, classes] of letters (ASR), the probabilities float32 [classes] of
+        a clip's classes (SER, SIC), and else the answer itself, such as an embedding float32 [E] (ASV).
+
+        Raises:
+            AudioError, HostError, BundleError: As `answer`.
+        """
+        return self._run(requests, _output)
+
+    def compare(self, name: str, enrolment: Sequence[Any], test: Any) -> Match:
+        """Compare answers of the adapter under `name`: whether `test` is of the speaker of `enrolment`, [E] each.
+
+        Raises:
+            ConfigError: The adapter compares nothing.
+            CorpusError: There is no answer to compare with, or they are of another adapter.
+            HostError, BundleError: As `task`.
+        """
+        with self._cache.pinned([name]) as found:
+            loaded = found[0][1]
+            if not isinstance(loaded.task, Comparing):
+                raise ConfigError("host", [f"the task {loaded.task.name} compares no recordings, only asv does"])
+            return loaded.task.compare(loaded.head, enrolment, test)
+
+    def digest(self, name: str) -> str:
+        """Return the digest of the bundle that is served under `name` now; empty for a model given in memory.
+
+        Raises:
+            HostError: The name is not in use.
+            BundleError: As `task`.
+        """
+        with self._cache.pinned([name]) as found:
+            return found[0][0].digest
+
     def task(self, name: str) -> Task:
         """Return the task of the adapter that is served under `name` now.
 
@@ -227,6 +264,14 @@ class AdapterHost:
     def _autocast(self) -> torch.autocast:
         dtype = _DTYPES.get(self._precision)
         return torch.autocast(self.backbone.device.type, dtype, enabled=dtype is not None)
+
+
+def _output(task: Task, head: nn.Module, frames: torch.Tensor, counts: torch.Tensor) -> list[Any]:
+    if isinstance(task, SpeechRecognition):
+        return task.log_probabilities(head, frames, counts)
+    if isinstance(task, ClipClassification):
+        return task.probabilities(head, frames, counts)
+    return task.predict(head, frames, counts)
 
 
 def _by_adapter(batch: Sequence[_Row]) -> list[list[_Row]]:

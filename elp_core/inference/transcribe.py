@@ -6,7 +6,6 @@ on the length of the recording.
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -20,8 +19,9 @@ from elp_core.inference.audio_blocks import audio_blocks, fixed_blocks
 from elp_core.inference.recogniser import Recogniser
 from elp_core.inference.voice_activity import VoiceActivityConfig, speech_runs
 from elp_core.inference.windows import Window, WindowConfig, cut_windows
-from elp_core.inference.word_times import LogProbabilities, Word, align, best_path, words_of
+from elp_core.inference.word_times import LogProbabilities, align, best_path, words_of
 from elp_core.languages import BLANK
+from elp_core.transcript import Segment, Transcript, Word
 from elp_core.types import SAMPLE_RATE, Samples, Seconds
 
 SPAN_SECONDS: Seconds = 60.0
@@ -29,35 +29,6 @@ SPAN_SECONDS: Seconds = 60.0
 
 Run = tuple[Samples, Iterable[Waveform]]
 """Place of its first sample in the recording, and its samples float32 [samples] in blocks, at 16 kHz."""
-
-
-@dataclass(frozen=True)
-class Segment:
-    """Words that were spoken without a long pause."""
-
-    start: Seconds
-    """Start of its first word."""
-    end: Seconds
-    """End of its last word."""
-    text: str
-    words: tuple[Word, ...]
-
-
-@dataclass(frozen=True)
-class Transcript:
-    """What is said in a recording, and when."""
-
-    text: str
-    seconds: Seconds
-    """Length of the recording, as decoded."""
-    segments: tuple[Segment, ...]
-    spaced: bool = True
-    """Whether words have spaces between them. In a script without spaces, each unit counts as a word."""
-
-    @property
-    def words(self) -> tuple[Word, ...]:
-        """Return all words, in order."""
-        return tuple(word for segment in self.segments for word in segment.words)
 
 
 def transcribe(

@@ -152,16 +152,35 @@ def speech_runs(blocks: Iterable[Waveform], config: VoiceActivityConfig | None =
     Raises:
         ConfigError: silero-vad is not installed.
     """
-    detector, cutter = SpeechDetector(), _Cutter(config or VoiceActivityConfig())
-    rest = np.zeros(0, np.float32)
+    live = LiveSpeech(config)
     for block in blocks:
-        rest = np.concatenate([rest, block])
+        yield from live.add(block)
+    yield from live.end()
+
+
+class LiveSpeech:
+    """The runs of speech of a recording that is still going on.
+
+    Raises:
+        ConfigError: silero-vad is not installed.
+    """
+
+    def __init__(self, config: VoiceActivityConfig | None = None) -> None:
+        self._detector, self._cutter = SpeechDetector(), _Cutter(config or VoiceActivityConfig())
+        self._rest = np.zeros(0, np.float32)
+
+    def add(self, samples: Waveform) -> Iterator[SpeechRun]:
+        """Yield the runs that end within the next float32 [samples] at 16 kHz."""
+        rest = np.concatenate([self._rest, samples])
         whole = len(rest) // CHUNK * CHUNK
-        yield from cutter.add(rest[:whole], detector.probabilities(rest[:whole]))
-        rest = rest[whole:]
-    last = np.pad(rest, (0, -len(rest) % CHUNK))
-    yield from cutter.add(rest, detector.probabilities(last))
-    yield from cutter.end()
+        self._rest = rest[whole:]
+        yield from self._cutter.add(rest[:whole], self._detector.probabilities(rest[:whole]))
+
+    def end(self) -> Iterator[SpeechRun]:
+        """Yield the run that the end of the recording ends, if there is one."""
+        last = np.pad(self._rest, (0, -len(self._rest) % CHUNK))
+        yield from self._cutter.add(self._rest, self._detector.probabilities(last))
+        yield from self._cutter.end()
 
 
 class _Cutter:

@@ -14,7 +14,6 @@ import numpy.typing as npt
 
 from elp_core.errors import CorpusError
 from elp_core.languages import BLANK
-from elp_core.types import Seconds
 
 _BOUNDARY = "▁"
 """How subwords are marked that begin a word."""
@@ -43,17 +42,6 @@ class FrameWord:
     text: str
     first: int
     last: int
-    confidence: float
-    """0 to 1; see `words_of`."""
-
-
-@dataclass(frozen=True)
-class Word:
-    """A word of a transcript. In a script without spaces, each unit counts as a word, see `words_of`."""
-
-    text: str
-    start: Seconds
-    end: Seconds
     confidence: float
     """0 to 1; see `words_of`."""
 

@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self
 
+import numpy as np
+import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -79,6 +81,14 @@ class ClipClassification:
     def predict(self, head: nn.Module, frames: torch.Tensor, counts: torch.Tensor) -> list[str]:
         """Return the likeliest class of each clip."""
         return [self.classes[place] for place in head(frames, counts).argmax(dim=1).tolist()]
+
+    @torch.no_grad()
+    def probabilities(
+        self, head: nn.Module, frames: torch.Tensor, counts: torch.Tensor
+    ) -> list[npt.NDArray[np.float32]]:
+        """Return the softmax over the classes, float32 [N], for each clip of frames [B, F, D] with `counts` [B]."""
+        rows: npt.NDArray[np.float32] = F.softmax(head(frames, counts).float(), dim=1).cpu().numpy()
+        return list(rows)
 
     def evaluate(self, outputs: Mapping[str, str], clips: Sequence[Clip], head: nn.Module | None = None) -> Evaluation:
         """Return the error rate over all clips. A label that the task does not know counts as an error, as in use.

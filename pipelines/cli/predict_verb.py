@@ -16,6 +16,7 @@ from pipelines.local.workspace import Workspace
 from pipelines.registry.adapter_version import CHAMPION
 from pipelines.registry.plain_json import plain
 from pipelines.registry.slot import Slot
+from pipelines.serving.ask_server import ask_server
 from pipelines.serving.hotwords import read_hotwords
 from pipelines.serving.predict_files import Answer, predict_files
 
@@ -53,6 +54,7 @@ _BEAM = 50
 @click.option("--lm", type=click.Path(), help="asr: a word n-gram model, ARPA or KenLM binary.")
 @click.option("--lm-weight", type=float, help=f"Weight of the n-gram model [default: {DecodeConfig.lm_weight}].")
 @click.option("--word-bonus", type=float, help=f"Bonus for each word [default: {DecodeConfig.word_bonus}].")
+@click.option("--no-server", is_flag=True, help="Load the adapter even if `elp serve` runs in this workspace.")
 @on_workspace
 def predict_verb(
     workspace: Workspace,
@@ -62,11 +64,13 @@ def predict_verb(
     form: str,
     channel: Literal["left", "right", "mix"] | None,
     no_vad: bool,
+    no_server: bool,
     **decoding: Any,
 ) -> None:
     """Recognise the words (asr), emotion (ser) or intent (sic) of each file.
 
     For asv: compare the voices of the first files with that of the last file. Recordings for asr may last hours.
+    If `elp serve` runs in this workspace and has the version, it answers.
 
     \b
     elp predict plant-a/asr call.wav
@@ -78,25 +82,29 @@ def predict_verb(
         raise click.UsageError(f"--format {form} writes one file of subtitles, got {len(files)} recordings")
     if form != "text" and wants_json():
         raise click.UsageError("--json prints the whole answer; give it without --format")
-    settings = workspace.settings
-    decode = _decode(settings.for_slot(slot).decode, decoding)
-    with seconds_progress(quiet=wants_json()) as report:
-        answer = predict_files(
-            slot,
-            settings,
-            files,
-            mlflow_uri=mlflow_uri(workspace),
-            cache=workspace.cache,
-            version=version or CHAMPION,
-            decode=decode,
-            skip_silence=not no_vad,
-            channel=channel or "same",
-            progress=report,
-        )
+    decode = _decode(workspace.settings.for_slot(slot).decode, decoding)
+    uri = mlflow_uri(workspace)
+    options: dict[str, Any] = {
+        "mlflow_uri": uri,
+        "version": version or CHAMPION,
+        "skip_silence": not no_vad,
+        "channel": channel or "same",
+    }
+    answer = None if decode or no_server else ask_server(workspace, slot, files, **options)
+    answer = answer or _loaded(workspace, slot, files, decode, options)
     if form == "text":
         emit(answer, _text)
     else:
         click.echo(_written(answer, form), nl=form == "json")
+
+
+def _loaded(
+    workspace: Workspace, slot: Slot, files: tuple[Path, ...], decode: DecodeConfig | None, options: dict[str, Any]
+) -> Answer:
+    with seconds_progress(quiet=wants_json()) as report:
+        return predict_files(
+            slot, workspace.settings, files, cache=workspace.cache, decode=decode, progress=report, **options
+        )
 
 
 def _check_task(slot: Slot, given: dict[str, Any]) -> None:
@@ -139,7 +147,7 @@ def _text(answer: Answer) -> str:
 
 
 def _written(answer: Answer, form: str) -> str:
-    from elp_core.inference.subtitles import cues, srt, vtt
+    from elp_core.subtitles import cues, srt, vtt
 
     if form == "json":
         found = [

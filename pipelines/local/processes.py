@@ -62,6 +62,12 @@ def start(name: str, command: Sequence[str], environment: Mapping[str, str], log
     return Process(name, child.pid, psutil.Process(child.pid).create_time(), str(log), address, _began(child.pid))
 
 
+def own_process(name: str, address: str = "") -> Process:
+    """Return the record of the process that calls."""
+    pid = os.getpid()
+    return Process(name, pid, psutil.Process(pid).create_time(), "", address, _began(pid))
+
+
 def alive(process: Process) -> bool:
     """Return whether exactly this process still runs, not another one with the same id."""
     return _find(process) is not None

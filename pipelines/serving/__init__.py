@@ -1,4 +1,8 @@
-"""Answers of a slot's champion for audio files; `champion_aligner` aligns recordings with their transcripts.
+"""Answers of a slot's champion: for audio files, and over HTTP.
 
-`voices` has the enrolled voices of speaker verification.
+`predict_files`         loads a version and answers files; `hotwords` reads the words to prefer
+`ask_server`            the same by the `elp serve` of the workspace, which `server_record` names
+`http`                  `elp serve`
+`champion_aligner`      aligns recordings with their transcripts
+`voices`                enrolled voices of speaker verification
 """

@@ -23,8 +23,8 @@ from pipelines.registry.slot import Slot
 from pipelines.serving.hotwords import written_as_transcripts
 
 if TYPE_CHECKING:
-    from elp_core.inference import Transcript
     from elp_core.model import ElpModel
+    from elp_core.transcript import Transcript
 
 SecondsReport = Callable[[Seconds, Seconds], None]
 """Takes the seconds that are done, and those of all files by their headers."""

@@ -11,11 +11,11 @@ from elp_core.config import ElpConfig
 from elp_core.decoding import DecodeConfig
 from elp_core.errors import AudioError, ConfigError
 from elp_core.inference import AdapterHost, Recogniser, VoiceActivityConfig, WindowConfig, predict, transcribe
-from elp_core.inference.subtitles import SubtitleConfig, cues
 from elp_core.inference.transcribe import SPAN_SECONDS
 from elp_core.inference.windows import FrameTimes
 from elp_core.languages import LanguageConfig, Units
 from elp_core.model import ElpModel
+from elp_core.subtitles import SubtitleConfig, cues
 from elp_core.tasks import SpeechRecognition, make_task
 from elp_core.tasks.asr import RecognitionOptions
 from elp_core.testing import random_clips, tiny_backbone, tone

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from elp_core._ranges import Checked, positive, within
-from elp_core.inference.transcribe import Transcript
-from elp_core.inference.word_times import Word
+from elp_core.transcript import Transcript, Word
 from elp_core.types import Seconds
 
 

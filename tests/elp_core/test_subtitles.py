@@ -7,9 +7,8 @@ import itertools
 import pytest
 import webvtt
 
-from elp_core.inference.subtitles import Cue, SubtitleConfig, cues, srt, vtt
-from elp_core.inference.transcribe import Segment, Transcript
-from elp_core.inference.word_times import Word
+from elp_core.subtitles import Cue, SubtitleConfig, cues, srt, vtt
+from elp_core.transcript import Segment, Transcript, Word
 
 
 def transcript(*segments: list[Word], spaced: bool = True) -> Transcript:

@@ -1,0 +1,162 @@
+"""`elp serve`: the champions over HTTP; `elp api-keys`: who may ask them."""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import Path
+
+import click
+
+from elp_core.types import Seconds
+from pipelines.cli.options import on_workspace
+from pipelines.cli.output import emit, progress, table
+from pipelines.local.addresses import mlflow_uri
+from pipelines.local.workspace import Workspace
+from pipelines.serving.http.api_keys import ApiKey, ApiKeyFile, add_api_key, read_api_keys, revoke_api_key
+from pipelines.serving.server_record import recorded_server, settings_digest
+
+_MB = 2**20
+
+
+@click.command(name="serve")
+@click.argument("sites", nargs=-1, metavar="[SITE]…")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen at.")
+@click.option("--port", type=click.IntRange(1, 65535), default=8400, show_default=True)
+@click.option(
+    "--poll",
+    type=click.FloatRange(min=0.1),
+    default=2.0,
+    show_default=True,
+    help="Seconds between two looks at the champions.",
+)
+@click.option(
+    "--memory", type=click.IntRange(min=1), metavar="MB", help="Limit for adapters in memory [default: none]."
+)
+@click.option(
+    "--max-requests", type=click.IntRange(min=1), default=64, show_default=True, help="At once; the next one gets 429."
+)
+@click.option(
+    "--max-body", type=click.IntRange(min=1), default=128, show_default=True, metavar="MB", help="Largest request."
+)
+@click.option(
+    "--max-seconds",
+    type=click.FloatRange(min=1, max=3600),
+    default=3600.0,
+    show_default=True,
+    help="Longest recording.",
+)
+@click.option("--tls-cert", type=click.Path(path_type=Path), help="Certificate, PEM.")
+@click.option("--tls-key", type=click.Path(path_type=Path), help="Its private key, PEM.")
+@click.option("--no-keys", is_flag=True, help="Let everybody who reaches the address ask, if there is no API key.")
+@on_workspace
+def serve_verb(
+    workspace: Workspace,
+    sites: tuple[str, ...],
+    host: str,
+    port: int,
+    poll: Seconds,
+    memory: int | None,
+    max_requests: int,
+    max_body: int,
+    max_seconds: Seconds,
+    tls_cert: Path | None,
+    tls_key: Path | None,
+    no_keys: bool,
+) -> None:
+    """Answer requests with the champions of these sites, or of all, over HTTP.
+
+    One process with one backbone. A new champion is taken into service without a restart.
+
+    \b
+    elp serve plant-a
+    elp serve plant-a plant-b --host 0.0.0.0 --tls-cert box.pem --tls-key box.key
+    """
+    from pipelines.serving.http.champion_source import RegistryChampions
+    from pipelines.serving.http.decode_pool import DecodeLimits
+    from pipelines.serving.http.request_limits import RequestBounds
+    from pipelines.serving.http.serve_process import ServeOptions, serve_until_stopped
+
+    options = ServeOptions(
+        host=host,
+        port=port,
+        every=poll,
+        memory_bytes=memory * _MB if memory else None,
+        decode=DecodeLimits(audio_seconds=max_seconds),
+        bounds=RequestBounds(requests=max_requests, body_bytes=max_body * _MB),
+        certificate=tls_cert,
+        private_key=tls_key,
+    )
+    own = secrets.token_hex(32)
+    keys = ApiKeyFile(key_file(workspace), own=own)
+    options.require_safe(keys, unlocked=no_keys)
+    uri, settings = mlflow_uri(workspace), settings_digest(workspace.root)
+    source = RegistryChampions(uri, workspace.cache, sites)
+    source.require_sites()
+    recorded = recorded_server(
+        workspace.state,
+        options.address,
+        key=own,
+        mlflow_uri=uri,
+        settings=settings,
+        certificate=str(tls_cert.resolve()) if tls_cert else "",
+    )
+    serve_until_stopped(source, workspace.settings, options, keys, progress, recorded)
+
+
+@click.group(name="api-keys")
+def api_keys() -> None:
+    """Make, list and revoke the keys that clients of `elp serve` send.
+
+    They are stored in `.elp/serving/api-keys.json` of the workspace, as digests. A running server reads a change
+    at the next request.
+    """
+
+
+@api_keys.command(name="add")
+@click.argument("name")
+@click.option(
+    "--slot",
+    "scopes",
+    multiple=True,
+    required=True,
+    metavar="SITE/TASK",
+    help="What the key may ask; SITE/*, */TASK and */* are possible, and several.",
+)
+@on_workspace
+def add_api_key_verb(workspace: Workspace, name: str, scopes: tuple[str, ...]) -> None:
+    """Make a key for NAME, and print it: it is not shown again."""
+    made, text = add_api_key(key_file(workspace), name, scopes)
+    emit(
+        {"key": text, **_shown(made)},
+        lambda _: f"{text}\nthe key of {name} may ask {', '.join(made.slots)}; it is not shown again",
+    )
+
+
+@api_keys.command(name="list")
+@on_workspace
+def list_api_keys(workspace: Workspace) -> None:
+    """List the keys, without their text."""
+    found = read_api_keys(key_file(workspace))
+    rows = [(key.id, key.name, ", ".join(key.slots), key.created[:19]) for key in found]
+    emit(
+        [_shown(key) for key in found],
+        lambda _: table(("id", "name", "may ask", "created"), rows, "there is no API key"),
+    )
+
+
+@api_keys.command(name="revoke")
+@click.argument("key")
+@on_workspace
+def revoke_api_key_verb(workspace: Workspace, key: str) -> None:
+    """Refuse KEY, a name or an id, from the next request on."""
+    found = revoke_api_key(key_file(workspace), key)
+    emit(_shown(found), lambda _: f"the key of {found.name} ({found.id}) is refused from now on")
+
+
+def key_file(workspace: Workspace) -> Path:
+    """Return the file of a workspace's API keys."""
+    return workspace.state / "serving" / "api-keys.json"
+
+
+def _shown(key: ApiKey) -> dict[str, object]:
+    return {"id": key.id, "name": key.name, "slots": list(key.slots), "created": key.created}

@@ -1,0 +1,130 @@
+"""`elp predict` by the `elp serve` that runs in the workspace, if it would give the same answer as a loaded adapter.
+
+It is asked only if it serves the same registry with the same settings, and has exactly the version that is asked for,
+with the digest that the registry has. In every other case, and after any error, the caller loads the adapter itself.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from elp_core.channels import Channel
+from elp_core.transcript import Segment, Transcript, Word
+from elp_core.types import Seconds
+from pipelines.local.accounts import service_login
+from pipelines.local.http_client import request
+from pipelines.local.workspace import Workspace
+from pipelines.registry.adapter_version import CHAMPION, Tags
+from pipelines.registry.slot import Slot
+from pipelines.serving.predict_files import Answer
+from pipelines.serving.server_record import ServerRecord, read_server, settings_digest
+
+if TYPE_CHECKING:
+    import requests
+
+_REGISTRY_SECONDS: Seconds = 3.0
+_ANSWER_SECONDS: Seconds = 3600.0
+_TASKS = ("asr", "asv", "ser", "sic")
+
+
+class _OtherAnswer(Exception):
+    """The server does not answer as a loaded adapter would."""
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    version: int
+    digest: str
+
+
+def ask_server(
+    workspace: Workspace,
+    slot: Slot,
+    files: Sequence[Path],
+    *,
+    mlflow_uri: str,
+    version: int | str = CHAMPION,
+    skip_silence: bool = True,
+    channel: Channel = "same",
+) -> Answer | None:
+    """Return the answer of the workspace's server, or None if the adapter has to be loaded here."""
+    server = read_server(workspace.state)
+    if server is None or slot.task not in _TASKS or len(files) < (2 if slot.task == "asv" else 1):
+        return None
+    import requests
+
+    try:
+        if (server.mlflow_uri, server.settings) != (mlflow_uri, settings_digest(workspace.root)):
+            return None
+        wanted = _wanted(mlflow_uri, slot, version, service_login(workspace))
+        with requests.Session() as session:
+            session.headers["authorization"] = f"Bearer {server.key}"
+            # a proxy cannot reach a server of this machine
+            session.trust_env = False
+            session.verify = server.certificate or True
+            return _Asking(session, server, slot, wanted, {"channel": str(channel)}).answer(files, skip_silence)
+    except (_OtherAnswer, OSError, requests.exceptions.RequestException, ValueError, KeyError, TypeError):
+        return None
+
+
+def _wanted(mlflow_uri: str, slot: Slot, version: int | str, login: tuple[str, str] | None) -> _Wanted:
+    """Return the version and the digest in the registry, by one request."""
+    # MLflow's client takes over a second to load
+    name = quote(slot.model_name)
+    by_alias, by_number = f"registered-models/alias?name={name}&alias={version}", f"model-versions/get?name={name}"
+    path = by_alias if version == CHAMPION else f"{by_number}&version={version}"
+    found = request(f"{mlflow_uri}/api/2.0/mlflow/{path}", timeout=_REGISTRY_SECONDS, login=login)["model_version"]
+    tags = {tag["key"]: tag["value"] for tag in found["tags"]}
+    return _Wanted(int(found["version"]), tags[Tags.BUNDLE])
+
+
+@dataclass(frozen=True)
+class _Asking:
+    session: requests.Session
+    server: ServerRecord
+    slot: Slot
+    wanted: _Wanted
+    fields: Mapping[str, str]
+
+    def answer(self, files: Sequence[Path], skip_silence: bool) -> Answer:
+        found = Answer(self.slot, self.wanted.version, tuple(map(str, files)))
+        if self.slot.task == "asv":
+            sent = [*(("enrolment", path) for path in files[:-1]), ("file", files[-1])]
+            values = self._post("verify", sent, {})
+            return replace(found, score=values["score"], threshold=values["threshold"], accepted=values["accepted"])
+        if self.slot.task == "asr":
+            how = {"response_format": "elp_json", "vad": str(skip_silence).lower()}
+            heard = [self._post("audio/transcriptions", [("file", path)], how)["transcript"] for path in files]
+            transcripts = tuple(map(_transcript, heard))
+            return replace(found, answers=tuple(one.text for one in transcripts), transcripts=transcripts)
+        labels = tuple(str(self._post("classify", [("file", path)], {})["label"]) for path in files)
+        return replace(found, answers=labels)
+
+    def _post(self, route: str, sent: Sequence[tuple[str, Path]], more: Mapping[str, str]) -> dict[str, Any]:
+        with ExitStack() as stack:
+            opened = [(name, (path.name, stack.enter_context(path.open("rb")))) for name, path in sent]
+            answer = self.session.post(
+                f"{self.server.address}/v1/{route}",
+                data={"model": str(self.slot), **self.fields, **more},
+                files=opened,
+                timeout=_ANSWER_SECONDS,
+            )
+        by = answer.headers.get("elp-version"), answer.headers.get("elp-bundle-digest")
+        if answer.status_code != 200 or by != (str(self.wanted.version), self.wanted.digest):
+            raise _OtherAnswer
+        values: dict[str, Any] = json.loads(answer.content)
+        return values
+
+
+def _transcript(values: Mapping[str, Any]) -> Transcript:
+    segments = tuple(
+        Segment(one["start"], one["end"], one["text"], tuple(Word(**word) for word in one["words"]))
+        for one in values["segments"]
+    )
+    return Transcript(values["text"], values["seconds"], segments, values["spaced"])

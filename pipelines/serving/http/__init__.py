@@ -1,0 +1,17 @@
+"""The server of `elp serve`: one backbone, every champion of some sites, over HTTP.
+
+    client → request_limits → http_routes → speech_service → audio_batcher → AdapterHost
+             key, place, size  form, answer  one version      one batch for all routes
+
+`serve_process`         assembles the parts, and the web server in front of them
+`http_app`              the application: routes, probes, metrics; `http_routes`, `route_fields`, `api_page`
+`live_audio`            the websocket: live audio in, an answer for each utterance out
+`request_limits`        keys, places and sizes, before a route; `api_keys` the file of keys
+`request_form`          the form of a request, strictly; `waiting_client` ends the work of a client that has gone
+`speech_service`        what is answered, without HTTP; `transcription_forms`, `error_answers` how it is written
+`served_set`            which version answers for a slot; a request keeps the one that it began with
+`champion_follower`     loads a changed champion next to the old one; `champion_source` asks the registry
+`audio_batcher`         requests of all clients, adapters and tasks in one batch, by seconds of audio
+`decode_pool`           recordings to waveforms in bounded processes (`decode_worker`)
+`service_metrics`       figures for Prometheus
+"""

@@ -1,0 +1,181 @@
+"""Requests of many clients, adapters and tasks in one batch: a queue by seconds of audio in front of `AdapterHost`.
+
+One thread computes; while it does, requests queue, and the next batch takes them. The oldest request is in every next
+batch, so none waits for ever. A request whose client has gone is left out. An answer is stored in the future of its own
+request, which was queued together with the waveform: there is no second list that answers could be matched against.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from elp_core.audio import Waveform
+from elp_core.inference.predict import check_waveform
+from elp_core.types import SAMPLE_RATE, Seconds
+from pipelines.errors import RequestRefused
+
+if TYPE_CHECKING:
+    from elp_core.inference import AdapterHost
+
+BatchReport = Callable[[int, Seconds, Seconds], None]
+"""Takes the number of requests in a batch, their seconds of audio, and the seconds that the batch took."""
+
+
+class Ticket:
+    """Whether the client of a request still waits for the answer."""
+
+    def __init__(self) -> None:
+        self._gone = threading.Event()
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether the answer is no longer wanted."""
+        return self._gone.is_set()
+
+    def cancel(self) -> None:
+        """Leave out what the request has in the queue."""
+        self._gone.set()
+
+
+@dataclass(eq=False)
+class _Waiting:
+    name: str
+    waveform: Waveform
+    ticket: Ticket
+    future: Future[Any] = field(default_factory=Future)
+
+    @property
+    def seconds(self) -> Seconds:
+        return len(self.waveform) / SAMPLE_RATE
+
+
+class AudioBatcher:
+    """Answers waveforms in batches, with `AdapterHost.outputs`.
+
+    Args:
+        host: Is called by one thread only.
+        batch_seconds: Audio in a batch after padding.
+        max_wait: How long the first request of a batch waits for others, if nothing is being computed.
+        report: Called after each batch.
+    """
+
+    def __init__(
+        self,
+        host: AdapterHost,
+        batch_seconds: Seconds = 32.0,
+        max_wait: Seconds = 0.002,
+        report: BatchReport | None = None,
+    ) -> None:
+        self._host, self._batch_seconds, self._max_wait, self._report = host, batch_seconds, max_wait, report
+        self._queue: deque[_Waiting] = deque()
+        self._changed = threading.Condition()
+        self._closed = False
+        self._cost = 0.1
+        """Seconds that a second of audio took lately."""
+        self._thread = threading.Thread(target=self._serve, name="elp-batches", daemon=True)
+        self._thread.start()
+
+    @property
+    def alive(self) -> bool:
+        """Whether the thread that computes is running."""
+        return self._thread.is_alive()
+
+    @property
+    def queued(self) -> tuple[int, Seconds]:
+        """Number and audio of the requests that wait."""
+        with self._changed:
+            return len(self._queue), sum(one.seconds for one in self._queue)
+
+    @property
+    def delay(self) -> Seconds:
+        """Estimate of the time until a new request is computed."""
+        return self.queued[1] * self._cost
+
+    def submit(self, name: str, waveform: Waveform, ticket: Ticket) -> Future[Any]:
+        """Queue float32 [samples] for the adapter `name` of the host; return the future of its output.
+
+        Raises AudioError for what is no waveform of a clip, RequestRefused (503) after `close`.
+        """
+        # here, so that it concerns this request only
+        check_waveform(0, waveform, self._host.backbone.min_samples)
+        waiting = _Waiting(name, waveform, ticket)
+        with self._changed:
+            if self._closed:
+                raise RequestRefused(503, "stopping", "the server is stopping; send the request again", 1)
+            self._queue.append(waiting)
+            self._changed.notify()
+        return waiting.future
+
+    def close(self) -> None:
+        """Answer what is queued, then end the thread."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
+        self._thread.join()
+
+    def _serve(self) -> None:
+        while batch := self._next_batch():
+            began = time.monotonic()
+            self._compute(batch)
+            took, seconds = time.monotonic() - began, sum(one.seconds for one in batch)
+            self._cost += 0.2 * (took / seconds - self._cost)
+            if self._report:
+                self._report(len(batch), seconds, took)
+
+    def _next_batch(self) -> list[_Waiting]:
+        """Wait for requests and take a batch of them from the queue; it is empty after `close`."""
+        with self._changed:
+            while True:
+                while not self._queue and not self._closed:
+                    self._changed.wait()
+                if not self._queue:
+                    return []
+                ends = time.monotonic() + self._max_wait
+                while not self._closed and (left := ends - time.monotonic()) > 0 and not self._full():
+                    self._changed.wait(left)
+                if batch := self._take():
+                    return batch
+
+    def _full(self) -> bool:
+        longest = max(one.seconds for one in self._queue)
+        return longest * len(self._queue) >= self._batch_seconds
+
+    def _take(self) -> list[_Waiting]:
+        """Take the oldest request and, in their order, those that fit into a batch with it after padding."""
+        batch: list[_Waiting] = []
+        rest: deque[_Waiting] = deque()
+        longest = 0.0
+        for one in self._queue:
+            padded = max(longest, one.seconds) * (len(batch) + 1)
+            if one.ticket.cancelled:
+                one.future.cancel()
+            elif not batch or padded <= self._batch_seconds:
+                batch.append(one)
+                longest = max(longest, one.seconds)
+            else:
+                rest.append(one)
+        self._queue = rest
+        # false for a future that its owner has cancelled
+        return [one for one in batch if one.future.set_running_or_notify_cancel()]
+
+    def _compute(self, batch: list[_Waiting]) -> None:
+        from elp_core.inference import Request
+
+        try:
+            outputs = self._host.outputs([Request(one.name, one.waveform) for one in batch])
+        except Exception as error:
+            if len(batch) == 1:
+                batch[0].future.set_exception(error)
+                return
+            # the fault of one request, such as a bundle that cannot be read, is not the others'
+            for one in batch:
+                self._compute([one])
+            return
+        for one, output in zip(batch, outputs, strict=True):
+            one.future.set_result(output)

@@ -1,0 +1,103 @@
+"""The web application of `elp serve`: routes, probes and metrics around the parts of a server."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any
+
+from fastapi import FastAPI
+from prometheus_client.exposition import choose_encoder
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, Response
+
+from elp_core.errors import ElpError
+from pipelines.serving.http.api_keys import ApiKeyFile
+from pipelines.serving.http.api_page import api_page
+from pipelines.serving.http.champion_follower import ChampionFollower
+from pipelines.serving.http.error_answers import on_error
+from pipelines.serving.http.http_routes import speech_routes
+from pipelines.serving.http.live_audio import live_routes
+from pipelines.serving.http.request_limits import RequestBounds, RequestLimits
+from pipelines.serving.http.service_metrics import ServiceMetrics
+from pipelines.serving.http.speech_service import SpeechService
+
+
+@dataclass(frozen=True)
+class ServerParts:
+    """What the routes work with."""
+
+    service: SpeechService
+    follower: ChampionFollower
+    keys: ApiKeyFile
+    metrics: ServiceMetrics
+    bounds: RequestBounds
+    local: bool
+    """Whether the server listens for this machine only."""
+    source: str
+    """Name of the source of champions, for `/readyz`."""
+
+
+def make_serve_app(parts: ServerParts, threads: ThreadPoolExecutor) -> FastAPI:
+    """Return the application; `threads` has a thread for each request in progress."""
+    app = FastAPI(title="elp serve", version=version("elp-foundry"), docs_url=None, redoc_url=None)
+    app.include_router(speech_routes(parts.service, threads))
+    app.include_router(live_routes(parts.service, threads))
+    _add_probes(app, parts)
+    for kind in (ElpError, HTTPException, Exception):
+        app.add_exception_handler(kind, on_error)
+    app.add_middleware(
+        RequestLimits,
+        bounds=parts.bounds,
+        keys=parts.keys,
+        delay=lambda: parts.service.batcher.delay,
+        metrics=parts.metrics,
+        local=parts.local,
+    )
+    return app
+
+
+def _add_probes(app: FastAPI, parts: ServerParts) -> None:
+    @app.get("/healthz")
+    async def healthz() -> Response:
+        """Answer 200 while the server computes, 503 if it has to be started again."""
+        alive = parts.service.batcher.alive
+        return JSONResponse({"status": "ok" if alive else "the batch thread has ended"}, 200 if alive else 503)
+
+    @app.get("/readyz")
+    async def readyz(request: Request) -> Response:
+        """Answer 200 if at least one slot is served, with what is not as it should be."""
+        ready = bool(parts.service.served.versions) and parts.service.batcher.alive
+        values: dict[str, Any] = {"status": "ready" if ready else "nothing is served yet"}
+        if request.state.key is not None or not request.state.closed:
+            values |= _details(parts)
+        return JSONResponse(values, 200 if ready else 503)
+
+    @app.get("/metrics")
+    async def metrics(request: Request) -> Response:
+        """Answer the metrics for Prometheus."""
+        encode, content_type = choose_encoder(request.headers.get("accept", ""))
+        return Response(encode(parts.metrics.registry), media_type=content_type)
+
+    @app.get("/docs", include_in_schema=False)
+    async def docs() -> Response:
+        return HTMLResponse(api_page(app.openapi()))
+
+
+def _details(parts: ServerParts) -> dict[str, Any]:
+    state = parts.follower.state
+    queued, seconds = parts.service.batcher.queued
+    return {
+        "registry": {
+            "address": parts.source,
+            "reachable": state.reachable,
+            "seconds_since_last_look": round(time.time() - state.last_look, 1) if state.last_look else None,
+            "error": state.error,
+        },
+        "serving": {str(one.slot): one.version for one in parts.service.served.versions},
+        "problems": {str(slot): text for slot, text in state.problems.items()},
+        "queue": {"requests": queued, "audio_seconds": round(seconds, 1)},
+    }

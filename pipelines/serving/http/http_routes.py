@@ -1,0 +1,141 @@
+"""The routes of `elp serve`. Requests and answers have the form of OpenAI's API where it has one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from pipelines.errors import RequestRefused, UsageError
+from pipelines.registry.slot import Slot
+from pipelines.serving.http.request_form import request_form, require_permission
+from pipelines.serving.http.route_fields import CLASSIFY, TRANSCRIBE, VERIFY
+from pipelines.serving.http.served_set import ServedVersion, not_served
+from pipelines.serving.http.speech_service import SpeechService
+from pipelines.serving.http.transcription_forms import DETAILS, FORMS, transcription
+from pipelines.serving.http.waiting_client import answer_waiting
+
+
+def speech_routes(service: SpeechService, threads: ThreadPoolExecutor) -> APIRouter:
+    """Return the routes under ``/v1``; each request occupies a thread of `threads` while it is answered."""
+    router = APIRouter(prefix="/v1")
+
+    @router.post("/audio/transcriptions", openapi_extra=TRANSCRIBE.openapi)
+    async def transcribe(request: Request) -> Response:
+        """Write what a recording says."""
+        async with request_form(request) as form:
+            form.refuse_others(TRANSCRIBE.fields, TRANSCRIBE.files)
+            slot, shape = form.slot(request), form.choice("response_format", FORMS, "json")
+            details = form.all("timestamp_granularities") or DETAILS
+            if strange := sorted(set(details) - set(DETAILS)):
+                raise RequestRefused(
+                    400, "timestamp_granularities", f"unknown granularity {strange[0]!r}; expected segment or word"
+                )
+            _refuse_unsupported(form.one)
+            languages = tuple(one.lower() for one in (*form.all("language"), *form.all("languages")))
+            hotwords = (*form.all("keywords"), *form.all("hotwords"))
+            options: dict[str, Any] = {
+                "channel": form.channel,
+                "hotwords": hotwords,
+                "languages": languages,
+                "skip_silence": form.flag("vad", True),
+            }
+            recording = await form.recording("file")
+        answer = await answer_waiting(request, threads, lambda t: service.transcribe(slot, recording, t, **options))
+        return _signed(transcription(answer, shape, details), answer.by)
+
+    @router.post("/classify", openapi_extra=CLASSIFY.openapi)
+    async def classify(request: Request) -> Response:
+        """Choose the class of a recording: an emotion (ser) or an intent (sic)."""
+        async with request_form(request) as form:
+            form.refuse_others(CLASSIFY.fields, CLASSIFY.files)
+            slot, channel = form.slot(request), form.channel
+            recording = await form.recording("file")
+        answer = await answer_waiting(request, threads, lambda t: service.classify(slot, recording, t, channel))
+        values = {
+            "label": answer.label,
+            "probability": answer.probability,
+            "calibrated": answer.calibrated,
+            "classes": [{"label": label, "probability": value} for label, value in answer.probabilities.items()],
+            "duration": round(answer.seconds, 3),
+        }
+        return _signed(JSONResponse({**values, **_identity(answer.by)}), answer.by)
+
+    @router.post("/verify", openapi_extra=VERIFY.openapi)
+    async def verify(request: Request) -> Response:
+        """Compare a recording with one or more recordings of a speaker (asv)."""
+        async with request_form(request) as form:
+            form.refuse_others(VERIFY.fields, VERIFY.files)
+            slot, channel, embeddings = form.slot(request), form.channel, form.flag("embeddings", False)
+            enrolment, test = await form.recordings("enrolment"), await form.recording("file")
+        answer = await answer_waiting(request, threads, lambda t: service.verify(slot, enrolment, test, t, channel))
+        identity, match = _identity(answer.by), answer.match
+        values: dict[str, Any] = {"score": match.score, "threshold": match.threshold, "accepted": match.accepted}
+        if embeddings:
+            # each with its identity: an embedding of another bundle cannot be compared with it
+            named = [{"embedding": one, **identity} for one in (*answer.enrolment, answer.test)]
+            values |= {"enrolment": named[:-1], "test": named[-1]}
+        return _signed(JSONResponse({**values, **identity}), answer.by)
+
+    @router.get("/models")
+    async def models(request: Request) -> Response:
+        """List the slots that are served, with their versions."""
+        found = [one for one in service.served.versions if _may_see(request, one.slot)]
+        return JSONResponse({"object": "list", "data": [_model(one) for one in found]})
+
+    @router.get("/models/{model:path}")
+    async def model(request: Request, model: str) -> Response:
+        """Show one slot that is served."""
+        try:
+            slot = Slot.parse(model)
+        except UsageError:
+            raise not_served(model) from None
+        require_permission(request.state.key, slot, closed=request.state.closed)
+        found = service.served.find(slot)
+        if found is None:
+            raise not_served(slot)
+        return _signed(JSONResponse(_model(found)), found)
+
+    return router
+
+
+def _refuse_unsupported(field: Callable[[str], str]) -> None:
+    """Refuse fields of OpenAI's API that would change the answer there, and cannot here."""
+    if field("prompt"):
+        raise RequestRefused(400, "prompt", "a prompt changes nothing here; send the words to prefer as keywords")
+    if field("stream") not in ("", "false"):
+        raise RequestRefused(400, "stream", "answers are not streamed; leave stream out, or use the websocket")
+    if field("chunking_strategy") not in ("", "auto"):
+        raise RequestRefused(400, "chunking_strategy", "long recordings are cut at pauses; leave it out, or send auto")
+    temperature = field("temperature")
+    if temperature not in ("", "0", "0.0"):
+        raise RequestRefused(400, "temperature", f"answers are not sampled; temperature is {temperature}, expected 0")
+
+
+def _may_see(request: Request, slot: Slot) -> bool:
+    return not request.state.closed or (request.state.key is not None and request.state.key.permits(slot))
+
+
+def _identity(by: ServedVersion) -> dict[str, Any]:
+    return {
+        "model": str(by.slot),
+        "version": by.version,
+        "bundle_digest": by.digest,
+        "fingerprint": by.fingerprint,
+    }
+
+
+def _model(by: ServedVersion) -> dict[str, Any]:
+    return {"id": str(by.slot), "object": "model", "created": int(by.since), "owned_by": by.slot.site, **_identity(by)}
+
+
+def _signed(response: Response, by: ServedVersion) -> Response:
+    """Name the version that has answered in the headers."""
+    response.headers["elp-model"] = str(by.slot)
+    response.headers["elp-version"] = str(by.version)
+    response.headers["elp-bundle-digest"] = by.digest
+    return response

@@ -1,0 +1,73 @@
+"""The fields that the routes take, with a sentence for each. The OpenAPI page shows them; other fields are refused."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+_CHANNEL = "What is taken of a file whose channels differ: left, right or mix. Without it, such a file is refused."
+_MODEL = "The slot, such as plant-a/asr."
+
+
+@dataclass(frozen=True)
+class RouteFields:
+    """The form of one route."""
+
+    files: Mapping[str, str]
+    """Name of a file field -> what it is; all are required."""
+    fields: Mapping[str, str]
+    """Name of a field -> what it is; `model` is required."""
+    answer: str
+    """What is returned."""
+
+    @property
+    def openapi(self) -> dict[str, Any]:
+        """The description of the body and the answers in OpenAPI."""
+        binary = {
+            name: {"type": "string", "format": "binary", "description": text} for name, text in self.files.items()
+        }
+        texts = {name: {"type": "string", "description": text} for name, text in self.fields.items()}
+        schema = {"type": "object", "required": [*self.files, "model"], "properties": {**binary, **texts}}
+        return {
+            "requestBody": {"required": True, "content": {"multipart/form-data": {"schema": schema}}},
+            "responses": {"200": {"description": self.answer}},
+        }
+
+
+TRANSCRIBE = RouteFields(
+    files={"file": "The recording: WAV, FLAC, MP3, OGG; others if PyAV is installed on the server."},
+    fields={
+        "model": _MODEL,
+        "response_format": "json (the default), text, srt, verbose_json, vtt, or elp_json: the words of each segment.",
+        "timestamp_granularities": "verbose_json: word, segment, or both (the default). A list.",
+        "language": "If given, it has to be the code of the slot's language.",
+        "languages": "If given, one of them has to be the code of the slot's language. A list.",
+        "keywords": "Words to prefer, such as names. A list.",
+        "hotwords": "The same as keywords.",
+        "channel": _CHANNEL,
+        "vad": "false transcribes all of a long recording, not only its speech.",
+        "temperature": "0: answers are not sampled.",
+        "prompt": "Has to be empty.",
+        "stream": "Has to be false.",
+        "chunking_strategy": "auto: long recordings are cut at pauses.",
+    },
+    answer="The transcript. The headers elp-version and elp-bundle-digest name the version that wrote it.",
+)
+CLASSIFY = RouteFields(
+    files={"file": "The recording."},
+    fields={"model": "The slot, such as plant-a/sic.", "channel": _CHANNEL},
+    answer="The class, its probability, and those of all classes; `calibrated` is true if the bundle calibrates them.",
+)
+VERIFY = RouteFields(
+    files={
+        "enrolment": "One or more recordings of the speaker.",
+        "file": "The recording that is compared with them.",
+    },
+    fields={
+        "model": "The slot, such as plant-a/asv.",
+        "channel": _CHANNEL,
+        "embeddings": "true returns the embeddings, each with the digest of its bundle and the fingerprint.",
+    },
+    answer="The score, the threshold of the version, and whether the score reaches it.",
+)

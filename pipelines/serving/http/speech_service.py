@@ -1,0 +1,222 @@
+"""What a server answers, without HTTP: transcripts, classes and comparisons of recordings by the served versions."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import CancelledError, Future
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from elp_core.audio import Waveform
+from elp_core.channels import Channel
+from elp_core.decoding import DecodeConfig
+from elp_core.errors import ConfigError
+from elp_core.inference import Recogniser, Transcript, VoiceActivityConfig, transcribe
+from elp_core.inference.windows import FrameTimes
+from elp_core.inference.word_times import LogProbabilities
+from elp_core.tasks import Comparing, SpeechRecognition
+from elp_core.tasks.classification import ClipClassification
+from elp_core.types import SAMPLE_RATE, Seconds
+from pipelines.errors import RequestRefused
+from pipelines.registry.slot import Slot
+from pipelines.serving.hotwords import written_as_transcripts
+from pipelines.serving.http.audio_batcher import AudioBatcher, Ticket
+from pipelines.serving.http.decode_pool import DecodePool
+from pipelines.serving.http.served_set import ServedSet, ServedVersion
+
+if TYPE_CHECKING:
+    from elp_core.metrics.verification import Match
+
+BEAM = 50
+"""Width of the search if a request has hotwords and the slot's settings have no width."""
+CLIENT_CLOSED = 499
+"""Status in the metrics of a request whose client has gone; nobody reads the answer."""
+DecodeSettings = Callable[[Slot], DecodeConfig]
+
+
+@dataclass(frozen=True)
+class Transcribed:
+    """A transcript, and the version that wrote it."""
+
+    by: ServedVersion
+    transcript: Transcript
+
+
+@dataclass(frozen=True)
+class Classified:
+    """The class of a recording, and the version that chose it."""
+
+    by: ServedVersion
+    label: str
+    probability: float
+    probabilities: dict[str, float]
+    """Of all classes, the likeliest first."""
+    calibrated: bool
+    """Whether the bundle calibrates them; else they are the softmax as trained, which is often too sure."""
+    seconds: Seconds
+
+
+@dataclass(frozen=True)
+class Verified:
+    """The comparison of a recording with others of one speaker, and the version that compared them."""
+
+    by: ServedVersion
+    match: Match
+    enrolment: tuple[list[float], ...]
+    """Embeddings of the speaker's recordings. They mean nothing to another bundle than that of `by`."""
+    test: list[float]
+
+
+class SpeechService:
+    """Answers requests. Every method may be called from many threads; each call waits for its answer.
+
+    Args:
+        served: The versions.
+        batcher: Computes for all requests.
+        decoders: Read the recordings.
+        decode: How letters become words, by slot: as `elp predict` does it.
+        room: Seconds of decoded audio in all requests in progress; a request over it is refused, unless it is alone.
+    """
+
+    def __init__(
+        self,
+        served: ServedSet,
+        batcher: AudioBatcher,
+        decoders: DecodePool,
+        decode: DecodeSettings | None = None,
+        room: Seconds = 4 * 3600.0,
+    ) -> None:
+        self.served, self.batcher, self.decoders = served, batcher, decoders
+        self._decode = decode or (lambda _: DecodeConfig())
+        self._times = FrameTimes.of(served.host.backbone)
+        self._room, self._held, self._lock = round(room * SAMPLE_RATE), 0, threading.Lock()
+
+    def transcribe(
+        self,
+        slot: Slot,
+        recording: bytes | Waveform,
+        ticket: Ticket,
+        *,
+        channel: Channel = "same",
+        hotwords: tuple[str, ...] = (),
+        languages: tuple[str, ...] = (),
+        skip_silence: bool = True,
+    ) -> Transcribed:
+        """Return what a recording says. All of its windows are computed by one version.
+
+        Raises RequestRefused for another task or language than the slot's, AudioError for the recording.
+        """
+        with self.served.lease(slot) as by:
+            task = by.task
+            if not isinstance(task, SpeechRecognition):
+                raise _other_task(by, "POST /v1/audio/transcriptions", "asr")
+            own = task.language.code
+            if languages and own not in languages:
+                raise RequestRefused(
+                    400,
+                    "language",
+                    f"{slot} writes {task.language.name} ({own}), asked for was {', '.join(languages)}; leave out the "
+                    "field language, or send the slot's own",
+                )
+            how = self._how(slot, task, hotwords)
+            with self._decoded([recording], channel) as (waveform,):
+                found = transcribe(
+                    waveform,
+                    Recogniser(task, self._times, lambda waveforms: self._outputs(by, waveforms, ticket)),
+                    voice_activity=VoiceActivityConfig() if skip_silence else None,
+                    decode=how,
+                )
+        return Transcribed(by, found)
+
+    def classify(
+        self, slot: Slot, recording: bytes | Waveform, ticket: Ticket, channel: Channel = "same"
+    ) -> Classified:
+        """Return the class of a recording, with the probabilities of all classes.
+
+        Raises RequestRefused for a task without classes, AudioError for the recording.
+        """
+        with self.served.lease(slot) as by:
+            if not isinstance(by.task, ClipClassification):
+                raise _other_task(by, "POST /v1/classify", "ser or sic")
+            with self._decoded([recording], channel) as (waveform,):
+                values: list[float] = self._outputs(by, [waveform], ticket)[0].tolist()
+            ranked = sorted(zip(by.task.classes, values, strict=True), key=lambda one: -one[1])
+            label, probability = ranked[0]
+        # no bundle has a calibration yet
+        return Classified(by, label, probability, dict(ranked), False, len(waveform) / SAMPLE_RATE)
+
+    def verify(
+        self,
+        slot: Slot,
+        enrolment: Sequence[bytes | Waveform],
+        test: bytes | Waveform,
+        ticket: Ticket,
+        channel: Channel = "same",
+    ) -> Verified:
+        """Return whether `test` is of the speaker of the recordings `enrolment`; one version embeds and compares them.
+
+        Raises RequestRefused for a task that compares nothing, AudioError for a recording.
+        """
+        with self.served.lease(slot) as by:
+            if not isinstance(by.task, Comparing):
+                raise _other_task(by, "POST /v1/verify", "asv")
+            with self._decoded((*enrolment, test), channel) as waveforms:
+                *known, other = self._outputs(by, waveforms, ticket)
+            match = replace(self.served.host.compare(by.hosted, known, other), threshold=by.threshold)
+        return Verified(by, match, tuple(_floats(one) for one in known), _floats(other))
+
+    @contextlib.contextmanager
+    def _decoded(self, recordings: Sequence[bytes | Waveform], channel: Channel) -> Iterator[list[Waveform]]:
+        """Give the samples of recordings, if there is room for them next to those of other requests."""
+        held = 0
+        waveforms: list[Waveform] = []
+        try:
+            for recording in recordings:
+                waveform = recording if not isinstance(recording, bytes) else self.decoders.decode(recording, channel)
+                with self._lock:
+                    # a request that is alone always has room
+                    if self._held > held and self._held + len(waveform) > self._room:
+                        wait = max(1, math.ceil(self.batcher.delay))
+                        raise RequestRefused(
+                            429,
+                            "audio_full",
+                            f"{self._held // SAMPLE_RATE} s of audio are in progress here; try again in {wait} s",
+                            wait,
+                        )
+                    self._held += len(waveform)
+                    held += len(waveform)
+                waveforms.append(waveform)
+            yield waveforms
+        finally:
+            with self._lock:
+                self._held -= held
+
+    def _outputs(self, by: ServedVersion, waveforms: Sequence[Waveform], ticket: Ticket) -> list[LogProbabilities]:
+        waiting: list[Future[Any]] = [self.batcher.submit(by.hosted, one, ticket) for one in waveforms]
+        try:
+            return [one.result() for one in waiting]
+        except CancelledError:
+            raise RequestRefused(CLIENT_CLOSED, "client_closed", "the client has gone") from None
+
+    def _how(self, slot: Slot, task: SpeechRecognition, hotwords: tuple[str, ...]) -> DecodeConfig:
+        own = self._decode(slot)
+        if not hotwords:
+            return own
+        try:
+            return replace(
+                own, beam=own.beam or BEAM, hotwords=written_as_transcripts(hotwords, task.language.normalise)
+            )
+        except ConfigError as error:
+            raise RequestRefused(400, "keywords", str(error)) from error
+
+
+def _other_task(by: ServedVersion, route: str, tasks: str) -> RequestRefused:
+    return RequestRefused(400, "task", f"{route} is for SITE/{tasks.replace(' or ', ' and SITE/')}, got {by.slot}")
+
+
+def _floats(embedding: Any) -> list[float]:
+    values: list[float] = embedding.tolist()
+    return values

@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.sync.client import ClientConnection, connect
+
+from elp_core.audio import Waveform, resample, to_int16
+from elp_core.bundle import bundle_digest
+from elp_core.inference import Recogniser, VoiceActivityConfig, predict, transcribe
+from elp_core.inference.voice_activity import speech_runs
+from pipelines.serving.http.api_keys import add_api_key
+from tests.elp_core.inference.test_voice_activity import quiet, spoken
+from tests.support.speech_server import FolderChampions, SpeechServer, loaded, speech_server
+
+pytestmark = pytest.mark.integration
+SOUND = np.concatenate([quiet(0.5), spoken(1.5), quiet(1.5), spoken(1.0, 1), quiet(0.2)])
+
+
+def listening(server: SpeechServer, query: str, key: str = "") -> ClientConnection:
+    headers = {"authorization": f"Bearer {key}"} if key else {}
+    address = f"ws{server.url.removeprefix('http')}/v1/listen?{query}"
+    return connect(address, additional_headers=headers, proxy=None, open_timeout=60)
+
+
+def heard(server: SpeechServer, query: str, sound: Waveform, step: int = 1600) -> list[dict[str, Any]]:
+    """Send a sound in parts and return all messages."""
+    content = to_int16(sound).tobytes()
+    with listening(server, query) as socket:
+        for begin in range(0, len(content), 2 * step):
+            socket.send(content[begin : begin + 2 * step])
+        socket.send('{"type": "end"}')
+        return [json.loads(message) for message in socket]
+
+
+def test_each_utterance_is_answered_with_its_times(server: SpeechServer, bundles: dict[tuple[str, int], Path]) -> None:
+    *found, end = heard(server, "model=plant-a/asr", SOUND)
+    assert end == {"type": "end"}
+    known = to_int16(SOUND).astype(np.float32) / 32768
+    runs = list(speech_runs([known], VoiceActivityConfig(max_seconds=25.0)))
+    assert len(found) == len(runs) == 2
+    recogniser = Recogniser.of(loaded(bundles["asr", 1]))
+    for message, run in zip(found, runs, strict=True):
+        expected = transcribe(run.samples, recogniser)
+        assert (message["type"], message["text"], message["start"]) == (
+            "utterance",
+            expected.text,
+            round(run.start / 16_000, 3),
+        )
+        offset = run.start / 16_000
+        assert [word["start"] for word in message["words"]] == pytest.approx(
+            [word.start + offset for word in expected.words], abs=1e-3
+        )
+        assert (message["version"], message["bundle_digest"]) == (1, bundle_digest(bundles["asr", 1]))
+
+
+def test_other_rates_and_tasks(server: SpeechServer, bundles: dict[tuple[str, int], Path]) -> None:
+    slow = resample(np.repeat(SOUND, 1), 16_000)[::2]
+    found = heard(server, "model=plant-a/ser&rate=8000", slow, step=777)
+    assert [message["type"] for message in found] == ["utterance", "utterance", "end"]
+    model = loaded(bundles["ser", 1])
+    assert {message["label"] for message in found[:-1]} <= set(model.task.classes)
+    assert predict(model, [SOUND])[0] in model.task.classes
+
+
+@pytest.mark.parametrize(
+    ("query", "sent", "code"),
+    [
+        ("model=plant-b/asr", None, "model_not_found"),
+        ("model=plant-a/asv", None, "task"),
+        ("model=plant-a/asr&rate=fast", None, "rate"),
+        ("model=plant-a/asr&beam=5", None, "beam"),
+        ("model=plant-a/asr", b"abc", "samples"),
+        ("model=plant-a/asr", "stop", "message"),
+    ],
+)
+def test_what_is_not_understood_closes_with_the_reason(
+    query: str, sent: bytes | str | None, code: str, server: SpeechServer
+) -> None:
+    with listening(server, query) as socket:
+        if sent is not None:
+            socket.send(sent)
+        assert json.loads(socket.recv(60))["error"]["code"] == code
+        with pytest.raises(ConnectionClosed):
+            socket.recv(60)
+        assert socket.protocol.close_code == 1008
+
+
+def test_keys_and_pages_of_other_sites(champions: FolderChampions, tmp_path: Path) -> None:
+    with speech_server(champions, tmp_path, required=True) as server:
+        _, key = add_api_key(server.keys, "line 4", ["plant-a/asr"])
+        with pytest.raises(InvalidStatus, match="403"):
+            listening(server, "model=plant-a/asr")
+        with listening(server, "model=plant-a/ser", key) as socket:
+            assert json.loads(socket.recv(60))["error"]["code"] == "scope"
+        with listening(server, "model=plant-a/asr", key) as socket:
+            socket.send('{"type": "end"}')
+            assert json.loads(socket.recv(60)) == {"type": "end"}
+        foreign = {"origin": "https://example.org", "authorization": f"Bearer {key}"}
+        address = f"ws{server.url.removeprefix('http')}/v1/listen?model=plant-a/asr"
+        with pytest.raises(InvalidStatus, match="403"):
+            connect(address, additional_headers=foreign, proxy=None)
+        refused = server.client.get("/v1/models", headers=foreign)
+        assert (refused.status_code, refused.json()["error"]["code"]) == (403, "origin")
+        own = {"origin": server.url, "authorization": f"Bearer {key}"}
+        assert server.client.get("/v1/models", headers=own).status_code == 200

@@ -1,0 +1,240 @@
+from __future__ import annotations
+
+import socket
+import ssl
+import threading
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+
+from pipelines.serving.http.api_keys import add_api_key, revoke_api_key
+from pipelines.serving.http.decode_pool import DecodeLimits
+from pipelines.serving.http.request_limits import RequestBounds
+from pipelines.serving.http.serve_process import ServeOptions
+from tests.support.clips import voice, wav
+from tests.support.damaged_audio import damaged
+from tests.support.speech_server import FolderChampions, SpeechServer, speech_server, wait_until
+
+pytestmark = pytest.mark.integration
+CLIP = wav(voice(0.5, 200.0, 1))
+
+
+def test_a_full_server_answers_429_at_once_with_the_time_to_wait(champions: FolderChampions, tmp_path: Path) -> None:
+    options = ServeOptions(every=5.0, decoders=1, bounds=RequestBounds(requests=2))
+    with speech_server(champions, tmp_path, options) as server:
+        free, leases = server.opened.parts.service.decoders._free, server.opened.served._leases
+        # no decoder: requests wait
+        decoder = free.get()
+        answers: list[httpx.Response] = []
+        threads = [
+            threading.Thread(target=lambda: answers.append(server.ask("classify", "plant-a/ser", CLIP)))
+            for _ in range(2)
+        ]
+        try:
+            for thread in threads:
+                thread.start()
+            wait_until(lambda: sum(leases.values()) == 2)
+            refused = server.ask("classify", "plant-a/ser", CLIP)
+            # probes find a place
+            ready = server.client.get("/readyz")
+        finally:
+            free.put(decoder)
+        for thread in threads:
+            thread.join()
+        assert (refused.status_code, refused.json()["error"]["code"]) == (429, "queue_full")
+        assert refused.json()["error"]["type"] == "rate_limit_error"
+        assert int(refused.headers["retry-after"]) >= 1
+        assert ready.status_code == 200
+        assert [answer.status_code for answer in answers] == [200, 200]
+        assert server.ask("classify", "plant-a/ser", CLIP).status_code == 200
+
+
+def test_bodies_and_recordings_over_the_limits_are_refused(champions: FolderChampions, tmp_path: Path) -> None:
+    options = ServeOptions(
+        every=5.0,
+        decoders=1,
+        bounds=RequestBounds(body_bytes=100_000, body_seconds=0.3),
+        decode=DecodeLimits(audio_seconds=1.0),
+    )
+    with speech_server(champions, tmp_path, options) as server:
+        assert server.ask("classify", "plant-a/ser", b"x" * 200_000).json()["error"]["code"] == "body_too_large"
+        long = server.ask("classify", "plant-a/ser", wav(voice(1.5, 200.0, 1)))
+        assert (long.status_code, long.json()["error"]["code"]) == (413, "too_long")
+
+        def chunks():
+            for _ in range(40):
+                yield b"x" * 10_000
+
+        headers = {"content-type": "multipart/form-data; boundary=x"}
+        start = b"--x\r\nContent-Disposition: form-data; name=file; filename=a\r\n\r\n"
+        sent = server.client.post("/v1/classify", content=(start, *chunks()), headers=headers)
+        assert (sent.status_code, sent.json()["error"]["code"]) == (413, "body_too_large")
+        # a client that stops in the middle of its body
+        address = httpx.URL(server.url)
+        with socket.create_connection((address.host, address.port), timeout=30) as slow:
+            slow.sendall(
+                b"POST /v1/classify HTTP/1.1\r\nHost: x\r\nContent-Length: 5000\r\n"
+                b"Content-Type: multipart/form-data; boundary=x\r\n\r\n" + start
+            )
+            assert b"408" in slow.recv(100)
+        assert server.ask("classify", "plant-a/ser", CLIP).status_code == 200
+
+
+def test_audio_in_progress_is_bounded(champions: FolderChampions, tmp_path: Path) -> None:
+    with speech_server(champions, tmp_path, ServeOptions(every=5.0, decoders=1, held_seconds=1.0)) as server:
+        service = server.opened.parts.service
+        # one that is alone may be longer
+        assert server.ask("classify", "plant-a/ser", wav(voice(1.5, 200.0, 1))).status_code == 200
+        with service._decoded([voice(0.7, 200.0, 1)], "mix"):
+            full = server.ask("classify", "plant-a/ser", CLIP)
+            assert (full.status_code, full.json()["error"]["code"]) == (429, "audio_full")
+            assert int(full.headers["retry-after"]) >= 1
+        assert service._held == 0
+        assert server.ask("classify", "plant-a/ser", CLIP).status_code == 200
+
+
+def test_keys_with_scopes(champions: FolderChampions, tmp_path: Path) -> None:
+    with speech_server(champions, tmp_path, required=True) as server:
+        key, text = add_api_key(server.keys, "line 4", ["plant-a/ser", "plant-b/*"])
+        server.client.headers["authorization"] = f"Bearer {text}"
+        assert server.ask("classify", "plant-a/ser", CLIP).status_code == 200
+        refused = server.ask("classify", "plant-a/sic", CLIP)
+        assert (refused.status_code, refused.json()["error"]["code"]) == (403, "scope")
+        assert "its scopes are: plant-a/ser, plant-b/*" in refused.json()["error"]["message"]
+        # what a key may not ask, it does not see
+        assert [one["id"] for one in server.client.get("/v1/models").json()["data"]] == ["plant-a/ser"]
+        assert server.client.get("/v1/models/plant-a/sic").status_code == 403
+        assert "registry" in server.client.get("/readyz").json()
+        revoke_api_key(server.keys, key.id)
+        for sent in (f"Bearer {text}", "Bearer", "Basic eDp5", ""):
+            server.client.headers["authorization"] = sent
+            for path in ("/v1/models", "/metrics", "/docs", "/openapi.json"):
+                answer = server.client.get(path)
+                assert (answer.status_code, answer.json()["error"]["type"]) == (401, "authentication_error")
+            assert server.client.get("/readyz").json() == {"status": "ready"}
+            assert server.client.get("/healthz").status_code == 200
+
+
+def test_names_that_lead_here_and_damaged_key_files(champions: FolderChampions, tmp_path: Path) -> None:
+    with speech_server(champions, tmp_path) as server:
+        for host, status in (("localhost:1", 200), ("127.0.0.1", 200), ("box.example.org", 403), ("[", 403)):
+            answer = server.client.get("/v1/models", headers={"host": host})
+            assert (host, answer.status_code) == (host, status)
+        server.keys.write_text("{}")
+        assert server.client.get("/v1/models").status_code == 401
+        assert server.client.get("/healthz").status_code == 200
+
+
+def test_tls(champions: FolderChampions, tmp_path: Path) -> None:
+    certificate, key = own_certificate(tmp_path)
+    options = ServeOptions(every=5.0, decoders=1, certificate=certificate, private_key=key)
+    with speech_server(champions, tmp_path, options) as server:
+        assert server.url.startswith("https://")
+        trusted = ssl.create_default_context(cafile=certificate)
+        with httpx.Client(base_url=server.url, verify=trusted, trust_env=False) as client:
+            assert client.get("/healthz").status_code == 200
+        with httpx.Client(base_url=server.url, trust_env=False) as client, pytest.raises(httpx.ConnectError):
+            client.get("/healthz")
+
+
+def own_certificate(folder: Path) -> tuple[Path, Path]:
+    """Write a certificate for 127.0.0.1 that signs itself."""
+    import datetime
+    import ipaddress
+
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.x509.oid import NameOID
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "box")])
+    now = datetime.datetime.now(datetime.UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), True)
+        .sign(key, hashes.SHA256())
+    )
+    certificate, private = folder / "box.pem", folder / "box.key"
+    certificate.write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    private.write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+    return certificate, private
+
+
+@pytest.mark.parametrize("rounds", [12, pytest.param(500, marks=[pytest.mark.slow, pytest.mark.timeout(1200)])])
+def test_damaged_recordings_neither_end_the_server_nor_change_other_answers(rounds: int, server: SpeechServer) -> None:
+    expected = server.ask("classify", "plant-a/ser", CLIP).json()["probability"]
+    statuses: list[int] = []
+
+    def ask(seed: int) -> None:
+        for content in damaged(rounds // 2, seed):
+            answer = server.ask("classify", "plant-a/sic", content)
+            statuses.append(answer.status_code)
+            assert answer.status_code == 200 or answer.json()["error"]["code"]
+            good = server.ask("classify", "plant-a/ser", CLIP).json()
+            assert good["probability"] == pytest.approx(expected, abs=1e-5)
+
+    run_in_threads(ask, 2)
+    assert len(statuses) == rounds // 2 * 2
+    assert set(statuses) <= {200, 400, 413}
+    assert server.client.get("/healthz").status_code == 200
+
+
+@pytest.mark.parametrize("rounds", [30, pytest.param(1000, marks=[pytest.mark.slow, pytest.mark.timeout(1200)])])
+def test_clients_that_go_lose_no_answer_of_others(rounds: int, server: SpeechServer) -> None:
+    """Each answer to a client that stays is that of its own clip."""
+    clips = [wav(voice(0.3 + 0.1 * n, 200.0 + 150 * n, n)) for n in range(4)]
+    own = [server.ask("classify", "plant-a/sic", clip).json()["probability"] for clip in clips]
+    assert len({round(one, 4) for one in own}) == 4
+    address = httpx.URL(server.url)
+
+    def ask(seed: int) -> None:
+        rng = np.random.default_rng(seed)
+        for number in range(rounds // 3):
+            request = server.client.build_request(
+                "POST", "/v1/classify", data={"model": "plant-a/sic"}, files={"file": ("a.wav", clips[number % 4])}
+            )
+            head = f"POST /v1/classify HTTP/1.1\r\nHost: x\r\nContent-Type: {request.headers['content-type']}\r\n"
+            body = request.read()
+            raw = f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
+            with socket.create_connection((address.host, address.port), timeout=30) as gone:
+                # some go in the middle of their body, some after it
+                gone.sendall(raw[: len(raw) - int(rng.integers(0, 2)) * int(rng.integers(1, len(raw)))])
+            n = int(rng.integers(4))
+            stayed = server.ask("classify", "plant-a/sic", clips[n])
+            assert stayed.json()["probability"] == pytest.approx(own[n], abs=1e-5)
+
+    run_in_threads(ask, 3)
+    assert server.client.get("/healthz").status_code == 200
+    # every place is free again
+    wait_until(lambda: server.opened.parts.service.batcher.queued == (0, 0))
+
+
+def run_in_threads(ask, count: int) -> None:
+    """Run a function with the numbers up to `count` at once, and raise what one of them raised."""
+    raised: list[BaseException] = []
+
+    def run(number: int) -> None:
+        try:
+            ask(number)
+        except BaseException as error:
+            raised.append(error)
+
+    threads = [threading.Thread(target=run, args=(number,)) for number in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if raised:
+        raise raised[0]
