@@ -3,8 +3,8 @@
     python benchmarks/bench_many_slots.py [--sizes 12 60 600] [--before]
 
 The slots are copies of three real ones, with two versions each in the registry of a real guarded server, whose CPU
-seconds are those of a page. `--before` adds the ways of release 0.2.0 to track and to fetch a folder, with
-DVC's index of all `.dvc` files, in turn with those of today.
+seconds are those of a page. `--before` adds the former ways to track and to fetch a folder, with DVC's
+index of all `.dvc` files, in turn with those of today.
 """
 
 from __future__ import annotations
@@ -57,14 +57,14 @@ def cpu(work: Callable[[], object]) -> float:
 
 
 def whole_track(root: Path, folders: list[Path]) -> dict[Path, str]:
-    """Track folders with an index of the whole workspace, as release 0.2.0 did."""
+    """Track folders with an index of the whole workspace, as formerly."""
     with dvc_repository(root, "add") as repository:
         repository.add([str(root / folder) for folder in folders])
     return {folder: dvc.tracked_hash((root / dvc.metafile(folder)).read_text(encoding="utf-8")) for folder in folders}
 
 
 def whole_fetch(repository: str, revision: str, path: Path, cache: Path) -> list[Path]:
-    """Fetch a folder through DVC's file system, which has an index of the whole revision, as release 0.2.0 did."""
+    """Fetch a folder through DVC's file system, which has an index of the whole revision, as formerly."""
     # a listing that was fetched is not fetched again, then as now
     if places := held.setdefault((str(cache), path), []):
         return places
@@ -82,7 +82,7 @@ def whole_fetch(repository: str, revision: str, path: Path, cache: Path) -> list
 
 @contextmanager
 def as_before():
-    """Use the ways of release 0.2.0 while the block runs."""
+    """Use the former ways while the block runs."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(dvc, "track", whole_track)
         patch.setattr(dvc, "fetch_folder", whole_fetch)

@@ -108,6 +108,7 @@ def _plain(plan: RemovalPlan, done: Swept | None) -> dict[str, Any]:
             "blocked": plan.data.blocked,
         },
         "in_trash": list(plan.records.trash),
+        "without_version": {"runs": plan.records.old_runs, "models": plan.records.old_models},
     }
 
 
@@ -125,6 +126,10 @@ def _text(plan: RemovalPlan, done: Swept | None) -> str:
         f"no data is removed: {data.blocked}" if data.blocked else "",
         f"{count(len(plan.records.trash), 'adapter')} in the trash: elp gc undo" if plan.records.trash else "",
     ]
+    old, left = plan.records, done is None
+    if old.old_runs or old.old_models:
+        what = f"{count(old.old_runs, 'MLflow run')} and {count(old.old_models, 'logged model')} without a version"
+        notes.append(f"{what} {'would go' if left else 'are deleted'}, too: their time (runs_days) is over")
     parts.append("\n".join(filter(None, notes)))
     removed = f"{count(len(plan.removed_adapters), 'adapter')} and {count(len(data.removed), 'data file')}"
     if done is None:

@@ -1,6 +1,6 @@
 """The gate: scores of challenger and champion on the golden set give a verdict.
 
-`gate`                the gate on a registered version: score, measure, decide, keep the evidence, sign
+`gate`, `gate_case`   the gate on a registered version: score, measure, decide, keep the evidence, sign
 `scored_versions`     the scores of versions on the golden set
 `divided_evaluation`, `batch_answers`   a large evaluation in several processes or machines, and what each does
 `decide`              the pure decision, from two sets of scores and a policy

@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipelines.chunk_map import ChunkMap
 from pipelines.datasets.dataset_version import GoldenRef
-from pipelines.errors import RegistryError
+from pipelines.errors import GateRefused, RegistryError
 from pipelines.gating.decide import decide_verdict
-from pipelines.gating.evidence import EVIDENCE_FILE, Evidence, EvidenceContext, read_evidence
+from pipelines.gating.evidence import Evidence, EvidenceContext, read_evidence
+from pipelines.gating.gate_case import GateCase
 from pipelines.gating.report import write_evidence_folder
 from pipelines.gating.verdict_record import find_recorded, publish_verdict
-from pipelines.local.settings import Settings, SlotSettings
+from pipelines.local.settings import Settings
 from pipelines.number_text import count
 from pipelines.progress_text import Report
-from pipelines.registry.adapter_version import AdapterVersion, GateRecord
 from pipelines.registry.client import model_registry
 from pipelines.registry.client.connection import connect
-from pipelines.registry.policies import policy_digest
 from pipelines.registry.signing.canonical_json import sha256
 from pipelines.registry.signing.keys import key_folder, load_signing_keys
 from pipelines.registry.slot import Slot
@@ -55,43 +52,6 @@ class GateOutcome:
     """The version that was judged is the champion already."""
 
 
-@dataclass(frozen=True)
-class GateCase:
-    """What is judged: two versions, one golden set, one policy."""
-
-    slot: Slot
-    settings: SlotSettings
-    backbone: str
-    repository: str
-    cache: Path
-    challenger: AdapterVersion
-    champion: AdapterVersion | None
-    golden: GoldenRef
-    serving: bool
-    """The challenger is the present champion."""
-
-    @property
-    def record(self) -> GateRecord:
-        """Return what the verdict is about, with an empty verdict and time."""
-        content = GateRecord(
-            verdict="",
-            bundle=self.challenger.bundle_digest,
-            golden=self.golden.tag,
-            golden_digest=self.golden.digest,
-            champion=self.champion.version if self.champion else None,
-            champion_bundle=self.champion.bundle_digest if self.champion else "",
-            policy=policy_digest(self.settings.gate),
-        )
-        # not canonical JSON: the folders of verdicts in every registry have names of this digest
-        key = hashlib.sha256(json.dumps(asdict(content), sort_keys=True).encode()).hexdigest()[:16]
-        return replace(content, evidence=f"gate/v{self.challenger.version}-{key}")
-
-    @property
-    def folder(self) -> Path:
-        """Return the evidence folder on this machine."""
-        return self.cache / "verdicts" / self.slot.site / self.slot.task / self.record.evidence
-
-
 def gate_version(
     repository: str,
     slot: Slot,
@@ -121,28 +81,59 @@ def gate_version(
         load_signing_keys(keys, "verdict")
     case = _prepare(client, repository, slot, settings, version, cache)
     found = find_recorded(client, case.challenger, case.record, case.folder, keep=case.serving)
-    if found is not None:
-        evidence = read_evidence(found)
-        log(f"{case.challenger.name} was already judged on exactly these inputs: {evidence.verdict.outcome}")
-    elif (case.folder / EVIDENCE_FILE).is_file():
-        log("this machine has already judged exactly these inputs; recording the verdict")
-        evidence, digest = read_evidence(case.folder), sha256((case.folder / EVIDENCE_FILE).read_bytes())
-    else:
-        evidence = _judge(client, case, log, progress, chunk_map)
-        digest = write_evidence_folder(case.folder, evidence)
     if found is None:
+        folder, evidence = _judged(client, case, log, progress, chunk_map)
         log(f"{case.challenger.name}: {evidence.verdict.outcome}; {evidence.verdict.reasons[0]}")
         if not dry_run:
-            publish_verdict(client, keys, case.challenger, case.record, evidence, case.folder, digest)
+            found = _publish(client, keys, case, evidence, folder)
+    if found is not None:
+        folder, evidence = found, read_evidence(found)
+        log(f"{case.challenger.name} was already judged on exactly these inputs: {evidence.verdict.outcome}")
     return GateOutcome(
         verdict=evidence.verdict,
-        evidence=found or case.folder,
+        evidence=folder,
         version=case.challenger.version,
         champion=case.champion.version if case.champion else None,
         reused=found is not None,
         dry_run=dry_run,
         serving=case.serving,
     )
+
+
+def _judged(
+    client: MlflowClient, case: GateCase, log: Log, progress: Report | None, chunk_map: ChunkMap | None
+) -> tuple[Path, Evidence]:
+    """Return the evidence and its folder: of a judgement that this machine made and did not record, or of a new one."""
+    if (folder := case.judged_here()) is not None:
+        log("this machine has already judged exactly these inputs; recording the verdict")
+        return folder, read_evidence(folder)
+    evidence = _judge(client, case, log, progress, chunk_map)
+    folder = case.evidence_folder(sha256(evidence.to_bytes()))
+    write_evidence_folder(folder, evidence)
+    return folder, evidence
+
+
+def _publish(client: MlflowClient, keys: Path, case: GateCase, evidence: Evidence, folder: Path) -> Path | None:
+    """Record the verdict of this evidence; return the folder of the verdict that another gate recorded before.
+
+    Two gates may have judged the same at the same time: the verdict that is recorded first counts.
+    """
+
+    def meanwhile() -> Path | None:
+        present = model_registry.get(client, case.slot, case.challenger.version)
+        same = present.gate_record == case.challenger.gate_record
+        return None if same else find_recorded(client, present, case.record, case.folder, keep=case.serving)
+
+    if (other := meanwhile()) is not None:
+        return other
+    record = replace(case.record, evidence=f"gate/{folder.name}")
+    try:
+        publish_verdict(client, keys, case.challenger, record, evidence, folder)
+    except (GateRefused, RegistryError):
+        if (other := meanwhile()) is None:
+            raise
+        return other
+    return None
 
 
 def _prepare(

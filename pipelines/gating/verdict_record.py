@@ -18,7 +18,7 @@ from pipelines.registry.client import runs, server_api
 from pipelines.registry.client.connection import answering
 from pipelines.registry.ledger.entry import MOVES
 from pipelines.registry.lineage import BackboneName
-from pipelines.registry.signing.canonical_json import utc_now
+from pipelines.registry.signing.canonical_json import sha256, utc_now
 from pipelines.registry.signing.envelope import read_envelope, sign
 from pipelines.registry.signing.keys import load_trusted_keys
 from pipelines.registry.statements import parse_statement
@@ -41,19 +41,19 @@ def find_recorded(
 ) -> Path | None:
     """Return the evidence folder of the verdict on the version if it is about what is `wanted`, and None otherwise.
 
-    Evidence that is missing on this machine is downloaded next to `folder`. `keep` accepts any passed verdict about
+    Evidence that is missing on this machine is downloaded into `folder`. `keep` accepts any passed verdict about
     this bundle, because the version is the champion. A verdict without a champion to compare with is not reused if the
     slot has had a champion since: the server refuses it as outdated.
     """
     record = version.gate_record
     if record is None or record.bundle != version.bundle_digest:
         return None
-    same = dataclasses.replace(record, verdict="", decided_at="") == dataclasses.replace(wanted, verdict="")
+    same = dataclasses.replace(record, verdict="", evidence="", decided_at="") == wanted
     if not (same or (keep and record.verdict == "passed")):
         return None
     if wanted.champion is None and not keep and _champion_changed_since(client, version):
         return None
-    place = folder.parent / Path(record.evidence).name
+    place = folder / Path(record.evidence).name
     return place if (place / EVIDENCE_FILE).is_file() else _download(client, version.run_id, record.evidence, place)
 
 
@@ -71,13 +71,13 @@ def publish_verdict(
     record: GateRecord,
     evidence: Evidence,
     folder: Path,
-    digest: str,
 ) -> None:
     """Upload evidence and metrics to the version's run, then sign the verdict and submit it to the server.
 
     The server writes tags, alias and description from the statement. If this is interrupted and called again, the
-    result is the same: a verdict counts when the server has it. `digest` is the SHA-256 (hex) of evidence.json.
+    result is the same: a verdict counts when the server has it.
     """
+    digest = sha256((folder / EVIDENCE_FILE).read_bytes())
     statements = (parse_statement(read_envelope(row.envelope).payload) for row in _verdicts(client, version))
     place = f"{record.evidence}/{EVIDENCE_FILE}"
     # the server refuses to overwrite the evidence of a signed verdict

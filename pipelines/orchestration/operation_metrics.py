@@ -26,6 +26,7 @@ from pipelines.local.workspace import Workspace
 from pipelines.orchestration.alerts.alert import Alert
 from pipelines.orchestration.alerts.operation_alerts import operation_alert
 from pipelines.orchestration.inbox_watch import counts_file
+from pipelines.orchestration.overdue_runs import is_overdue
 from pipelines.orchestration.prefect_api import deployment_name
 from pipelines.orchestration.slot_deployments import pages
 from pipelines.registry.operation_figures import (
@@ -37,8 +38,6 @@ from pipelines.registry.operation_figures import (
 )
 
 EVERY: Seconds = 30.0
-OVERDUE_AFTER: Seconds = 1800.0
-"""A due run that has not begun for so long makes its slot overdue."""
 FLOW_NAMES = ("ingest", "train", "gate", "retrain", "retrain-all")
 _STEPS = {"ingest ": "intake", "train ": "training", "gate ": "gate"}
 """First word of the name of a task run -> the step."""
@@ -119,7 +118,7 @@ def _of_prefect(workspace: Workspace, api: str, before: OperationFigures, now: f
         pool, due = _pool(run), _moment(run["expected_start_time"])
         waiting[pool] += 1
         oldest[pool] = min(due, oldest.get(pool, due))
-        if now - due > OVERDUE_AFTER:
+        if is_overdue(run, now):
             overdue.update(_slots(run) or [run["name"]])
     ended = _ended(api, tags, before)
     # what ends at this moment may be stored later

@@ -28,6 +28,7 @@ from pipelines.orchestration.alerts.alert_channels import Channel, folder, read_
 from pipelines.orchestration.alerts.alert_state import (
     AlertState,
     follow_ledger,
+    has_state,
     read_firings,
     read_state,
     take_in,
@@ -237,9 +238,12 @@ def supervise_alerts(watch: Watch) -> None:
         (folder(workspace) / "state.json").unlink(missing_ok=True)
         del watch.news[: len(news)]
         return
-    # no event of Prefect between a channel's addition and this first look is lost
+    # no event of Prefect or entry of the ledger between a channel's addition and this first look is lost
     added = min(channel.added for channel in channels.values())
     state = read_state(workspace, max(added, time.time() - _FIRST_LOOK))
+    if not has_state(workspace):
+        # kept from now on: servers that do not answer for minutes must not move the beginning
+        write_state(workspace, state)
     # one source that is silent does not hold up the others; what this process saw itself needs neither
     for source in (own_news, _firings, _ledger):
         try:

@@ -51,6 +51,11 @@ def report_address(server: str, slot: Slot | str, version: int) -> str:
     return f"{server.rstrip('/')}/elp/slots/{slot}/v{version}/report"
 
 
+OPENED_TAG = "elp.opened"
+"""Tag of a run: when its training was tried last, in milliseconds since the epoch. The run itself has its first
+attempt."""
+
+
 @dataclass(frozen=True)
 class GateRecord:
     """What a verdict was about: it shows whether the verdict still holds."""

@@ -34,7 +34,8 @@ class RetentionPolicy:
     is none. Without it data is removed only from a remote inside the workspace's folder."""
 
     runs_days: float = 90.0
-    """How long Prefect keeps a run that has ended, with its tasks and its log."""
+    """How long Prefect keeps a run that has ended, with its tasks and its log; and MLflow a run or a logged model that
+    no version is based on, such as those of a training that failed."""
 
     def __post_init__(self) -> None:
         least = {"grace_days": 0, "trash_days": 0, "runs_days": 1}
@@ -52,6 +53,11 @@ class RetentionPolicy:
     def grace(self) -> timedelta:
         """Return `grace_days`."""
         return timedelta(days=self.grace_days)
+
+    @property
+    def runs(self) -> timedelta:
+        """Return `runs_days`."""
+        return timedelta(days=self.runs_days)
 
     @property
     def trash(self) -> timedelta:

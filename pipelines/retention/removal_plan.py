@@ -32,6 +32,10 @@ class StoredRecords:
     datasets_in_use: frozenset[str]
     trash: tuple[Mapping[str, object], ...]
     """Adapters in the trash, as the server lists them."""
+    old_runs: int = 0
+    """MLflow's runs that no version is based on and whose time is over."""
+    old_models: int = 0
+    """The same of logged models."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,8 @@ def read_records(uri: str) -> StoredRecords:
         tuple(Hold(**one) for one in found["holds"]),
         frozenset(found["datasets_in_use"]),
         tuple(found["trash"]),
+        int(found["unregistered"]["runs"]),
+        int(found["unregistered"]["models"]),
     )
 
 

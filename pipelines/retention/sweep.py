@@ -54,6 +54,10 @@ class Swept:
     emptied_files: int = 0
     bytes: int = 0
     """Of what went to the trash."""
+    runs: int = 0
+    """MLflow's runs without a version, deleted for good."""
+    models: int = 0
+    """Logged models without a version."""
 
 
 def sweep(workspace: Workspace, log: Log, subject: Subject | None = None, by: str = "") -> tuple[RemovalPlan, Swept]:
@@ -72,8 +76,10 @@ def sweep(workspace: Workspace, log: Log, subject: Subject | None = None, by: st
                 files = _trash_data(stored, uri, workspace, plan.data, name)
                 _mark_erased(stored, uri, plan.data, name)
                 emptied = _empty_data(stored, uri, plan.policy, name)
+        runs, models = _sweep_runs(uri, name)
         bytes_gone = sum(one.bytes for one in removed) + sum(gone.values())
-        return plan, Swept(len(removed), files, rescued, _empty_adapters(uri, name), emptied, bytes_gone)
+        emptied_adapters = _empty_adapters(uri, name)
+        return plan, Swept(len(removed), files, rescued, emptied_adapters, emptied, bytes_gone, runs, models)
 
 
 class Undone(NamedTuple):
@@ -126,6 +132,14 @@ def _empty_adapters(uri: str, by: str) -> int:
     while emptied := call_server(uri, "POST", "/empty-trash", json={"by": by})["emptied"]:
         total += len(emptied)
     return total
+
+
+def _sweep_runs(uri: str, by: str) -> tuple[int, int]:
+    """Have the server delete what no version is based on; return the numbers of runs and logged models."""
+    runs = models = 0
+    while any((done := call_server(uri, "POST", "/sweep-runs", json={"by": by})).values()):
+        runs, models = runs + len(done["runs"]), models + len(done["models"])
+    return runs, models
 
 
 def _trash_data(stored: DvcRemote, uri: str, workspace: Workspace, plan: DataPlan, by: str) -> int:

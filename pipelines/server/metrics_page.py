@@ -111,7 +111,9 @@ def _of_runs(figures: OperationFigures) -> Iterator[Metric]:
     yield _gauge("elp_workers_online", "Workers that report to Prefect.", "pool", figures.workers)
     last = "When the last ingest or retrain of a slot completed."
     yield _by_slot("elp_slot_last_success_timestamp_seconds", last, figures.last_success)
-    yield GaugeMetricFamily("elp_slots_overdue", "Slots whose due run has not begun in time.", figures.overdue)
+    yield GaugeMetricFamily(
+        "elp_slots_overdue", "Slots with an overdue run: late for half an hour, as the alert counts.", figures.overdue
+    )
     steps = HistogramMetricFamily("elp_step_duration_seconds", "Completed steps of runs.", labels=["step"])
     for step in STEPS:
         if step in figures.durations:

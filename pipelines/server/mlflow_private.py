@@ -45,6 +45,11 @@ def delete_logged_model(model_id: str) -> None:
     tracking_store()._hard_delete_logged_model(model_id)
 
 
+def delete_run_rows(run_id: str) -> None:
+    """Delete the rows of a run, as ``mlflow gc`` does; MlflowException if it does not exist."""
+    tracking_store()._hard_delete_run(run_id)
+
+
 def build_stores(tracking: type, registry: Callable[[], Any]) -> None:
     """Make this process build these stores for SQLite and PostgreSQL: the server, and MLflow's client inside it.
 

@@ -20,11 +20,12 @@ from pipelines.server.removal.adapter_trash import (
     empty_trash,
     read_trash,
     restore_adapters,
-    restore_trained,
+    restore_by_keys,
     trash_adapters,
     trash_json,
 )
 from pipelines.server.removal.stored_adapters import datasets_in_use, stored_adapters
+from pipelines.server.removal.unregistered_runs import find_unregistered, sweep_unregistered
 from pipelines.server.request_body import bad_request, caller_of, read_body, slot_of, text_of
 from pipelines.server.routes import blueprint as blueprint
 from pipelines.server.storage.artifact_bytes import stored_sizes
@@ -60,6 +61,7 @@ def get_retention() -> Response:
             # with a grace of 0 no training would count
             "datasets_in_use": sorted(datasets_in_use(connection, datetime.now(UTC) - max(policy.grace, _TRAINING))),
             "policy": asdict(policy),
+            "unregistered": {name: len(ids) for name, ids in find_unregistered(session, policy).to_json().items()},
         }
     return jsonify(found)
 
@@ -88,7 +90,7 @@ def post_restore_trained() -> Response:
     """Bring back the version that one of these training keys made: {slot, keys, by?}."""
     body = read_body(("slot", "keys"), ("by",))
     keys = [text_of({"key": one}, "key") for one in _list(body, "keys")]
-    return jsonify({"version": restore_trained(registry(), slot_of(body), keys, caller_of(body))})
+    return jsonify({"version": restore_by_keys(registry(), slot_of(body), keys, caller_of(body))})
 
 
 @blueprint.post("/empty-trash")
@@ -96,6 +98,13 @@ def post_empty_trash() -> Response:
     """Delete for good some of what is due; call it again until the answer is empty: {by?}."""
     body = read_body((), ("by",))
     return jsonify({"emptied": trash_json(empty_trash(registry(), server_policy(), caller_of(body)))})
+
+
+@blueprint.post("/sweep-runs")
+def post_sweep_runs() -> Response:
+    """Delete some of the old runs and models that no version is based on; call it until the answer is empty: {by?}."""
+    body = read_body((), ("by",))
+    return jsonify(sweep_unregistered(registry(), server_policy(), caller_of(body)).to_json())
 
 
 @blueprint.post("/data-files")

@@ -125,7 +125,7 @@ def _here(text: str, workspace: Path) -> str:
     changes = {
         "/srv/workspace": str(workspace),
         "http://127.0.0.1:5000": mlflow_uri(open_workspace(workspace)),
-        "…/gate/v2-0123456789abcdef": str(evidence[0].parent) if evidence else "",
+        "…/gate/v2-0123456789abcdef-fedcba9876543210": str(evidence[0].parent) if evidence else "",
     }
     for shown, here in changes.items():
         text = text.replace(shown, here)

@@ -8,6 +8,7 @@ file is written, sends it twice.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -60,6 +61,11 @@ def read_state(workspace: Workspace, since: float) -> AlertState:
         raise WorkspaceError(f"{path} is damaged ({error}); delete it: alerts then begin at that moment") from error
 
 
+def has_state(workspace: Workspace) -> bool:
+    """Return whether a look at the sources has left a state."""
+    return (folder(workspace) / "state.json").is_file()
+
+
 def write_state(workspace: Workspace, state: AlertState) -> None:
     """Write the state, whole or not at all."""
     path = private_folder(folder(workspace)) / "state.json"
@@ -101,8 +107,9 @@ def follow_ledger(workspace: Workspace, state: AlertState, api: str, mlflow: str
     No answer of one of the two raises OSError; entries that were sent are then sent again, which changes nothing.
     """
     if state.ledger is None:
-        return replace(state, ledger=read_head(workspace, mlflow))
-    for seq, alerts in ledger_alerts(workspace, mlflow, state.ledger):
+        # an entry since the first channel was added is reported, though this is the first look
+        state = replace(state, ledger=read_head(workspace, mlflow, state.began or math.inf))
+    for seq, alerts in ledger_alerts(workspace, mlflow, state.ledger or 0):
         emit(workspace, api, alerts)
         state = replace(state, ledger=seq)
     return state

@@ -20,14 +20,13 @@ from pipelines.local.addresses import prefect_pages
 from pipelines.local.prefect_request import prefect_request
 from pipelines.local.workspace import Workspace
 from pipelines.orchestration.alerts.alert import EVENTS, KINDS, Alert, event_alert
+from pipelines.orchestration.overdue_runs import LEAVES_LATE, OVERDUE
 from pipelines.orchestration.prefect_api import deployment_name
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
     from prefect.events.schemas.automations import EventTrigger
 
-OVERDUE: Seconds = 1800.0
-"""How long a run may be late before that is an alert: a run that waits behind another one is late, too."""
 _PATIENT = "overdue"
 """The kind whose automation waits before it fires."""
 _PAGE = 50
@@ -69,10 +68,9 @@ def _trigger(workspace: Workspace, kind: str, overdue: Seconds) -> EventTrigger:
     }
     if kind != _PATIENT:
         return EventTrigger(expect=events, posture=Posture.Reactive, threshold=1, **ours)
-    moved = ("Pending", "Running", "Cancelling", "Cancelled", "Completed", "Failed", "Crashed")
     return EventTrigger(
         after=events,
-        expect={f"prefect.flow-run.{state}" for state in moved},
+        expect={f"prefect.flow-run.{state}" for state in LEAVES_LATE},
         for_each={"prefect.resource.id"},
         posture=Posture.Proactive,
         threshold=1,

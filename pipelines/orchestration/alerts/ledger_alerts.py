@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import urllib.error
 import uuid
 from collections.abc import Iterator, Mapping
@@ -13,6 +14,7 @@ from pipelines.local import http_client as web
 from pipelines.local.workspace import Workspace
 from pipelines.orchestration.alerts.alert import EVENTS, Alert, plain_text
 from pipelines.registry.ledger.entry import LedgerEntry, read_entry
+from pipelines.registry.signing.canonical_json import moment
 from pipelines.registry.signing.envelope import read_envelope
 from pipelines.registry.verdict_statement import VerdictStatement, stored_verdict
 
@@ -31,9 +33,27 @@ _OVERRIDES = {
 }  # fmt: skip
 
 
-def read_head(workspace: Workspace, mlflow: str) -> int:
-    """Return the number of the newest ledger entry; raises OSError if no guarded server answers."""
-    return int(_get(workspace, mlflow, "/status")["ledger"]["seq"])
+def read_head(workspace: Workspace, mlflow: str, before: float = math.inf) -> int:
+    """Return the number of the newest ledger entry, or of the newest one before a moment; 0 if there is none.
+
+    No answer raises OSError.
+    """
+    head = int(_get(workspace, mlflow, "/status")["ledger"]["seq"])
+    while before < math.inf and head > 0:
+        start = max(0, head - _PAGE)
+        rows = _get(workspace, mlflow, f"/ledger?after={start}&limit={_PAGE}")["entries"]
+        if older := [int(row["seq"]) for row in rows if int(row["seq"]) <= head and _made(row) < before]:
+            return max(older)
+        head = start
+    return head
+
+
+def _made(row: Mapping[str, Any]) -> float:
+    try:
+        return moment(read_entry(str(row["text"])).at, "at").timestamp()
+    except (AttestationError, KeyError, TypeError, ValueError):
+        # what cannot be read gives no alert, so its moment does not matter
+        return math.inf
 
 
 def ledger_alerts(workspace: Workspace, mlflow: str, after: int) -> Iterator[tuple[int, list[Alert]]]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from elp_core.fail_points import durable_write
-from pipelines.registry.adapter_version import Tags
+from pipelines.registry.adapter_version import OPENED_TAG, Tags
 from pipelines.registry.client.connection import answering
 from pipelines.registry.slot import Slot
 
@@ -51,6 +51,8 @@ def open_run(
     `experiment` is the name of another experiment than that of the slot's trainings.
     """
     experiment = _experiment(client, slot, experiment or slot.model_name)
+    started = int(time.time() * 1000)
+    tags = {**tags, OPENED_TAG: str(started)}
     found = client.search_runs([experiment], f"tags.`{Tags.KEY}` = '{key}'", max_results=1, order_by=["start_time ASC"])
     if found:
         # if two workers created a run at the same moment, the older one is the run of this key from now on
@@ -60,7 +62,6 @@ def open_run(
             for tag, value in tags.items():
                 client.set_tag(run_id, tag, value)
         return run_id
-    started = int(time.time() * 1000)
     with durable_write("run"):
         made = client.create_run(experiment, start_time=started, tags={**tags, Tags.KEY: key}, run_name=name)
     return str(made.info.run_id)

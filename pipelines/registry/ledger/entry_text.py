@@ -47,6 +47,10 @@ def _restored(entry: LedgerEntry) -> str:
     return f"restored {_version(entry.after)}" if entry.after else f"restored {count(files, 'data file')}"
 
 
+def _removed(entry: LedgerEntry) -> int:
+    return sum(len(entry.detail.get(name, ())) for name in ("removed", "runs", "models"))
+
+
 def _data_deleted(entry: LedgerEntry) -> str:
     return f"deleted {count(len(entry.detail.get('files', ())), 'data file')} by the retention policy"
 
@@ -71,5 +75,5 @@ _ACTIONS: dict[Event, Callable[[LedgerEntry], str]] = {
     "data deleted": _data_deleted,
     "voice enrolled": lambda entry: f"stored the template of a voice for {_version(entry.after)}",
     "voice revoked": lambda _: "revoked an enrolled voice: its templates are deleted",
-    "trash emptied": lambda entry: f"emptied the trash: {count(len(entry.detail.get('removed', ())), 'item')}",
+    "trash emptied": lambda entry: f"emptied the trash: {count(_removed(entry), 'item')}",
 }

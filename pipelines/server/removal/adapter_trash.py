@@ -7,7 +7,6 @@ What a statement names as evidence of the gate stays for good: it is small, and 
 """
 
 import json
-import posixpath
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -17,7 +16,6 @@ from mlflow.exceptions import MlflowException
 from mlflow.store.tracking.dbmodels.models import SqlMetric
 from sqlalchemy import delete, insert, select, update
 
-from elp_core.fail_points import durable_write
 from pipelines.registry.ledger.entry import Principal
 from pipelines.registry.retention import RetentionPolicy, StoredAdapter, decide_retention
 from pipelines.registry.signing.canonical_json import moment
@@ -25,10 +23,11 @@ from pipelines.registry.slot import Slot
 from pipelines.server.auth.principal import ADMINISTER, TRAIN, authorize
 from pipelines.server.holds import stored_holds
 from pipelines.server.ledger import TRASH, LedgerTransaction
-from pipelines.server.mlflow_private import delete_logged_model, served_artifacts, tracking_store
+from pipelines.server.mlflow_private import delete_logged_model, tracking_store
 from pipelines.server.refusal import Attempt
+from pipelines.server.removal.artifact_deletion import prune_folder
 from pipelines.server.removal.stored_adapters import same_origin, stored_adapters
-from pipelines.server.storage.artifact_bytes import frozen_by, run_location, served_path, thaw
+from pipelines.server.storage.artifact_bytes import run_location, served_path, thaw
 from pipelines.server.storage.locked_store import LockedStore
 from pipelines.server.storage.trash_rows import (
     CLEARED,
@@ -143,10 +142,10 @@ def restore_adapters(store: LockedStore, slot: str, version: int | None, princip
             return RestoredAdapters(tuple(done), tuple(left))
 
 
-def restore_trained(store: LockedStore, slot: Slot, keys: Sequence[str], principal: Principal) -> int | None:
+def restore_by_keys(store: LockedStore, slot: Slot, keys: Sequence[str], principal: Principal) -> int | None:
     """Bring back the version that one of these training keys made, if it is in the trash; return its number.
 
-    Whoever may train may do this: to train it again would make a second version of one training.
+    This takes the right to train: to train it again would make a second version of one training.
     """
     with store.refusing(principal):
         authorize(TRAIN, Attempt("restore a training", slot.model_name))
@@ -239,7 +238,7 @@ def _delete_bytes(store: LockedStore, before: Mapping[str, Any]) -> None:
     if before["model_id"] and before["model_id"] not in taken:
         path = served_path(before["storage_location"] or "")
         if path is not None:
-            _prune(store, path)
+            prune_folder(store, path)
         _delete_model(before["model_id"])
     if before["run"] and before["run"] not in taken:
         try:
@@ -248,24 +247,10 @@ def _delete_bytes(store: LockedStore, before: Mapping[str, Any]) -> None:
             # the run itself was deleted in MLflow
             return
         if path is not None:
-            _prune(store, path)
+            prune_folder(store, path)
         with tracking_store().ManagedSessionMaker(read_only=False) as session:
             # the last values stay with the run: the curves are most of the rows
             session.execute(delete(SqlMetric).where(SqlMetric.run_uuid == before["run"]))
-
-
-def _prune(store: LockedStore, path: str) -> None:
-    """Delete a folder of the served artifact store, but the frozen folders in it."""
-    with store.ManagedSessionMaker() as session:
-        frozen, whole = frozen_by(session, path), frozen_by(session, path, tree=True) is None
-    if frozen is not None:
-        return
-    if whole:
-        with durable_write("delete artifacts"):
-            served_artifacts().delete_artifacts(path)
-        return
-    for one in served_artifacts().list_artifacts(path):
-        _prune(store, posixpath.join(path, posixpath.basename(one.path)))
 
 
 def _delete_model(model_id: str) -> None:

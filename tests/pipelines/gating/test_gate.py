@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib
 import json
 import re
 from collections.abc import Callable
@@ -56,7 +57,10 @@ def client(mlflow_uri: str) -> MlflowClient:
 @pytest.fixture
 def slot(site: Site, request: pytest.FixtureRequest) -> Slot:
     """A slot of the test's own with the site's data: registries are shared between tests, slots are not."""
-    name = request.node.name.split("[")[0].removeprefix("test_").replace("_", "-")[:36].strip("-")
+    case = getattr(request.node, "callspec", None)
+    # each case of a test has its own, unless the case is the task
+    case = f"{case.id}-" if case and "slot" not in case.params else ""
+    name = (case + request.node.name.split("[")[0].removeprefix("test_").replace("_", "-"))[:36].strip("-")
     return own_slot(site, Slot(name, getattr(request, "param", "asr")))
 
 
@@ -195,6 +199,52 @@ def test_what_was_judged_but_not_recorded_is_recorded(
     monkeypatch.setattr("elp_core.assemble.evaluate", lambda *_: pytest.fail("evaluated again"))
     assert judge(EASY).verdict.passed
     assert registry.get(client, slot, 1).gate_record.verdict == "passed"
+
+
+@pytest.mark.parametrize(
+    ("at", "verdicts"),
+    [
+        # before the second one looks again, before its upload, and before it hands its verdict in
+        ("pipelines.gating.gate.write_evidence_folder", 1),
+        ("pipelines.gating.gate.publish_verdict", 2),
+        ("pipelines.registry.client.server_api.submit_statement", 1),
+    ],
+    ids=["judged", "uploads", "signed"],
+)
+def test_two_gates_at_once_keep_their_evidence_apart(
+    client: MlflowClient,
+    slot: Slot,
+    add: Add,
+    judge: Judge,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    at: str,
+    verdicts: int,
+) -> None:
+    version, others = add("k1"), list[GateOutcome]()
+    module, name = at.rsplit(".", 1)
+    real = getattr(importlib.import_module(module), name)
+
+    def while_another_gate_runs(*given: Any, **named: Any) -> Any:
+        monkeypatch.setattr(at, real)
+        others.append(judge(EASY, cache=tmp_path / "another machine"))
+        return real(*given, **named)
+
+    monkeypatch.setattr(at, while_another_gate_runs)
+    done = judge(EASY)
+    rows = list(guard.list_statements(client.tracking_uri, model=slot.model_name, version=1, kind="verdict"))
+    assert (len(rows), len(others)) == (verdicts, 1)
+    for row in rows:
+        signed = parse_statement(read_envelope(row.envelope).payload)
+        assert isinstance(signed, VerdictStatement)
+        stored = Path(client.download_artifacts(version.run_id, signed.evidence.path, str(tmp_path)))
+        assert sha256(stored.read_bytes()) == signed.evidence.sha256
+        assert signed.evidence.sha256[:16] in signed.evidence.path
+    # what each of them returns is the evidence of a verdict that the server has
+    for outcome in (done, *others):
+        digest = sha256((outcome.evidence / "evidence.json").read_bytes())
+        assert digest in {parse_statement(read_envelope(row.envelope).payload).evidence.sha256 for row in rows}
+    assert judge(EASY).reused
 
 
 def test_a_dry_run_changes_nothing_in_the_registry(client: MlflowClient, slot: Slot, add: Add, judge: Judge) -> None:

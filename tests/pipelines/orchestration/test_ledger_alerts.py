@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 import urllib.error
 from dataclasses import replace
 from email.message import Message
@@ -12,8 +13,10 @@ import pytest
 
 from pipelines.local.settings import Settings
 from pipelines.local.workspace import Workspace
+from pipelines.orchestration.alerts import alert_state
 from pipelines.orchestration.alerts import ledger_alerts as reader
 from pipelines.orchestration.alerts.alert import EVENTS, Alert
+from pipelines.orchestration.alerts.alert_state import AlertState, follow_ledger
 from pipelines.orchestration.alerts.ledger_alerts import _OVERRIDES, _entry_alerts, ledger_alerts, read_head
 from pipelines.registry.ledger.entry import LedgerEntry, Principal
 from pipelines.registry.signing.keys import load_trusted_keys
@@ -49,6 +52,31 @@ def test_a_refusal_and_a_drift_are_read_from_the_ledger(mlflow_uri: str, here: W
     assert [alert.id for _, alerts in ledger_alerts(here, mlflow_uri, before) for alert in alerts] == [
         alert.id for _, alerts in read for alert in alerts
     ]
+
+
+@pytest.mark.integration
+def test_an_entry_between_the_first_channel_and_the_first_look_is_reported(
+    mlflow_uri: str, here: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rest, keys = Rest(mlflow_uri), load_trusted_keys(Path(os.environ["ELP_KEYS"]))
+    register(rest, "elp.plant-early.asr", "before", lineage=keys)
+    added = time.time()
+    for mark in ("one", "two"):
+        gate(rest, register(rest, "elp.plant-late.asr", mark, lineage=keys), "failed", None, keys)
+    sent: list[Alert] = []
+    monkeypatch.setattr(alert_state, "emit", lambda workspace, api, alerts: sent.extend(alerts))
+    # pages of one entry: the moment may be some pages back
+    for page in (1, 100):
+        monkeypatch.setattr(reader, "_PAGE", page)
+        sent.clear()
+        done = follow_ledger(here, AlertState(added, added), "http://prefect", mlflow_uri)
+        assert done.ledger == read_head(here, mlflow_uri)
+        found = [alert.what for alert in sent if alert.slot in ("plant-late/asr", "plant-early/asr")]
+        assert found == ["the gate did not pass plant-late/asr v1", "the gate did not pass plant-late/asr v2"]
+    # a look when nothing happened since
+    sent.clear()
+    assert follow_ledger(here, AlertState(added, time.time()), "http://prefect", mlflow_uri).ledger == done.ledger
+    assert sent == []
 
 
 @pytest.mark.parametrize("event", list(_OVERRIDES))

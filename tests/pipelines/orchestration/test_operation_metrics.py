@@ -13,8 +13,10 @@ from pipelines.errors import ServiceError
 from pipelines.local.supervision import Ends
 from pipelines.local.workspace import Workspace
 from pipelines.orchestration import operation_metrics, slot_deployments
+from pipelines.orchestration.alerts import automations
 from pipelines.orchestration.alerts.alert import Alert
 from pipelines.orchestration.operation_metrics import collect_figures, disk_is_low, watch_figures
+from pipelines.orchestration.overdue_runs import OVERDUE
 from pipelines.registry.operation_figures import FIGURES_FILE, OperationFigures, read_figures
 from tests.support.inboxes import bare_workspace
 
@@ -68,8 +70,9 @@ def _collect(workspace: Workspace, **ends: Ends) -> OperationFigures:
 
 def test_due_runs_are_counted_by_state_and_pool(tmp_path: Path, prefect: Prefect) -> None:
     due = {"name": "retrain", "parameters": {"slot": "plant-a/asr"}, "work_pool_name": "elp-gpu"}
+    late = {"state": {"name": "Late", "timestamp": _text(NOW - 3900)}}
     prefect.open = [
-        {**due, "state_type": "SCHEDULED", "expected_start_time": _text(NOW - 4000)},
+        {**due, **late, "state_type": "SCHEDULED", "expected_start_time": _text(NOW - 4000)},
         {**due, "state_type": "PENDING", "expected_start_time": _text(NOW - 10)},
         {**due, "state_type": "RUNNING", "expected_start_time": _text(NOW - 9000)},
         {**due, "state_type": "SCHEDULED", "expected_start_time": _text(NOW - 10), "work_pool_name": "of a person"},
@@ -80,6 +83,32 @@ def test_due_runs_are_counted_by_state_and_pool(tmp_path: Path, prefect: Prefect
     assert found.oldest["elp-gpu"] == NOW - 4000
     assert (found.overdue, found.prefect) == (1, True)
     assert found.workers == {"elp-gpu": 1, "elp-cpu": 1}
+
+
+@pytest.mark.parametrize(
+    ("state", "since", "overdue"),
+    [
+        ("Late", OVERDUE, True),
+        ("Late", OVERDUE - 1, False),
+        ("AwaitingRetry", 9000, False),
+        ("Scheduled", 9000, False),
+        ("Pending", 9000, False),
+        ("Running", 9000, False),
+    ],
+)
+def test_the_metric_and_the_alert_have_one_rule(
+    tmp_path: Path, prefect: Prefect, state: str, since: float, overdue: bool
+) -> None:
+    kind = state.upper() if state in ("Pending", "Running") else "SCHEDULED"
+    run = {"name": "retrain", "parameters": {"slot": "plant-a/asr"}, "work_pool_name": "elp-gpu", "state_type": kind}
+    run |= {"expected_start_time": _text(NOW - 9000), "state": {"name": state, "timestamp": _text(NOW - since)}}
+    prefect.open = [run]
+    workspace = bare_workspace(tmp_path)
+    assert _collect(workspace).overdue == int(overdue)
+    # the automation waits for the same time after the same state, until a state that ends it
+    trigger = automations._trigger(workspace, "overdue", OVERDUE)
+    assert (trigger.after, trigger.within.total_seconds()) == ({"prefect.flow-run.Late"}, OVERDUE)
+    assert ("prefect.flow-run." + state in trigger.expect) == (state in ("Pending", "Running"))
 
 
 def test_what_ended_is_counted_once_also_after_a_new_start(

@@ -13,7 +13,8 @@ from pipelines.local.processes import Process
 from pipelines.local.supervision import SUPERVISOR
 from pipelines.local.workspace import Workspace
 from pipelines.orchestration import supervisor
-from pipelines.orchestration.alerts.alert_channels import Channel, folder, put_channel
+from pipelines.orchestration.alerts.alert_channels import Channel, folder, put_channel, read_channels
+from pipelines.orchestration.alerts.alert_state import read_state
 from pipelines.orchestration.alerts.channel_status import channel_status
 from pipelines.orchestration.supervisor import (
     Watch,
@@ -46,6 +47,17 @@ def test_an_ended_process_is_reported_though_prefect_and_mlflow_are_down(watch: 
     said = capsys.readouterr().out
     assert said.count("the prefect server of") == 2, "once for the firings and once for the ledger"
     assert channel_status(watch.workspace)[0].waiting == 0
+
+
+def test_servers_that_do_not_answer_for_minutes_do_not_move_the_beginning(
+    watch: Watch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_channel(watch.workspace, Channel("hook", "webhook", url="http://127.0.0.1:9/hook"))
+    added, now = read_channels(watch.workspace)["hook"].added, time.time()
+    attempt(watch, "alerts", supervise_alerts)
+    monkeypatch.setattr(supervisor.time, "time", lambda: now + 600)
+    attempt(watch, "alerts", supervise_alerts)
+    assert read_state(watch.workspace, now + 600).began == added
 
 
 def test_a_receiver_that_hangs_does_not_hold_up_the_supervision(watch: Watch) -> None:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import shutil
+import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -184,6 +187,41 @@ def test_killed_anywhere_and_run_again(workspace: Workspace, tmp_path: Path, fai
     assert _readable(workspace, TAGS[0], tmp_path)
     sweep(workspace, _quiet)
     assert [_readable(workspace, tag, tmp_path) for tag in TAGS] == [True, False, False, True]
+
+
+_MOVES = ["before move to trash or back", "after move to trash or back"]
+_ENDS = ["before delete from trash", "after delete from trash"]
+
+
+def _killed(workspace: Workspace, point: str, *words: str) -> None:
+    """Run the command until a fail point kills it."""
+    command = [sys.executable, "-m", "pipelines.cli.main", "-w", str(workspace.root), *words]
+    done = subprocess.run(command, env={**os.environ, "ELP_FAIL_POINT": point}, capture_output=True, text=True)
+    assert done.returncode == -signal.SIGKILL, f"{point} was not reached: {done.stdout}{done.stderr}"
+
+
+@pytest.mark.parametrize(
+    "point", [_MOVES[1], *(pytest.param(one, marks=pytest.mark.slow) for one in (_MOVES[0], *_ENDS))]
+)
+def test_a_collection_that_is_killed_at_a_write_is_continued(workspace: Workspace, tmp_path: Path, point: str) -> None:
+    _killed(workspace, point, "gc", "--yes")
+    assert _readable(workspace, TAGS[0], tmp_path)
+    sweep(workspace, _quiet)
+    with dvc_remote(workspace.root) as stored:
+        assert list_trash(stored) == []
+    assert [_readable(workspace, tag, tmp_path) for tag in TAGS] == [True, False, False, True]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("point", _MOVES)
+def test_an_undo_that_is_killed_at_a_write_is_continued(workspace: Workspace, tmp_path: Path, point: str) -> None:
+    workspace = _with_policy(workspace, trash_days=14)
+    sweep(workspace, _quiet)
+    _killed(workspace, point, "gc", "undo")
+    undo(workspace)
+    with dvc_remote(workspace.root) as stored:
+        assert list_trash(stored) == []
+    assert [_readable(workspace, tag, tmp_path) for tag in TAGS] == [True] * 4
 
 
 def test_what_is_named_again_comes_back_from_the_trash(workspace: Workspace, tmp_path: Path) -> None:

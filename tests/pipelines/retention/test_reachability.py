@@ -34,6 +34,8 @@ class World:
     remote: dict[str, RemoteFile] = field(default_factory=dict)
     trash: dict[str, tuple[RemoteFile, datetime]] = field(default_factory=dict)
     holds: list[HeldSubject] = field(default_factory=list)
+    erased: set[str] = field(default_factory=set)
+    """Files that an erasure removed: nothing brings them back."""
     made: int = 0
 
     def number(self) -> int:
@@ -140,6 +142,23 @@ class Sequences(RuleBasedStateMachine):
     def time_passes(self, days: int) -> None:
         self.world.now += timedelta(days=days)
 
+    @precondition(lambda self: self.world.remote or self.world.trash)
+    @rule(pick=PICK)
+    def erase(self, pick: int) -> None:
+        """A file with recordings of a person, in the remote or in the trash; dropped before, and not held."""
+        world = self.world
+        newest = {(str(one.slot), one.kind): one.tag for one in world.tagged}.values()
+        golden = [one.tag for one in world.tagged if one.kind == "golden"]
+        needed = set[str]().union(*(world.content[tag] for tag in (*newest, *golden)))
+        needed |= {md5 for tag, files in world.content.items() for md5 in files if self._held(tag)}
+        able = sorted((world.remote.keys() | world.trash.keys()) - needed)
+        if able:
+            world.erased.add(able[pick % len(able)])
+            self.collect()
+
+    def _held(self, tag: str) -> bool:
+        return any(held.covers_dataset(tag) for held in self.world.holds)
+
     @rule()
     def collect(self) -> None:
         """What `elp gc --yes` does."""
@@ -155,7 +174,8 @@ class Sequences(RuleBasedStateMachine):
         reasons |= {tag: "held" for tag in world.content if any(h.covers_dataset(tag) for h in world.holds)}
         versions = decide_versions(world.tagged, reasons, POLICY, world.now)
         none = frozenset[str]()
-        plan = decide_files(world.remote, versions, world.content, none, none, none, POLICY, world.now)
+        erased = frozenset(world.erased)
+        plan = decide_files(world.remote, versions, world.content, none, none, erased, POLICY, world.now)
         for md5 in [md5 for md5 in world.trash if md5 in plan.kept]:
             world.remote.setdefault(md5, world.trash.pop(md5)[0])
             world.trash.pop(md5, None)
@@ -173,15 +193,18 @@ class Sequences(RuleBasedStateMachine):
     @rule()
     def undo(self) -> None:
         world = self.world
-        for md5, (file, _) in world.trash.items():
-            world.remote.setdefault(md5, file)
-        world.trash.clear()
+        for md5 in world.trash.keys() - world.erased:
+            world.remote.setdefault(md5, world.trash.pop(md5)[0])
         for one, _ in world.trashed.values():
             world.adapters[one.key] = replace(one, since=world.at())
         world.trashed.clear()
 
     def _whole(self, tag: str) -> bool:
-        return self.world.content[tag] <= self.world.remote.keys()
+        return self.world.content[tag] - self.world.erased <= self.world.remote.keys()
+
+    @invariant()
+    def what_was_erased_stays_erased(self) -> None:
+        assert not self.world.erased & self.world.remote.keys()
 
     @invariant()
     def what_is_reachable_is_there(self) -> None:

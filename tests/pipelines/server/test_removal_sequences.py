@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import itertools
 import json
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -133,6 +135,39 @@ class Requests(RuleBasedStateMachine):
     def undo(self) -> None:
         assert self._say("restore", slot=self.slot).status == 200
         self.trash.clear()
+
+    @precondition(lambda self: self.trash)
+    @rule(pick=PICK)
+    def train_again(self, pick: int) -> None:
+        """The training of a version in the trash is tried again: that version comes back, and no second one is made."""
+        made = self.made[sorted(self.trash)[pick % len(self.trash)]]
+        body = {"name": made.model, "source": f"models:/{made.model_id}", "run_id": made.run_id}
+        tags = [{"key": "elp.key", "value": f"{self.model}-{made.version - 1}"}]
+        answer = self.rest("POST", f"{API}/model-versions/create", {**body, "model_id": made.model_id, "tags": tags})
+        assert answer.status == 400, answer.text
+        self.trash.discard(made.version)
+
+    @rule()
+    def sweep_runs(self) -> None:
+        """Everything is old, a failed training among it."""
+        experiment = self.rest("GET", f"{API}/experiments/get-by-name?experiment_name={self.model}")
+        if experiment.status == 200:
+            body = {"experiment_id": experiment.json["experiment"]["experiment_id"]}
+            failed = self.rest.post(f"{API}/runs/create", body)["run"]["info"]["run_id"]
+            with closing(sqlite3.connect(self.server.database.removeprefix("sqlite:///"))) as rows, rows:
+                rows.execute("UPDATE runs SET start_time = 1, end_time = 1")
+                rows.execute("UPDATE logged_models SET last_updated_timestamp_ms = 1")
+            while any((done := self._say("sweep-runs").json).values()):
+                assert failed in done["runs"]
+            assert self.rest("GET", f"{API}/runs/get?run_id={failed}").status == 404
+
+    @invariant()
+    def no_training_has_two_versions(self) -> None:
+        found = self.rest("GET", f"{API}/model-versions/search?filter=name%3D'{self.model}'&max_results=100").json
+        keys = [
+            tag["value"] for one in found.get("model_versions", ()) for tag in one["tags"] if tag["key"] == "elp.key"
+        ]
+        assert len(keys) == len(set(keys))
 
     @rule()
     def empty(self) -> None:
