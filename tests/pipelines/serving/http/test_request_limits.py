@@ -55,7 +55,7 @@ def test_bodies_and_recordings_over_the_limits_are_refused(champions: FolderCham
     options = ServeOptions(
         every=5.0,
         decoders=1,
-        bounds=RequestBounds(body_bytes=100_000, body_seconds=0.3),
+        bounds=RequestBounds(body_bytes=100_000, body_seconds=5.0),
         decode=DecodeLimits(audio_seconds=1.0),
     )
     with speech_server(champions, tmp_path, options) as server:
