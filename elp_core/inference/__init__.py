@@ -6,10 +6,9 @@ from elp_core.inference.aligned_segments import CutConfig
 from elp_core.inference.host import AdapterHost, Request
 from elp_core.inference.predict import predict
 from elp_core.inference.recogniser import Recogniser
-from elp_core.inference.transcribe import transcribe
+from elp_core.inference.transcribe import Segment, Transcript, transcribe
 from elp_core.inference.voice_activity import VoiceActivityConfig
 from elp_core.inference.windows import WindowConfig
-from elp_core.transcript import Segment, Transcript
 
 __all__ = [
     "AdapterHost",

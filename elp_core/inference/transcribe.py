@@ -21,7 +21,9 @@ from elp_core.inference.voice_activity import VoiceActivityConfig, speech_runs
 from elp_core.inference.windows import Window, WindowConfig, cut_windows
 from elp_core.inference.word_times import LogProbabilities, align, best_path, words_of
 from elp_core.languages import BLANK
-from elp_core.transcript import Segment, Transcript, Word
+from elp_core.transcript import Segment as Segment
+from elp_core.transcript import Transcript as Transcript
+from elp_core.transcript import Word
 from elp_core.types import SAMPLE_RATE, Samples, Seconds
 
 SPAN_SECONDS: Seconds = 60.0

@@ -137,7 +137,9 @@ def list_verb(workspace: Workspace, slot: Slot) -> None:
 @_by
 @on_workspace
 def migrate_verb(workspace: Workspace, slot: Slot, version: int | None, by: str) -> None:
-    """Renew every enrolled voice for a version, from the recordings that are kept; exit code 1 if some are left.
+    """Renew every enrolled voice for a version.
+
+    The recordings that are kept make the new templates. The exit code is 1 if voices are left without one.
 
     \b
     elp enrol migrate plant-a/asv --version 4
@@ -174,7 +176,10 @@ def migrate_verb(workspace: Workspace, slot: Slot, version: int | None, by: str)
 @_by
 @on_workspace
 def revoke_voice_verb(workspace: Workspace, slot: Slot, name: str, reason: str, by: str) -> None:
-    """Delete the templates of NAME, and the recordings that this machine keeps."""
+    """Delete the templates of NAME.
+
+    The recordings that this machine keeps are deleted, too.
+    """
     from pipelines.serving.voices.enrolment import revoke_voice
 
     done = revoke_voice(name, slot, _folder(workspace), mlflow_uri=mlflow_uri(workspace), reason=reason, by=by)

@@ -12,7 +12,7 @@ from pipelines.cli.options import SLOT, on_workspace
 from pipelines.cli.output import emit, fields, progress, table
 from pipelines.local.addresses import mlflow_uri
 from pipelines.local.workspace import Workspace
-from pipelines.monitoring.look_list import monitor_folder, read_looks
+from pipelines.monitoring.look_list import monitor_folder, recorded_looks
 from pipelines.number_text import count, metric_title, percent
 from pipelines.registry.slot import Slot
 
@@ -90,7 +90,7 @@ def monitor_verb(
     elif source:
         _look(workspace, slot, source, column, retrain)
     else:
-        entries = list(read_looks(folder))
+        entries = list(recorded_looks(folder))
         emit(entries, lambda _: _listed(slot, entries))
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from pipelines.errors import RegistryError, UsageError
 from pipelines.local.settings import Settings
 from pipelines.locks import file_lock
-from pipelines.monitoring.look_list import read_looks
+from pipelines.monitoring.look_list import recorded_looks
 from pipelines.monitoring.monitor_slot import clip_errors, finish_look, record_entry
 from pipelines.monitoring.rate_bound import RateBound, bound_mean
 from pipelines.monitoring.sent_audio import SentClip, read_source
@@ -114,7 +114,7 @@ def _measured(folder: Path, version: int) -> dict[str, float]:
     """Return the error of every session that was measured with a version, in the order of the measurements."""
     return {
         clip: float(rate)
-        for entry in read_looks(folder)
+        for entry in recorded_looks(folder)
         if entry["kind"] == "labels" and entry["version"] == version
         for clip, rate in entry["rates"].items()
     }

@@ -53,7 +53,7 @@ def append_entry(folder: Path, entry: dict[str, Any]) -> None:
             os.fsync(file.fileno())
 
 
-def read_looks(folder: Path) -> Iterator[dict[str, Any]]:
+def recorded_looks(folder: Path) -> Iterator[dict[str, Any]]:
     """Yield all entries of a slot, oldest first.
 
     Raises:

@@ -94,13 +94,13 @@ def monitor_slot(
         unreadable: list[str] = []
         log(f"measuring {count(len(sent), 'recording')} of {source}")
         clips = list(measure_sounds(model, decoded(sent, unreadable.append)))
-        look, state = count_clips(folder, record, clips, settings.for_slot(slot).monitor.rate)
+        look, state = count_scored_clips(folder, record, clips, settings.for_slot(slot).monitor.rate)
         report = write_report(folder, look, record, state.recent)
         log_look(client, slot, champion, look, report)
     return LookResult(look, tuple(unreadable), report)
 
 
-def count_clips(
+def count_scored_clips(
     folder: Path, record: ReferenceRecord, clips: Sequence[ScoredClip], rate: float
 ) -> tuple[AudioLook, SlotState]:
     """Count measured clips, and keep the look and the state in the slot's folder. The caller holds the folder's lock.

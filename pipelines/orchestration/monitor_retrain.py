@@ -14,7 +14,7 @@ from pipelines.local.release import installed_release
 from pipelines.local.workspace import Workspace
 from pipelines.monitoring.fleet_status import monitored_slots
 from pipelines.monitoring.look import AudioLook
-from pipelines.monitoring.look_list import monitor_folder, read_looks
+from pipelines.monitoring.look_list import monitor_folder, recorded_looks
 from pipelines.monitoring.monitor_slot import record_decision
 from pipelines.monitoring.retrain_decision import RetrainDecision, RetrainFacts, confidence_fell, decide_retrain
 from pipelines.orchestration.prefect_api import connect_prefect, run_name, start_run
@@ -63,7 +63,7 @@ def retrain_facts(
 
 
 def _days_since_starts(workspace: Workspace, slot: Slot, now: datetime) -> Iterator[float]:
-    for entry in read_looks(monitor_folder(workspace.state, slot)):
+    for entry in recorded_looks(monitor_folder(workspace.state, slot)):
         if entry["kind"] == "retrain" and entry["outcome"] == "started":
             yield _days(str(entry["at"]), now)
 

@@ -81,6 +81,11 @@ def speech_routes(service: SpeechService, threads: ThreadPoolExecutor) -> APIRou
             values |= {"enrolment": named[:-1], "test": named[-1]}
         return _signed(JSONResponse({**values, **identity}), answer.by)
 
+    _add_models(router, service)
+    return router
+
+
+def _add_models(router: APIRouter, service: SpeechService) -> None:
     @router.get("/models")
     async def models(request: Request) -> Response:
         """List the slots that are served, with their versions."""
@@ -99,8 +104,6 @@ def speech_routes(service: SpeechService, threads: ThreadPoolExecutor) -> APIRou
         if found is None:
             raise not_served(slot)
         return _signed(JSONResponse(_model(found)), found)
-
-    return router
 
 
 def _refuse_unsupported(field: Callable[[str], str]) -> None:

@@ -14,7 +14,10 @@ from pipelines.cli import main
 from pipelines.cli.old_spellings import translate
 from pipelines.errors import GateRefused, UsageError
 
-GROUPS = ["alerts", "api-keys", "data", "erasure", "hold", "inbox", "keys", "schedule", "users", "versions", "worker"]
+GROUPS = [
+    *("alerts", "api-keys", "box", "data", "enrol", "erasure", "hold", "inbox", "keys", "root", "schedule", "users"),
+    *("versions", "worker"),
+]
 NO_JSON = {"completion", "help"}
 
 

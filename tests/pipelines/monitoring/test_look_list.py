@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.errors import WorkspaceError
-from pipelines.monitoring.look_list import LOOKS_FILE, append_entry, chained, entry_digest, read_looks
+from pipelines.monitoring.look_list import LOOKS_FILE, append_entry, chained, entry_digest, recorded_looks
 
 
 def _written(folder: Path, count: int) -> list[dict[str, object]]:
@@ -18,10 +18,10 @@ def _written(folder: Path, count: int) -> list[dict[str, object]]:
 
 
 def test_entries_come_back_in_order_and_a_repeated_one_is_written_once(tmp_path: Path) -> None:
-    assert list(read_looks(tmp_path)) == []
+    assert list(recorded_looks(tmp_path)) == []
     entries = _written(tmp_path, 3)
     append_entry(tmp_path, entries[-1])
-    assert list(read_looks(tmp_path)) == entries
+    assert list(recorded_looks(tmp_path)) == entries
 
 
 def test_a_part_of_a_line_is_what_a_power_failure_left(tmp_path: Path) -> None:
@@ -29,7 +29,7 @@ def test_a_part_of_a_line_is_what_a_power_failure_left(tmp_path: Path) -> None:
     path = tmp_path / LOOKS_FILE
     path.write_bytes(path.read_bytes()[:-7])
     append_entry(tmp_path, entries[-1])
-    assert list(read_looks(tmp_path)) == entries
+    assert list(recorded_looks(tmp_path)) == entries
 
 
 @pytest.mark.parametrize("place", [0, 1])
@@ -41,5 +41,5 @@ def test_a_line_that_was_changed_or_removed_is_noticed(tmp_path: Path, place: in
     for kept in (changed, lines[:place] + lines[place + 1 :]):
         path.write_text("\n".join(kept) + "\n")
         with pytest.raises(WorkspaceError, match="does not follow the line before it"):
-            list(read_looks(tmp_path))
+            list(recorded_looks(tmp_path))
     assert json.loads(lines[0])["previous"] == ""

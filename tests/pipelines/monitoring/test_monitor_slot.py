@@ -13,7 +13,7 @@ import requests
 
 from pipelines.cli.main import run
 from pipelines.errors import RegistryError, UsageError
-from pipelines.monitoring.look_list import monitor_folder, read_looks
+from pipelines.monitoring.look_list import monitor_folder, recorded_looks
 from pipelines.monitoring.reference_record import make_reference, save_reference
 from pipelines.registry.client.connection import connect
 from pipelines.registry.slot import Slot
@@ -84,7 +84,7 @@ def test_a_site_like_its_golden_set_and_then_with_noise(
     assert run(["monitor", str(SLOT)]) == 0
     listed = capfd.readouterr().out
     assert "a new press, expected" in listed
-    assert [entry["kind"] for entry in read_looks(folder)] == ["look", "look", "look", "restart"]
+    assert [entry["kind"] for entry in recorded_looks(folder)] == ["look", "look", "look", "restart"]
     assert run(["monitor", str(SLOT), "--json"]) == 0
     assert len(json.loads(capfd.readouterr().out)) == 4
 
@@ -104,7 +104,7 @@ def test_the_commands_of_the_page_run(
         words = shlex.split(line.replace("plant-a/asr", str(SLOT)))
         assert words[0] == "elp"
         assert run(words[1:]) == 0, (line, capfd.readouterr().err)
-    assert "new microphones since Monday" in str(list(read_looks(monitor_folder(watched.workspace.state, SLOT))))
+    assert "new microphones since Monday" in str(list(recorded_looks(monitor_folder(watched.workspace.state, SLOT))))
 
 
 def test_references_that_arrive_later_bound_the_error(
@@ -130,7 +130,7 @@ def test_references_that_arrive_later_bound_the_error(
     write_manifest(tmp_path, rows, "labels.jsonl")
     assert run(["monitor", str(SLOT), "--labels", str(manifest), *place]) == 0
     assert "95 % interval at every look" in capfd.readouterr().out
-    assert [len(one["rates"]) for one in list(read_looks(monitor_folder(watched.workspace.state, SLOT)))[1:]] == [
+    assert [len(one["rates"]) for one in list(recorded_looks(monitor_folder(watched.workspace.state, SLOT)))[1:]] == [
         2,
         1,
     ]
@@ -162,10 +162,10 @@ def test_a_look_that_was_killed_counts_once(tmp_path: Path, point: str, side: st
     )
     script = (
         "import sys; from pathlib import Path; from tests.support.scored_clips import SOURCE, scored_clips;"
-        "from pipelines.monitoring.monitor_slot import count_clips;"
+        "from pipelines.monitoring.monitor_slot import count_scored_clips;"
         "from pipelines.monitoring.reference_record import load_reference;"
         "folder = Path(sys.argv[1]); record = load_reference(folder / 'references', SOURCE);"
-        "count_clips(folder, record, scored_clips(4, 'sent'), 0.05)"
+        "count_scored_clips(folder, record, scored_clips(4, 'sent'), 0.05)"
     )
     root = str(Path(__file__).resolve().parents[3])
 
@@ -175,6 +175,6 @@ def test_a_look_that_was_killed_counts_once(tmp_path: Path, point: str, side: st
 
     assert look(ELP_FAIL_POINT=f"{side} {point}") == -9
     assert look() == 0
-    entries = list(read_looks(tmp_path))
+    entries = list(recorded_looks(tmp_path))
     assert sum(entry["blocks"] for entry in entries) == 4
     assert [entry["number"] for entry in entries] == list(range(1, len(entries) + 1))

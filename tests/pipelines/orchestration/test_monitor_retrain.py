@@ -10,7 +10,7 @@ import pytest
 
 from pipelines.cli.main import run
 from pipelines.local.prefect_request import prefect_request
-from pipelines.monitoring.look_list import monitor_folder, read_looks
+from pipelines.monitoring.look_list import monitor_folder, recorded_looks
 from pipelines.orchestration.deployments import register_deployments
 from pipelines.orchestration.monitor_retrain import retrain_facts
 from pipelines.registry.client.connection import connect
@@ -47,7 +47,7 @@ def test_a_look_starts_one_retraining_and_the_next_one_is_held_back(
     api = watched.workspace.settings.servers.prefect_api
     (asked,) = prefect_request(f"{api}/flow_runs/filter", {"flow_runs": {"tags": {"all_": [str(SLOT)]}}}, 60.0)
     assert asked["parameters"]["slot"] == str(SLOT)
-    entries = list(read_looks(monitor_folder(watched.workspace.state, SLOT)))
+    entries = list(recorded_looks(monitor_folder(watched.workspace.state, SLOT)))
     kinds = [(entry["kind"], entry.get("outcome")) for entry in entries]
     assert kinds == [("look", None), ("retrain", "started"), ("look", None), ("retrain", "held back")]
     assert asked["id"] in entries[1]["run"]
