@@ -110,7 +110,7 @@ def match_verb(workspace: Workspace, slot: Slot, name: str, file: Path, version:
 @slot_argument
 @on_workspace
 def list_verb(workspace: Workspace, slot: Slot) -> None:
-    """List the enrolled voices of a slot, and the versions that each can be compared with."""
+    """List the enrolled voices of a slot, with their versions."""
     from pipelines.serving.voices.listing import EnrolledVoice, enrolled_voices
 
     def text(voices: list[EnrolledVoice]) -> str:
