@@ -54,6 +54,8 @@ def cues(transcript: Transcript, config: SubtitleConfig | None = None) -> list[C
             group.append(word)
         groups.append(group)
     groups = [group for group in groups if group]
+    if not groups:
+        return []
     ends = [group[0].start for group in groups[1:]] + [float("inf")]
     return [
         Cue(

@@ -44,6 +44,12 @@ def test_wide_letters_count_twice_and_lines_break_between_them() -> None:
     assert [cue.lines for cue in found] == [("あいうえお", "かきくけこ"), ("さし",)]
 
 
+def test_silence_has_no_cue() -> None:
+    silence = Transcript("", 2.0, ())
+    assert cues(silence) == cues(Transcript("", 2.0, (Segment(0.0, 1.0, "", ()),))) == []
+    assert (srt([]), vtt([])) == ("", "WEBVTT\n")
+
+
 def test_the_files_are_read_by_another_program() -> None:
     made = [Cue(0.0, 1.5, ("one", "two")), Cue(3599.9996, 3725.25, ("a < b & c",))]
     read = webvtt.from_buffer(io.StringIO(vtt(made)))

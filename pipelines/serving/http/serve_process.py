@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from pipelines.serving.http.served_set import ServedSet
 
 Report = Callable[[str], None]
+_BACKLOG = 2048
+"""Connections that wait to be accepted: as many as uvicorn asks for."""
 _GRACE: Seconds = 20
 """For requests in progress when the server is asked to stop."""
 
@@ -157,7 +159,7 @@ def web_server(app: FastAPI, options: ServeOptions) -> uvicorn.Server:
 
 
 def listening_socket(options: ServeOptions) -> socket.socket:
-    """Return a socket that listens at the address of the options; raises ServiceError if it is taken."""
+    """Return a socket at the address of the options, not listening yet; raises ServiceError if it is taken."""
     family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
     made = socket.socket(family, socket.SOCK_STREAM)
     made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -193,6 +195,8 @@ def serve_until_stopped(
         contextlib.suppress(Stopped),
         open_service(source, settings, options, keys, report) as opened,
     ):
+        # not earlier: until the backbone is loaded a client is refused, and does not wait
+        listener.listen(_BACKLOG)
         found = len(opened.served.versions)
         report(f"serving {count(found, 'slot')} at {options.address}/v1 (routes: {options.address}/docs)")
         with recorded:

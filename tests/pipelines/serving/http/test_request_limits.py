@@ -75,7 +75,7 @@ def test_bodies_and_recordings_over_the_limits_are_refused(champions: FolderCham
         address = httpx.URL(server.url)
         with socket.create_connection((address.host, address.port), timeout=30) as slow:
             slow.sendall(
-                b"POST /v1/classify HTTP/1.1\r\nHost: x\r\nContent-Length: 5000\r\n"
+                b"POST /v1/classify HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 5000\r\n"
                 b"Content-Type: multipart/form-data; boundary=x\r\n\r\n" + start
             )
             assert b"408" in slow.recv(100)
