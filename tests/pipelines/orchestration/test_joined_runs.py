@@ -66,6 +66,7 @@ def test_slots_that_are_due_together_are_trained_in_one_pass_with_a_run_each(
     assert [rows[f"{site}/asr"]["verdict"] for site in ("one", "two", "bad")] == ["passed", "passed", ""]
 
 
+@pytest.mark.slow
 def test_a_training_in_two_processes_by_the_command_line(night: Night, capfd: pytest.CaptureFixture[str]) -> None:
     """The sums of the gradients have another order: the same adapter except for rounding, as the docs say."""
     found = {}

@@ -54,7 +54,8 @@ def _mend(store: ObjectStore, number: int) -> None:
         store.signal(signal.SIGCONT)
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, pytest.param(signal.SIGSTOP, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
 def test_an_artifact_is_whole_or_not_there(server: GuardedServer, fragile: ObjectStore, number: int) -> None:
     rest = Rest(server.uri)
     values = {"name": f"fault-{number}"}
