@@ -9,6 +9,7 @@ from pipelines.datasets.dvc import dvc_remote
 from pipelines.datasets.remote_check import lost_files
 from pipelines.datasets.versions import dataset_slots
 from pipelines.local.dvc_repository import remote_options
+from pipelines.local.host_keys import known_hosts_remedy, unknown_host
 from pipelines.local.secret_values import read_secrets
 from pipelines.local.store_checks import CONTENT, StoreResult, bounded, check_folder, check_s3, own_name, skew_fault
 from pipelines.local.workspace import Workspace
@@ -78,6 +79,8 @@ def _over_ssh(workspace: Workspace, url: str) -> StoreResult:
             listed, there = set(system.find(folder)), system.info(path)["mtime"].timestamp()
         except Exception as error:
             # asyncssh, paramiko and DVC have error classes of their own
+            if unknown_host(error):
+                return "fail", f"{url}: the key of the host is not known", known_hosts_remedy(url)
             remedy = "log in once by hand with ssh; the key must be accepted without a question, and the path writable"
             return "fail", f"{url}: {str(error) or type(error).__name__}", remedy
         finally:

@@ -11,11 +11,13 @@ from typing import Any
 
 from pipelines.errors import DiskFull, RemoteAway, ServiceError, WorkspaceError
 from pipelines.outages import is_away
+from pipelines.s3_client import S3Waits, open_s3
 
 _REFUSED = ("PreconditionFailed", "ConditionalRequestConflict", "412", "409")
 _ABSENT = ("NoSuchKey", "404", "NotFound")
 _LOGIN = ("AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "403", "ExpiredToken", "InvalidToken")
 _BLOCK = 2**20
+_WAITS = S3Waits(connect=5.0, read=60.0, attempts=5)
 
 
 class Bucket:
@@ -24,27 +26,13 @@ class Bucket:
     def __init__(self, name: str, endpoint: str = "") -> None:
         self.name = name
         try:
-            # boto3 takes half a second, and only an inbox in a bucket needs it
-            boto3: Any = importlib.import_module("boto3")
-            config: Any = importlib.import_module("botocore.config")
+            with self.errors("opened"):
+                self.client = open_s3(endpoint, _WAITS, connections=16)
         except ModuleNotFoundError as error:
             raise WorkspaceError(
                 f"the inbox s3://{name} needs the Python package {error.name}; install it with: "
                 "pip install 'elp-foundry[team]'"
             ) from error
-        options = config.Config(
-            connect_timeout=5,
-            read_timeout=60,
-            retries={"mode": "standard", "max_attempts": 4},
-            max_pool_connections=16,
-            # newer checksums are refused, or written into the file, by stores other than AWS
-            request_checksum_calculation="when_required",
-            response_checksum_validation="when_required",
-            s3={"addressing_style": "path"} if endpoint else {},
-        )
-        with self.errors("opened"):
-            # a session of its own: the usual one keeps the account that it found first
-            self.client = boto3.session.Session().client("s3", endpoint_url=endpoint or None, config=options)
 
     def objects(self, prefix: str) -> Iterator[Any]:
         """Yield the objects below a prefix by key."""

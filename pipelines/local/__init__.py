@@ -5,6 +5,7 @@
 `run_workspace`, `release`   the workspace of a flow run, on any machine; the release that it asks for
 `git_address`, `git_server`  the Git repository that machines share: its address, fetch and push
 `initialise`, `git`, `dvc_repository`, `dvc_locks`, `git_locks`   make a workspace; Git and DVC
+`host_keys`, `checked_ssh`   the key of the host of a DVC remote over SSH is compared
 `lifecycle`, `processes`, `servers`, `service_commands`, `environment`   start and stop servers and workers
 `foreground`         `elp up --foreground`: the services live as long as one process
 `chosen_ports`, `runs_in_progress`   ports that stay the same; the runs that `elp down` would interrupt

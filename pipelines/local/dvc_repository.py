@@ -15,6 +15,7 @@ from typing import Any
 from elp_core.errors import ElpError
 from pipelines.errors import DataRemoteAway, VersioningError, WorkspaceError
 from pipelines.local.dvc_locks import clear_dead_locks
+from pipelines.local.host_keys import compare_host_keys, known_hosts_remedy, unknown_host
 from pipelines.local.secret_values import give_data_secrets
 from pipelines.outages import disk_is_full, is_away
 
@@ -116,6 +117,7 @@ def dvc_errors(action: str, place: Path) -> Iterator[None]:
         warnings.simplefilter("ignore", DeprecationWarning)
         import dvc.repo  # noqa: F401
 
+        compare_host_keys()
         # the import sets the level that DVC's own command line needs
         logging.getLogger("dvc").setLevel(logging.ERROR)
         try:
@@ -127,6 +129,9 @@ def dvc_errors(action: str, place: Path) -> Iterator[None]:
             found = [error, *faults]
             if full := next(filter(None, map(disk_is_full, found)), None):
                 raise full from None
+            if any(map(unknown_host, found)):
+                url = remote_options(place).get("url", "") if place.is_dir() else ""
+                raise VersioningError(f"DVC could not {action} at {url}: {known_hosts_remedy(url)}") from error
             away = next(filter(is_away, found), None)
             kind, reason = (DataRemoteAway, away) if away else (VersioningError, error)
             raise kind(f"DVC could not {action} in {place}: {str(reason) or type(reason).__name__}") from error

@@ -8,8 +8,9 @@ from urllib.parse import urlsplit
 
 from pipelines.errors import UsageError
 from pipelines.local.git_address import address_faults
-from pipelines.local.secret_values import ARTIFACTS_KEY, ARTIFACTS_SECRET, SECRETS_FILE
+from pipelines.local.secret_values import SECRETS_FILE
 from pipelines.local.store_addresses import has_password, overlap, s3_place, two_databases
+from pipelines.s3_client import ARTIFACTS_KEY, ARTIFACTS_SECRET
 
 LOCAL_REMOTE = ".elp/remote"
 

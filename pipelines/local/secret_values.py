@@ -16,9 +16,9 @@ from pathlib import Path
 from elp_core.files import write_whole
 from pipelines.errors import WorkspaceError
 from pipelines.local.worker_home import HOME
+from pipelines.s3_client import ARTIFACTS_KEY, ARTIFACTS_SECRET
 
 SECRETS_FILE = "secrets.env"
-ARTIFACTS_KEY, ARTIFACTS_SECRET = "ELP_ARTIFACTS_ACCESS_KEY_ID", "ELP_ARTIFACTS_SECRET_ACCESS_KEY"
 DATABASE_NAMES = ("PGPASSWORD", "PGPASSFILE")
 ARTIFACTS_NAMES = (ARTIFACTS_KEY, ARTIFACTS_SECRET)
 DATA_NAMES = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")

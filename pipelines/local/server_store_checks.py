@@ -2,10 +2,11 @@
 
 from collections.abc import Callable
 
-from pipelines.local.secret_values import ARTIFACTS_KEY, ARTIFACTS_SECRET, read_secrets
+from pipelines.local.secret_values import read_secrets
 from pipelines.local.store_addresses import has_password
 from pipelines.local.store_checks import StoreResult, bounded, check_database, check_s3
 from pipelines.local.workspace import Workspace
+from pipelines.s3_client import ARTIFACTS_KEY, ARTIFACTS_SECRET
 
 
 def server_store_checks(workspace: Workspace) -> dict[str, Callable[[Workspace], StoreResult]]:

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from elp_core.errors import ElpError
 from elp_core.types import Seconds
 from pipelines.local.store_addresses import has_password, s3_place, without_password
+from pipelines.s3_client import S3Keys, S3Waits, open_s3
 
 FOLDER = ".elp-doctor"
 """Folder or prefix of everything that a check writes."""
@@ -26,6 +27,7 @@ CONTENT = b"elp doctor"
 StoreResult = tuple[str, str, str]
 """StoreResult (``ok``, ``warn``, ``fail``), detail and remedy."""
 
+_WAITS = S3Waits(connect=2.0, read=3.0, attempts=1)
 _PARTS = (5 * 2**20, 3 * 2**20)
 """Bytes of the parts of a large object: all but the last have at least 5 MiB."""
 _REFUSED = frozenset({"InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidToken", "ExpiredToken", "AuthFailure"})
@@ -105,7 +107,7 @@ def check_s3(address: str, endpoint: str, keys: Mapping[str, str], names: tuple[
     from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
     where = f"{address} at {endpoint}" if endpoint else address
-    place, client = s3_place(address), _client(endpoint, keys.get(names[0]), keys.get(names[1]))
+    place, client = s3_place(address), open_s3(endpoint, _WAITS, S3Keys(keys.get(names[0]), keys.get(names[1])))
     step = ["reach"]
     try:
         with _removed(client, place.bucket, [place.key(own_name()), place.key(own_name())]) as (small, large):
@@ -116,22 +118,6 @@ def check_s3(address: str, endpoint: str, keys: Mapping[str, str], names: tuple[
         return "fail", *_refusal(error, where, step[-1], place.bucket, names, setting)
     except (BotoCoreError, ValueError) as error:
         return "fail", f"{where} does not answer: {error}", f"start the store, or correct {setting}"
-
-
-def _client(endpoint: str, key: str | None, secret: str | None) -> Any:
-    import boto3
-    from botocore.config import Config
-
-    plain = {"request_checksum_calculation": "when_required", "response_checksum_validation": "when_required"}
-    config = Config(
-        connect_timeout=2.0,
-        read_timeout=3.0,
-        retries={"total_max_attempts": 1},
-        **({"s3": {"addressing_style": "path"}, **plain} if endpoint else {}),
-    )
-    region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or ("us-east-1" if endpoint else None)
-    keys = {"aws_access_key_id": key, "aws_secret_access_key": secret, "region_name": region}
-    return boto3.session.Session().client("s3", endpoint_url=endpoint or None, config=config, **keys)
 
 
 @contextlib.contextmanager

@@ -73,3 +73,10 @@ def test_no_file_names_the_host_of_a_package_registry() -> None:
         content = path.read_bytes()
         named += [f"{path.relative_to(ROOT)}: {host}" for host in hosts if host.encode() in content]
     assert named == []
+
+
+def test_one_module_makes_clients_of_s3_and_names_the_keys_of_the_artifacts() -> None:
+    texts = {path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8") for path in _sources()}
+    makers = [name for name, text in texts.items() if "boto3.session" in text or '"boto3"' in text]
+    assert makers == ["pipelines/s3_client.py"]
+    assert [name for name, text in texts.items() if '"ELP_ARTIFACTS_' in text] == makers

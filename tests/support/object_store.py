@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from elp_core.files import write_whole
-from pipelines.local.secret_values import ARTIFACTS_KEY, ARTIFACTS_SECRET, SECRETS_FILE
+from pipelines.local.secret_values import SECRETS_FILE
+from pipelines.s3_client import ARTIFACTS_KEY, ARTIFACTS_SECRET
 from tests.support.die_with_parent import die_with_parent
 from tests.support.missing import skip_without
 

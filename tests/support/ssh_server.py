@@ -35,12 +35,19 @@ class SshServer:
         """Return ``ssh://user@127.0.0.1:port``."""
         return f"ssh://{getpass.getuser()}@127.0.0.1:{self.port}"
 
+    @property
+    def known(self) -> str:
+        """Return the line of `known_hosts` for this server."""
+        kind, key = (self.folder / "host.pub").read_text().split()[:2]
+        return f"[127.0.0.1]:{self.port} {kind} {key}\n"
+
     def let_in(self, home: Path) -> None:
-        """Give the user with this home the key."""
+        """Give the user with this home the key, and make the server's key known there."""
         place = home / ".ssh"
         place.mkdir(mode=0o700, exist_ok=True)
         shutil.copy(self.folder / "user", place / "id_ed25519")
         (place / "id_ed25519").chmod(0o600)
+        (place / "known_hosts").write_text(self.known)
 
 
 @contextlib.contextmanager

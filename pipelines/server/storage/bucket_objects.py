@@ -14,13 +14,9 @@ from mlflow.environment_variables import (
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, TEMPORARILY_UNAVAILABLE
 
-from elp_core.types import Seconds
+from pipelines.s3_client import S3Keys, S3Waits, open_s3
 
-ACCESS_KEY, SECRET_KEY = "ELP_ARTIFACTS_ACCESS_KEY_ID", "ELP_ARTIFACTS_SECRET_ACCESS_KEY"
-"""Keys that no other S3 client of this process finds; without them boto3 looks where it always does."""
-CONNECT_SECONDS: Seconds = 5.0
-READ_SECONDS: Seconds = 10.0
-_ATTEMPTS = 2
+_WAITS = S3Waits(connect=5.0, read=10.0, attempts=2)
 _PART_BYTES = 8 * 2**20
 """Size of a part of a large object; a smaller object is one request."""
 _MISSING = frozenset({"NoSuchKey", "404"})
@@ -42,29 +38,13 @@ class StoreAway(MlflowException):  # type: ignore[misc]
 
 def s3_client() -> Any:
     """Return the client for the store of MLFLOW_S3_ENDPOINT_URL (AWS without it), with this server's own keys."""
-    keys = (os.environ.get(ACCESS_KEY), os.environ.get(SECRET_KEY))
-    style = MLFLOW_BOTO_CLIENT_ADDRESSING_STYLE.get()
-    return _client(MLFLOW_S3_ENDPOINT_URL.get(), *keys, style, bool(MLFLOW_S3_IGNORE_TLS.get()))
+    style, ignore_tls = MLFLOW_BOTO_CLIENT_ADDRESSING_STYLE.get(), bool(MLFLOW_S3_IGNORE_TLS.get())
+    return _client(MLFLOW_S3_ENDPOINT_URL.get(), S3Keys.of_artifacts(), style, ignore_tls)
 
 
 @functools.cache
-def _client(endpoint: str | None, key: str | None, secret: str | None, style: str, ignore_tls: bool) -> Any:
-    import boto3
-    from botocore.config import Config
-
-    # stores other than AWS refuse the checksums that are sent by default, and have no host name for each bucket
-    plain = {"request_checksum_calculation": "when_required", "response_checksum_validation": "when_required"}
-    config = Config(
-        signature_version="s3v4",
-        connect_timeout=CONNECT_SECONDS,
-        read_timeout=READ_SECONDS,
-        retries={"total_max_attempts": _ATTEMPTS, "mode": "standard"},
-        s3={"addressing_style": "path" if endpoint and style == "auto" else style},
-        **(plain if endpoint else {}),
-    )
-    verify = False if ignore_tls else None
-    keys = {"aws_access_key_id": key, "aws_secret_access_key": secret}
-    return boto3.session.Session().client("s3", endpoint_url=endpoint, verify=verify, config=config, **keys)
+def _client(endpoint: str | None, keys: S3Keys, style: str, ignore_tls: bool) -> Any:
+    return open_s3(endpoint, _WAITS, keys, style, ignore_tls)
 
 
 def put_whole(

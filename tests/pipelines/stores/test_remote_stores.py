@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -89,6 +90,28 @@ def content(request: pytest.FixtureRequest, remote: Profile, tmp_path: Path) -> 
         return lambda: sorted(path.name for path in (tmp_path / "remote").rglob("*"))
     store: ObjectStore = request.getfixturevalue("store")
     return lambda: sorted(store.etags("speech", remote.remote.removeprefix("s3://speech/") + "/"))
+
+
+@pytest.mark.parametrize("known", [None, "of another host"])
+@pytest.mark.parametrize("remote", ["ssh"], indirect=True)
+def test_a_host_whose_key_is_not_known_gets_nothing(
+    team: Workspace, ssh: SshServer, tmp_path: Path, known: str | None, content: Callable[[], list[str]]
+) -> None:
+    place = Path(os.environ["HOME"]) / ".ssh" / "known_hosts"
+    if known is None:
+        place.unlink()
+    else:
+        # the machine in between has a key of its own
+        other = (ssh.folder / "user.pub").read_text().split()[:2]
+        place.write_text(f"[127.0.0.1]:{ssh.port} {' '.join(other)}\n")
+    command = f"ssh-keyscan -p {ssh.port} 127.0.0.1 >> ~/.ssh/known_hosts"
+    outcome, detail, remedy = examine_remote(team)
+    assert (outcome, command in remedy) == ("fail", True), (detail, remedy)
+    with pytest.raises(VersioningError, match=re.escape(command)):
+        _version(team)
+    assert content() == []
+    place.write_text(ssh.known)
+    assert examine_remote(team)[0] == "ok"
 
 
 def test_without_a_key_the_doctor_says_what_to_set(team: Workspace, remote: Profile) -> None:

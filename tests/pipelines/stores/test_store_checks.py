@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from pipelines.local import store_checks
-from pipelines.local.secret_values import ARTIFACTS_KEY, ARTIFACTS_SECRET
 from pipelines.local.server_store_checks import server_store_checks
 from pipelines.local.settings import Servers, Settings
 from pipelines.local.store_checks import bounded, check_database, check_folder, check_s3
 from pipelines.local.workspace import Workspace
+from pipelines.s3_client import ARTIFACTS_KEY, ARTIFACTS_SECRET
 from tests.support.object_store import OWNER, READER, Keys, ObjectStore, object_store, write_secrets
 from tests.support.postgres import Postgres
 
