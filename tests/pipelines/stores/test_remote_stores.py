@@ -116,7 +116,7 @@ def test_a_host_whose_key_is_not_known_gets_nothing(
 
 def test_without_a_key_the_doctor_says_what_to_set(team: Workspace, remote: Profile) -> None:
     (team.state / "secrets.env").unlink()
-    shutil.rmtree(Path(os.environ["HOME"]) / ".ssh", ignore_errors=True)
+    (Path(os.environ["HOME"]) / ".ssh" / "id_ed25519").unlink(missing_ok=True)
     outcome, detail, remedy = examine_remote(team)
     assert outcome == "fail", detail
     assert ("AWS_ACCESS_KEY_ID" if remote.remote.startswith("s3") else "log in once by hand with ssh") in remedy
