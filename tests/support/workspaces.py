@@ -98,7 +98,8 @@ def own_slot(site: Site, own: Slot) -> Slot:
         (root / target).write_text((root / source).read_text().replace("plant-a", own.site))
     git = ["git", "-C", str(root)]
     subprocess.run([*git, "add", "--", str(own.folder)], check=True)
-    subprocess.run([*git, "commit", "-q", "-m", f"Copy the data to {own}", "--", str(own.folder)], check=True)
+    author = ["-c", "user.name=Test", "-c", "user.email=test@example.org"]
+    subprocess.run([*git, *author, "commit", "-q", "-m", f"Copy the data to {own}", "--", str(own.folder)], check=True)
     for tag in (own.tag(1), own.tag(1, "golden")):
         subprocess.run([*git, "tag", tag], check=True)
     return own

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,6 +19,7 @@ from pipelines.registry.client.model_registry import find_champion
 from pipelines.registry.slot import Slot
 from tests.support.scheduled_workspace import scheduled_workspace
 from tests.support.watched_slot import Watched, watched_slot, write_sessions
+from tests.support.workspaces import isolate
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 
@@ -26,10 +28,14 @@ SLOT = Slot("renewed", "asr")
 
 @pytest.fixture(scope="module")
 def watched(tmp_path_factory: pytest.TempPathFactory, mlflow_uri: str) -> Iterator[Watched]:
-    with scheduled_workspace(tmp_path_factory.mktemp("prefect"), []) as (_, api):
-        made = watched_slot(tmp_path_factory.mktemp("renewed"), mlflow_uri, SLOT, api)
-        register_deployments(made.workspace, api)
-        yield made
+    keys = os.environ["ELP_KEYS"]
+    with pytest.MonkeyPatch.context() as patch:
+        isolate(tmp_path_factory.mktemp("home"), patch)
+        patch.setenv("ELP_KEYS", keys)
+        with scheduled_workspace(tmp_path_factory.mktemp("prefect"), []) as (_, api):
+            made = watched_slot(tmp_path_factory.mktemp("renewed"), mlflow_uri, SLOT, api)
+            register_deployments(made.workspace, api)
+            yield made
 
 
 def test_a_look_starts_one_retraining_and_the_next_one_is_held_back(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -44,7 +45,7 @@ class Box:
     def run(self, line: str) -> str:
         """Run a command of the page as it is there, with the site and the port of the test."""
         text = line.replace("plant-a", SITE).replace("8400", str(self.port))
-        text = text.replace("elp ", " ".join(ELP) + " ", 1) if text.startswith("elp ") else text
+        text = text.replace("elp ", shlex.join(ELP) + " ", 1) if text.startswith("elp ") else text
         done = subprocess.run(["bash", "-c", text], cwd=self.root, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         return done.stdout
