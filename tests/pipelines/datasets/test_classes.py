@@ -29,7 +29,7 @@ SMALL = ElpConfig(EncoderAdapterConfig(32), LayerAdapterConfig(96))
 FAST = AugmentConfig(speed=0, noise_probability=0, gain_db=0)
 PLANS = {
     "ser": (DeliveryPlan("moods", per_speaker=3, label="emotion"), 3, 0.6),
-    "sic": (DeliveryPlan("commands", per_speaker=3, label="intent"), 5, 0.85),
+    "sic": (DeliveryPlan("commands", per_speaker=3, label="intent"), 8, 0.85),
 }
 """Delivery, epochs, and the error rate to come under; chance is 0.75 and 0.97."""
 
