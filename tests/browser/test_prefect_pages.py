@@ -78,6 +78,7 @@ def _status(servers: FrontServers, user: tuple[str, str], route: str, body: Any 
         return error.code
 
 
+@pytest.mark.slow
 def test_every_page_works_for_a_reader_and_asks_the_front_only(servers: FrontServers, run_id: str) -> None:
     with browser(credentials=_READER) as visit:
         tabs = {path: visit.page.context.new_page() for path in PAGES}

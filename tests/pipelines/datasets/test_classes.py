@@ -34,8 +34,9 @@ PLANS = {
 """Delivery, epochs, and the error rate to come under; chance is 0.75 and 0.97."""
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("task", ["sic", pytest.param("ser", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("task", sorted(PLANS))
 def test_the_embedded_corpus_teaches_a_classifier(task: str, workspace: Workspace, tmp_path: Path) -> None:
     plan, epochs, limit = PLANS[task]
     slot, cache, root = Slot(SITES[0].name, task), workspace.state / "cache", str(workspace.root)

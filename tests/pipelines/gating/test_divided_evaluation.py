@@ -119,6 +119,7 @@ def test_a_divided_evaluation_has_the_bits_of_a_whole_one(
     assert len(loaded) == 1
 
 
+@pytest.mark.slow
 def test_two_processes_give_the_bits_of_one(
     systems: list[EvaluatedSystem], clips: list[Clip], monkeypatch: pytest.MonkeyPatch
 ) -> None:

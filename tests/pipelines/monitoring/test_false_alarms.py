@@ -34,6 +34,7 @@ def test_clips_that_are_counted_as_independent_would_break_that_promise(simulati
     assert simulation.null_year(30, 20, sessions=1, days=60, per_clip=10).alarmed > 0.3
 
 
+@pytest.mark.slow
 @pytest.mark.integration
 def test_more_noise_and_another_microphone_are_found_on_real_speech(simulation: ModuleType, fsdd: Path) -> None:
     speech = simulation.measure_speech(fsdd, takes=16)

@@ -40,6 +40,7 @@ def night(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Night]:
             yield made
 
 
+@pytest.mark.slow
 def test_slots_that_are_due_together_are_trained_in_one_pass_with_a_run_each(
     night: Night, capfd: pytest.CaptureFixture[str]
 ) -> None:
