@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from elp_core.channels import Channel
 from pipelines.cli.options import complete_adapter, on_workspace, slot_argument
 from pipelines.cli.output import emit, table, wants_json
 from pipelines.cli.progress_bar import long_work
@@ -20,6 +21,11 @@ from pipelines.serving.voices.voice_folder import VoiceFolder
 
 _name = click.argument("name")
 _files = click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True, dir_okay=False))
+_channel = click.option(
+    "--channel",
+    type=click.Choice(["left", "right", "mix"]),
+    help="What is taken of a file whose channels differ [default: it is refused].",
+)
 _by = click.option("--by", default="", metavar="NAME", help="Who does this [default: you].")
 _version = click.option(
     "--version",
@@ -44,7 +50,8 @@ def enrol_group() -> None:
 @_files
 @click.option("--consent", required=True, metavar="TEXT", help="Reference of the speaker's consent, such as a form.")
 @click.option("--keep-audio", is_flag=True, help="Keep the recordings, encrypted, so that the voice can be renewed.")
-@click.option("--min-seconds", type=click.FloatRange(min=0), help="Audio that is needed [default: 2].")
+@click.option("--min-seconds", type=click.FloatRange(min=0), help="Sound that is needed [default: 2].")
+@_channel
 @_version
 @_by
 @on_workspace
@@ -59,7 +66,7 @@ def add_verb(
     from pipelines.serving.voices.enrolment import LEAST_SECONDS, Enrolled, enrol_voice
     from pipelines.serving.voices.verifier import read_recordings
 
-    waveforms = read_recordings(files)
+    waveforms = read_recordings(files, given["channel"] or "same")
     done = enrol_voice(
         name,
         waveforms,
@@ -88,14 +95,17 @@ def add_verb(
 @slot_argument
 @_name
 @click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@_channel
 @_version
 @on_workspace
-def match_verb(workspace: Workspace, slot: Slot, name: str, file: Path, version: int | None) -> None:
+def match_verb(
+    workspace: Workspace, slot: Slot, name: str, file: Path, channel: Channel | None, version: int | None
+) -> None:
     """Say whether FILE is spoken by the enrolled NAME."""
     from pipelines.serving.voices.matching import VoiceMatch, match_voice
     from pipelines.serving.voices.verifier import read_recordings
 
-    (waveform,) = read_recordings([file])
+    (waveform,) = read_recordings([file], channel or "same")
     verifier = _verifier(workspace, slot, version)
     found = match_voice(name, waveform, verifier, _folder(workspace), mlflow_uri=mlflow_uri(workspace))
 

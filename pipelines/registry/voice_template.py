@@ -14,7 +14,7 @@ import hmac
 import os
 import re
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -186,6 +186,14 @@ def open_bytes(key: bytes, sealed: bytes, bound: bytes) -> bytes:
         return AESGCM(_derived(key, b"seal")).decrypt(sealed[:_NONCE], sealed[_NONCE:], bound)
     except InvalidTag as error:
         raise ValueError("altered, or another key") from error
+
+
+def by_voice(templates: Iterable[VoiceTemplate]) -> dict[str, list[VoiceTemplate]]:
+    """Return the templates of each voice, in their order."""
+    found: dict[str, list[VoiceTemplate]] = {}
+    for template in templates:
+        found.setdefault(template.voice, []).append(template)
+    return found
 
 
 def unrenewed(templates: Sequence[VoiceTemplate], bundle: str) -> set[str]:

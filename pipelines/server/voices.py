@@ -45,7 +45,7 @@ def delete_voice(store: LockedStore, voice: str, reason: str, caller: Caller) ->
         if not reason.strip():
             raise attempt.refused("say why the voice is revoked: --reason TEXT")
         with store.locked() as transaction:
-            found = [one for one in template_rows(transaction.session) if one.voice == voice and not one.revoked_at]
+            found = [one for one in template_rows(transaction.session, voice=voice) if not one.revoked_at]
             if not found:
                 raise attempt.refused(f"there is no enrolled voice {voice[:32]}; list them: elp enrol list SITE/asv")
             clear_templates(transaction.session, voice, utc_now())
@@ -71,7 +71,7 @@ def _fault(session: Any, slot: Slot, given: VoiceTemplate) -> str:
             f"this name is enrolled in {slot} since {other.at[:16]} UTC ({other.name}); revoke that first: "
             f"elp enrol revoke {slot} NAME --reason TEXT"
         )
-    same = [one for one in template_rows(session) if one.voice == given.voice]
+    same = template_rows(session, voice=given.voice)
     if any(one.slot != given.slot or one.person != given.person or one.revoked_at for one in same):
         return f"voice {given.voice[:8]} was revoked, or is that of another person; enrol it as a new one"
     if any(one.bundle == given.bundle for one in same):

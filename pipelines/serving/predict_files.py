@@ -92,7 +92,7 @@ def predict_files(
     bundle = download_bundle(connect(mlflow_uri), chosen, cache)
     answer = Answer(slot, chosen.version, tuple(str(path) for path in files))
     # files first, so that a wrong name is reported before a model is loaded
-    lengths = [_checked_length(path, channel) for path in files]
+    lengths = [checked_length(path, channel) for path in files]
     waveforms = [] if slot.task == "asr" else [audio.load(path, channel) for path in files]
     model = load_bundle(bundle, Backbone.from_pretrained(settings.backbone))
     if slot.task == "asr":
@@ -118,7 +118,7 @@ def find_version(slot: Slot, mlflow_uri: str, version: int | str) -> AdapterVers
     return found or model_registry.get(client, slot, version)
 
 
-def _checked_length(path: Path, channel: Channel) -> Seconds:
+def checked_length(path: Path, channel: Channel) -> Seconds:
     """Return the length by the header, 0.0 if it says nothing.
 
     An AudioError says that channels differ, or that the file was cut off, before hours of it are transcribed.

@@ -13,9 +13,12 @@ from pipelines.registry.voice_template import TemplateQuality, VoiceTemplate, un
 from pipelines.server.ledger import TEMPLATES
 
 
-def template_rows(session: Session | Connection, slot: str = "", person: str = "") -> list[VoiceTemplate]:
-    """Return the templates of a slot, of a person in it, or of all slots, oldest first."""
-    wanted = [column == value for column, value in ((TEMPLATES.c.slot, slot), (TEMPLATES.c.person, person)) if value]
+def template_rows(
+    session: Session | Connection, slot: str = "", person: str = "", voice: str = ""
+) -> list[VoiceTemplate]:
+    """Return the templates of a slot, of a person in it, or of a voice, oldest first."""
+    given = {TEMPLATES.c.slot: slot, TEMPLATES.c.person: person, TEMPLATES.c.voice: voice}
+    wanted = [column == value for column, value in given.items() if value]
     order = (TEMPLATES.c.at, TEMPLATES.c.voice, TEMPLATES.c.version)
     return [_template(row) for row in session.execute(select(TEMPLATES).where(*wanted).order_by(*order)).mappings()]
 

@@ -71,6 +71,10 @@ class DecodePool:
         decoder died).
         """
         decoder = self._free.get()
+        if decoder is not None and decoder.process.poll() is not None:
+            # it died while it had nothing to do, which is no fault of this recording
+            decoder.end()
+            decoder = None
         try:
             decoder = decoder or self._started()
             answer = self._ask(decoder, content, channel)

@@ -21,7 +21,7 @@ from pipelines.registry.voice_template import (
     person_digest,
     seal,
 )
-from pipelines.serving.voices.verifier import Verifier, vector
+from pipelines.serving.voices.verifier import Verifier, sounding, vector
 from pipelines.serving.voices.voice_folder import VoiceFolder
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from elp_core.tasks.asv import Embedding
 
 LEAST_SECONDS: Seconds = 2.0
-"""Audio that an enrolment needs: the embedding of less varies much between recordings of one speaker."""
+"""Sound that an enrolment needs: the embedding of less varies much between recordings of one speaker."""
 
 
 @dataclass(frozen=True)
@@ -86,9 +86,10 @@ def judge_recordings(
 ) -> TemplateQuality:
     """Return the quality of a speaker's recordings; raise TemplateError if they are no basis for a template."""
     seconds = sum(len(waveform) for waveform in waveforms) / SAMPLE_RATE
-    if seconds < least_seconds:
+    heard = sum(map(sounding, waveforms))
+    if heard < least_seconds:
         raise TemplateError(
-            f"the recordings have {seconds:.1f} s of audio, and an enrolment needs {least_seconds:g} s or more"
+            f"{heard:.1f} s of the recordings are not silent, and an enrolment needs {least_seconds:g} s or more"
         )
     scores = [
         verifier.match([other for there, other in enumerate(embeddings) if there != here], embedding).score

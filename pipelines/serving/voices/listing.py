@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from pipelines.registry.client.voices import list_templates
 from pipelines.registry.slot import Slot
-from pipelines.registry.voice_template import VoiceTemplate, open_template
+from pipelines.registry.voice_template import VoiceTemplate, by_voice, open_template
 from pipelines.serving.voices.voice_folder import VoiceFolder
 
 
@@ -28,19 +28,19 @@ def enrolled_voices(slot: Slot, folder: VoiceFolder, *, mlflow_uri: str) -> list
     templates = list_templates(mlflow_uri, slot)
     if not templates:
         return []
-    key, by_voice = folder.key(), dict[str, list[VoiceTemplate]]()
-    for template in templates:
-        by_voice.setdefault(template.voice, []).append(template)
-    found = [
-        EnrolledVoice(
-            open_template(key, first).name,
-            voice,
-            tuple(sorted(one.version for one in several)),
-            first.at,
-            first.consent,
-            first.quality.audio_kept,
-        )
-        for voice, several in by_voice.items()
-        for first in several[:1]
-    ]
+    key = folder.key()
+    found = (_enrolled(key, several) for several in by_voice(templates).values())
     return sorted(found, key=lambda one: one.name)
+
+
+def _enrolled(key: bytes, templates: list[VoiceTemplate]) -> EnrolledVoice:
+    """Return the voice of templates that are in their order."""
+    first = templates[0]
+    return EnrolledVoice(
+        open_template(key, first).name,
+        first.voice,
+        tuple(sorted(one.version for one in templates)),
+        first.at,
+        first.consent,
+        first.quality.audio_kept,
+    )

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from pipelines.errors import TemplateError
 from pipelines.registry.client.voices import list_templates, send_template
-from pipelines.registry.voice_template import VoiceTemplate, open_template
+from pipelines.registry.voice_template import VoiceTemplate, by_voice, open_template
 from pipelines.serving.voices.enrolment import judge_recordings, make_template
 from pipelines.serving.voices.verifier import Verifier
 from pipelines.serving.voices.voice_folder import VoiceFolder
@@ -51,11 +51,9 @@ def renew_voices(
     A voice whose recordings are not kept here, or do not sound like one speaker to this version, is left and named. A
     renewal that was interrupted is continued by the next one. `report` takes the voices that are done, and all.
     """
-    key, by_voice = folder.key(), dict[str, list[VoiceTemplate]]()
-    for template in list_templates(mlflow_uri, verifier.slot):
-        by_voice.setdefault(template.voice, []).append(template)
+    key, voices = folder.key(), by_voice(list_templates(mlflow_uri, verifier.slot))
     renewed, left, present = list[str](), list[NotRenewed](), 0
-    for done, (voice, templates) in enumerate(sorted(by_voice.items()), 1):
+    for done, (voice, templates) in enumerate(sorted(voices.items()), 1):
         newest = templates[-1]
         if any(one.bundle == verifier.bundle for one in templates):
             present += 1
@@ -67,7 +65,7 @@ def renew_voices(
             except TemplateError as error:
                 left.append(NotRenewed(name, voice, str(error)))
         if report:
-            report(done, len(by_voice))
+            report(done, len(voices))
     return Renewal(verifier.version, tuple(renewed), present, tuple(left))
 
 

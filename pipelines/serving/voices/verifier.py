@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from elp_core.channels import Channel
+from elp_core.errors import AudioError
+from elp_core.types import Seconds
 from pipelines.errors import TemplateError, UsageError
 from pipelines.local.settings import Settings
 from pipelines.registry.adapter_version import CHAMPION
@@ -15,7 +17,7 @@ from pipelines.registry.client.bundle_models import download_bundle
 from pipelines.registry.client.connection import connect
 from pipelines.registry.slot import Slot
 from pipelines.registry.voice_template import OpenedTemplate, VoiceTemplate, open_template
-from pipelines.serving.predict_files import find_version
+from pipelines.serving.predict_files import checked_length, find_version
 
 if TYPE_CHECKING:
     from elp_core.audio import Waveform
@@ -99,7 +101,21 @@ def load_verifier(
 
 
 def read_recordings(files: Sequence[Path], channel: Channel = "same") -> list[Waveform]:
-    """Read files as mono 16 kHz, float32 [samples] each; raises AudioError for one that cannot be used."""
+    """Read files as mono 16 kHz, float32 [samples] each; raises AudioError for one that is silent or cannot be used."""
     from elp_core import audio
 
-    return [audio.load(path, channel) for path in files]
+    for path in files:
+        checked_length(path, channel)
+    waveforms = [audio.load(path, channel) for path in files]
+    for path, waveform in zip(files, waveforms, strict=True):
+        if not sounding(waveform):
+            raise AudioError("silent", f"{path} has no sound, so no voice can be compared; record it again")
+    return waveforms
+
+
+def sounding(waveform: Waveform) -> Seconds:
+    """Return the seconds of a waveform that are not silent."""
+    from elp_core.audio import measure
+
+    measured = measure(waveform)
+    return measured.duration * (1.0 - measured.silence)

@@ -6,7 +6,9 @@ import json
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 
 from elp_core.tasks import SpeakerVerification
 from elp_core.testing import save_tiny
@@ -62,6 +64,12 @@ def test_a_voice_from_enrolment_to_revocation(elp: Elp) -> None:
     assert elp("enrol", "match", slot, "anna", "call.wav", "--version", "2")[0] == 0
     rows = [line.split() for line in elp("enrol", "list", slot)[1].splitlines()]
     assert [(row[0], row[1]) for row in rows[1:]] == [("anna", "v1,"), ("bert", "v1")]
+    for name, sound in (("silent.wav", [0.0]), ("two.wav", [200.0, 400.0])):
+        channels = [voice(3.0, pitch, 9) if pitch else np.zeros(48_000, np.float32) for pitch in sound]
+        soundfile.write(name, np.stack(channels, 1), 16_000)
+    assert "silent.wav has no sound" in elp("enrol", "match", slot, "anna", "silent.wav")[2]
+    assert "two.wav has 2 channels that differ" in elp("enrol", "add", slot, "carl", "two.wav", *consent)[2]
+    assert elp("enrol", "add", slot, "carl", "two.wav", *consent, "--channel", "left")[0] == 0
     code, text, _ = elp("enrol", "revoke", slot, "anna", "--reason", "asked for it")
     assert (code, text.strip()) == (0, "anna is revoked: 2 templates deleted")
     code, _, err = elp("enrol", "match", slot, "anna", "call.wav")
