@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-from pathlib import Path
 from types import ModuleType
 
 import numpy as np
@@ -13,8 +10,8 @@ import pytest
 from elp_core.metrics.bootstrap import blocks_of, resample_errors
 from pipelines.gating.compare import compare_scores
 from pipelines.registry.policies import GatePolicy
+from tests.support.benchmark_modules import benchmark_module
 
-PATH = Path(__file__).resolve().parents[3] / "benchmarks" / "gate_simulation.py"
 PAIRS = 200
 # of 200 pairs at a true rate of 5 %, more than 17 would pass in fewer than 2 % of all runs
 MOST_FALSE_PASSES = 17 / PAIRS
@@ -22,13 +19,7 @@ MOST_FALSE_PASSES = 17 / PAIRS
 
 @pytest.fixture(scope="module")
 def simulation() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("gate_simulation", PATH)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+    return benchmark_module("gate_simulation")
 
 
 @pytest.mark.parametrize(
