@@ -39,7 +39,7 @@ def git(
     except OSError as error:
         raise VersioningError(f"git cannot be run: {error.strerror}; check the git on PATH") from error
     if done.returncode:
-        said = (done.stderr.strip() or done.stdout.strip() or "nothing")[-600:]
+        said = (done.stderr.strip() or done.stdout.strip() or "nothing")[-2000:]
         raise VersioningError(f"git {arguments[0]} failed in {folder}: {said}")
     return done.stdout.rstrip("\n")
 

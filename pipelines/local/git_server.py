@@ -25,7 +25,10 @@ TAGS = ("+refs/tags/data/*:refs/tags/data/*", "+refs/tags/golden/*:refs/tags/gol
 _PATIENCE: Seconds = 180.0
 """How long one conversation may take: the repository holds small files only."""
 _SSH = "ssh -o ConnectTimeout=20 -o ServerAliveInterval=15 -o ServerAliveCountMax=4"
-_RACE = re.compile(r"\[rejected\]|\[remote rejected\].*(lock|failed to update ref|incorrect old value|already exists)")
+_RACE = re.compile(
+    r"\[rejected\]|\[remote rejected\].*(lock|failed to update ref|incorrect old value|already exists)"
+    r"|cannot lock ref .*(is at [0-9a-f]+ but expected|reference already exists|File exists)"
+)
 """What Git prints if another push came first, before or while the server took this one."""
 
 _AWAY = re.compile(

@@ -6,7 +6,6 @@ import contextlib
 import getpass
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import tempfile
@@ -14,6 +13,8 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+import psutil
 
 from tests.support.die_with_parent import die_with_parent
 from tests.support.missing import skip_without
@@ -77,14 +78,18 @@ def ssh_server() -> Iterator[SshServer]:
     }
     (folder / "sshd_config").write_text("".join(f"{name} {value}\n" for name, value in options.items()))
     command = [str(binary), "-D", "-f", str(folder / "sshd_config"), "-E", str(folder / "sshd.log")]
-    server = subprocess.Popen(command, start_new_session=True, stderr=subprocess.PIPE, preexec_fn=die_with_parent)
+    # not a pipe: the process of a connection that a client keeps open would hold it after the server's end
+    with (folder / "stderr").open("wb") as stderr:
+        server = subprocess.Popen(command, start_new_session=True, stderr=stderr, preexec_fn=die_with_parent)
     try:
         _wait(server, port, folder)
         yield SshServer(port, folder, server.pid)
     finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(server.pid, signal.SIGKILL)
-        server.communicate()
+        # the process of a connection has a session of its own
+        for process in (*psutil.Process(server.pid).children(recursive=True), server):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        server.wait()
         shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -94,5 +99,5 @@ def _wait(server: subprocess.Popen[bytes], port: int, folder: Path) -> None:
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 2):
             return
         time.sleep(0.05)
-    log = folder / "sshd.log"
-    raise RuntimeError(f"sshd did not start: {log.read_text() if log.is_file() else ''}")
+    said = [path.read_text() for name in ("stderr", "sshd.log") if (path := folder / name).is_file()]
+    raise RuntimeError(f"sshd did not start: {' '.join(said)}")

@@ -173,6 +173,18 @@ def test_a_server_that_refuses_the_change_says_so(control: Workspace, place: Pat
     assert clean(control)
 
 
+def test_a_push_that_arrives_while_the_server_takes_this_one_is_a_race(control: Workspace, place: Path) -> None:
+    hook = server(control) / "hooks" / "pre-receive"
+    # after the server has told the client its branches and before it moves them
+    hook.write_text(
+        "#!/bin/sh\nrm $0\nunset GIT_QUARANTINE_PATH\n"
+        "commit=$(git commit-tree -p main -m between main^{tree}) && git update-ref refs/heads/main $commit\n"
+    )
+    hook.chmod(0o755)
+    assert (add_delivery(control, ASR, place / "delivery-1").version, hook.exists()) == (1, False)
+    assert git.git(server(control), "log", "--format=%s", "main").splitlines()[1] == "between"
+
+
 def test_commits_on_both_sides_are_reported(control: Workspace, worker: Workspace, place: Path) -> None:
     add_delivery(worker, ASR, place / "delivery-1")
     (control.root / "notes.txt").write_text("mine\n")

@@ -10,19 +10,21 @@ from urllib.error import HTTPError
 
 import pytest
 
+from pipelines.local import prefect_request as prefect
 from pipelines.local.http_client import answers, request
 
 
 @contextmanager
-def _answering(answer: bytes) -> Iterator[str]:
-    """A server that says the same whatever it is asked, and closes the connection."""
+def _answering(*answers: bytes) -> Iterator[str]:
+    """A server that says these one after the other, whatever it is asked, and closes each connection."""
     with socket.create_server(("127.0.0.1", 0)) as server:
 
         def serve() -> None:
-            connection, _ = server.accept()
-            with connection:
-                connection.recv(65_536)
-                connection.sendall(answer)
+            for answer in answers:
+                connection, _ = server.accept()
+                with connection:
+                    connection.recv(65_536)
+                    connection.sendall(answer)
 
         thread = threading.Thread(target=serve, daemon=True)
         thread.start()
@@ -58,3 +60,12 @@ def test_an_error_says_why(length: bytes) -> None:
         request(url)
     # an exception that is kept must not keep a connection
     assert (refused.value.code, refused.value.closed) == (409, True)
+
+
+def test_prefect_is_asked_again_while_its_database_is_locked(monkeypatch: pytest.MonkeyPatch) -> None:
+    busy, done = b"HTTP/1.1 503 Service Unavailable\r\n\r\n", b"HTTP/1.1 200 OK\r\n\r\n[1]"
+    monkeypatch.setattr(prefect, "_PAUSES", (0.0, 0.0))
+    with _answering(busy, busy, done) as url:
+        assert prefect.prefect_request(url, {}) == [1]
+    with _answering(busy, busy, busy) as url, pytest.raises(HTTPError, match="503"):
+        prefect.prefect_request(url, {})
