@@ -20,8 +20,8 @@ from elp_core.testing import save_tiny, tiny_backbone
 from pipelines.errors import ServiceError
 from pipelines.local.settings import Settings
 from pipelines.registry.slot import Slot
+from pipelines.serving.champion_source import Champion, ChampionSource, FetchedBundle
 from pipelines.serving.http.api_keys import ApiKeyFile
-from pipelines.serving.http.champion_source import ChampionSource, FetchedBundle
 from pipelines.serving.http.serve_process import (
     OpenService,
     ServeOptions,
@@ -45,16 +45,19 @@ class FolderChampions:
     away: bool = False
     name: str = "folders"
 
-    def champions(self) -> Mapping[Slot, int | None]:
+    def champions(self) -> Mapping[Slot, Champion | None]:
         if self.away:
             raise ServiceError("no MLflow server answers")
-        return {slot: found[0] if found else None for slot, found in self.versions.items()}
+        return {slot: Champion(found[0]) if found else None for slot, found in self.versions.items()}
 
-    def fetch(self, slot: Slot, version: int) -> FetchedBundle:
+    def fetch(self, slot: Slot, version: int | str) -> FetchedBundle:
         found = self.versions[slot]
         assert found
         assert found[0] == version
-        return FetchedBundle(found[1], bundle_digest(found[1]))
+        return FetchedBundle(found[0], found[1], bundle_digest(found[1]))
+
+    def updates_stopped(self) -> str:
+        return ""
 
 
 @dataclass(frozen=True)

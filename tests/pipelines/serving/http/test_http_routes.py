@@ -118,14 +118,14 @@ def test_probes_and_metrics(server: SpeechServer) -> None:
     assert server.client.get("/healthz").json() == {"status": "ok"}
     ready: dict[str, Any] = server.client.get("/readyz").json()
     assert ready["status"] == "ready"
-    assert ready["registry"]["reachable"] is True
+    assert ready["source"]["reachable"] is True
     assert ready["serving"] == {f"plant-a/{task}": 1 for task in ("asr", "asv", "ser", "sic")}
     text = server.client.get("/metrics").text
     counted = re.search(r'elp_serve_requests_total\{route="/v1/classify",slot="plant-a/sic",status="200"\} (\d+)', text)
     assert counted
     assert int(counted[1]) >= 1
     assert 'elp_serve_version{slot="plant-a/asr"} 1.0' in text
-    assert "elp_serve_registry_up 1.0" in text
+    assert "elp_serve_source_up 1.0" in text
 
 
 def test_the_page_of_the_routes_needs_no_other_server(server: SpeechServer) -> None:

@@ -106,7 +106,7 @@ def test_keys_with_scopes(champions: FolderChampions, tmp_path: Path) -> None:
         # what a key may not ask, it does not see
         assert [one["id"] for one in server.client.get("/v1/models").json()["data"]] == ["plant-a/ser"]
         assert server.client.get("/v1/models/plant-a/sic").status_code == 403
-        assert "registry" in server.client.get("/readyz").json()
+        assert "source" in server.client.get("/readyz").json()
         revoke_api_key(server.keys, key.id)
         for sent in (f"Bearer {text}", "Bearer", "Basic eDp5", ""):
             server.client.headers["authorization"] = sent
