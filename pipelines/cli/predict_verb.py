@@ -137,12 +137,21 @@ def _text(answer: Answer) -> str:
         if len(answer.files) == 1:
             # a line for each run of speech
             lines = [segment.text for transcript in answer.transcripts for segment in transcript.segments]
-            return "\n".join(lines) if lines else answer.answers[0]
-        return table(["file", "answer"], zip(answer.files, answer.answers, strict=True))
+            return "\n".join(lines) if lines else _answers(answer)[0]
+        return table(["file", "answer"], zip(answer.files, _answers(answer), strict=True))
     if answer.accepted is None or answer.threshold is None:
         return f"score {answer.score:.3f} (this version has no threshold)"
     decision = "accepted, same speaker" if answer.accepted else "rejected, different speakers"
     return f"{decision}: score {answer.score:.3f}, threshold {answer.threshold:.3f}"
+
+
+def _answers(answer: Answer) -> list[str]:
+    if not answer.classes:
+        return list(answer.answers)
+    return [
+        one.label or f"none of these (likeliest: {one.likeliest}, probability {one.probability:.2f})"
+        for one in answer.classes
+    ]
 
 
 def _written(answer: Answer, form: str) -> str:

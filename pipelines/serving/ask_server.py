@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from elp_core.channels import Channel
+from elp_core.class_answer import ClassAnswer, ClassCalibration
 from elp_core.errors import ElpError
 from elp_core.transcript import Segment, Transcript, Word
 from elp_core.types import Seconds
@@ -110,8 +111,8 @@ class _Asking:
             heard = [self._post("audio/transcriptions", [("file", path)], how)["transcript"] for path in files]
             transcripts = tuple(map(_transcript, heard))
             return replace(found, answers=tuple(one.text for one in transcripts), transcripts=transcripts)
-        labels = tuple(str(self._post("classify", [("file", path)], {})["label"]) for path in files)
-        return replace(found, answers=labels)
+        classes = tuple(_class(self._post("classify", [("file", path)], {})) for path in files)
+        return replace(found, answers=tuple(one.label or "" for one in classes), classes=classes)
 
     def _post(self, route: str, sent: Sequence[tuple[str, Path]], more: Mapping[str, str]) -> dict[str, Any]:
         with ExitStack() as stack:
@@ -127,6 +128,17 @@ class _Asking:
             raise _OtherAnswer
         values: dict[str, Any] = json.loads(answer.content)
         return values
+
+
+def _class(values: Mapping[str, Any]) -> ClassAnswer:
+    fitted = values["calibration"]
+    return ClassAnswer(
+        label=values["label"],
+        likeliest=values["likeliest"],
+        probability=values["probability"],
+        probabilities={one["label"]: one["probability"] for one in values["classes"]},
+        calibration=fitted and ClassCalibration(fitted["temperature"], fitted["floor"], fitted["clips"]),
+    )
 
 
 def _transcript(values: Mapping[str, Any]) -> Transcript:

@@ -21,6 +21,7 @@ from pipelines.serving.champion_source import ChampionSource
 from pipelines.serving.hotwords import written_as_transcripts
 
 if TYPE_CHECKING:
+    from elp_core.class_answer import ClassAnswer
     from elp_core.model import ElpModel
     from elp_core.transcript import Transcript
 
@@ -36,7 +37,12 @@ class Answer:
     version: int
     files: tuple[str, ...]
     answers: tuple[str, ...] = ()
-    """One for each file: its words (ASR) or its class (SER, SIC); empty for a task that compares files (ASV)."""
+    """One for each file: its words (ASR) or its class (SER, SIC); empty for a task that compares files (ASV).
+
+    An empty text is a file without words, or one that is of none of the classes.
+    """
+    classes: tuple[ClassAnswer, ...] = ()
+    """SER, SIC: one for each file, with probabilities."""
     transcripts: tuple[Transcript, ...] = ()
     """ASR: one for each file, with the times and the confidence of its words."""
     score: float | None = None
@@ -74,8 +80,9 @@ def predict_files(
     from elp_core import audio
     from elp_core.backbones import Backbone
     from elp_core.bundle import deployed_threshold, open_bundle
-    from elp_core.inference import predict
+    from elp_core.inference import classify, predict
     from elp_core.tasks import Comparing, compares
+    from elp_core.tasks.classification import ClipClassification
 
     if len(files) < 2 and compares(slot.task_spec.load()):
         raise UsageError(
@@ -97,6 +104,9 @@ def predict_files(
         how = decode or settings.for_slot(slot).decode
         found = _transcripts(model, files, how, channel, skip_silence, lengths, progress)
         return replace(answer, answers=tuple(one.text for one in found), transcripts=found)
+    if isinstance(model.task, ClipClassification):
+        classes = tuple(classify(model, waveforms))
+        return replace(answer, answers=tuple(one.label or "" for one in classes), classes=classes)
     outputs: list[Any] = predict(model, waveforms)
     if not isinstance(model.task, Comparing):
         return replace(answer, answers=tuple(str(output) for output in outputs))

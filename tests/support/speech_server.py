@@ -14,8 +14,10 @@ import torch
 
 from elp_core.assemble import build
 from elp_core.bundle import bundle_digest, load_bundle, write_bundle
+from elp_core.class_answer import ClassCalibration
 from elp_core.model import ElpModel
 from elp_core.tasks import make_task
+from elp_core.tasks.classification import ClipClassification
 from elp_core.testing import save_tiny, tiny_backbone
 from pipelines.errors import ServiceError
 from pipelines.local.settings import Settings
@@ -75,9 +77,12 @@ class SpeechServer:
         return self.client.post(f"/v1/{route}", data={"model": model, **fields}, files=files)
 
 
-def write_varied(folder: Path, slot: Slot, seed: int) -> Path:
+def write_varied(folder: Path, slot: Slot, seed: int, calibration: ClassCalibration | None = None) -> Path:
     """Write a bundle whose answers differ for each seed and each sound; return its folder."""
-    model = build(BACKBONE, SMALL, make_task(slot.task, two_speakers()), seed=seed)
+    task = make_task(slot.task, two_speakers())
+    if isinstance(task, ClipClassification):
+        task = replace(task, calibration=calibration)
+    model = build(BACKBONE, SMALL, task, seed=seed)
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in model.trainable().values():

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from typing import Any
 
 from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from elp_core.class_answer import ClassAnswer
 from pipelines.errors import RequestRefused, UsageError
 from pipelines.registry.slot import Slot
 from pipelines.serving.http.request_form import request_form, require_permission
@@ -57,13 +59,7 @@ def speech_routes(service: SpeechService, voices: VoiceService, threads: ThreadP
             slot, channel = form.slot(request), form.channel
             recording = await form.recording("file")
         answer = await answer_waiting(request, threads, lambda t: service.classify(slot, recording, t, channel))
-        values = {
-            "label": answer.label,
-            "probability": answer.probability,
-            "calibrated": answer.calibrated,
-            "classes": [{"label": label, "probability": value} for label, value in answer.probabilities.items()],
-            "duration": round(answer.seconds, 3),
-        }
+        values = {**_classified(answer.answer), "duration": round(answer.seconds, 3)}
         return _signed(JSONResponse({**values, **_identity(answer.by)}), answer.by)
 
     _add_verify(router, service, voices, threads)
@@ -148,6 +144,19 @@ def _add_models(router: APIRouter, service: SpeechService) -> None:
         if found is None:
             raise not_served(slot)
         return _signed(JSONResponse(_model(found)), found)
+
+
+def _classified(answer: ClassAnswer) -> dict[str, Any]:
+    fitted = answer.calibration
+    return {
+        "label": answer.label,
+        "none_of_these": answer.none_of_these,
+        "likeliest": answer.likeliest,
+        "probability": answer.probability,
+        "calibrated": fitted is not None,
+        "calibration": None if fitted is None else {"fitted_on": "validation", **asdict(fitted)},
+        "classes": [{"label": label, "probability": value} for label, value in answer.probabilities.items()],
+    }
 
 
 def _refuse_unsupported(field: Callable[[str], str]) -> None:

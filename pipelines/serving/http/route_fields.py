@@ -59,7 +59,8 @@ TRANSCRIBE = RouteFields(
 CLASSIFY = RouteFields(
     files={"file": "The recording."},
     fields={"model": "The slot, such as plant-a/sic.", "channel": _CHANNEL},
-    answer="The class, its probability, and those of all classes; `calibrated` is true if the bundle calibrates them.",
+    answer="The class, or null if the recording is none of them (none_of_these); the likeliest one with its "
+    "probability, those of all classes, and the calibration: temperature, floor, and the number of validation clips.",
 )
 VERIFY = RouteFields(
     files={

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from elp_core.audio import Waveform
 from elp_core.channels import Channel
+from elp_core.class_answer import ClassAnswer
 from elp_core.decoding import DecodeConfig
 from elp_core.errors import ConfigError
 from elp_core.inference import Recogniser, Transcript, VoiceActivityConfig, transcribe
@@ -50,12 +51,7 @@ class Classified:
     """The class of a recording, and the version that chose it."""
 
     by: ServedVersion
-    label: str
-    probability: float
-    probabilities: dict[str, float]
-    """Of all classes, the likeliest first."""
-    calibrated: bool
-    """Whether the bundle calibrates them; else they are the softmax as trained, which is often too sure."""
+    answer: ClassAnswer
     seconds: Seconds
 
 
@@ -134,7 +130,7 @@ class SpeechService:
     def classify(
         self, slot: Slot, recording: bytes | Waveform, ticket: Ticket, channel: Channel = "same"
     ) -> Classified:
-        """Return the class of a recording, with the probabilities of all classes.
+        """Return the class of a recording with the probabilities of all classes, or that it is none of them.
 
         Raises RequestRefused for a task without classes, AudioError for the recording.
         """
@@ -142,11 +138,8 @@ class SpeechService:
             if not isinstance(by.task, ClipClassification):
                 raise other_task(by, "POST /v1/classify", "ser or sic")
             with self.decoded([recording], channel) as (waveform,):
-                values: list[float] = self.outputs(by, [waveform], ticket)[0].tolist()
-            ranked = sorted(zip(by.task.classes, values, strict=True), key=lambda one: -one[1])
-            label, probability = ranked[0]
-        # no bundle has a calibration yet
-        return Classified(by, label, probability, dict(ranked), False, len(waveform) / SAMPLE_RATE)
+                answer = by.task.decide(self.outputs(by, [waveform], ticket)[0])
+        return Classified(by, answer, len(waveform) / SAMPLE_RATE)
 
     def verify(
         self,
