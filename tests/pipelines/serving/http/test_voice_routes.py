@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -25,6 +28,7 @@ from pipelines.serving.voices.matching import match_voice
 from pipelines.serving.voices.verifier import load_verifier
 from pipelines.serving.voices.voice_folder import VoiceFolder
 from pipelines.serving.voices.voice_place import VoicePlace
+from tests.docs.pages import fences
 from tests.support.bundles import add_bundle
 from tests.support.clips import voice, wav
 from tests.support.mlflow_server import free_port
@@ -125,6 +129,22 @@ def test_a_voice_is_enrolled_compared_and_bound_to_its_bundle(
         assert (answer.status_code, answer.json()["error"]["code"]) == (status, code), answer.text
         assert said in answer.text
     assert len(list_templates(mlflow_uri, SLOT)) == 2
+
+    # the commands of the page, with another name
+    for name, seed in (("enrolled-1.wav", 1), ("enrolled-2.wav", 2), ("someone.wav", 3)):
+        (tmp_path / name).write_bytes(wav(voice(2.0, 150.0, seed)))
+    curl = [line for f in fences("sh") if f.page == "enrolled-voices.md" for line in f.commands if "curl" in line]
+    said = [_run(line, door, key, tmp_path) for line in curl]
+    assert [(one["voice"], one["version"]) for one in said] == [("dora", 2), ("dora", 2)]
+    assert said[1]["accepted"] is True
+
+
+def _run(line: str, server: SpeechServer, key: dict[str, str], folder: Path) -> dict[str, Any]:
+    text = line.replace("plant-a", SLOT.site).replace("=anna", "=dora").replace("http://127.0.0.1:8400", server.url)
+    own = {**os.environ, "KEY": key["authorization"].removeprefix("Bearer ")}
+    done = subprocess.run(["bash", "-c", text], cwd=folder, env=own, capture_output=True, text=True, check=True)
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
 
 
 def test_a_server_without_a_registry_has_no_enrolled_voices(server: SpeechServer) -> None:
