@@ -87,7 +87,7 @@ def test_audio_in_progress_is_bounded(champions: FolderChampions, tmp_path: Path
         service = server.opened.parts.service
         # one that is alone may be longer
         assert server.ask("classify", "plant-a/ser", wav(voice(1.5, 200.0, 1))).status_code == 200
-        with service._decoded([voice(0.7, 200.0, 1)], "mix"):
+        with service.decoded([voice(0.7, 200.0, 1)], "mix"):
             full = server.ask("classify", "plant-a/ser", CLIP)
             assert (full.status_code, full.json()["error"]["code"]) == (429, "audio_full")
             assert int(full.headers["retry-after"]) >= 1

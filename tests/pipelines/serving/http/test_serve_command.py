@@ -101,7 +101,11 @@ def test_the_pages_commands_run(box: Box, serving: subprocess.Popen[str]) -> Non
     # keys of a running server: from the first one on, it asks for them
     address = f"http://127.0.0.1:{box.port}/v1/models"
     add, listing, revoke = [
-        line for block in fences("sh") for line in block.commands if line.startswith("elp api-keys")
+        line
+        for block in fences("sh")
+        if block.page == "serve.md"
+        for line in block.commands
+        if line.startswith("elp api-keys")
     ]
     key = box.run(add).splitlines()[0]
     assert httpx.get(address).status_code == 401
