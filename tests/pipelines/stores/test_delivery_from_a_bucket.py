@@ -31,9 +31,16 @@ def fragile() -> Iterator[ObjectStore]:
 
 
 @pytest.fixture(scope="module")
-def plant(fragile: ObjectStore, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plant]:
+def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The server's folder for temporary files."""
+    return tmp_path_factory.mktemp("scratch")
+
+
+@pytest.fixture(scope="module")
+def plant(fragile: ObjectStore, scratch: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plant]:
     folder = tmp_path_factory.mktemp("plant")
-    with guarded_server(folder / "server", bucket=Bucket(fragile, "speech", "mlflow")) as server:
+    bucket = Bucket(fragile, "speech", "mlflow")
+    with guarded_server(folder / "server", None, {"TMPDIR": str(scratch)}, bucket) as server:
         lasting("plant", ELP_KEYS=str(server.keys))
         yield make_plant(folder, Rest(server.uri), server.keys)
 
@@ -55,7 +62,10 @@ def _serves(box: Path) -> list[int]:
     return [adapter.version for adapter in present.site_set.adapters]
 
 
-def test_a_box_pulls_from_a_server_on_a_bucket(plant: Plant, fragile: ObjectStore, tmp_path: Path) -> None:
+@pytest.mark.timeout(900)
+def test_a_box_pulls_from_a_server_on_a_bucket(
+    plant: Plant, fragile: ObjectStore, scratch: Path, tmp_path: Path
+) -> None:
     first, source, box = plant.promote("plant-a/asr", "first"), HttpSource(plant.uri), tmp_path / "box"
     with pytest.raises(ServiceError, match="broke off"):
         plant.pull(box, SITE, CutSource(plant.uri))
@@ -71,15 +81,21 @@ def test_a_box_pulls_from_a_server_on_a_bucket(plant: Plant, fragile: ObjectStor
     plant.pull(usb, SITE, FolderSource(tmp_path / "medium" / SITE))
     assert _serves(usb) == [1]
 
-    # a store that is away: the box keeps its set, and the next pull brings the second version
+    # a store that is away: what was published stays so
     plant.promote("plant-a/asr", "second", first)
     fragile.kill()
-    try:
-        with pytest.raises((ServiceError, DeliveryRefused)) as found:
-            plant.pull(box, SITE, source)
-        print(found.value)
-        assert _serves(box) == [1]
-    finally:
-        fragile.start()
+    assert not plant.pull(box, SITE, source).changed
+    fragile.start()
+    faults = plant.rest("GET", "/elp/api/v1/delivery").json["faults"]
+    assert faults == {}
+    # the second version is published, and its files cannot be read
+    fragile.kill()
+    with pytest.raises((ServiceError, DeliveryRefused)) as found:
+        plant.pull(box, SITE, source)
+    assert "cannot be read" in str(found.value)
+    assert _serves(box) == [1]
+    fragile.start()
     assert plant.pull(box, SITE, source).changed
     assert _serves(box) == [2]
+    # no file of the store is left on the server
+    assert not list(scratch.iterdir())
