@@ -22,7 +22,7 @@ from elp_core.files import write_whole
 from elp_core.tasks import make_task
 from elp_core.testing import random_clips, write_preprocessor
 from pipelines.registry.slot import Slot
-from pipelines.serving.http.champion_source import FetchedBundle
+from pipelines.serving.champion_source import Champion, FetchedBundle
 
 TASKS = ("ser", "sic")
 
@@ -59,14 +59,18 @@ class PlantChampions:
     def __init__(self, plant: ServedPlant) -> None:
         self._plant, self._path = plant, plant.root / "champions.json"
 
-    def champions(self) -> dict[Slot, int | None]:
+    def champions(self) -> dict[Slot, Champion | None]:
         """Return the version of each slot."""
-        return {Slot.parse(name): version for name, version in json.loads(self._path.read_text()).items()}
+        return {Slot.parse(name): Champion(version) for name, version in json.loads(self._path.read_text()).items()}
 
-    def fetch(self, slot: Slot, version: int) -> FetchedBundle:
+    def fetch(self, slot: Slot, version: int | str) -> FetchedBundle:
         """Return the folder of a version."""
-        folder = self._plant.bundle(str(slot), version)
-        return FetchedBundle(folder, bundle_digest(folder))
+        folder = self._plant.bundle(str(slot), int(version))
+        return FetchedBundle(int(version), folder, bundle_digest(folder))
+
+    def updates_stopped(self) -> str:
+        """Return no reason: they never stop."""
+        return ""
 
     def change(self, slot: str) -> None:
         """Make the next version of a slot its champion."""
