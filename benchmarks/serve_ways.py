@@ -9,6 +9,8 @@ Serve with `@serve.batch`) or lit (LitServe). The last two need packages that ar
 from __future__ import annotations
 
 import argparse
+import importlib
+import importlib.util
 import io
 import threading
 import warnings
@@ -119,31 +121,46 @@ def lit(plant: ServedPlant, asked: argparse.Namespace) -> None:
     """Run LitServe: one route, one worker, dynamic batches."""
     import litserve
 
-    threads = asked.threads
-
-    class Api(litserve.LitAPI):  # type: ignore[misc]
-        def setup(self, device: str) -> None:
-            self._outputs = _host(plant, threads)
-
-        def decode_request(self, request: HttpRequest) -> tuple[str, Any]:
-            content = request["file"].file.read()
-            return request["model"], soundfile.read(io.BytesIO(content), dtype="float32")[0]
-
-        def batch(self, inputs: list[Any]) -> list[Any]:
-            return inputs
-
-        def predict(self, inputs: list[Any]) -> list[Any]:
-            return self._outputs(inputs)
-
-        def unbatch(self, outputs: list[Any]) -> list[Any]:
-            return outputs
-
-        def encode_response(self, output: Any) -> dict[str, Any]:
-            return _body(output)
-
-    api = Api(max_batch_size=BATCH, batch_timeout=WAIT, api_path="/v1/classify")
+    api = LitSpeech(max_batch_size=BATCH, batch_timeout=WAIT, api_path="/v1/classify")
+    api.plant, api.threads = plant, asked.threads
     server = litserve.LitServer(api, accelerator="cpu", workers_per_device=1, timeout=600)
     server.run(port=asked.port, host="127.0.0.1", generate_client_file=False, log_level="warning")
+
+
+# at the top of the module, because its worker is a process that imports it
+_LitApi: Any = importlib.import_module("litserve").LitAPI if importlib.util.find_spec("litserve") else object
+
+
+class LitSpeech(_LitApi):
+    """The route of LitServe."""
+
+    plant: ServedPlant
+    threads: int
+
+    def setup(self, device: str) -> None:
+        """Load the adapters in the worker."""
+        self._outputs = _host(self.plant, self.threads)
+
+    def decode_request(self, request: HttpRequest) -> tuple[str, Any]:
+        """Return the slot and the samples of a form."""
+        form: Any = request
+        return form["model"], soundfile.read(io.BytesIO(form["file"].file.read()), dtype="float32")[0]
+
+    def batch(self, inputs: list[Any]) -> list[Any]:
+        """Keep a batch as a list."""
+        return inputs
+
+    def predict(self, inputs: list[Any]) -> list[Any]:
+        """Compute a batch."""
+        return self._outputs(inputs) if isinstance(inputs, list) else self._outputs([inputs])
+
+    def unbatch(self, outputs: list[Any]) -> list[Any]:
+        """Keep the answers as a list."""
+        return outputs
+
+    def encode_response(self, output: Any) -> dict[str, Any]:
+        """Return the body of an answer."""
+        return _body(output)
 
 
 def _host(plant: ServedPlant, threads: int) -> Callable[[list[tuple[str, Any]]], list[Any]]:
