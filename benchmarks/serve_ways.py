@@ -2,15 +2,13 @@
 
 python benchmarks/serve_ways.py WAY PLANT PORT [--threads N]
 
-WAY is elp (`elp serve`), alone (our library behind a lock), peft (`transformers` with `peft` behind a lock), ray (Ray
-Serve with `@serve.batch`) or lit (LitServe). The last two need packages that are not in the lock.
+WAY is elp (`elp serve`), alone (our library behind a lock), peft (`transformers` with `peft` behind a lock) or ray (Ray
+Serve with `@serve.batch`), which needs packages that are not in the lock.
 """
 
 from __future__ import annotations
 
 import argparse
-import importlib
-import importlib.util
 import io
 import threading
 import warnings
@@ -20,7 +18,6 @@ from typing import Annotated, Any
 
 import soundfile
 from fastapi import FastAPI, File, Form, UploadFile
-from fastapi import Request as HttpRequest
 from serve_plant import PlantChampions, ServedPlant
 
 Classify = Callable[[str, bytes], dict[str, Any]]
@@ -117,52 +114,6 @@ def ray(plant: ServedPlant, asked: argparse.Namespace) -> None:
     threading.Event().wait()
 
 
-def lit(plant: ServedPlant, asked: argparse.Namespace) -> None:
-    """Run LitServe: one route, one worker, dynamic batches."""
-    import litserve
-
-    api = LitSpeech(max_batch_size=BATCH, batch_timeout=WAIT, api_path="/v1/classify")
-    api.plant, api.threads = plant, asked.threads
-    server = litserve.LitServer(api, accelerator="cpu", workers_per_device=1, timeout=600)
-    server.run(port=asked.port, host="127.0.0.1", generate_client_file=False, log_level="warning")
-
-
-# at the top of the module, because its worker is a process that imports it
-_LitApi: Any = importlib.import_module("litserve").LitAPI if importlib.util.find_spec("litserve") else object
-
-
-class LitSpeech(_LitApi):
-    """The route of LitServe."""
-
-    plant: ServedPlant
-    threads: int
-
-    def setup(self, device: str) -> None:
-        """Load the adapters in the worker."""
-        self._outputs = _host(self.plant, self.threads)
-
-    def decode_request(self, request: HttpRequest) -> tuple[str, Any]:
-        """Return the slot and the samples of a form."""
-        form: Any = request
-        return form["model"], soundfile.read(io.BytesIO(form["file"].file.read()), dtype="float32")[0]
-
-    def batch(self, inputs: list[Any]) -> list[Any]:
-        """Keep a batch as a list."""
-        return inputs
-
-    def predict(self, inputs: list[Any]) -> list[Any]:
-        """Compute a batch."""
-        return self._outputs(inputs) if isinstance(inputs, list) else self._outputs([inputs])
-
-    def unbatch(self, outputs: list[Any]) -> list[Any]:
-        """Keep the answers as a list."""
-        return outputs
-
-    def encode_response(self, output: Any) -> dict[str, Any]:
-        """Return the body of an answer."""
-        return _body(output)
-
-
 def _host(plant: ServedPlant, threads: int) -> Callable[[list[tuple[str, Any]]], list[Any]]:
     import torch
 
@@ -193,7 +144,7 @@ def _run(classify: Classify, port: int) -> None:
     uvicorn.run(app, host="127.0.0.1", port=port, log_level="warning", access_log=False)
 
 
-WAYS = {"elp": elp, "alone": alone, "peft": peft, "ray": ray, "lit": lit}
+WAYS = {"elp": elp, "alone": alone, "peft": peft, "ray": ray}
 
 
 def _options() -> argparse.Namespace:
