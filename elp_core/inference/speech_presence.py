@@ -46,4 +46,5 @@ def holds_speech(samples: Waveform, detect: bool = True) -> bool:
     if importlib.util.find_spec("silero_vad") is None:
         return True
     padded = np.pad(samples * np.float32(_PEAK / peak), (_SURROUNDINGS, _SURROUNDINGS + -len(samples) % CHUNK))
-    return bool(SpeechDetector().probabilities(padded).max() >= LEAST_PROBABILITY)
+    # samples that are no numbers have no probability: they are for the recogniser to refuse
+    return not SpeechDetector().probabilities(padded).max() < LEAST_PROBABILITY
