@@ -68,7 +68,7 @@ def test_the_champion_transcribes_each_file(
 def test_a_file_of_no_class_is_none_of_these(
     client: MlflowClient, settings: Settings, options: dict[str, Any], files: list[Path], tmp_path: Path
 ) -> None:
-    slot, classes = Slot("heard", "sic"), ("agree", "refuse")
+    slot, classes = Slot("classed", "sic"), ("agree", "refuse")
     for version, floor in ((1, 0.0), (2, 0.9999)):
         task = IntentClassification(classes, calibration=ClassCalibration(2.0, floor, 40))
         add_bundle(client, slot, f"k{version}", tmp_path, task)

@@ -34,6 +34,10 @@ class Client:
         self.socket = socket.create_connection(("127.0.0.1", port), timeout=60)
         self._file = self.socket.makefile("rb")
 
+    def close(self) -> None:
+        self._file.close()
+        self.socket.close()
+
     def send(self, *lines: bytes) -> None:
         self.socket.sendall(b"".join(lines))
 
@@ -66,8 +70,8 @@ def chunk(pcm: bytes) -> bytes:
 @pytest.mark.integration
 def test_an_assistant_asks_what_is_there_and_gets_transcripts(server: SpeechServer, tmp_path: Path) -> None:
     expected = server.ask("audio/transcriptions", "plant-a/asr", RECORDING)
-    with connected(server, tmp_path / "keys.json") as port:
-        client = Client(port)
+    with connected(server, tmp_path / "keys.json") as port, contextlib.ExitStack() as stack:
+        client = stack.enter_context(contextlib.closing(Client(port)))
         client.send(b'{"type": "describe"}\n')
         kind, info = client.receive()
         assert kind == "info"
@@ -118,8 +122,7 @@ def test_what_cannot_be_answered_is_an_error_and_the_end(
     content = (
         sent.replace(b"START ", start).replace(b"CHUNK ", chunk(PCM)).replace(b"STOP", b'{"type": "audio-stop"}\n')
     )
-    with connected(server, tmp_path / "keys.json", longest=1.0) as port:
-        client = Client(port)
+    with connected(server, tmp_path / "keys.json", longest=1.0) as port, contextlib.closing(Client(port)) as client:
         client.send(content)
         kind, error = client.receive()
         assert (kind, error["code"]) == ("error", code)
@@ -130,18 +133,18 @@ def test_what_cannot_be_answered_is_an_error_and_the_end(
 @pytest.mark.integration
 def test_keys_and_places_close_the_port(server: SpeechServer, tmp_path: Path) -> None:
     keys = tmp_path / "keys.json"
-    with connected(server, keys, places=1) as port:
-        first, second = Client(port), None
+    with connected(server, keys, places=1) as port, contextlib.ExitStack() as stack:
+        first = stack.enter_context(contextlib.closing(Client(port)))
         first.send(b'{"type": "describe"}\n')
         assert first.receive()[0] == "info"
-        second = Client(port)
+        second = stack.enter_context(contextlib.closing(Client(port)))
         assert second.receive()[1]["code"] == "queue_full"
         add_api_key(keys, "line-4", ["*/*"])
         first.send(b'{"type": "describe"}\n')
         assert first.receive()[1]["code"] == "invalid_api_key"
         # a client that resets its connection ends nothing but itself
         first.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        first.socket.close()
+        first.close()
     with pytest.raises(UsageError, match="--wyoming is a protocol without keys"):
         ServeOptions(wyoming=10300).require_safe(ApiKeyFile(keys), unlocked=False)
 
