@@ -3,7 +3,7 @@
     ELP_FSDD=fsdd.tar.gz python benchmarks/monitor_estimate.py [--folder DIR] [--task asr|sic] [--repetitions 200]
 
 Sessions are 10 digits of one speaker of the Free Spoken Digit Dataset. Adapters of `elp:tiny` are trained on takes 26
-to 49 with machine noise of 20 dB SNR (3 dB standard deviation over sessions); takes 0 to 17 are 108 sessions that they
+to 49 with machine noise of 20 dB SNR (3 dB standard deviation over sessions); takes 0 to 13 are 84 sessions that they
 never saw. In each repetition a golden set of so many sessions and, of other sessions, a site of 20 are drawn. Golden
 sets are *as recorded* (like the training), or *with a noise sweep* (each session between 0 and 30 dB). Sites are like
 the golden set, have other levels of the noise, other kinds of noise, or another microphone: none of these is in a
@@ -38,11 +38,11 @@ from pipelines.monitoring.feature_distance import FeatureDistance
 Floats = npt.NDArray[np.float64]
 SESSION = 10
 SITE_SESSIONS = 20
-TRAIN_TAKES, VALIDATION_TAKES, HELD_OUT_TAKES = range(26, 50), range(24, 26), range(18)
+TRAIN_TAKES, VALIDATION_TAKES, HELD_OUT_TAKES = range(26, 50), range(24, 26), range(14)
+_USUAL = 300
+"""Clips of the training data that the usual features are taken from."""
 WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
-CONDITIONS = (
-    "20 dB", "sweep", "15 dB", "10 dB", "5 dB", "quiet", "white 10 dB", "babble 10 dB", "microphone", "microphone 10 dB",
-)  # fmt: skip
+CONDITIONS = ("20 dB", "sweep", "10 dB", "white 10 dB", "babble 10 dB", "microphone", "quiet")
 
 
 def _number(*parts: object) -> int:
@@ -114,8 +114,12 @@ def measure_sessions(archive: Path, task: str, folder: Path) -> MeasuredSessions
         return Clip(clip_id(samples), audio, len(samples) / SAMPLE_RATE, split, speaker=name.split("_")[1], **text)
 
     bundle = folder / f"adapter-{task}"
-    known = [clip(name, "train", "20 dB") for name in sounds if takes[name] in TRAIN_TAKES]
-    if not (bundle / "manifest.json").is_file():
+    trained = (bundle / "manifest.json").is_file()
+    training = sorted(name for name in sounds if takes[name] in TRAIN_TAKES)
+    # by take, so that all speakers and digits are among the first ones
+    training.sort(key=lambda name: takes[name])
+    known = [clip(name, "train", "20 dB") for name in (training[:_USUAL] if trained else training)]
+    if not trained:
         check = [clip(name, "validation", "20 dB") for name in sounds if takes[name] in VALIDATION_TAKES]
         _fit(bundle, task, known, check, TrainConfig(epochs=16 if task == "sic" else 8, patience=0))
     model = load_bundle(bundle, Backbone.from_pretrained("elp:tiny"))
@@ -135,7 +139,7 @@ def measure_sessions(archive: Path, task: str, folder: Path) -> MeasuredSessions
         print(f"{task}, {condition}: error {np.mean(list(errors[condition].values())):.1%}", flush=True)
     from elp_core.audio import load
 
-    usual = list(measure_sounds(model, (NamedSound("", load(one.audio)) for one in known[:600])))
+    usual = list(measure_sounds(model, (NamedSound("", load(one.audio)) for one in known[:_USUAL])))
     made = MeasuredSessions(clips, errors, usual)
     with kept.open("wb") as file:
         pickle.dump(made, file)
@@ -224,7 +228,7 @@ def main() -> None:
     measured = measure_sessions(Path(os.environ["ELP_FSDD"]), chosen.task, chosen.folder)
     print("| golden set | blocks | site | true | estimated | off | interval contains it | width | not known |")
     print("|---|---|---|---|---|---|---|---|---|")
-    for golden, blocks in (("20 dB", 30), ("20 dB", 60), ("sweep", 30), ("sweep", 60), ("sweep", 88)):
+    for golden, blocks in (("20 dB", 30), ("20 dB", 60), ("sweep", 30), ("sweep", 60)):
         for condition in CONDITIONS:
             found = estimate_quality(measured, golden, condition, blocks, chosen.repetitions)
             shown = [found.true, found.estimated, found.off, found.covered, found.width, found.not_known]

@@ -9,7 +9,7 @@ such, and is made again by a later look. Checked with Prefect 3.8.8.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -34,6 +34,7 @@ WANTED = "elp.retrain.wanted"
 PATIENCE: Seconds = 60.0
 """How long the run of a request is looked for; the automation takes one to two seconds."""
 _PAUSE: Seconds = 0.5
+_NEWEST = 200
 
 
 @dataclass(frozen=True)
@@ -94,12 +95,13 @@ def request_retraining(
             return RetrainRequest(RetrainDecision("held back", (*decision.reasons, reason)))
         deployment = str(ensure_deployment(client, workspace, "retrain", str(slot)).id)
     revision = pushed_revision(workspace) if workspace.settings.git else ""
-    begun = datetime.now(UTC)
     with rest_errors(api):
+        # not by time: the clocks of two machines differ
+        before = _automatic_runs(api, deployment)
         prefect_request(
             f"{api}/events", [_event(workspace, slot, deployment, decision.reasons, revision)], timeout=15.0
         )
-        run = _run_since(api, deployment, begun, patience)
+        run = _started_run(api, deployment, before, patience)
     if not run:
         reason = f"no run was seen within {patience:.0f} s; look at the automation {automation.name!r} in Prefect"
         return RetrainRequest(replace(decision, outcome="asked", reasons=(*decision.reasons, reason)))
@@ -125,22 +127,22 @@ def _event(workspace: Workspace, slot: Slot, deployment: str, reasons: Sequence[
     }
 
 
-def _run_since(api: str, deployment: str, begun: datetime, patience: Seconds) -> str:
-    """Return the id of the run that an automation made of a deployment since a moment; empty without one."""
-    body = {
-        "flow_runs": {"expected_start_time": {"after_": begun.isoformat()}},
-        "deployments": {"id": {"any_": [deployment]}},
-        "sort": "EXPECTED_START_TIME_ASC",
-        "limit": 50,
-    }
+def _started_run(api: str, deployment: str, before: Set[str], patience: Seconds) -> str:
+    """Return the id of a run that an automation made of a deployment and that was not there before; empty without."""
     ends = time.monotonic() + patience
     while True:
-        for run in patient_request(f"{api}/flow_runs/filter", body):
-            if (run.get("created_by") or {}).get("type") == "AUTOMATION":
-                return str(run["id"])
+        if new := _automatic_runs(api, deployment) - before:
+            return min(new)
         if time.monotonic() > ends:
             return ""
         time.sleep(_PAUSE)
+
+
+def _automatic_runs(api: str, deployment: str) -> set[str]:
+    """Return the ids of the newest runs that automations made of a deployment."""
+    body = {"deployments": {"id": {"any_": [deployment]}}, "sort": "EXPECTED_START_TIME_DESC", "limit": _NEWEST}
+    found = patient_request(f"{api}/flow_runs/filter", body)
+    return {str(run["id"]) for run in found if (run.get("created_by") or {}).get("type") == "AUTOMATION"}
 
 
 def _resource(workspace: Workspace) -> str:

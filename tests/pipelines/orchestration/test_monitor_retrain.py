@@ -7,6 +7,7 @@ import json
 import os
 import shlex
 import shutil
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -175,8 +176,12 @@ def test_the_flow_looks_at_what_its_site_sends_and_decides(
     assert (looks[-2]["blocks"], looks[-1]["blocks"]) == (0, 18)
     # the alarm is an event of Prefect, from which alerts are sent
     body = {"filter": {"event": {"name": ["elp.audio.changed"]}}, "limit": 5}
-    (event,) = prefect_request(f"{api}/events/filter", body, 60.0)["events"]
-    assert event["payload"]["slot"] == str(SLOT)
+    # Prefect stores events a moment later
+    deadline = time.monotonic() + 60
+    while not (found := prefect_request(f"{api}/events/filter", body, 60.0)["events"]):
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    assert {event["payload"]["slot"] for event in found} == {str(SLOT)}
 
 
 def test_a_clone_keeps_no_looks(watched: Watched, tmp_path: Path) -> None:
