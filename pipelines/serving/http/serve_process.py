@@ -19,8 +19,8 @@ from pipelines.local.foreground import Stopped, stop_signals
 from pipelines.local.settings import Settings
 from pipelines.local_hosts import LOCAL_HOSTS
 from pipelines.number_text import count
+from pipelines.serving.champion_source import ChampionSource
 from pipelines.serving.http.api_keys import ApiKeyFile
-from pipelines.serving.http.champion_source import ChampionSource
 from pipelines.serving.http.decode_pool import DecodeLimits, DecodePool
 from pipelines.serving.http.request_limits import RequestBounds
 
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from pipelines.serving.http.http_app import ServerParts
     from pipelines.serving.http.served_set import ServedSet
+    from pipelines.serving.voices.voice_place import VoicePlace
 
 Report = Callable[[str], None]
 _BACKLOG = 2048
@@ -55,6 +56,8 @@ class ServeOptions:
     bounds: RequestBounds = field(default_factory=RequestBounds)
     held_seconds: Seconds = 4 * 3600.0
     """Decoded audio of all requests in progress: 64 kB a second."""
+    voices: VoicePlace | None = None
+    """Enrolled voices; None if there is no registry that keeps them."""
     certificate: Path | None = None
     private_key: Path | None = None
 
@@ -109,6 +112,7 @@ def open_service(
     from pipelines.serving.http.served_set import ServedSet
     from pipelines.serving.http.service_metrics import ServiceMetrics
     from pipelines.serving.http.speech_service import SpeechService
+    from pipelines.serving.http.voice_service import VoiceService
 
     with contextlib.ExitStack() as stack:
         host = AdapterHost(Backbone.from_pretrained(settings.backbone), options.memory_bytes, options.batch_seconds)
@@ -130,7 +134,8 @@ def open_service(
         service = SpeechService(
             served, batcher, decoders, lambda slot: settings.for_slot(slot).decode, options.held_seconds
         )
-        parts = ServerParts(service, follower, keys, metrics, options.bounds, options.host in LOCAL_HOSTS, source.name)
+        voices, local = VoiceService(service, options.voices), options.host in LOCAL_HOSTS
+        parts = ServerParts(service, voices, follower, keys, metrics, options.bounds, local, source.name)
         yield OpenService(make_serve_app(parts, threads), parts)
 
 

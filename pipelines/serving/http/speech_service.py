@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from elp_core.audio import Waveform
 from elp_core.channels import Channel
+from elp_core.class_answer import ClassAnswer
 from elp_core.decoding import DecodeConfig
 from elp_core.errors import ConfigError
 from elp_core.inference import Recogniser, Transcript, VoiceActivityConfig, transcribe
@@ -50,12 +51,7 @@ class Classified:
     """The class of a recording, and the version that chose it."""
 
     by: ServedVersion
-    label: str
-    probability: float
-    probabilities: dict[str, float]
-    """Of all classes, the likeliest first."""
-    calibrated: bool
-    """Whether the bundle calibrates them; else they are the softmax as trained, which is often too sure."""
+    answer: ClassAnswer
     seconds: Seconds
 
 
@@ -112,7 +108,7 @@ class SpeechService:
         with self.served.lease(slot) as by:
             task = by.task
             if not isinstance(task, SpeechRecognition):
-                raise _other_task(by, "POST /v1/audio/transcriptions", "asr")
+                raise other_task(by, "POST /v1/audio/transcriptions", "asr")
             own = task.language.code
             if languages and own not in languages:
                 raise RequestRefused(
@@ -122,10 +118,10 @@ class SpeechService:
                     "field language, or send the slot's own",
                 )
             how = self._how(slot, task, hotwords)
-            with self._decoded([recording], channel) as (waveform,):
+            with self.decoded([recording], channel) as (waveform,):
                 found = transcribe(
                     waveform,
-                    Recogniser(task, self._times, lambda waveforms: self._outputs(by, waveforms, ticket)),
+                    Recogniser(task, self._times, lambda waveforms: self.outputs(by, waveforms, ticket)),
                     voice_activity=VoiceActivityConfig() if skip_silence else None,
                     decode=how,
                 )
@@ -134,19 +130,16 @@ class SpeechService:
     def classify(
         self, slot: Slot, recording: bytes | Waveform, ticket: Ticket, channel: Channel = "same"
     ) -> Classified:
-        """Return the class of a recording, with the probabilities of all classes.
+        """Return the class of a recording with the probabilities of all classes, or that it is none of them.
 
         Raises RequestRefused for a task without classes, AudioError for the recording.
         """
         with self.served.lease(slot) as by:
             if not isinstance(by.task, ClipClassification):
-                raise _other_task(by, "POST /v1/classify", "ser or sic")
-            with self._decoded([recording], channel) as (waveform,):
-                values: list[float] = self._outputs(by, [waveform], ticket)[0].tolist()
-            ranked = sorted(zip(by.task.classes, values, strict=True), key=lambda one: -one[1])
-            label, probability = ranked[0]
-        # no bundle has a calibration yet
-        return Classified(by, label, probability, dict(ranked), False, len(waveform) / SAMPLE_RATE)
+                raise other_task(by, "POST /v1/classify", "ser or sic")
+            with self.decoded([recording], channel) as (waveform,):
+                answer = by.task.decide(self.outputs(by, [waveform], ticket)[0])
+        return Classified(by, answer, len(waveform) / SAMPLE_RATE)
 
     def verify(
         self,
@@ -162,14 +155,14 @@ class SpeechService:
         """
         with self.served.lease(slot) as by:
             if not isinstance(by.task, Comparing):
-                raise _other_task(by, "POST /v1/verify", "asv")
-            with self._decoded((*enrolment, test), channel) as waveforms:
-                *known, other = self._outputs(by, waveforms, ticket)
+                raise other_task(by, "POST /v1/verify", "asv")
+            with self.decoded((*enrolment, test), channel) as waveforms:
+                *known, other = self.outputs(by, waveforms, ticket)
             match = replace(self.served.host.compare(by.hosted, known, other), threshold=by.threshold)
         return Verified(by, match, tuple(_floats(one) for one in known), _floats(other))
 
     @contextlib.contextmanager
-    def _decoded(self, recordings: Sequence[bytes | Waveform], channel: Channel) -> Iterator[list[Waveform]]:
+    def decoded(self, recordings: Sequence[bytes | Waveform], channel: Channel) -> Iterator[list[Waveform]]:
         """Give the samples of recordings, if there is room for them next to those of other requests."""
         held = 0
         waveforms: list[Waveform] = []
@@ -194,7 +187,8 @@ class SpeechService:
             with self._lock:
                 self._held -= held
 
-    def _outputs(self, by: ServedVersion, waveforms: Sequence[Waveform], ticket: Ticket) -> list[LogProbabilities]:
+    def outputs(self, by: ServedVersion, waveforms: Sequence[Waveform], ticket: Ticket) -> list[LogProbabilities]:
+        """Return what a version computes for each waveform; RequestRefused (499) if the client has gone."""
         waiting: list[Future[Any]] = [self.batcher.submit(by.hosted, one, ticket) for one in waveforms]
         try:
             return [one.result() for one in waiting]
@@ -213,7 +207,8 @@ class SpeechService:
             raise RequestRefused(400, "keywords", str(error)) from error
 
 
-def _other_task(by: ServedVersion, route: str, tasks: str) -> RequestRefused:
+def other_task(by: ServedVersion, route: str, tasks: str) -> RequestRefused:
+    """Return the answer for a slot that a route is not for."""
     return RequestRefused(400, "task", f"{route} is for SITE/{tasks.replace(' or ', ' and SITE/')}, got {by.slot}")
 
 
