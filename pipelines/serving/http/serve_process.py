@@ -112,8 +112,9 @@ def open_service(
 
     Raises ServiceError if the source of champions does not answer; BackboneError if there is no such backbone.
     """
-    # before torch is loaded: oneDNN keeps compiled kernels for 1,024 lengths of input, half a gigabyte in an hour
-    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "16")
+    # before torch is loaded: oneDNN keeps 1,024 compiled kernels, half a gigabyte in an hour; with these few it still
+    # compiles none again for the usual lengths, which the host rounds up
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "128")
     from elp_core.backbones import Backbone
     from elp_core.inference import AdapterHost
     from pipelines.serving.http.audio_batcher import AudioBatcher
@@ -176,7 +177,9 @@ def web_server(app: FastAPI, options: ServeOptions) -> uvicorn.Server:
 def listening_socket(options: ServeOptions) -> socket.socket:
     """Return a socket at the address of the options, not listening yet; raises ServiceError if it is taken."""
     family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
-    made = socket.socket(family, socket.SOCK_STREAM)
+    # with the protocol's number: asyncio switches Nagle's algorithm off for such sockets only, and with it every answer
+    # after a client's first one would wait 40 ms for an acknowledgement
+    made = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         made.bind((options.host, options.port))
