@@ -96,7 +96,7 @@ class Settings:
     slots: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Per slot, overriding `defaults`."""
     schedules: Mapping[str, Any] = field(default_factory=dict)
-    """When which slots are retrained; see `pipelines.local.schedule_settings`."""
+    """When which slots are retrained or monitored; see `pipelines.local.schedule_settings`."""
     calendars: Mapping[str, Any] = field(default_factory=dict)
     """Days without starts, by a name that schedules refer to."""
 

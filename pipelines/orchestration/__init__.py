@@ -22,7 +22,8 @@
 `reaper`, `lost_runs`        dead runs are ended and crashed ones started again; which run is dead
 `inbox_watch`        the supervision's looks at the inboxes, and the runs for what arrived
 `overdue_runs`       when a run is overdue
-`monitor_retrain`    retrainings that a look of the monitor leads to
+`monitor_tasks`      the steps of the flow `monitor`
+`monitor_retrain`, `retrain_request`   retrainings that a look leads to: the decision; the event and its automation
 `operation_metrics`  the figures of the operation, for the metrics of the server
 `schedule_watch`     the supervision's looks at the schedules: late runs, new slots, new dates
 `supervisor`         the supervision of `elp up`; the messages to people are in the package `alerts`
