@@ -13,6 +13,7 @@
 `progress_artifact`          how far a run's present step is, in Prefect's UI and for the command line
 `slot_groups`        slots that are trained in one pass, and a retraining of such a group
 `joined_runs`, `shared_pass`   due runs that are trained in the pass of another run; the pass of several runs
+`cancelled_joins`            joined runs that are cancelled during the pass
 `slot_progress`      how far a run over several slots is
 `workspace_runs`             the runs of a workspace: list, find, log, cancel
 `engines`            chunks of a large intake on a Dask or Ray cluster

@@ -91,7 +91,8 @@ class UtteranceListener:
             begin = run.start / SAMPLE_RATE
             values: dict[str, Any] = {"start": round(begin, 3), "end": round(begin + len(run.samples) / SAMPLE_RATE, 3)}
             if self._slot.task == "asr":
-                heard = self._service.transcribe(self._slot, run.samples, self._ticket)
+                # the run is speech: it is not looked for again
+                heard = self._service.transcribe(self._slot, run.samples, self._ticket, skip_silence=False)
                 words = [
                     {**plain(word), "start": round(word.start + begin, 3), "end": round(word.end + begin, 3)}
                     for word in heard.transcript.words
