@@ -17,6 +17,7 @@
 `slot_progress`      how far a run over several slots is
 `workspace_runs`             the runs of a workspace: list, find, log, cancel
 `engines`            chunks of a large intake on a Dask or Ray cluster
+`ray_folder`         the files of a Ray cluster of a run, and what killed runs have left of theirs
 `quick_prefect`      a quicker start of the command `prefect` and of flow runs
 `prefect_pages`      the content policy of Prefect's pages
 `reaper`, `lost_runs`        dead runs are ended and crashed ones started again; which run is dead
