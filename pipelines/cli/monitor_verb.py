@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pipelines.monitoring.fleet_status import SlotEvidence
     from pipelines.monitoring.labels import LabelResult
     from pipelines.monitoring.monitor_slot import LookResult
+    from pipelines.monitoring.sent_audio import AudioSource
 
 ALARM = 4
 """Exit code of a look while an alarm is open."""
@@ -42,6 +43,7 @@ ALARM = 4
     help="Transcripts or labels that arrived later: the measured error, with a bound.",
 )
 @click.option("--column", default="", metavar="NAME", help="Column of the manifest that names the session.")
+@click.option("--list", "listing", is_flag=True, help="List the looks so far; without a source, that is the default.")
 @click.option("--retrain", is_flag=True, help="Retrain the slot if the policy asks for it; needs elp up.")
 @click.option("--restart", is_flag=True, help="End the alarm: the evidence starts again from nothing.")
 @click.option("--reason", default="", metavar="TEXT", help="The reason of the restart, for the record.")
@@ -52,14 +54,16 @@ def monitor_verb(
     source: Path | None,
     labels: Path | None,
     column: str,
+    listing: bool,
     retrain: bool,
     restart: bool,
     reason: str,
 ) -> None:
     """Compare what a site sent with the golden set of a slot, session by session.
 
-    Without --from, list the looks so far; without a slot, all monitored slots. The exit code is 4 while an alarm is
-    open.
+    Without --from, look at monitor.source of the settings, or at the log of the requests that elp serve has answered;
+    if there is neither, list the looks so far. Without a slot, list all monitored slots. The exit code is 4 while an
+    alarm is open.
 
     \b
     elp monitor plant-a/asr --from recordings/2026-11-29
@@ -68,7 +72,7 @@ def monitor_verb(
     elp monitor
     """
     if slot is None:
-        if source or labels or column or retrain or restart or reason:
+        if source or labels or column or listing or retrain or restart or reason:
             raise click.UsageError("the options are for one slot; name it: elp monitor SITE/TASK …")
         from pipelines.monitoring.fleet_status import fleet_evidence
 
@@ -76,10 +80,10 @@ def monitor_verb(
         return
     if reason and not restart:
         raise click.UsageError("--reason belongs to --restart")
-    if (retrain and not source) or (column and not (source or labels)):
-        raise click.UsageError("--retrain belongs to --from, --column to --from or --labels")
-    if sum(map(bool, (source, labels, restart))) > 1:
-        raise click.UsageError("--from, --labels and --restart are three commands; give one of them")
+    if (retrain and (labels or listing or restart)) or (column and not (source or labels)):
+        raise click.UsageError("--retrain belongs to a look, --column to --from or --labels")
+    if sum(map(bool, (source, labels, restart, listing))) > 1:
+        raise click.UsageError("--from, --labels, --restart and --list are four commands; give one of them")
     folder = monitor_folder(workspace.state, slot)
     if restart:
         from pipelines.monitoring.monitor_slot import restart_monitor
@@ -88,8 +92,10 @@ def monitor_verb(
         emit({"slot": str(slot), "restarted": True, "reason": reason}, lambda _: f"{slot}: the monitor starts again")
     elif labels:
         _measure(workspace, slot, labels, column)
-    elif source:
-        _look(workspace, slot, source, column, retrain)
+    elif not listing and (found := _source(workspace, slot, source, column)):
+        _look(workspace, slot, found, retrain)
+    elif retrain:
+        raise click.UsageError(f"{slot} has no source of audio: name one with --from, or set monitor.source")
     else:
         entries = list(recorded_looks(folder))
         emit(entries, lambda _: _listed(slot, entries))
@@ -111,16 +117,24 @@ def _measure(workspace: Workspace, slot: Slot, labels: Path, column: str) -> Non
     emit(found, _measured)
 
 
-def _look(workspace: Workspace, slot: Slot, source: Path, column: str, retrain: bool) -> None:
+def _source(workspace: Workspace, slot: Slot, source: Path | None, column: str) -> AudioSource | None:
+    from pipelines.monitoring.sent_audio import SentAudio
+    from pipelines.orchestration.monitor_source import audio_source
+
+    if source:
+        return SentAudio(source, column, log=progress)
+    return audio_source(workspace, slot, "", "", progress)
+
+
+def _look(workspace: Workspace, slot: Slot, source: AudioSource, retrain: bool) -> None:
     # torch and the registry's client are for a look only
     from pipelines.monitoring.monitor_slot import monitor_slot
-    from pipelines.monitoring.sent_audio import SentAudio
 
     done = monitor_slot(
         str(workspace.root),
         slot,
         workspace.settings,
-        SentAudio(source, column, log=progress),
+        source,
         mlflow_uri=mlflow_uri(workspace),
         cache=workspace.cache,
         folder=monitor_folder(workspace.state, slot),

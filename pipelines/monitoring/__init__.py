@@ -2,6 +2,7 @@
 
 `monitor_slot`      one look: measure what a site sent, compare, record; restart after an alarm
 `sent_audio`        a folder or a manifest, and the session of each recording
+`served_audio`      the log of the requests that `elp serve` has answered
 `clip_scores`       measurements of clips; the blocks of a golden set
 `block_scores`      measurements of clips to one value for each session or speaker
 `feature_distance`  how far the backbone's features of a block are from the usual ones

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from prefect import get_run_logger, task
 
 from pipelines.errors import UsageError, WorkspaceError
@@ -12,8 +10,8 @@ from pipelines.local.workspace import Workspace
 from pipelines.monitoring.look_list import monitor_folder
 from pipelines.monitoring.monitor_slot import LookResult, monitor_slot
 from pipelines.monitoring.retrain_decision import RetrainDecision
-from pipelines.monitoring.sent_audio import SentAudio
 from pipelines.orchestration.monitor_retrain import retrain_if_needed
+from pipelines.orchestration.monitor_source import audio_source
 from pipelines.orchestration.tasks import RETRY
 from pipelines.registry.slot import Slot
 
@@ -26,12 +24,18 @@ def look_at_site(workspace: Workspace, slot: Slot, source: str = "", column: str
             f"the looks at {slot} are kept in the workspace's folder, and this run has a clone of its own; run "
             "elp monitor in the workspace itself, by its clock"
         )
-    log, path = get_run_logger().info, source_path(workspace, slot, source)
+    log = get_run_logger().info
+    found = audio_source(workspace, slot, source, column, log)
+    if found is None:
+        raise UsageError(
+            f"{slot} has no source of audio; name a folder or manifest in monitor.source of elp.yaml, or let elp serve "
+            f"log its requests (requests.share)"
+        )
     done = monitor_slot(
         str(workspace.root),
         slot,
         workspace.settings,
-        SentAudio(path, column, may_be_empty=True, log=log),
+        found,
         mlflow_uri=mlflow_uri(workspace),
         cache=workspace.cache,
         folder=monitor_folder(workspace.state, slot),
@@ -49,18 +53,3 @@ def decide_on_retraining(workspace: Workspace, slot: Slot, done: LookResult) -> 
     decision = retrain_if_needed(workspace, slot, done)
     get_run_logger().info("%s: retraining %s: %s", slot, decision.outcome, "; ".join(decision.reasons))
     return decision
-
-
-def source_path(workspace: Workspace, slot: Slot, source: str = "") -> Path:
-    """Return where a look at a slot finds recordings: `source`, or else `monitor.source` of the settings.
-
-    Raises:
-        UsageError: Neither names a place.
-    """
-    named = source or workspace.settings.for_slot(slot).monitor.source_of(slot.site, slot.task)
-    if not named:
-        raise UsageError(
-            f"{slot} has no source of recordings; name a folder or manifest with --from, or set monitor.source in "
-            "elp.yaml"
-        )
-    return workspace.root / named

@@ -28,7 +28,8 @@ from pipelines.monitoring.retrain_decision import RetrainDecision
 from pipelines.orchestration import flows
 from pipelines.orchestration.deployments import register_deployments
 from pipelines.orchestration.monitor_retrain import retrain_facts
-from pipelines.orchestration.monitor_tasks import look_at_site, source_path
+from pipelines.orchestration.monitor_source import audio_source
+from pipelines.orchestration.monitor_tasks import look_at_site
 from pipelines.orchestration.prefect_api import connect_prefect, deployment_name
 from pipelines.orchestration.retrain_request import (
     ensure_retrain_automation,
@@ -156,7 +157,7 @@ def test_the_flow_looks_at_what_its_site_sends_and_decides(
     settings.write_text(text.replace("block_clips: 2", f'block_clips: 2, source: "{tmp_path}/sent/{{site}}/{{task}}"'))
     try:
         sent = tmp_path / "sent" / "renewed" / "asr"
-        assert source_path(open_workspace(root), SLOT) == sent
+        assert audio_source(open_workspace(root), SLOT, "", "", print).path == sent
         with temporary_settings({PREFECT_API_URL: api}):
             with pytest.raises(UsageError, match="does not exist; name a folder with a subfolder for each session"):
                 flows.monitor(str(root), str(SLOT))
