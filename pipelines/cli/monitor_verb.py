@@ -12,6 +12,7 @@ from pipelines.cli.options import SLOT, on_workspace
 from pipelines.cli.output import emit, fields, progress, table
 from pipelines.local.addresses import mlflow_uri
 from pipelines.local.workspace import Workspace
+from pipelines.monitoring.entry_text import entry_text, entry_title
 from pipelines.monitoring.look_list import monitor_folder, recorded_looks
 from pipelines.number_text import count, metric_title, percent
 from pipelines.registry.slot import Slot
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from pipelines.monitoring.fleet_status import SlotEvidence
     from pipelines.monitoring.labels import LabelResult
     from pipelines.monitoring.monitor_slot import LookResult
+    from pipelines.monitoring.sent_audio import AudioSource
 
 ALARM = 4
 """Exit code of a look while an alarm is open."""
@@ -41,6 +43,7 @@ ALARM = 4
     help="Transcripts or labels that arrived later: the measured error, with a bound.",
 )
 @click.option("--column", default="", metavar="NAME", help="Column of the manifest that names the session.")
+@click.option("--list", "listing", is_flag=True, help="List the looks so far; without a source, that is the default.")
 @click.option("--retrain", is_flag=True, help="Retrain the slot if the policy asks for it; needs elp up.")
 @click.option("--restart", is_flag=True, help="End the alarm: the evidence starts again from nothing.")
 @click.option("--reason", default="", metavar="TEXT", help="The reason of the restart, for the record.")
@@ -51,14 +54,16 @@ def monitor_verb(
     source: Path | None,
     labels: Path | None,
     column: str,
+    listing: bool,
     retrain: bool,
     restart: bool,
     reason: str,
 ) -> None:
     """Compare what a site sent with the golden set of a slot, session by session.
 
-    Without --from, list the looks so far; without a slot, all monitored slots. The exit code is 4 while an alarm is
-    open.
+    Without --from, look at monitor.source of the settings, or at the log of the requests that elp serve has answered;
+    if there is neither, list the looks so far. Without a slot, list all monitored slots. The exit code is 4 while an
+    alarm is open.
 
     \b
     elp monitor plant-a/asr --from recordings/2026-11-29
@@ -67,7 +72,7 @@ def monitor_verb(
     elp monitor
     """
     if slot is None:
-        if source or labels or column or retrain or restart or reason:
+        if source or labels or column or listing or retrain or restart or reason:
             raise click.UsageError("the options are for one slot; name it: elp monitor SITE/TASK …")
         from pipelines.monitoring.fleet_status import fleet_evidence
 
@@ -75,10 +80,10 @@ def monitor_verb(
         return
     if reason and not restart:
         raise click.UsageError("--reason belongs to --restart")
-    if (retrain and not source) or (column and not (source or labels)):
-        raise click.UsageError("--retrain belongs to --from, --column to --from or --labels")
-    if sum(map(bool, (source, labels, restart))) > 1:
-        raise click.UsageError("--from, --labels and --restart are three commands; give one of them")
+    if (retrain and (labels or listing or restart)) or (column and not (source or labels)):
+        raise click.UsageError("--retrain belongs to a look, --column to --from or --labels")
+    if sum(map(bool, (source, labels, restart, listing))) > 1:
+        raise click.UsageError("--from, --labels, --restart and --list are four commands; give one of them")
     folder = monitor_folder(workspace.state, slot)
     if restart:
         from pipelines.monitoring.monitor_slot import restart_monitor
@@ -87,8 +92,10 @@ def monitor_verb(
         emit({"slot": str(slot), "restarted": True, "reason": reason}, lambda _: f"{slot}: the monitor starts again")
     elif labels:
         _measure(workspace, slot, labels, column)
-    elif source:
-        _look(workspace, slot, source, column, retrain)
+    elif not listing and (found := _source(workspace, slot, source, column)):
+        _look(workspace, slot, found, retrain)
+    elif retrain:
+        raise click.UsageError(f"{slot} has no source of audio: name one with --from, or set monitor.source")
     else:
         entries = list(recorded_looks(folder))
         emit(entries, lambda _: _listed(slot, entries))
@@ -110,7 +117,16 @@ def _measure(workspace: Workspace, slot: Slot, labels: Path, column: str) -> Non
     emit(found, _measured)
 
 
-def _look(workspace: Workspace, slot: Slot, source: Path, column: str, retrain: bool) -> None:
+def _source(workspace: Workspace, slot: Slot, source: Path | None, column: str) -> AudioSource | None:
+    from pipelines.monitoring.sent_audio import SentAudio
+    from pipelines.orchestration.monitor_source import audio_source
+
+    if source:
+        return SentAudio(source, column, log=progress)
+    return audio_source(workspace, slot, "", "", progress)
+
+
+def _look(workspace: Workspace, slot: Slot, source: AudioSource, retrain: bool) -> None:
     # torch and the registry's client are for a look only
     from pipelines.monitoring.monitor_slot import monitor_slot
 
@@ -122,7 +138,6 @@ def _look(workspace: Workspace, slot: Slot, source: Path, column: str, retrain: 
         mlflow_uri=mlflow_uri(workspace),
         cache=workspace.cache,
         folder=monitor_folder(workspace.state, slot),
-        column=column,
         log=progress,
     )
     for fault in done.unreadable:
@@ -131,14 +146,15 @@ def _look(workspace: Workspace, slot: Slot, source: Path, column: str, retrain: 
     if retrain:
         from pipelines.orchestration.monitor_retrain import retrain_if_needed
 
-        decision = retrain_if_needed(workspace, slot, done.look)
+        decision = retrain_if_needed(workspace, slot, done)
         progress(f"{slot}: retraining {decision.outcome}: {'; '.join(decision.reasons)}")
     if done.look.alarm_since:
         click.get_current_context().exit(ALARM)
 
 
 def _shown(done: LookResult) -> str:
-    from pipelines.monitoring.look_report import TITLES, estimate_text, look_sentence, move_text
+    from pipelines.monitoring.look_report import estimate_text, move_text
+    from pipelines.registry.monitor_names import TITLES
 
     look = done.look
     rows = [(TITLES.get(move.name, move.name), move_text(move), f"{move.evidence:.0%}") for move in look.moves]
@@ -150,7 +166,7 @@ def _shown(done: LookResult) -> str:
     ]
     return "\n".join(
         (
-            f"{look.slot}: {look_sentence(look)}",
+            f"{look.slot}: {done.sentence}",
             fields(
                 [
                     ("look", look.number),
@@ -178,15 +194,8 @@ def _listed(slot: Slot, entries: Sequence[dict[str, Any]]) -> str:
 
 
 def _entry(one: dict[str, Any]) -> tuple[str, str, int | None, str]:
-    if one["kind"] == "look":
-        moved = [move["name"] for move in one["moves"] if move["alarm"]]
-        return one["at"], f"look {one['number']}", one["blocks"], f"alarm: {', '.join(moved)}" if moved else "no alarm"
-    if one["kind"] == "retrain":
-        return one["at"], "retraining", None, f"{one['outcome']}: {'; '.join(one['reasons'])}"
-    if one["kind"] == "labels":
-        low, high = one["bound"]
-        return one["at"], "references", len(one["rates"]), f"{one['metric']} {percent(low)} to {percent(high)}"
-    return one["at"], one["kind"], None, one["reason"]
+    blocks = one["blocks"] if one["kind"] == "look" else len(one["rates"]) if one["kind"] == "labels" else None
+    return one["at"], entry_title(one), blocks, entry_text(one)
 
 
 def _fleet(found: Sequence[SlotEvidence]) -> str:

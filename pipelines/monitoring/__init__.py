@@ -2,6 +2,7 @@
 
 `monitor_slot`      one look: measure what a site sent, compare, record; restart after an alarm
 `sent_audio`        a folder or a manifest, and the session of each recording
+`served_audio`      the log of the requests that `elp serve` has answered
 `clip_scores`       measurements of clips; the blocks of a golden set
 `block_scores`      measurements of clips to one value for each session or speaker
 `feature_distance`  how far the backbone's features of a block are from the usual ones
@@ -14,4 +15,5 @@
 `labels`, `rate_bound`  the measured error, from references that arrive later, with a bound that holds at every look
 `look`, `slot_state`    what a look finds, and what is kept until the next one
 `look_list`, `look_report`, `look_run`  the records of looks: a chained list, an HTML page, a run in MLflow
+`entry_text`        an entry of that list as a line for people
 """

@@ -19,7 +19,6 @@ import pickle
 import platform
 import secrets
 import socket
-import tempfile
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -37,6 +36,7 @@ from pipelines.chunk_map import ChunkMap, Item, Result
 from pipelines.errors import ServiceError, UsageError
 from pipelines.local.compute_settings import FanOut
 from pipelines.local_hosts import LOCAL_HOSTS
+from pipelines.orchestration.ray_folder import ray_folder
 
 Log = Callable[[str], None]
 Work = Callable[[Sequence[Any]], list[Any]]
@@ -237,14 +237,12 @@ def _ray(address: str, log: Log) -> Iterator[_Engine]:
     with contextlib.ExitStack() as stack:
         settings: dict[str, Any] = {"log_to_driver": False}
         if not address:
-            # paths of its sockets have at most 107 characters, whatever TMPDIR is
-            folder = tempfile.TemporaryDirectory(prefix="elp-ray-", dir="/tmp", ignore_cleanup_errors=True)
             settings |= {
                 "include_dashboard": False,
                 "num_cpus": min(os.cpu_count() or 1, 8),
                 "object_store_memory": 2**30,
                 "_node_ip_address": "127.0.0.1",
-                "_temp_dir": stack.enter_context(folder),
+                "_temp_dir": str(stack.enter_context(ray_folder())),
             }
         runner = importlib.import_module("prefect_ray").RayTaskRunner(address=address or None, init_kwargs=settings)
         deaths = (ray.exceptions.WorkerCrashedError, ray.exceptions.OutOfMemoryError)

@@ -9,9 +9,11 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from pipelines.registry.slot import Slot
 from tests.support.accessibility import grave_faults
 from tests.support.browser import Visit, browser
 from tests.support.guarded_server import GuardedServer
+from tests.support.logged_looks import log_looks
 from tests.support.shop import Shop, open_shop
 
 if TYPE_CHECKING:
@@ -24,9 +26,11 @@ NO_PAGES = re.compile(r"/elp/(api|static)/|/(report|sound)$|/docs/|#")
 
 
 @pytest.fixture(scope="module")
-def shop(server: GuardedServer) -> Shop:
-    """v2 is champion, v3 passed, v4 failed."""
-    return open_shop(server, "plant-x")
+def shop(server: GuardedServer, tmp_path_factory: pytest.TempPathFactory) -> Shop:
+    """v2 is champion, v3 passed, v4 failed; the site's audio has changed."""
+    made = open_shop(server, "plant-x")
+    log_looks(server.uri, Slot("plant-x", "asr"), tmp_path_factory.mktemp("looks"))
+    return made
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +72,22 @@ def test_every_page_that_links_lead_to_has_no_grave_fault(shop: Shop, visit: Vis
     paths = {kind[0] for kind in seen}
     assert {"/elp/", "/elp/slots/*", "/elp/slots/*/v*/clips", "/elp/backbones/sha*:*", "/elp/statements/*"} <= paths
     assert {"/elp/datasets/golden/*/v*", "/elp/datasets/data/x/asr/v*"} <= paths
+
+
+def test_the_looks_of_the_monitor_are_drawn_and_told(shop: Shop, visit: Visit) -> None:
+    visit.page.goto(shop.page)
+    picture = visit.page.get_by_role("img", name="Way to an alarm of each measurement over the looks of the monitor")
+    assert picture.locator("polyline").count() == 6
+    assert "3 looks; an alarm is at 100 %. At the last one: signal-to-noise ratio 108.00 %" in (
+        picture.text_content() or ""
+    )
+    table = visit.page.get_by_role("region", name="Measurements at the last look").get_by_role("row")
+    first = table.nth(1).inner_text()
+    assert [text in first for text in ("signal-to-noise ratio", "20 dB to 17 dB", "108.00 %, alarm")] == [True] * 3
+    decisions = visit.page.get_by_role("region", name="Decisions of the monitor")
+    assert "started: the audio changed and the champion's confidence fell" in decisions.inner_text()
+    assert decisions.get_by_role("link").get_attribute("href").endswith("/prefect/runs/1")
+    assert visit.page.get_by_text("10.00 % (5.00 % to 20.00 %)").is_visible()
 
 
 def test_pages_that_no_link_leads_to_have_none(shop: Shop, visit: Visit) -> None:

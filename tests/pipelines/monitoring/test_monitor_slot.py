@@ -2,12 +2,15 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import requests
 
@@ -16,10 +19,14 @@ from pipelines.errors import RegistryError, UsageError
 from pipelines.monitoring.look_list import monitor_folder, recorded_looks
 from pipelines.monitoring.reference_record import make_reference, save_reference
 from pipelines.registry.client.connection import connect
+from pipelines.registry.client.model_registry import find_champion
 from pipelines.registry.slot import Slot
+from pipelines.request_log.log_file import add_requests, log_path, opened_log
+from pipelines.request_log.served_request import ServedRequest
 from tests.docs.pages import fences
 from tests.support.deliveries import write_manifest
 from tests.support.scored_clips import SOURCE, scored_clips
+from tests.support.served_requests import served
 from tests.support.watched_slot import Watched, watched_slot, write_sessions
 
 pytestmark = pytest.mark.integration
@@ -76,7 +83,11 @@ def test_a_site_like_its_golden_set_and_then_with_noise(
     assert logged.data.tags["elp.found"].startswith("alarm: ")
     page = requests.get(f"{watched.uri}/elp/slots/{SLOT}", timeout=60).text
     assert f'<span class="alarm">{logged.data.tags["elp.found"]}</span>' in page
-    assert f"/runs/{logged.info.run_id}" in page
+    assert f"/runs/{logged.info.run_id}/artifacts/monitor/look-00003.html" in page
+    assert page.count('<polyline class="curve ') == 6
+    assert "3 looks; an alarm is at 100 %. At the last one: " in page
+    assert "not known: the reference has 9 blocks, 20 are needed" in page
+    assert re.search(r"<td class=.n.>[0-9.]+ dB to [0-9.]+ dB</td>", page)
     assert {point.step for point in client.get_metric_history(logged.info.run_id, "evidence.snr_db")} == {1, 2, 3}
     assert len(client.list_artifacts(logged.info.run_id, "monitor")) == 3
 
@@ -98,8 +109,10 @@ def test_the_commands_of_the_page_run(
     rows = [{"audio_filepath": f"recordings/session-60/{take}.wav", "call": "one"} for take in range(2)]
     write_manifest(tmp_path, rows, "sent.jsonl")
     write_manifest(tmp_path, [row | {"text": "stop"} for row in rows], "labels.jsonl")
-    lines = [line for fence in fences("sh") if fence.page == "monitor.md" for line in fence.commands]
-    assert len(lines) == 6
+    # those of the schedules have a test with Prefect
+    every = [line for fence in fences("sh") if fence.page == "monitor.md" for line in fence.commands]
+    lines = [line for line in every if line.startswith("elp monitor")]
+    assert len(lines) == 7
     for line in lines:
         words = shlex.split(line.replace("plant-a/asr", str(SLOT)))
         assert words[0] == "elp"
@@ -152,6 +165,44 @@ def test_usage(watched: Watched, monkeypatch: pytest.MonkeyPatch, capfd: pytest.
     assert run(["monitor", "other/asr", "--restart"]) == UsageError.exit_code
     assert run(["monitor", "other/asr", "--reason", "x"]) == 2
     assert run(["monitor", "other/asr", "--restart", "--from", "x"]) == 2
+    assert run(["monitor", "other/asr", "--retrain"]) == 2
+    assert "other/asr has no source of audio" in capfd.readouterr().err
+
+
+def test_without_a_source_a_look_takes_what_the_champion_has_served(
+    watched: Watched, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    place = ["-w", str(watched.workspace.root)]
+    champion = find_champion(connect(watched.uri), SLOT)
+    watched.look(write_sessions(tmp_path, 80, 1))
+    (reference,) = (monitor_folder(watched.workspace.state, SLOT) / "references").iterdir()
+    usual = tuple(np.load(reference / "distance.npz")["mean"].astype(np.float32).tolist())
+    values = {"confidence": 0.5, "blank_share": 0.5, "snr_db": 20.0, "level_db": -20.0, "seconds": 0.4}
+
+    def request(number: int, **changes: Any) -> tuple[ServedRequest, None]:
+        common = {"bundle": champion.bundle_digest, "measurements": values, "features": usual}
+        return served(number, SLOT, **{**common, "session": f"call-{number // 2}", **changes}), None
+
+    requests_of = [request(number) for number in range(8)]
+    requests_of += [request(20, bundle="sha256:other"), request(21, session="", speaker="")]
+    path = log_path(watched.workspace.state, SLOT)
+    try:
+        with opened_log(path, create=True) as db:
+            add_requests(db, requests_of)
+        # an alarm or none: the four sessions are all alike
+        assert run(["monitor", str(SLOT), "--json", *place]) in (0, 4)
+        said = capfd.readouterr()
+        assert (json.loads(said.out)["look"]["blocks"], json.loads(said.out)["look"]["clips"]) == (4, 8)
+        assert "8 logged requests of" in said.err
+        assert "1 request of other versions left out" in said.err
+        assert "1 request without a session or speaker left out" in said.err
+        assert run(["monitor", str(SLOT), "--list", "--json", *place]) == 0
+        assert [entry["blocks"] for entry in json.loads(capfd.readouterr().out)] == [1, 4]
+        # what was counted is counted once
+        assert run(["monitor", str(SLOT), "--json", *place]) in (0, 4)
+        assert json.loads(capfd.readouterr().out)["look"]["known"] == 4
+    finally:
+        shutil.rmtree(path.parent)
 
 
 @pytest.mark.parametrize("point", ["file state.json", "look of the monitor"])

@@ -1,0 +1,47 @@
+"""The audio that `elp serve` has answered: the clips of a slot's request log, which were measured then."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipelines.monitoring.block_scores import ScoredClip
+from pipelines.number_text import count
+from pipelines.registry.adapter_version import AdapterVersion
+from pipelines.registry.slot import Slot
+from pipelines.request_log.log_reading import read_requests
+
+if TYPE_CHECKING:
+    from elp_core.model import ElpModel
+
+
+@dataclass(frozen=True)
+class ServedAudio:
+    """The requests of a slot that its present champion has answered, if a log of them is kept."""
+
+    state: Path
+    """State folder of the workspace."""
+    slot: Slot
+    log: Callable[[str], None] = print
+
+    def measured(
+        self, model: ElpModel, champion: AdapterVersion, unreadable: Callable[[str], None]
+    ) -> list[ScoredClip]:
+        """Return the logged clips with their session or speaker; others have no block that could be counted."""
+        found, others, unnamed = [], 0, 0
+        for logged in read_requests(self.state, self.slot):
+            record = logged.record
+            if record.bundle != champion.bundle_digest:
+                others += 1
+            elif not record.block:
+                unnamed += 1
+            else:
+                found.append(ScoredClip(record.clip, record.block, record.measurements, record.features_array))
+        self.log(f"{count(len(found), 'logged request')} of {champion.name} v{champion.version}")
+        if others:
+            self.log(f"{count(others, 'request')} of other versions left out")
+        if unnamed:
+            self.log(f"{count(unnamed, 'request')} without a session or speaker left out")
+        return found

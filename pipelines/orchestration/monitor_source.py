@@ -1,0 +1,26 @@
+"""Where a look of the monitor finds the audio of a slot: what is named, the settings, or the log of served requests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from pipelines.local.workspace import Workspace
+from pipelines.monitoring.sent_audio import AudioSource, SentAudio
+from pipelines.monitoring.served_audio import ServedAudio
+from pipelines.registry.slot import Slot
+from pipelines.request_log.log_file import log_path
+
+
+def audio_source(
+    workspace: Workspace, slot: Slot, named: str, column: str, log: Callable[[str], None]
+) -> AudioSource | None:
+    """Return the source of a look: `named`, or else `monitor.source`, or else the request log; None without any.
+
+    Of `monitor.source` and of the log, nothing new is no fault.
+    """
+    path = named or workspace.settings.for_slot(slot).monitor.source_of(slot.site, slot.task)
+    if path:
+        return SentAudio(workspace.root / path, column, may_be_empty=True, log=log)
+    if log_path(workspace.state, slot).is_file():
+        return ServedAudio(workspace.state, slot, log)
+    return None
