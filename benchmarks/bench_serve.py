@@ -3,7 +3,6 @@
 python benchmarks/bench_serve.py                                # some minutes, on the embedded backbone
 python benchmarks/bench_serve.py --size base --seconds 1
 python benchmarks/bench_serve.py --ways elp --load 600 --change 5 --adapters 16
-python benchmarks/bench_serve.py --ways elp,ray,lit --python VENV/bin/python    # a venv with ray[serve] and litserve
 
 Every way is a server process with the same route, and the clients are this process. The ways take turns of a few
 seconds, so that other work on the machine concerns all of them. CPU is that of a server with all its processes.
@@ -38,8 +37,6 @@ NAMES = {
     "peft": "`transformers` + `peft`, one after another",
     "alone": "our library, one after another",
     "elp": "`elp serve`",
-    "ray": "Ray Serve with our library",
-    "lit": "LitServe with our library",
 }
 
 
@@ -176,14 +173,19 @@ def _while_champions_change(server: Running, plant: ServedPlant, load: Load, opt
 def _server(way: str, plant: ServedPlant, load: Load, options: argparse.Namespace) -> Iterator[Running]:
     """Start a server and wait for its first answer; it has been asked once when the block begins."""
     began, port = time.monotonic(), free_port("127.0.0.1")
-    program = options.python if way in ("ray", "lit") else sys.executable
     threads = 1 if way.endswith("1") else options.threads
-    command = [program, str(Path(__file__).with_name("serve_ways.py")), way.rstrip("1"), str(plant.root), str(port)]
+    command = [
+        sys.executable,
+        str(Path(__file__).with_name("serve_ways.py")),
+        way.rstrip("1"),
+        str(plant.root),
+        str(port),
+    ]
     environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
     with open(plant.root / f"{way}.log", "w") as log:
         started = subprocess.Popen(
             [*command, "--threads", str(threads), "--memory", str(options.memory or 0)],
-            env={**environment, "RAY_USAGE_STATS_ENABLED": "0", "HF_HUB_OFFLINE": "1"},
+            env={**environment, "HF_HUB_OFFLINE": "1"},
             stdout=log,
             stderr=log,
         )
@@ -257,7 +259,6 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--load", type=float, default=15.0, help="seconds of load while champions change; 0 for none")
     parser.add_argument("--change", type=float, default=5.0, help="seconds between two changes")
     parser.add_argument("--threads", type=int, default=2, help="of torch in the other servers")
-    parser.add_argument("--python", default=sys.executable, help="of an environment with ray[serve] and litserve")
     return parser.parse_args()
 
 

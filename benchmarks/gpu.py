@@ -29,6 +29,7 @@ BUDGETS = {
     "training-large": 110.0,
     "together": 60.0,
     "host": 120.0,
+    "serving": 60.0,
     "profile": 60.0,
 }
 """Seconds that each part may take at most, in the order in which they run."""

@@ -8,8 +8,10 @@ from __future__ import annotations
 import math
 import statistics
 import tempfile
+import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -29,11 +31,14 @@ from elp_core.model import ElpModel
 from elp_core.tasks import make_task
 from elp_core.testing import FAMILY_NAMES, random_clips, tiny_backbone, waveform_batch
 from elp_core.training import Silent, train
+from pipelines.serving.http.audio_batcher import AudioBatcher, Ticket
 
 Report = Callable[..., None]
 
 EXACT, MIXED = 1e-3, 5e-2
 """Largest relative error against float32 on the CPU: of float32 on the GPU, and of bfloat16."""
+LEAST_RATE, MOST_P95_MS = 97.0, 177.0
+"""What another server was published to reach with 1,024 adapters on one GPU."""
 LENGTHS = (16_000, 11_200, 6_400)
 
 
@@ -188,6 +193,39 @@ def host(toy: bool, report: Report) -> None:
         report(adapters=count, seconds=times, cells=[f"{count:,}", str(batch), *shown])
 
 
+def serving(toy: bool, report: Report) -> None:
+    """Measure 1,024 adapters behind the batcher of `elp serve`, without HTTP: each client asks again when answered."""
+    where = device()
+    count, clients, asked = (8, 4, 4) if toy else (1_024, 32, 100)
+    backbone, tasks = random_backbone(_sizes(toy)[0], where), bench_host.hosted_tasks()
+    hosted = AdapterHost(backbone, batch_seconds=64.0, precision="bf16" if where.type == "cuda" else "no")
+    with torch.device(where):
+        for number in range(count):
+            hosted.add(str(number), build(backbone, ElpConfig(), tasks[number % 2], number))
+    batcher, times = AudioBatcher(hosted), list[float]()
+
+    def client(number: int) -> None:
+        draw = np.random.default_rng(number)
+        for _ in range(asked):
+            waveform = (0.1 * draw.standard_normal(16_000)).astype(np.float32)
+            began = time.perf_counter()
+            batcher.submit(str(draw.integers(count)), waveform, Ticket()).result()
+            times.append(time.perf_counter() - began)
+
+    with ThreadPoolExecutor(clients) as pool:
+        list(pool.map(client, range(clients)))  # the first round compiles and allocates
+        times.clear()
+        began = time.perf_counter()
+        list(pool.map(client, range(clients, 2 * clients)))
+        rate = len(times) / (time.perf_counter() - began)
+    batcher.close()
+    p50, p95 = (1e3 * float(np.percentile(times, share)) for share in (50, 95))
+    held = "yes" if rate >= LEAST_RATE and p95 < MOST_P95_MS else "NO"
+    report(note=f"clips of 1 s, a random adapter each; target: {LEAST_RATE:g} requests/s, p95 under {MOST_P95_MS:g} ms")
+    cells = [f"{count:,}", str(clients), f"{rate:.1f}", f"{p50:.1f}", f"{p95:.1f}", held]
+    report(adapters=count, rate=rate, p95_ms=p95, cells=cells)
+
+
 def profile(toy: bool, report: Report) -> None:
     """List the kernels that take most time in a training step and in a mixed batch."""
     where, size = device(), _sizes(toy)[0]
@@ -245,5 +283,6 @@ PARTS: dict[str, Callable[[bool, Report], None]] = {
     "training-large": training("large"),
     "together": together,
     "host": host,
+    "serving": serving,
     "profile": profile,
 }

@@ -12,6 +12,7 @@ HEADS: dict[str, Sequence[str]] = {
     "training-large": ("against", "its s", "our s", "its GiB", "our GiB", "ratio"),
     "together": ("training", "median ms for a step of every slot", "x one pass"),
     "host": ("adapters", "requests in a call", "requests/s", "p50 ms", "p99 ms", "adapters' GB", "peak GB"),
+    "serving": ("adapters", "clients at once", "requests/s", "p50 ms", "p95 ms", "target held"),
     "profile": ("of", "kernel", "calls", "ms", "share"),
 }
 

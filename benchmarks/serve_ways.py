@@ -2,8 +2,7 @@
 
 python benchmarks/serve_ways.py WAY PLANT PORT [--threads N]
 
-WAY is elp (`elp serve`), alone (our library behind a lock), peft (`transformers` with `peft` behind a lock), ray (Ray
-Serve with `@serve.batch`) or lit (LitServe). The last two need packages that are not in the lock.
+WAY is elp (`elp serve`), alone (our library behind a lock) or peft (`transformers` with `peft` behind a lock).
 """
 
 from __future__ import annotations
@@ -18,13 +17,10 @@ from typing import Annotated, Any
 
 import soundfile
 from fastapi import FastAPI, File, Form, UploadFile
-from fastapi import Request as HttpRequest
 from serve_plant import PlantChampions, ServedPlant
 
 Classify = Callable[[str, bytes], dict[str, Any]]
 """The body of an answer for a slot and a recording."""
-WAIT = 0.002
-BATCH = 16
 
 
 def elp(plant: ServedPlant, asked: argparse.Namespace) -> None:
@@ -87,65 +83,6 @@ def peft(plant: ServedPlant, asked: argparse.Namespace) -> None:
     _run(classify, asked.port)
 
 
-def ray(plant: ServedPlant, asked: argparse.Namespace) -> None:
-    """Run Ray Serve: a FastAPI ingress whose batches are those of all slots, on one backbone."""
-    import ray as core
-    from ray import serve
-
-    app, threads = FastAPI(), asked.threads
-
-    @serve.deployment(max_ongoing_requests=64, ray_actor_options={"num_cpus": 1})
-    @serve.ingress(app)
-    class Speech:
-        def __init__(self) -> None:
-            self._outputs = _host(plant, threads)
-
-        @serve.batch(max_batch_size=BATCH, batch_wait_timeout_s=WAIT)
-        async def outputs(self, requests: list[tuple[str, Any]]) -> list[Any]:
-            return self._outputs(requests)
-
-        @app.post("/v1/classify")
-        async def classify(self, model: Annotated[str, Form()], file: Annotated[UploadFile, File()]) -> dict[str, Any]:
-            samples = soundfile.read(io.BytesIO(await file.read()), dtype="float32")[0]
-            return _body(await self.outputs((model, samples)))
-
-    core.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
-    serve.start(http_options={"host": "127.0.0.1", "port": asked.port})
-    serve.run(Speech.bind())
-    threading.Event().wait()
-
-
-def lit(plant: ServedPlant, asked: argparse.Namespace) -> None:
-    """Run LitServe: one route, one worker, dynamic batches."""
-    import litserve
-
-    threads = asked.threads
-
-    class Api(litserve.LitAPI):  # type: ignore[misc]
-        def setup(self, device: str) -> None:
-            self._outputs = _host(plant, threads)
-
-        def decode_request(self, request: HttpRequest) -> tuple[str, Any]:
-            content = request["file"].file.read()
-            return request["model"], soundfile.read(io.BytesIO(content), dtype="float32")[0]
-
-        def batch(self, inputs: list[Any]) -> list[Any]:
-            return inputs
-
-        def predict(self, inputs: list[Any]) -> list[Any]:
-            return self._outputs(inputs)
-
-        def unbatch(self, outputs: list[Any]) -> list[Any]:
-            return outputs
-
-        def encode_response(self, output: Any) -> dict[str, Any]:
-            return _body(output)
-
-    api = Api(max_batch_size=BATCH, batch_timeout=WAIT, api_path="/v1/classify")
-    server = litserve.LitServer(api, accelerator="cpu", workers_per_device=1, timeout=600)
-    server.run(port=asked.port, host="127.0.0.1", generate_client_file=False, log_level="warning")
-
-
 def _host(plant: ServedPlant, threads: int) -> Callable[[list[tuple[str, Any]]], list[Any]]:
     import torch
 
@@ -176,7 +113,7 @@ def _run(classify: Classify, port: int) -> None:
     uvicorn.run(app, host="127.0.0.1", port=port, log_level="warning", access_log=False)
 
 
-WAYS = {"elp": elp, "alone": alone, "peft": peft, "ray": ray, "lit": lit}
+WAYS = {"elp": elp, "alone": alone, "peft": peft}
 
 
 def _options() -> argparse.Namespace:

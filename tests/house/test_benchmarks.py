@@ -36,7 +36,7 @@ def test_the_gpu_script_runs_every_part_at_toy_size_on_a_cpu(tmp_path: Path) -> 
     assert sorted(path.name for path in tmp_path.iterdir()) == ["gpu.json", "gpu.md"]
     parts = json.loads((tmp_path / "gpu.json").read_text())["parts"]
     assert {name: part["status"] for name, part in parts.items()} == dict.fromkeys(
-        ["correctness", "resume", "training-base", "training-large", "together", "host", "profile"], "done"
+        ["correctness", "resume", "training-base", "training-large", "together", "host", "serving", "profile"], "done"
     )
     rows = {name: sum("cells" in record for record in part["records"]) for name, part in parts.items()}
     assert rows == {
