@@ -2,7 +2,7 @@
 
 python benchmarks/serve_ways.py WAY PLANT PORT [--threads N]
 
-WAY is elp (`elp serve`), alone (our library behind a lock), peft (or peft (`transformers` with `peft` behind a lock).
+WAY is elp (`elp serve`), alone (our library behind a lock) or peft (`transformers` with `peft` behind a lock).
 """
 
 from __future__ import annotations
