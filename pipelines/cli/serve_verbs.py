@@ -85,6 +85,7 @@ def serve_verb(
         bounds=RequestBounds(requests=max_requests, body_bytes=max_body * _MB),
         certificate=tls_cert,
         private_key=tls_key,
+        log_state=workspace.state,
     )
     own = secrets.token_hex(32)
     keys = ApiKeyFile(key_file(workspace), own=own)
@@ -99,6 +100,7 @@ def serve_verb(
         mlflow_uri=uri,
         settings=settings,
         certificate=str(tls_cert.resolve()) if tls_cert else "",
+        sites=sites,
     )
     serve_until_stopped(source, workspace.settings, options, keys, progress, recorded)
 

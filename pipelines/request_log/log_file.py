@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,7 +20,7 @@ from pipelines.errors import WorkspaceError
 from pipelines.registry.names import normal_name
 from pipelines.registry.slot import Slot
 from pipelines.request_log.log_policy import RequestLogPolicy
-from pipelines.request_log.served_request import ServedRequest, features_bytes, record_json
+from pipelines.request_log.served_request import ServedRequest, features_bytes, served_json
 
 FILE = "requests.sqlite3"
 FORMAT = 1
@@ -63,7 +63,7 @@ class KeptAudio:
 
 
 @dataclass(frozen=True)
-class Removed:
+class LogRemoval:
     """What was removed from a log."""
 
     requests: int = 0
@@ -127,7 +127,7 @@ def add_requests(db: sqlite3.Connection, added: Sequence[tuple[ServedRequest, Ke
     """Add records with their audio; return how many were new. A record whose id is known is left out."""
     new = 0
     for record, audio in added:
-        text, features = record_json(record), features_bytes(record.features)
+        text, features = served_json(record), features_bytes(record.features)
         size = len(text.encode()) + len(features) + (len(audio.flac) if audio else 0)
         values = (record.id, record.at, record.clip, record.speaker, record.confidence, size, text, features)
         done = db.execute(
@@ -141,15 +141,16 @@ def add_requests(db: sqlite3.Connection, added: Sequence[tuple[ServedRequest, Ke
     return new
 
 
-def remove_excess(db: sqlite3.Connection, policy: RequestLogPolicy, now: datetime) -> Removed:
+def remove_excess(db: sqlite3.Connection, policy: RequestLogPolicy, now: datetime) -> LogRemoval:
     """Remove what is older than the policy keeps, or above its bounds; audio also when its own time is over.
 
     The time of the audio is that of the settings when it was recorded, or of the present ones if that is earlier.
+    Without a consent in the present settings, all audio is removed.
     """
     before = _counts(db)
     with log_transaction(db):
-        ends = (stamp(now), stamp(now - policy.audio_age))
-        over = "SELECT a.id FROM audio a JOIN request r USING (id) WHERE a.until <= ? OR r.at <= ?"
+        ends = (stamp(now), stamp(now - policy.audio_age), not policy.audio_consent)
+        over = "SELECT a.id FROM audio a JOIN request r USING (id) WHERE a.until <= ? OR r.at <= ? OR ?"
         for (id_,) in db.execute(over, ends).fetchall():
             _remove_audio(db, id_)
         db.execute("DELETE FROM request WHERE at <= ?", (stamp(now - policy.age),))
@@ -165,7 +166,24 @@ def remove_excess(db: sqlite3.Connection, policy: RequestLogPolicy, now: datetim
     return _removed(db, before)
 
 
-def erase_subject(db: sqlite3.Connection, *, speaker: str = "", clip: str = "") -> Removed:
+def clean_logs(state: Path, policy: Callable[[Slot], RequestLogPolicy]) -> dict[Slot, LogRemoval]:
+    """Remove what is over its time or above the bounds from every log of a workspace; return what, by slot.
+
+    Every log is cleaned; then WorkspaceError is raised for the first that cannot be used.
+    """
+    found, fault = dict[Slot, LogRemoval](), None
+    for slot in logged_slots(state):
+        try:
+            with opened_log(log_path(state, slot)) as db:
+                found[slot] = remove_excess(db, policy(slot), datetime.now(UTC))
+        except WorkspaceError as error:
+            fault = fault or error
+    if fault:
+        raise fault
+    return found
+
+
+def erase_subject(db: sqlite3.Connection, *, speaker: str = "", clip: str = "") -> LogRemoval:
     """Remove every request of a speaker, or of a recording (the first digits of a clip id): record, features, audio."""
     before = _counts(db)
     with log_transaction(db):
@@ -183,7 +201,7 @@ def subject_numbers(db: sqlite3.Connection, *, speaker: str = "", clip: str = ""
     return [number for (number,) in found]
 
 
-def clear_log(db: sqlite3.Connection) -> Removed:
+def clear_log(db: sqlite3.Connection) -> LogRemoval:
     """Remove everything."""
     before = _counts(db)
     with log_transaction(db):
@@ -205,10 +223,10 @@ def _counts(db: sqlite3.Connection) -> tuple[int, int]:
     return int(requests), int(recordings)
 
 
-def _removed(db: sqlite3.Connection, before: tuple[int, int]) -> Removed:
+def _removed(db: sqlite3.Connection, before: tuple[int, int]) -> LogRemoval:
     requests, recordings = _counts(db)
-    gone = Removed(before[0] - requests, before[1] - recordings)
-    if gone != Removed():
+    gone = LogRemoval(before[0] - requests, before[1] - recordings)
+    if gone != LogRemoval():
         # give the space back to the disk; `execute` would free one page and stop
         db.executescript("PRAGMA incremental_vacuum")
     return gone

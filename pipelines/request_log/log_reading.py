@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pipelines.registry.slot import Slot
 from pipelines.request_log.log_file import KeptAudio, log_path, opened_log, stamp
-from pipelines.request_log.served_request import ServedRequest, read_record
+from pipelines.request_log.served_request import ServedRequest, read_served
 
 _AT_ONCE = 500
 
@@ -59,7 +59,7 @@ def read_requests(state: Path, slot: Slot, after: int = 0) -> Iterator[LoggedReq
         if not rows:
             return
         for number, text, features in rows:
-            yield LoggedRequest(number, read_record(text, features))
+            yield LoggedRequest(number, read_served(text, features))
         after = rows[-1][0]
 
 
@@ -79,13 +79,13 @@ def request_page(
         f"SELECT number, record, features FROM request WHERE {chosen} ORDER BY {order} LIMIT ? OFFSET ?",
         (*values, limit, first),
     )
-    return total, [LoggedRequest(number, read_record(text, features)) for number, text, features in rows]
+    return total, [LoggedRequest(number, read_served(text, features)) for number, text, features in rows]
 
 
 def find_request(db: sqlite3.Connection, id_: str) -> LoggedRequest | None:
     """Return the request with an id, or None."""
     row = db.execute("SELECT number, record, features FROM request WHERE id = ?", (id_,)).fetchone()
-    return LoggedRequest(row[0], read_record(row[1], row[2])) if row else None
+    return LoggedRequest(row[0], read_served(row[1], row[2])) if row else None
 
 
 def find_audio(db: sqlite3.Connection, id_: str) -> KeptAudio | None:

@@ -1,4 +1,4 @@
-"""The record of one answered request. Law: ``read_record(record_json(r), features_bytes(r.features)) == r``."""
+"""The record of one answered request. Law: ``read_served(served_json(r), features_bytes(r.features)) == r``."""
 
 from __future__ import annotations
 
@@ -83,7 +83,10 @@ class ServedRequest:
         return np.asarray(self.features, dtype=np.float32)
 
 
-def record_json(record: ServedRequest) -> str:
+_TEXTS = ("id", "at", "bundle", "fingerprint", "route", "session", "speaker", "client", "clip")
+
+
+def served_json(record: ServedRequest) -> str:
     """Return a record without its features as JSON."""
     values = {field.name: getattr(record, field.name) for field in fields(record) if field.name != "features"}
     values |= {"slot": str(record.slot), "answer": dict(vars(record.answer))}
@@ -96,7 +99,7 @@ def features_bytes(features: tuple[float, ...]) -> bytes:
     return np.asarray(features, dtype="<f4").tobytes()
 
 
-def read_record(text: str, features: bytes) -> ServedRequest:
+def read_served(text: str, features: bytes) -> ServedRequest:
     """Return a record as it was stored; raises WorkspaceError if it is none."""
     try:
         values: dict[str, Any] = json.loads(text)
@@ -104,6 +107,9 @@ def read_record(text: str, features: bytes) -> ServedRequest:
         if not all(math.isfinite(value) for value in measurements.values()):
             raise ValueError("a measurement is not finite")
         slot, answer = Slot.parse(values.pop("slot")), RequestAnswer(**values.pop("answer"))
+        if not all(isinstance(values[name], str) for name in _TEXTS):
+            raise TypeError("a text is none")
+        values |= {"version": int(values["version"]), "seconds": float(values["seconds"])}
         means = tuple(np.frombuffer(features, "<f4").tolist())
         return ServedRequest(slot=slot, answer=answer, measurements=measurements, features=means, **values)
     except (ValueError, TypeError, KeyError, AttributeError) as error:

@@ -12,7 +12,8 @@ from starlette.responses import JSONResponse, Response
 
 from pipelines.errors import RequestRefused, UsageError
 from pipelines.registry.slot import Slot
-from pipelines.serving.http.request_form import request_form, require_permission
+from pipelines.serving.http.request_form import RequestForm, request_form, require_permission
+from pipelines.serving.http.request_logger import RequestNames, request_names
 from pipelines.serving.http.route_fields import CLASSIFY, TRANSCRIBE, VERIFY
 from pipelines.serving.http.served_set import ServedVersion, not_served
 from pipelines.serving.http.speech_service import SpeechService
@@ -43,19 +44,22 @@ def speech_routes(service: SpeechService, threads: ThreadPoolExecutor) -> APIRou
                 "hotwords": hotwords,
                 "languages": languages,
                 "skip_silence": form.flag("vad", True),
+                "names": (names := _names(request, form)),
             }
             recording = await form.recording("file")
         answer = await answer_waiting(request, threads, lambda t: service.transcribe(slot, recording, t, **options))
-        return _signed(transcription(answer, shape, details), answer.by)
+        return _signed(transcription(answer, shape, details), answer.by, names)
 
     @router.post("/classify", openapi_extra=CLASSIFY.openapi)
     async def classify(request: Request) -> Response:
         """Choose the class of a recording: an emotion (ser) or an intent (sic)."""
         async with request_form(request) as form:
             form.refuse_others(CLASSIFY.fields, CLASSIFY.files)
-            slot, channel = form.slot(request), form.channel
+            slot, channel, names = form.slot(request), form.channel, _names(request, form)
             recording = await form.recording("file")
-        answer = await answer_waiting(request, threads, lambda t: service.classify(slot, recording, t, channel))
+        answer = await answer_waiting(
+            request, threads, lambda t: service.classify(slot, recording, t, channel, names=names)
+        )
         values = {
             "label": answer.label,
             "probability": answer.probability,
@@ -63,7 +67,7 @@ def speech_routes(service: SpeechService, threads: ThreadPoolExecutor) -> APIRou
             "classes": [{"label": label, "probability": value} for label, value in answer.probabilities.items()],
             "duration": round(answer.seconds, 3),
         }
-        return _signed(JSONResponse({**values, **_identity(answer.by)}), answer.by)
+        return _signed(JSONResponse({**values, **_identity(answer.by)}), answer.by, names)
 
     @router.post("/verify", openapi_extra=VERIFY.openapi)
     async def verify(request: Request) -> Response:
@@ -71,15 +75,18 @@ def speech_routes(service: SpeechService, threads: ThreadPoolExecutor) -> APIRou
         async with request_form(request) as form:
             form.refuse_others(VERIFY.fields, VERIFY.files)
             slot, channel, embeddings = form.slot(request), form.channel, form.flag("embeddings", False)
+            names = _names(request, form)
             enrolment, test = await form.recordings("enrolment"), await form.recording("file")
-        answer = await answer_waiting(request, threads, lambda t: service.verify(slot, enrolment, test, t, channel))
+        answer = await answer_waiting(
+            request, threads, lambda t: service.verify(slot, enrolment, test, t, channel, names=names)
+        )
         identity, match = _identity(answer.by), answer.match
         values: dict[str, Any] = {"score": match.score, "threshold": match.threshold, "accepted": match.accepted}
         if embeddings:
             # each with its identity: an embedding of another bundle cannot be compared with it
             named = [{"embedding": one, **identity} for one in (*answer.enrolment, answer.test)]
             values |= {"enrolment": named[:-1], "test": named[-1]}
-        return _signed(JSONResponse({**values, **identity}), answer.by)
+        return _signed(JSONResponse({**values, **identity}), answer.by, names)
 
     _add_models(router, service)
     return router
@@ -136,8 +143,16 @@ def _model(by: ServedVersion) -> dict[str, Any]:
     return {"id": str(by.slot), "object": "model", "created": int(by.since), "owned_by": by.slot.site, **_identity(by)}
 
 
-def _signed(response: Response, by: ServedVersion) -> Response:
-    """Name the version that has answered in the headers."""
+def _names(request: Request, form: RequestForm) -> RequestNames:
+    """Return what the client names, for the log of requests."""
+    key = request.state.key
+    return request_names(form.one("session"), form.one("speaker"), key.name if key else "")
+
+
+def _signed(response: Response, by: ServedVersion, names: RequestNames | None = None) -> Response:
+    """Name the version that has answered in the headers, and the request."""
+    if names:
+        response.headers["elp-request-id"] = names.id
     response.headers["elp-model"] = str(by.slot)
     response.headers["elp-version"] = str(by.version)
     response.headers["elp-bundle-digest"] = by.digest

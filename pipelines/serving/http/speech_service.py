@@ -22,9 +22,11 @@ from elp_core.tasks.classification import ClipClassification
 from elp_core.types import SAMPLE_RATE, Seconds
 from pipelines.errors import RequestRefused
 from pipelines.registry.slot import Slot
+from pipelines.request_log.served_request import RequestAnswer
 from pipelines.serving.hotwords import written_as_transcripts
 from pipelines.serving.http.audio_batcher import AudioBatcher, Ticket
 from pipelines.serving.http.decode_pool import DecodePool
+from pipelines.serving.http.request_logger import Observation, RequestLogger, RequestNames
 from pipelines.serving.http.served_set import ServedSet, ServedVersion
 
 if TYPE_CHECKING:
@@ -79,6 +81,7 @@ class SpeechService:
         decoders: Read the recordings.
         decode: How letters become words, by slot: as `elp predict` does it.
         room: Seconds of decoded audio in all requests in progress; a request over it is refused, unless it is alone.
+        log: Is given the requests that are logged; None logs none.
     """
 
     def __init__(
@@ -88,8 +91,9 @@ class SpeechService:
         decoders: DecodePool,
         decode: DecodeSettings | None = None,
         room: Seconds = 4 * 3600.0,
+        log: RequestLogger | None = None,
     ) -> None:
-        self.served, self.batcher, self.decoders = served, batcher, decoders
+        self.served, self.batcher, self.decoders, self._log = served, batcher, decoders, log
         self._decode = decode or (lambda _: DecodeConfig())
         self._times = FrameTimes.of(served.host.backbone)
         self._room, self._held, self._lock = round(room * SAMPLE_RATE), 0, threading.Lock()
@@ -104,6 +108,8 @@ class SpeechService:
         hotwords: tuple[str, ...] = (),
         languages: tuple[str, ...] = (),
         skip_silence: bool = True,
+        names: RequestNames | None = None,
+        route: str = "transcriptions",
     ) -> Transcribed:
         """Return what a recording says. All of its windows are computed by one version.
 
@@ -121,18 +127,26 @@ class SpeechService:
                     f"{slot} writes {task.language.name} ({own}), asked for was {', '.join(languages)}; leave out the "
                     "field language, or send the slot's own",
                 )
-            how = self._how(slot, task, hotwords)
+            how, seen = self._how(slot, task, hotwords), self._observed(slot, route, names)
             with self._decoded([recording], channel) as (waveform,):
                 found = transcribe(
                     waveform,
-                    Recogniser(task, self._times, lambda waveforms: self._outputs(by, waveforms, ticket)),
+                    Recogniser(task, self._times, lambda waveforms: self._outputs(by, waveforms, ticket, seen)),
                     voice_activity=VoiceActivityConfig() if skip_silence else None,
                     decode=how,
                 )
+            self._logged(seen, by, waveform, RequestAnswer(text=found.text))
         return Transcribed(by, found)
 
     def classify(
-        self, slot: Slot, recording: bytes | Waveform, ticket: Ticket, channel: Channel = "same"
+        self,
+        slot: Slot,
+        recording: bytes | Waveform,
+        ticket: Ticket,
+        channel: Channel = "same",
+        *,
+        names: RequestNames | None = None,
+        route: str = "classify",
     ) -> Classified:
         """Return the class of a recording, with the probabilities of all classes.
 
@@ -141,10 +155,12 @@ class SpeechService:
         with self.served.lease(slot) as by:
             if not isinstance(by.task, ClipClassification):
                 raise _other_task(by, "POST /v1/classify", "ser or sic")
+            seen = self._observed(slot, route, names)
             with self._decoded([recording], channel) as (waveform,):
-                values: list[float] = self._outputs(by, [waveform], ticket)[0].tolist()
+                values: list[float] = self._outputs(by, [waveform], ticket, seen)[0].tolist()
             ranked = sorted(zip(by.task.classes, values, strict=True), key=lambda one: -one[1])
             label, probability = ranked[0]
+            self._logged(seen, by, waveform, RequestAnswer(label=label, probability=probability))
         # no bundle has a calibration yet
         return Classified(by, label, probability, dict(ranked), False, len(waveform) / SAMPLE_RATE)
 
@@ -155,6 +171,8 @@ class SpeechService:
         test: bytes | Waveform,
         ticket: Ticket,
         channel: Channel = "same",
+        *,
+        names: RequestNames | None = None,
     ) -> Verified:
         """Return whether `test` is of the speaker of the recordings `enrolment`; one version embeds and compares them.
 
@@ -163,9 +181,14 @@ class SpeechService:
         with self.served.lease(slot) as by:
             if not isinstance(by.task, Comparing):
                 raise _other_task(by, "POST /v1/verify", "asv")
+            seen = self._observed(slot, "verify", names)
             with self._decoded((*enrolment, test), channel) as waveforms:
-                *known, other = self._outputs(by, waveforms, ticket)
+                *known, other = self._outputs(by, waveforms, ticket, seen)
             match = replace(self.served.host.compare(by.hosted, known, other), threshold=by.threshold)
+            if seen:
+                # the recordings of the enrolment are known already
+                del seen.outputs[:-1]
+            self._logged(seen, by, waveforms[-1], RequestAnswer(score=match.score, accepted=match.accepted))
         return Verified(by, match, tuple(_floats(one) for one in known), _floats(other))
 
     @contextlib.contextmanager
@@ -194,12 +217,26 @@ class SpeechService:
             with self._lock:
                 self._held -= held
 
-    def _outputs(self, by: ServedVersion, waveforms: Sequence[Waveform], ticket: Ticket) -> list[LogProbabilities]:
-        waiting: list[Future[Any]] = [self.batcher.submit(by.hosted, one, ticket) for one in waveforms]
+    def _outputs(
+        self, by: ServedVersion, waveforms: Sequence[Waveform], ticket: Ticket, seen: Observation | None = None
+    ) -> list[LogProbabilities]:
+        pooled = seen is not None
+        waiting: list[Future[Any]] = [self.batcher.submit(by.hosted, one, ticket, pooled=pooled) for one in waveforms]
         try:
-            return [one.result() for one in waiting]
+            found = [one.result() for one in waiting]
         except CancelledError:
             raise RequestRefused(CLIENT_CLOSED, "client_closed", "the client has gone") from None
+        if seen is None:
+            return found
+        seen.add(waveforms, found)
+        return [one.value for one in found]
+
+    def _observed(self, slot: Slot, route: str, names: RequestNames | None) -> Observation | None:
+        return self._log.begin(slot, route, names) if self._log and names else None
+
+    def _logged(self, seen: Observation | None, by: ServedVersion, waveform: Waveform, answer: RequestAnswer) -> None:
+        if self._log:
+            self._log.finish(seen, by, waveform, answer)
 
     def _how(self, slot: Slot, task: SpeechRecognition, hotwords: tuple[str, ...]) -> DecodeConfig:
         own = self._decode(slot)

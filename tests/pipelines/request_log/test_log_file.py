@@ -16,7 +16,7 @@ import pytest
 from elp_core.errors import ConfigError
 from pipelines.errors import WorkspaceError
 from pipelines.request_log.log_file import (
-    Removed,
+    LogRemoval,
     add_requests,
     clear_log,
     erase_subject,
@@ -28,7 +28,7 @@ from pipelines.request_log.log_file import (
 )
 from pipelines.request_log.log_policy import RequestLogPolicy
 from pipelines.request_log.log_reading import RequestFilter, find_audio, find_request, read_requests, request_page
-from pipelines.request_log.served_request import RequestAnswer, features_bytes, read_record, record_json
+from pipelines.request_log.served_request import RequestAnswer, features_bytes, read_served, served_json
 from tests.support.served_requests import ASR, NOON, kept, served
 
 WIDE = RequestLogPolicy(days=3650, audio_consent="agreement 2026-14", audio_days=3650)
@@ -52,12 +52,12 @@ def numbers(db: sqlite3.Connection, wanted: RequestFilter | None = None) -> list
 )
 def test_a_record_is_read_as_it_was_written(answer: RequestAnswer) -> None:
     record = served(7, answer=answer)
-    assert read_record(record_json(record), features_bytes(record.features)) == record
+    assert read_served(served_json(record), features_bytes(record.features)) == record
 
 
 def test_a_damaged_record_is_refused_with_the_next_step() -> None:
     with pytest.raises(WorkspaceError, match="elp requests clear"):
-        read_record('{"slot": "plant-a/asr"}', b"")
+        read_served('{"slot": "plant-a/asr"}', b"")
 
 
 def test_only_its_owner_reads_it(db: sqlite3.Connection, tmp_path: Path) -> None:
@@ -75,7 +75,7 @@ def test_a_reader_continues_after_the_last_number(db: sqlite3.Connection, tmp_pa
 
 
 def test_a_number_is_never_used_again(db: sqlite3.Connection, tmp_path: Path) -> None:
-    assert clear_log(db) == Removed(20, 4)
+    assert clear_log(db) == LogRemoval(20, 4)
     with log_transaction(db):
         assert add_requests(db, [(served(30), None)]) == 1
     assert [one.number for one in read_requests(tmp_path, ASR)] == [21]
@@ -118,14 +118,14 @@ def test_bytes_are_bounded_and_the_file_shrinks(db: sqlite3.Connection, tmp_path
     with log_transaction(db):
         add_requests(db, [(served(100 + n), kept(os.urandom(100_000))) for n in range(30)])
     before = log_path(tmp_path, ASR).stat().st_size
-    remove_excess(db, RequestLogPolicy(megabytes=1.0), NOON)
+    remove_excess(db, RequestLogPolicy(megabytes=1.0, audio_consent="x"), NOON)
     assert numbers(db) == list(range(50, 40, -1)), "ten recordings of 100 kB are in 1 MB"
     assert log_path(tmp_path, ASR).stat().st_size < before / 2
 
 
 def test_audio_goes_when_its_time_is_over_and_the_record_stays(db: sqlite3.Connection, tmp_path: Path) -> None:
     gone = remove_excess(db, WIDE, NOON + timedelta(days=7))
-    assert gone == Removed(0, 4)
+    assert gone == LogRemoval(0, 4)
     assert b"secret voice" not in log_path(tmp_path, ASR).read_bytes(), "the bytes are overwritten"
     assert len(numbers(db)) == 20
 
@@ -133,6 +133,10 @@ def test_audio_goes_when_its_time_is_over_and_the_record_stays(db: sqlite3.Conne
 def test_a_shorter_time_of_the_present_settings_counts(db: sqlite3.Connection) -> None:
     shorter = RequestLogPolicy(audio_consent="x", audio_days=0.5)
     assert remove_excess(db, shorter, NOON + timedelta(days=0.6)).recordings == 4
+
+
+def test_without_a_consent_in_the_settings_all_audio_goes(db: sqlite3.Connection) -> None:
+    assert remove_excess(db, RequestLogPolicy(), NOON) == LogRemoval(0, 4)
 
 
 def test_audio_whose_time_is_over_is_not_read(db: sqlite3.Connection) -> None:
@@ -143,8 +147,8 @@ def test_audio_whose_time_is_over_is_not_read(db: sqlite3.Connection) -> None:
 
 def test_an_erasure_removes_every_trace_of_a_speaker(db: sqlite3.Connection, tmp_path: Path) -> None:
     # typed with a combining accent: the same name
-    assert erase_subject(db, speaker="be\u0301la") == Removed(10, 2)
-    assert erase_subject(db, clip=served(1).clip) == Removed(1, 0)
+    assert erase_subject(db, speaker="be\u0301la") == LogRemoval(10, 2)
+    assert erase_subject(db, clip=served(1).clip) == LogRemoval(1, 0)
     content = log_path(tmp_path, ASR).read_bytes()
     assert "béla".encode() not in content
     assert served(4).clip.encode() not in content
