@@ -75,7 +75,7 @@ def evaluation(clip_count: int, processes: int, rounds: int, backbone_name: str)
     from elp_core.config import ElpConfig, TrainConfig
     from elp_core.tasks import make_task
     from elp_core.types import Clip
-    from pipelines.gating.divided_evaluation import EvaluatedSystem, evaluate_systems, own_processes
+    from pipelines.gating.divided_evaluation import EvaluatedSystem, answer_systems, judge_answers, own_processes
     from pipelines.local.compute_settings import Compute
 
     rng, clips = np.random.default_rng(0), []
@@ -97,7 +97,8 @@ def evaluation(clip_count: int, processes: int, rounds: int, backbone_name: str)
             for name in taken if round_number % 2 == 0 else reversed(taken):
                 engine = None if name == "one process" else own_processes(Compute(processes=processes), "cpu")
                 start, before = time.perf_counter(), cpu_seconds()
-                done = evaluate_systems(systems, clips, None, train, engine, lambda system, answered: None)
+                answers = answer_systems(systems, clips, train, engine, lambda system, answered: None)
+                done = judge_answers(systems, answers, clips, None, train)
                 taken[name].append((time.perf_counter() - start, cpu_seconds() - before))
                 print(f"{name}: {taken[name][-1][0]:.1f} s, {taken[name][-1][1]:.1f} s of CPU", flush=True)
                 found[name] = b"".join(one.scores.scores.tobytes() for one in done)  # type: ignore[union-attr]

@@ -41,8 +41,8 @@ from elp_core.testing import random_clips, write_preprocessor
 from pipelines.local.http_client import free_port
 from pipelines.local.settings import Settings
 from pipelines.registry.slot import Slot
+from pipelines.serving.champion_source import Champion, FetchedBundle
 from pipelines.serving.http.api_keys import ApiKeyFile
-from pipelines.serving.http.champion_source import FetchedBundle
 from pipelines.serving.http.serve_process import ServeOptions, listening_socket, open_service, web_server
 
 TASKS = ("ser", "sic")
@@ -57,12 +57,15 @@ class Champions:
     present: dict[Slot, int] = field(default_factory=dict)
     name: str = "benchmark"
 
-    def champions(self) -> dict[Slot, int | None]:
-        return {slot: self.present.get(slot, 1) for slot in self.folders}
+    def champions(self) -> dict[Slot, Champion | None]:
+        return {slot: Champion(self.present.get(slot, 1)) for slot in self.folders}
 
-    def fetch(self, slot: Slot, version: int) -> FetchedBundle:
-        folder = self.folders[slot][version % 2]
-        return FetchedBundle(folder, bundle_digest(folder))
+    def fetch(self, slot: Slot, version: int | str) -> FetchedBundle:
+        folder = self.folders[slot][int(version) % 2]
+        return FetchedBundle(int(version), folder, bundle_digest(folder))
+
+    def updates_stopped(self) -> str:
+        return ""
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,9 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
+from torch import nn
 
 from elp_core.audio import Waveform, load
 from elp_core.backbones import Backbone, Prefix, prefix_values
@@ -18,10 +20,14 @@ from elp_core.methods import MethodConfig
 from elp_core.metrics.scores import Evaluation
 from elp_core.model import ElpModel
 from elp_core.tasks import Comparing, Task, decode_with, judge_on
+from elp_core.tasks.calibration import calibration_error, tempered
+from elp_core.tasks.classification import ClipClassification
 from elp_core.types import Clip, Seconds
 
 Frames = tuple[torch.Tensor, torch.Tensor]
 """Frames float32 [B, F, dim] and frame counts int64 [B], as `ElpModel.forward` gives them."""
+Reading = Callable[[nn.Module, torch.Tensor, torch.Tensor], Iterable[Any]]
+"""Head, frames and counts to one value for each clip."""
 
 
 def build(backbone: Backbone, adapter: MethodConfig, task: Task, seed: int) -> ElpModel:
@@ -70,15 +76,17 @@ def model_answers(
     durations: Sequence[Seconds],
     batch_seconds: Seconds,
     frames: Callable[[list[int]], Frames],
+    read: Reading | None = None,
 ) -> list[Any]:
-    """Return the answers of `task` as `in_batches` does, from the `frames` of each batch.
+    """Return the answers of `task` as `in_batches` does, from the `frames` of each batch; or what `read` gives.
 
     The model is in eval mode meanwhile, and in its previous mode afterwards.
     """
     was_training = model.training
     model.eval()
     try:
-        return in_batches(durations, batch_seconds, lambda batch: task.predict(model.head, *frames(batch)))
+        answer = read or task.predict
+        return in_batches(durations, batch_seconds, lambda batch: answer(model.head, *frames(batch)))
     finally:
         model.train(was_training)
 
@@ -138,6 +146,33 @@ def settle(model: ElpModel, evaluation: Evaluation) -> None:
         model.task = model.task.decide_at(evaluation)
 
 
+def calibrate(
+    model: ElpModel, clips: Sequence[Clip], batch_seconds: Seconds = 32.0, device: str = "auto"
+) -> dict[str, float]:
+    """Fit the calibration of the model's task on the validation clips, if it has classes; return what was found.
+
+    That is ``calibration.temperature``, ``.floor`` (if it was chosen), ``.clips``, and the expected calibration error
+    before and after, on the same clips; nothing for other tasks, and with too few clips. The clips are answered again.
+    """
+    task = model.task
+    if not isinstance(task, ClipClassification):
+        return {}
+    found = answer_clips(model, clips, batch_seconds, device, read=task.probabilities)
+    rows = [found[clip.id] for clip in clips]
+    model.task = task = task.calibrated_on(rows, clips)
+    if (fitted := task.calibration) is None:
+        return {}
+    labels, before = task.places(clips), np.stack(rows).astype(np.float64)
+    values = {
+        "temperature": fitted.temperature,
+        "clips": float(fitted.clips),
+        "error_before": calibration_error(before, labels),
+        "error": calibration_error(tempered(before, fitted.temperature), labels),
+    }
+    values |= {} if fitted.floor is None else {"floor": fitted.floor}
+    return {f"calibration.{name}": value for name, value in values.items()}
+
+
 def answer_clips(
     model: ElpModel,
     clips: Sequence[Clip],
@@ -146,8 +181,12 @@ def answer_clips(
     cache: FeatureCache | None = None,
     task: Task | None = None,
     report: Callable[[int], None] | None = None,
+    read: Reading | None = None,
 ) -> dict[str, Any]:
-    """Return the answer of `task` (None: the model's own) by clip id; the other arguments are those of `evaluate`."""
+    """Return the answer of `task` (None: the model's own) by clip id, or what `read` gives in its place.
+
+    The other arguments are those of `evaluate`.
+    """
     where, done = pick_device(device), 0
     model.to(where)
 
@@ -167,7 +206,7 @@ def answer_clips(
         return model.from_prefix(model.prefix, values.to(where), counts.to(where))
 
     durations = [clip.duration for clip in clips]
-    found = model_answers(model, task or model.task, durations, batch_seconds, frames)
+    found = model_answers(model, task or model.task, durations, batch_seconds, frames, read)
     if report:
         report(done)
     return {clip.id: answer for clip, answer in zip(clips, found, strict=True)}

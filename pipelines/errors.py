@@ -157,7 +157,14 @@ class DeliveryRefused(OpsError):
 
 
 class TemplateError(OpsError):
-    """A template of an enrolled voice is malformed, altered, revoked or of another bundle than the one that is used."""
+    """A template of an enrolled voice is malformed, altered, revoked or of another bundle than the one that is used.
+
+    `reason` is a stable word: ``other bundle``, ``not enrolled``, or ``unusable`` for everything else.
+    """
+
+    def __init__(self, message: str, *, reason: str = "unusable") -> None:
+        self.reason = reason
+        super().__init__(message)
 
 
 class GateRefused(OpsError):

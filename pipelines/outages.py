@@ -7,8 +7,11 @@ with a status below 500 are no outages: they stay as they are until a person cha
 from __future__ import annotations
 
 import errno
+import os
 import socket
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 from pipelines.errors import DiskFull, RemoteAway
 
@@ -17,6 +20,10 @@ WAITS = "waits for the end of an outage: "
 DISK_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _FULL_TEXTS = {"SafetensorError": f"(os error {errno.ENOSPC})", "OperationalError": "disk is full"}
 """Class -> what its message says about a full disk: of safetensors, and of SQLite."""
+_MAYBE_FULL = "disk I/O error"
+"""What SQLite's OperationalError says if there is no room for its shared memory, and if the disk is broken."""
+_ROOM = 128 * 1024
+"""Bytes that a disk with room takes. SQLite extends its files by at most 32 KiB at once."""
 _AWAY = frozenset(
     {
         errno.ECONNREFUSED, errno.ECONNRESET, errno.ECONNABORTED, errno.ENOTCONN, errno.EPIPE, errno.ETIMEDOUT,
@@ -46,11 +53,16 @@ def awaited(error: BaseException) -> str:
     return ""
 
 
-def disk_is_full(error: BaseException) -> OSError | None:
-    """Return the system's error of a full disk that caused an error; None if there is none."""
+def disk_is_full(error: BaseException, databases: Path | None = None) -> OSError | None:
+    """Return the system's error of a full disk that caused an error; None if there is none.
+
+    SQLite's "disk I/O error" counts only if the disk of its folder `databases` takes nothing at this moment.
+    """
     for one in _chain(error):
         if _full(one):
             return one if isinstance(one, OSError) else OSError(errno.ENOSPC, str(one))
+        if databases and type(one).__name__ == "OperationalError" and _MAYBE_FULL in str(one):
+            return _without_room(databases)
     return None
 
 
@@ -65,6 +77,19 @@ def _full(error: BaseException) -> bool:
     # these libraries report the system's error as a text
     sign = _FULL_TEXTS.get(type(error).__name__)
     return sign is not None and sign in str(error)
+
+
+def _without_room(folder: Path) -> OSError | None:
+    """Return the error of a write to the disk of a folder if the disk is full: a quota may be the limit, too."""
+    place = next(path for path in (folder, *folder.parents) if path.is_dir())
+    try:
+        with tempfile.TemporaryFile(dir=place) as probe:
+            probe.write(bytes(_ROOM))
+            probe.flush()
+            os.fsync(probe.fileno())
+    except OSError as error:
+        return OSError(error.errno, error.strerror, str(folder)) if error.errno in DISK_FULL else None
+    return None
 
 
 def _away(error: BaseException) -> bool:

@@ -5,7 +5,7 @@ from elp_core.inference.align_recording import AlignedSegment, align_recording
 from elp_core.inference.aligned_segments import CutConfig
 from elp_core.inference.host import AdapterHost
 from elp_core.inference.host_request import Request
-from elp_core.inference.predict import predict
+from elp_core.inference.predict import classify, predict
 from elp_core.inference.recogniser import Recogniser
 from elp_core.inference.transcribe import Segment, Transcript, transcribe
 from elp_core.inference.voice_activity import VoiceActivityConfig
@@ -23,6 +23,7 @@ __all__ = [
     "VoiceActivityConfig",
     "WindowConfig",
     "align_recording",
+    "classify",
     "predict",
     "transcribe",
 ]

@@ -6,11 +6,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from elp_core.assemble import Frames, model_answers, waveform_frames
+from elp_core.assemble import Frames, Reading, model_answers, waveform_frames
+from elp_core.class_answer import ClassAnswer
 from elp_core.decoding import DecodeConfig
-from elp_core.errors import AudioError
+from elp_core.errors import AudioError, ConfigError
 from elp_core.model import ElpModel
-from elp_core.tasks import decode_with
+from elp_core.tasks import Task, decode_with
+from elp_core.tasks.classification import ClipClassification
 from elp_core.types import SAMPLE_RATE, Seconds
 
 LARGEST_PEAK = 2.0
@@ -36,7 +38,16 @@ def predict(
         AudioError: Naming the first waveform that is no 1-D array of floating-point numbers, has values that are not
             finite or far beyond ±1, or is too short.
     """
-    task = model.task if decode is None else decode_with(model.task, decode)
+    return _read(model, model.task if decode is None else decode_with(model.task, decode), waveforms, batch_seconds)
+
+
+def _read(
+    model: ElpModel,
+    task: Task,
+    waveforms: Sequence[npt.NDArray[np.float32]],
+    batch_seconds: Seconds,
+    read: Reading | None = None,
+) -> list[Any]:
     for place, samples in enumerate(waveforms):
         check_waveform(place, samples, model.backbone.min_samples)
 
@@ -44,7 +55,20 @@ def predict(
         return waveform_frames(model, [np.asarray(waveforms[place], dtype=np.float32) for place in batch])
 
     durations = [len(samples) / SAMPLE_RATE for samples in waveforms]
-    return model_answers(model, task, durations, batch_seconds, frames)
+    return model_answers(model, task, durations, batch_seconds, frames, read)
+
+
+def classify(
+    model: ElpModel, waveforms: Sequence[npt.NDArray[np.float32]], batch_seconds: Seconds = 32.0
+) -> list[ClassAnswer]:
+    """Return the class of each waveform with its probability, or that it is none of the classes.
+
+    The arguments and errors are those of `predict`; ConfigError for a task without classes.
+    """
+    task = model.task
+    if not isinstance(task, ClipClassification):
+        raise ConfigError("classify", [f"the task {task.name} has no classes, only ser and sic do"])
+    return [task.decide(one) for one in _read(model, task, waveforms, batch_seconds, task.probabilities)]
 
 
 def check_waveform(place: int, samples: npt.NDArray[np.float32], shortest: int) -> None:

@@ -1,7 +1,7 @@
 """One class for a whole clip: emotion and intent. The mean over time, a linear layer, cross-entropy."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -10,12 +10,15 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from elp_core.class_answer import ClassAnswer, ClassCalibration
 from elp_core.config import from_dict, to_dict
 from elp_core.dropout import Dropout
 from elp_core.metrics.accuracy import evaluate_classes
-from elp_core.metrics.scores import Evaluation
+from elp_core.metrics.scores import Evaluation, IntArray
+from elp_core.names import normal_name
 from elp_core.task_specs import ClassificationOptions
 from elp_core.tasks.base import class_indices, distinct, require_column
+from elp_core.tasks.calibration import fit_calibration, tempered
 from elp_core.tasks.pooling import masked_mean
 from elp_core.types import Clip
 
@@ -45,6 +48,8 @@ class ClipClassification:
     classes: tuple[str, ...]
     """Labels in the order of the head's outputs."""
     options: ClassificationOptions = field(default_factory=ClassificationOptions)
+    calibration: ClassCalibration | None = None
+    """What makes its probabilities honest; None until `calibrated_on` has fitted it."""
 
     @classmethod
     def from_clips(cls, clips: Sequence[Clip], options: ClassificationOptions) -> Self:
@@ -54,12 +59,18 @@ class ClipClassification:
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
         """Return the task that `to_json` described."""
-        options = {key: value for key, value in values.items() if key not in ("name", "classes")}
-        return cls(tuple(map(str, values["classes"])), from_dict(ClassificationOptions, options, "task"))
+        options = {key: value for key, value in values.items() if key not in ("name", "classes", "calibration")}
+        fitted = values.get("calibration")
+        return cls(
+            tuple(map(str, values["classes"])),
+            from_dict(ClassificationOptions, options, "task"),
+            None if fitted is None else from_dict(ClassCalibration, fitted, "calibration"),
+        )
 
     def to_json(self) -> dict[str, Any]:
-        """Return the classes in the order of the head's outputs, and the options."""
-        return {"name": self.name, "classes": list(self.classes), **to_dict(self.options)}
+        """Return the classes in the order of the head's outputs, the options, and the calibration if there is one."""
+        values = {"name": self.name, "classes": list(self.classes), **to_dict(self.options)}
+        return values if self.calibration is None else {**values, "calibration": to_dict(self.calibration)}
 
     def build_head(self, dim: int) -> nn.Module:
         """Return the mean over time and a linear layer."""
@@ -89,6 +100,30 @@ class ClipClassification:
         """Return the softmax over the classes, float32 [N], for each clip of frames [B, F, D] with `counts` [B]."""
         rows: npt.NDArray[np.float32] = F.softmax(head(frames, counts).float(), dim=1).cpu().numpy()
         return list(rows)
+
+    def calibrated_on(self, probabilities: Sequence[npt.NDArray[np.float32]], clips: Sequence[Clip]) -> Self:
+        """Return the task with the calibration that `probabilities`, float32 [N] for each validation clip, ask for.
+
+        Clips of a class that the task does not know have no part in it; with too few others there is none.
+        """
+        return replace(
+            self, calibration=fit_calibration(np.stack(probabilities).astype(np.float64), self.places(clips))
+        )
+
+    def places(self, clips: Sequence[Clip]) -> IntArray:
+        """Return the position of each clip's class, int64 [B]; -1 for one that the task does not know."""
+        known = {normal_name(name): place for place, name in enumerate(self.classes)}
+        return np.array([known.get(normal_name(clip.label), -1) for clip in clips], np.int64)
+
+    def decide(self, probabilities: npt.NDArray[np.float32]) -> ClassAnswer:
+        """Return the answer for one recording from what `probabilities` gave for it, float32 [N]."""
+        fitted, values = self.calibration, probabilities.astype(np.float64)
+        if fitted is not None:
+            values = tempered(values, fitted.temperature)
+        ranked = sorted(zip(self.classes, values.tolist(), strict=True), key=lambda one: -one[1])
+        likeliest, best = ranked[0]
+        refused = fitted is not None and fitted.floor is not None and best < fitted.floor
+        return ClassAnswer(None if refused else likeliest, likeliest, best, dict(ranked), fitted)
 
     def evaluate(self, outputs: Mapping[str, str], clips: Sequence[Clip], head: nn.Module | None = None) -> Evaluation:
         """Return the error rate over all clips. A label that the task does not know counts as an error, as in use.

@@ -200,6 +200,49 @@ def _open_current(start: Path | None) -> Workspace:
     return open_workspace(start)
 
 
+def _named_box(ctx: click.Context, _: click.Parameter, given: Path | None) -> Path | None:
+    if given is None:
+        return None
+    from pipelines.local.box_home import box_home
+
+    return box_home(given)
+
+
+def _open_either(ctx: click.Context, _: click.Parameter, start: Path | None) -> Workspace:
+    box = ctx.params.get("box")
+    if box is None:
+        return open_workspace(start or ctx.find_root().obj)
+    if start is not None:
+        raise UsageError("--box and --workspace exclude each other; give one of them")
+    from pipelines.local.box_home import box_workspace
+
+    return box_workspace(box)
+
+
+def on_workspace_or_box(function: F) -> F:
+    """Add ``--json``, ``--workspace`` and ``--box``; the function gets `workspace`, and `box`: its folder, or None.
+
+    With ``--box``, `workspace` is the box: its state, its backbone, and no servers.
+    """
+    workspace = click.option(
+        *("-w", "--workspace", "workspace"),
+        type=click.Path(path_type=Path),
+        metavar="DIR",
+        help="The workspace [default: ELP_WORKSPACE, or the current folder upwards].",
+        callback=_open_either,
+    )
+    # eager: whether there is a workspace to open depends on it
+    box = click.option(
+        "--box",
+        type=click.Path(path_type=Path),
+        metavar="DIR",
+        is_eager=True,
+        callback=_named_box,
+        help="Not a workspace but the box that elp pull made: its set, without a registry.",
+    )
+    return json_option(workspace(box(function)))
+
+
 on_current_workspace = opens("workspace", _open_current)
 """The same for verbs about data: with a Git address, the clone is brought up to date first."""
 

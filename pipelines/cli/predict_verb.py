@@ -8,15 +8,15 @@ import click
 
 from elp_core.config import from_dict, to_dict
 from elp_core.decoding import DecodeConfig
-from pipelines.cli.options import complete_adapter, on_workspace, slot_argument
+from pipelines.cli.options import complete_adapter, on_workspace_or_box, slot_argument
 from pipelines.cli.output import emit, table, wants_json
 from pipelines.cli.progress_bar import seconds_progress
-from pipelines.local.addresses import mlflow_uri
 from pipelines.local.workspace import Workspace
 from pipelines.registry.adapter_version import CHAMPION
 from pipelines.registry.plain_json import plain
 from pipelines.registry.slot import Slot
 from pipelines.serving.ask_server import ask_server
+from pipelines.serving.champion_choice import champion_source
 from pipelines.serving.hotwords import read_hotwords
 from pipelines.serving.predict_files import Answer, predict_files
 
@@ -54,10 +54,11 @@ _BEAM = 50
 @click.option("--lm", type=click.Path(), help="asr: a word n-gram model, ARPA or KenLM binary.")
 @click.option("--lm-weight", type=float, help=f"Weight of the n-gram model [default: {DecodeConfig.lm_weight}].")
 @click.option("--word-bonus", type=float, help=f"Bonus for each word [default: {DecodeConfig.word_bonus}].")
-@click.option("--no-server", is_flag=True, help="Load the adapter even if `elp serve` runs in this workspace.")
-@on_workspace
+@click.option("--no-server", is_flag=True, help="Load the adapter even if `elp serve` runs here.")
+@on_workspace_or_box
 def predict_verb(
     workspace: Workspace,
+    box: Path | None,
     slot: Slot,
     files: tuple[Path, ...],
     version: int | None,
@@ -70,12 +71,13 @@ def predict_verb(
     """Recognise the words (asr), emotion (ser) or intent (sic) of each file.
 
     For asv: compare the voices of the first files with that of the last file. Recordings for asr may last hours.
-    If `elp serve` runs in this workspace and has the version, it answers.
+    If `elp serve` runs in this workspace (or for this box) and has the version, it answers.
 
     \b
     elp predict plant-a/asr call.wav
     elp predict plant-a/asr meeting.m4a --format srt > meeting.srt
     elp predict plant-a/asv enrolled.wav caller.wav
+    elp predict plant-a/asr call.wav --box /var/lib/elp-box
     """
     _check_task(slot, {"format": form != "text", "no_vad": no_vad, **decoding})
     if form in ("srt", "vtt") and len(files) > 1:
@@ -83,9 +85,8 @@ def predict_verb(
     if form != "text" and wants_json():
         raise click.UsageError("--json prints the whole answer; give it without --format")
     decode = _decode(workspace.settings.for_slot(slot).decode, decoding)
-    uri = mlflow_uri(workspace)
     options: dict[str, Any] = {
-        "mlflow_uri": uri,
+        "source": champion_source(workspace, box),
         "version": version or CHAMPION,
         "skip_silence": not no_vad,
         "channel": channel or "same",
@@ -102,9 +103,7 @@ def _loaded(
     workspace: Workspace, slot: Slot, files: tuple[Path, ...], decode: DecodeConfig | None, options: dict[str, Any]
 ) -> Answer:
     with seconds_progress(quiet=wants_json()) as report:
-        return predict_files(
-            slot, workspace.settings, files, cache=workspace.cache, decode=decode, progress=report, **options
-        )
+        return predict_files(slot, workspace.settings, files, decode=decode, progress=report, **options)
 
 
 def _check_task(slot: Slot, given: dict[str, Any]) -> None:
@@ -138,12 +137,21 @@ def _text(answer: Answer) -> str:
         if len(answer.files) == 1:
             # a line for each run of speech
             lines = [segment.text for transcript in answer.transcripts for segment in transcript.segments]
-            return "\n".join(lines) if lines else answer.answers[0]
-        return table(["file", "answer"], zip(answer.files, answer.answers, strict=True))
+            return "\n".join(lines) if lines else _answers(answer)[0]
+        return table(["file", "answer"], zip(answer.files, _answers(answer), strict=True))
     if answer.accepted is None or answer.threshold is None:
         return f"score {answer.score:.3f} (this version has no threshold)"
     decision = "accepted, same speaker" if answer.accepted else "rejected, different speakers"
     return f"{decision}: score {answer.score:.3f}, threshold {answer.threshold:.3f}"
+
+
+def _answers(answer: Answer) -> list[str]:
+    if not answer.classes:
+        return list(answer.answers)
+    return [
+        one.label or f"none of these (likeliest: {one.likeliest}, probability {one.probability:.2f})"
+        for one in answer.classes
+    ]
 
 
 def _written(answer: Answer, form: str) -> str:

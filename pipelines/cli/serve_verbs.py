@@ -8,9 +8,8 @@ from pathlib import Path
 import click
 
 from elp_core.types import Seconds
-from pipelines.cli.options import on_workspace
+from pipelines.cli.options import on_workspace_or_box
 from pipelines.cli.output import emit, progress, table
-from pipelines.local.addresses import mlflow_uri
 from pipelines.local.workspace import Workspace
 from pipelines.serving.http.api_keys import ApiKey, ApiKeyFile, add_api_key, read_api_keys, revoke_api_key
 from pipelines.serving.server_record import recorded_server, settings_digest
@@ -48,9 +47,10 @@ _MB = 2**20
 @click.option("--tls-cert", type=click.Path(path_type=Path), help="Certificate, PEM.")
 @click.option("--tls-key", type=click.Path(path_type=Path), help="Its private key, PEM.")
 @click.option("--no-keys", is_flag=True, help="Let everybody who reaches the address ask, if there is no API key.")
-@on_workspace
+@on_workspace_or_box
 def serve_verb(
     workspace: Workspace,
+    box: Path | None,
     sites: tuple[str, ...],
     host: str,
     port: int,
@@ -63,19 +63,23 @@ def serve_verb(
     tls_key: Path | None,
     no_keys: bool,
 ) -> None:
-    """Answer requests with the champions of these sites, or of all, over HTTP.
+    """Answer requests with the champions of these sites, or of all, over HTTP; with --box, with the set it pulled.
 
     One process with one backbone. A new champion is taken into service without a restart.
 
     \b
     elp serve plant-a
     elp serve plant-a plant-b --host 0.0.0.0 --tls-cert box.pem --tls-key box.key
+    elp serve --box /var/lib/elp-box
     """
-    from pipelines.serving.http.champion_source import RegistryChampions
+    from pipelines.serving.champion_choice import champion_source
+    from pipelines.serving.champion_source import RegistryChampions
     from pipelines.serving.http.decode_pool import DecodeLimits
     from pipelines.serving.http.request_limits import RequestBounds
     from pipelines.serving.http.serve_process import ServeOptions, serve_until_stopped
+    from pipelines.serving.voices.voice_place import VoicePlace
 
+    source = champion_source(workspace, box, sites)
     options = ServeOptions(
         host=host,
         port=port,
@@ -83,6 +87,7 @@ def serve_verb(
         memory_bytes=memory * _MB if memory else None,
         decode=DecodeLimits(audio_seconds=max_seconds),
         bounds=RequestBounds(requests=max_requests, body_bytes=max_body * _MB),
+        voices=None if box else VoicePlace(workspace.state / "voices", source.name),
         certificate=tls_cert,
         private_key=tls_key,
         log_state=workspace.state,
@@ -90,15 +95,14 @@ def serve_verb(
     own = secrets.token_hex(32)
     keys = ApiKeyFile(key_file(workspace), own=own)
     options.require_safe(keys, unlocked=no_keys)
-    uri, settings = mlflow_uri(workspace), settings_digest(workspace.root)
-    source = RegistryChampions(uri, workspace.cache, sites)
-    source.require_sites()
+    if isinstance(source, RegistryChampions):
+        source.require_sites()
     recorded = recorded_server(
         workspace.state,
         options.address,
         key=own,
-        mlflow_uri=uri,
-        settings=settings,
+        source=source.name,
+        settings=settings_digest(workspace.root),
         certificate=str(tls_cert.resolve()) if tls_cert else "",
         sites=sites,
     )
@@ -109,8 +113,8 @@ def serve_verb(
 def api_keys() -> None:
     """Make, list and revoke the keys that clients of `elp serve` send.
 
-    They are stored in `.elp/serving/api-keys.json` of the workspace, as digests. A running server reads a change
-    at the next request.
+    They are stored in `.elp/serving/api-keys.json` of the workspace or the box, as digests. A running server reads a
+    change at the next request.
     """
 
 
@@ -120,36 +124,41 @@ def api_keys() -> None:
     "--slot",
     "scopes",
     multiple=True,
-    required=True,
     metavar="SITE/TASK",
     help="What the key may ask; SITE/*, */TASK and */* are possible, and several.",
 )
-@on_workspace
-def add_api_key_verb(workspace: Workspace, name: str, scopes: tuple[str, ...]) -> None:
+@click.option(
+    "--enrol",
+    "enrols",
+    multiple=True,
+    metavar="SITE/asv",
+    help="Where the key may enrol voices; */asv is possible, and several. --slot does not include it.",
+)
+@on_workspace_or_box
+def add_api_key_verb(
+    workspace: Workspace, box: Path | None, name: str, scopes: tuple[str, ...], enrols: tuple[str, ...]
+) -> None:
     """Make a key for NAME, and print it: it is not shown again."""
-    made, text = add_api_key(key_file(workspace), name, scopes)
-    emit(
-        {"key": text, **_shown(made)},
-        lambda _: f"{text}\nthe key of {name} may ask {', '.join(made.slots)}; it is not shown again",
-    )
+    made, text = add_api_key(key_file(workspace), name, scopes, enrols)
+    emit({"key": text, **_shown(made)}, lambda _: f"{text}\nthe key of {name} may {_may(made)}; it is not shown again")
 
 
 @api_keys.command(name="list")
-@on_workspace
-def list_api_keys(workspace: Workspace) -> None:
+@on_workspace_or_box
+def list_api_keys(workspace: Workspace, box: Path | None) -> None:
     """List the keys, without their text."""
     found = read_api_keys(key_file(workspace))
-    rows = [(key.id, key.name, ", ".join(key.slots), key.created[:19]) for key in found]
+    rows = [(key.id, key.name, _may(key), key.created[:19]) for key in found]
     emit(
         [_shown(key) for key in found],
-        lambda _: table(("id", "name", "may ask", "created"), rows, "there is no API key"),
+        lambda _: table(("id", "name", "may", "created"), rows, "there is no API key"),
     )
 
 
 @api_keys.command(name="revoke")
 @click.argument("key")
-@on_workspace
-def revoke_api_key_verb(workspace: Workspace, key: str) -> None:
+@on_workspace_or_box
+def revoke_api_key_verb(workspace: Workspace, box: Path | None, key: str) -> None:
     """Refuse KEY, a name or an id, from the next request on."""
     found = revoke_api_key(key_file(workspace), key)
     emit(_shown(found), lambda _: f"the key of {found.name} ({found.id}) is refused from now on")
@@ -161,4 +170,15 @@ def key_file(workspace: Workspace) -> Path:
 
 
 def _shown(key: ApiKey) -> dict[str, object]:
-    return {"id": key.id, "name": key.name, "slots": list(key.slots), "created": key.created}
+    return {
+        "id": key.id,
+        "name": key.name,
+        "slots": list(key.slots),
+        "enrols": list(key.enrols),
+        "created": key.created,
+    }
+
+
+def _may(key: ApiKey) -> str:
+    parts = (("ask", key.slots), ("enrol voices in", key.enrols))
+    return " and ".join(f"{verb} {', '.join(scopes)}" for verb, scopes in parts if scopes)

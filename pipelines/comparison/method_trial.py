@@ -164,7 +164,7 @@ def _evaluated(model: ElpModel, golden: GoldenSet, settings: SlotSettings) -> tu
     """Return a model's evaluation, the bytes of its bundle, and its real-time factor."""
     from elp_core.assemble import answer_clips
     from elp_core.bundle import write_bundle
-    from pipelines.gating.divided_evaluation import EvaluatedSystem, evaluate_systems, own_processes
+    from pipelines.gating.divided_evaluation import EvaluatedSystem, answer_systems, judge_answers, own_processes
 
     train, timed = settings.train, golden.clips
     engine = own_processes(settings.compute, train.device)
@@ -172,8 +172,9 @@ def _evaluated(model: ElpModel, golden: GoldenSet, settings: SlotSettings) -> tu
         digest = write_bundle(folder := Path(parent) / "bundle", model, {}, {})
         bundle_bytes = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
         started = time.perf_counter()
-        system = EvaluatedSystem("trial", digest, folder, model)
-        (found,) = evaluate_systems([system], golden.clips, golden.trials, train, engine, lambda name, done: None)
+        systems = [EvaluatedSystem("trial", digest, folder, model)]
+        answers = answer_systems(systems, golden.clips, train, engine, lambda name, done: None)
+        (found,) = judge_answers(systems, answers, golden.clips, golden.trials, train)
         seconds = time.perf_counter() - started
     if engine is not None:
         # the time of several processes, with their start, is no property of the method

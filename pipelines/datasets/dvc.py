@@ -272,11 +272,12 @@ def _remote_at(repository: str, revision: str, cache: Path) -> Iterator[DvcRemot
     """
     if (folder := Path(repository.removeprefix("file://"))).is_dir():
         give_data_secrets(folder)
-    with dvc_errors("fetch", Path(repository)):
+    databases = (cache / "dvc").resolve()
+    with dvc_errors("fetch", Path(repository), databases):
         from dvc.config import NoRemoteError
         from dvc.repo import Repo
 
-        config = {"core": {"site_cache_dir": str((cache / "dvc").resolve())}}
+        config = {"core": {"site_cache_dir": str(databases)}}
         with Repo.open(repository.removeprefix("file://"), rev=revision, config=config) as opened:
             remote = None
             # DVC's cache may have it all

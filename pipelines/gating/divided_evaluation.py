@@ -7,7 +7,7 @@ bits of an answer depend on the clips that share its batch. `batch_answers` has 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -45,26 +45,36 @@ Answered = Callable[[str, int], None]
 """Called with the name of a system and the number of its clips that are answered."""
 
 
-def evaluate_systems(
+def answer_systems(
     systems: Sequence[EvaluatedSystem],
     clips: Sequence[Clip],
-    trials: TrialList | None,
     train: TrainConfig,
     chunk_map: ChunkMap | None,
     answered: Answered,
-) -> list[Evaluation]:
-    """Return the evaluation of each system, the same bits with any `chunk_map`; None evaluates in this process."""
-    from elp_core.assemble import evaluate
+) -> list[dict[str, Any]]:
+    """Return the answers by clip id, for each system: the same bits with any `chunk_map`; None answers here."""
+    from elp_core.assemble import answer_clips
 
     seconds, device = train.batch_seconds, train.device
-    if chunk_map is None or len(systems) * sum(clip.duration for clip in clips) < LARGE:
-        return [
-            evaluate(one.model, clips, seconds, device, trials=trials, report=functools.partial(answered, one.name))
-            for one in systems
-        ]
-    answers = _divided(systems, clips, seconds, device, chunk_map, answered)
+    if chunk_map is not None and len(systems) * sum(clip.duration for clip in clips) >= LARGE:
+        return _divided(systems, clips, seconds, device, chunk_map, answered)
     return [
-        evaluate(one.model, clips, seconds, device, trials=trials, answers=found)
+        answer_clips(one.model, clips, seconds, device, report=functools.partial(answered, one.name)) for one in systems
+    ]
+
+
+def judge_answers(
+    systems: Sequence[EvaluatedSystem],
+    answers: Sequence[Mapping[str, Any]],
+    clips: Sequence[Clip],
+    trials: TrialList | None,
+    train: TrainConfig,
+) -> list[Evaluation]:
+    """Return the evaluation of each system by its answers, which `answer_systems` gave."""
+    from elp_core.assemble import evaluate
+
+    return [
+        evaluate(one.model, clips, train.batch_seconds, train.device, trials=trials, answers=found)
         for one, found in zip(systems, answers, strict=True)
     ]
 
@@ -93,7 +103,6 @@ def _divided(
     chunk_map: ChunkMap,
     answered: Answered,
 ) -> list[dict[str, Any]]:
-    """Return the answers by clip id, for each system."""
     from elp_core.assemble import evaluation_batches, pick_device
 
     batches = evaluation_batches([clip.duration for clip in clips], batch_seconds)

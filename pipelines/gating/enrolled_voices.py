@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from elp_core.assemble import answer_clips
 from elp_core.errors import CorpusError
-from elp_core.model import ElpModel
 from elp_core.tasks import Comparing
 from pipelines.number_text import count, percent
 from pipelines.registry.adapter_version import AdapterVersion
@@ -18,26 +16,23 @@ from pipelines.registry.voice_template import unrenewed
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-    from elp_core.config import TrainConfig
     from elp_core.types import Clip
+    from pipelines.gating.scored_versions import ScoredVersion
 
 
 def voice_checks(
     client: MlflowClient,
     version: AdapterVersion,
-    challenger: ElpModel,
-    threshold: float | None,
-    champion: ElpModel,
+    challenger: ScoredVersion,
+    champion: ScoredVersion,
     golden: Sequence[Clip],
-    train: TrainConfig,
 ) -> tuple[GateCheck, ...]:
     """Report the enrolled voices of a slot; nothing if it has none. The check passes always: the server counts again.
 
-    `threshold` is the one that decides trials of the challenger. The false rejects are those of golden clips: each is
-    compared with the speaker's other clips, embedded by the new version (a renewed template), or by the champion (a
-    template that is not renewed).
+    The false rejects are those of golden clips at the challenger's threshold: each is compared with the speaker's other
+    clips, embedded by the challenger (a renewed template), or by the champion (a template that is not renewed).
     """
-    task = challenger.task
+    task, threshold = challenger.model.task, challenger.threshold
     if not isinstance(task, Comparing):
         return ()
     templates = list_templates(client.tracking_uri, version.slot)
@@ -49,10 +44,9 @@ def voice_checks(
         f"renew them: elp enrol migrate {version.slot} --version {version.version}"
     )
     if threshold is not None:
-        new = answer_clips(challenger, golden, train.batch_seconds, train.device)
-        old = answer_clips(champion, golden, train.batch_seconds, train.device)
-        renewed = false_rejects(task, challenger.head, threshold, new, new, golden)
-        kept = false_rejects(task, challenger.head, threshold, old, new, golden)
+        new, old, head = challenger.answers, champion.answers, challenger.model.head
+        renewed = false_rejects(task, head, threshold, new, new, golden)
+        kept = false_rejects(task, head, threshold, old, new, golden)
         detail += (
             f"; expected false rejects: {_rate(renewed)} renewed, {_rate(kept)} with the templates of the champion"
         )

@@ -185,15 +185,7 @@ def _judge(
         *_protocol_checks(case.golden),
     )
     if champion:
-        checks += voice_checks(
-            client,
-            case.challenger,
-            challenger.model,
-            challenger.threshold,
-            champion.model,
-            golden.clips,
-            case.settings.train,
-        )
+        checks += voice_checks(client, case.challenger, challenger, champion, golden.clips)
     policy = case.settings.gate
     speed = measure_speed(challenger.model, golden.clips)
     interference = check_interference(client, case.challenger, backbone, policy.safety, case.repository, cache, log)

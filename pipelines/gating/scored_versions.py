@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from mlflow import MlflowClient
 
@@ -12,7 +13,7 @@ from elp_core.model import ElpModel
 from elp_core.tasks import decide_by
 from pipelines.chunk_map import ChunkMap
 from pipelines.datasets.dataset_version import GoldenSet
-from pipelines.gating.divided_evaluation import EvaluatedSystem, evaluate_systems, own_processes
+from pipelines.gating.divided_evaluation import EvaluatedSystem, answer_systems, judge_answers, own_processes
 from pipelines.gating.normalisers import Normalisers, present_normaliser, recorded_normaliser
 from pipelines.local.settings import SlotSettings
 from pipelines.progress_text import Report
@@ -24,10 +25,12 @@ from pipelines.registry.policies import GatePolicy
 
 @dataclass(frozen=True)
 class ScoredVersion:
-    """A version evaluated on the golden set: scores, further metrics, threshold, and the normalisers behind them."""
+    """A version evaluated on the golden set: answers, scores, metrics, threshold, and the normalisers behind them."""
 
     model: ElpModel
     bundle: Path
+    answers: Mapping[str, Any]
+    """By clip id, such as an embedding [dim]."""
     scores: Scores
     also: Mapping[str, float]
     threshold: float | None
@@ -62,15 +65,17 @@ def score_versions(
             progress(names.index(name) * clips + done, len(names) * clips, name)
 
     engine = chunk_map or own_processes(settings.compute, settings.train.device)
-    evaluations = evaluate_systems(systems, golden.clips, golden.trials, settings.train, engine, report)
+    answers = answer_systems(systems, golden.clips, settings.train, engine, report)
+    evaluations = judge_answers(systems, answers, golden.clips, golden.trials, settings.train)
     return [
         ScoredVersion(
             model=system.model,
             bundle=system.bundle,
+            answers=given,
             scores=found.scores,
             also={name: round(value, 6) for name, value in found.extra.items()},
             threshold=deployed_threshold(system.model.task, system.bundle),
             normalisers=(recorded_normaliser(system.model.task), present_normaliser(system.model.task)),
         )
-        for system, found in zip(systems, evaluations, strict=True)
+        for system, given, found in zip(systems, answers, evaluations, strict=True)
     ]

@@ -11,14 +11,16 @@
 ├── statements/       signed statements by digest
 ├── current.json      the active set; one rename replaces it
 ├── previous.json     the set before
-└── pulled.json       how the last pull ended
+├── pulled.json       how the last pull ended
+├── elp.yaml          optional: how `elp serve` and `elp predict` decode, as in a workspace
+└── .elp/             API keys, and the record of the server that runs
 """
 
 from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -27,13 +29,15 @@ from elp_core.config import from_dict
 from elp_core.errors import ConfigError
 from elp_core.files import write_whole
 from pipelines.errors import DeliveryRefused, WorkspaceError
+from pipelines.local.settings import Settings, read_settings
+from pipelines.local.workspace import SETTINGS_FILE, Workspace
 from pipelines.registry.delivery.site_set import DeliveredAdapter, SiteSet, read_site_set
 from pipelines.registry.signing.canonical_json import parse_json, sha256
 
 HOME = "ELP_BOX"
 """Environment variable: the folder of the box."""
 CURRENT, PREVIOUS = "current.json", "previous.json"
-_SETTINGS, _PULLED, _SEEN = "box.json", "pulled.json", "seen.json"
+BOX_SETTINGS, _PULLED, _SEEN = "box.json", "pulled.json", "seen.json"
 _ROOT = Path("trust") / "root.json"
 
 
@@ -115,7 +119,7 @@ def statement_file(box: Path, digest: str) -> Path:
 
 def read_box(box: Path) -> BoxSettings:
     """Return the settings; raise WorkspaceError if the folder is no box, or if they are damaged."""
-    path = box / _SETTINGS
+    path = box / BOX_SETTINGS
     try:
         return from_dict(BoxSettings, json.loads(path.read_text(encoding="utf-8")), str(path))
     except FileNotFoundError as error:
@@ -129,7 +133,14 @@ def read_box(box: Path) -> BoxSettings:
 def write_box(box: Path, settings: BoxSettings) -> None:
     """Write the settings, readable by their owner only."""
     box.mkdir(mode=0o700, parents=True, exist_ok=True)
-    write_whole(box / _SETTINGS, json.dumps(asdict(settings), indent=2) + "\n", mode=0o600, durable=True)
+    write_whole(box / BOX_SETTINGS, json.dumps(asdict(settings), indent=2) + "\n", mode=0o600, durable=True)
+
+
+def box_workspace(box: Path) -> Workspace:
+    """Return the box as a workspace without servers: its own backbone, and the settings of `elp.yaml` if it has one."""
+    path, own = box / SETTINGS_FILE, read_box(box)
+    settings = read_settings(path.read_text(encoding="utf-8"), str(path)) if path.is_file() else Settings()
+    return Workspace(box, replace(settings, backbone=own.backbone))
 
 
 def last_pull(box: Path) -> PullRecord | None:
@@ -183,6 +194,20 @@ def seen_timestamp(box: Path) -> tuple[int, list[str]]:
 def note_timestamp(box: Path, newest: int, keys: list[str]) -> None:
     """Remember the newest timestamp."""
     write_whole(box / _SEEN, json.dumps({"newest": newest, "keys": keys}) + "\n", durable=True)
+
+
+def metadata_until(box: Path) -> datetime | None:
+    """Return when the first of the signed metadata of the last pull expires; None before the first pull.
+
+    Raises DeliveryRefused if a file of them is damaged.
+    """
+    found = []
+    for path in (box / "tuf").glob("*.json"):
+        try:
+            found.append(datetime.fromisoformat(json.loads(path.read_bytes())["signed"]["expires"]))
+        except (ValueError, KeyError, TypeError) as error:
+            raise DeliveryRefused("malformed", f"{path} is damaged ({error}); delete it and pull again") from error
+    return min(found, default=None)
 
 
 def newest_seen(box: Path) -> datetime:

@@ -98,19 +98,21 @@ def dvc_repository(root: Path, action: str, *, read_only: bool = False) -> Itera
     if not read_only:
         clear_dead_locks(root)
     give_data_secrets(root)
-    with dvc_errors(action, root):
+    # the default of site_cache_dir is a folder that all users of the machine share
+    databases = root / ".elp" / "dvc"
+    with dvc_errors(action, root, databases):
         from dvc.repo import Repo
 
-        # the default of site_cache_dir is a folder that all users of the machine share
-        with Repo(str(root), config={"core": {"site_cache_dir": str(root / ".elp" / "dvc")}}) as repository:
+        with Repo(str(root), config={"core": {"site_cache_dir": str(databases)}}) as repository:
             yield repository
 
 
 @contextlib.contextmanager
-def dvc_errors(action: str, place: Path) -> Iterator[None]:
+def dvc_errors(action: str, place: Path, databases: Path | None = None) -> Iterator[None]:
     """Turn DVC's errors into a VersioningError that names the `action`, and silence its log.
 
-    It is a DataRemoteAway if the remote does not answer. A full disk stays an OSError.
+    It is a DataRemoteAway if the remote does not answer. A full disk stays an OSError; `databases` is the folder of
+    DVC's SQLite files.
     """
     os.environ.setdefault("DVC_NO_ANALYTICS", "1")
     with warnings.catch_warnings():
@@ -127,7 +129,7 @@ def dvc_errors(action: str, place: Path) -> Iterator[None]:
             raise
         except Exception as error:
             found = [error, *faults]
-            if full := next(filter(None, map(disk_is_full, found)), None):
+            if full := next(filter(None, (disk_is_full(one, databases) for one in found)), None):
                 raise full from None
             if any(map(unknown_host, found)):
                 url = remote_options(place).get("url", "") if place.is_dir() else ""

@@ -7,6 +7,7 @@ from typing import Any
 
 import psutil
 
+from elp_core.types import Seconds
 from pipelines.local.addresses import Record
 from pipelines.local.prefect_request import prefect_request
 from pipelines.local.processes import alive, every_process
@@ -23,6 +24,8 @@ STOPPED_WITH_SERVICE = "stopped with its service; it is started again with it, a
 
 _RUN_ID = "PREFECT__FLOW_RUN_ID"
 """Environment variable with the id of the run that a process executes."""
+_ENDING: Seconds = 0.5
+"""How long a process may take to end on its own, before it counts as left behind."""
 _LED = re.compile(r"in the process of flow run ([0-9a-f-]{36}) in state ([0-9a-f-]{36})")
 
 
@@ -79,8 +82,7 @@ def find_processes(runs: Collection[Mapping[str, Any]], workers: Mapping[str, in
             found[name] = Presence.HERE
         else:
             found[name] = Presence.GONE
-            if members:
-                kill(members)
+            if kill(members):
                 log(f"flow run {run['name']} had lost its worker or its first process; what was left is ended")
     by_id = {str(run["id"]): run for run in runs}
     for name, (first, state) in led.items():
@@ -112,10 +114,15 @@ def worker_of(run: Mapping[str, Any]) -> str:
     return str((run.get("labels") or {}).get("prefect.worker.name") or "")
 
 
-def kill(members: Collection[psutil.Process]) -> None:
-    """Kill processes and their children, and wait until they are gone."""
-    family = set(members)
-    for member in members:
+def kill(members: Collection[psutil.Process]) -> bool:
+    """Kill processes and their children, and wait until they are gone; return whether one of them was still at work.
+
+    One that has ended since it was found, or ends on its own now, was not.
+    """
+    # the processes of a run that has just ended need a moment
+    psutil.wait_procs(members, timeout=_ENDING)
+    family = set(filter(_at_work, members))
+    for member in tuple(family):
         try:
             family.update(member.children(recursive=True))
         except psutil.NoSuchProcess:
@@ -127,6 +134,15 @@ def kill(members: Collection[psutil.Process]) -> None:
         except psutil.NoSuchProcess:
             continue
     psutil.wait_procs(family, timeout=5.0)
+    return bool(family)
+
+
+def _at_work(process: psutil.Process) -> bool:
+    try:
+        # a zombie waits for its parent
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _processes(runs: Mapping[str, Any]) -> dict[str, list[psutil.Process]]:

@@ -1,6 +1,7 @@
 """Answers of a slot's champion: for audio files, and over HTTP.
 
 `predict_files`         loads a version and answers files; `hotwords` reads the words to prefer
+`champion_source`       asks the registry for champions and bundles; `box_champions` a box that pulled
 `ask_server`            the same by the `elp serve` of the workspace, which `server_record` names
 `http`                  `elp serve`
 `champion_aligner`      aligns recordings with their transcripts

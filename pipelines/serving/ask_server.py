@@ -1,7 +1,8 @@
-"""`elp predict` by the `elp serve` that runs in the workspace, if it would give the same answer as a loaded adapter.
+"""`elp predict` by the `elp serve` that runs here, if it would give the same answer as a loaded adapter.
 
-It is asked only if it serves the same registry with the same settings, and has exactly the version that is asked for,
-with the digest that the registry has. In every other case, and after any error, the caller loads the adapter itself.
+It is asked only if it serves the same registry (or the same box) with the same settings, and has exactly the version
+that is asked for, with the digest that the registry (or the set of the box) has. In every other case, and after any
+error, the caller loads the adapter itself.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from elp_core.channels import Channel
+from elp_core.class_answer import ClassAnswer, ClassCalibration
+from elp_core.errors import ElpError
 from elp_core.transcript import Segment, Transcript, Word
 from elp_core.types import Seconds
 from pipelines.local.accounts import service_login
@@ -22,6 +25,7 @@ from pipelines.local.http_client import request
 from pipelines.local.workspace import Workspace
 from pipelines.registry.adapter_version import CHAMPION, Tags
 from pipelines.registry.slot import Slot
+from pipelines.serving.champion_source import ChampionSource, RegistryChampions
 from pipelines.serving.predict_files import Answer
 from pipelines.serving.server_record import ServerRecord, read_server, settings_digest
 
@@ -48,28 +52,32 @@ def ask_server(
     slot: Slot,
     files: Sequence[Path],
     *,
-    mlflow_uri: str,
+    source: ChampionSource,
     version: int | str = CHAMPION,
     skip_silence: bool = True,
     channel: Channel = "same",
 ) -> Answer | None:
-    """Return the answer of the workspace's server, or None if the adapter has to be loaded here."""
+    """Return the answer of the server of the workspace or the box, or None if the adapter has to be loaded here."""
     server = read_server(workspace.state)
     if server is None or slot.task not in _TASKS or len(files) < (2 if slot.task == "asv" else 1):
         return None
     import requests
 
     try:
-        if (server.mlflow_uri, server.settings) != (mlflow_uri, settings_digest(workspace.root)):
+        if (server.source, server.settings) != (source.name, settings_digest(workspace.root)):
             return None
-        wanted = _wanted(mlflow_uri, slot, version, service_login(workspace))
+        if isinstance(source, RegistryChampions):
+            wanted = _wanted(source.name, slot, version, service_login(workspace))
+        else:
+            fetched = source.fetch(slot, version)
+            wanted = _Wanted(fetched.version, fetched.digest)
         with requests.Session() as session:
             session.headers["authorization"] = f"Bearer {server.key}"
             # a proxy cannot reach a server of this machine
             session.trust_env = False
             session.verify = server.certificate or True
             return _Asking(session, server, slot, wanted, {"channel": str(channel)}).answer(files, skip_silence)
-    except (_OtherAnswer, OSError, requests.exceptions.RequestException, ValueError, KeyError, TypeError):
+    except (_OtherAnswer, ElpError, OSError, requests.exceptions.RequestException, ValueError, KeyError, TypeError):
         return None
 
 
@@ -103,8 +111,8 @@ class _Asking:
             heard = [self._post("audio/transcriptions", [("file", path)], how)["transcript"] for path in files]
             transcripts = tuple(map(_transcript, heard))
             return replace(found, answers=tuple(one.text for one in transcripts), transcripts=transcripts)
-        labels = tuple(str(self._post("classify", [("file", path)], {})["label"]) for path in files)
-        return replace(found, answers=labels)
+        classes = tuple(_class(self._post("classify", [("file", path)], {})) for path in files)
+        return replace(found, answers=tuple(one.label or "" for one in classes), classes=classes)
 
     def _post(self, route: str, sent: Sequence[tuple[str, Path]], more: Mapping[str, str]) -> dict[str, Any]:
         with ExitStack() as stack:
@@ -120,6 +128,17 @@ class _Asking:
             raise _OtherAnswer
         values: dict[str, Any] = json.loads(answer.content)
         return values
+
+
+def _class(values: Mapping[str, Any]) -> ClassAnswer:
+    fitted = values["calibration"]
+    return ClassAnswer(
+        label=values["label"],
+        likeliest=values["likeliest"],
+        probability=values["probability"],
+        probabilities={one["label"]: one["probability"] for one in values["classes"]},
+        calibration=fitted and ClassCalibration(fitted["temperature"], fitted["floor"], fitted["clips"]),
+    )
 
 
 def _transcript(values: Mapping[str, Any]) -> Transcript:

@@ -15,14 +15,13 @@ from elp_core.errors import AudioError
 from elp_core.types import Seconds
 from pipelines.errors import RegistryError, UsageError
 from pipelines.local.settings import Settings
-from pipelines.registry.adapter_version import CHAMPION, AdapterVersion
-from pipelines.registry.client import model_registry
-from pipelines.registry.client.bundle_models import download_bundle
-from pipelines.registry.client.connection import connect
+from pipelines.registry.adapter_version import CHAMPION
 from pipelines.registry.slot import Slot
+from pipelines.serving.champion_source import ChampionSource
 from pipelines.serving.hotwords import written_as_transcripts
 
 if TYPE_CHECKING:
+    from elp_core.class_answer import ClassAnswer
     from elp_core.model import ElpModel
     from elp_core.transcript import Transcript
 
@@ -38,7 +37,12 @@ class Answer:
     version: int
     files: tuple[str, ...]
     answers: tuple[str, ...] = ()
-    """One for each file: its words (ASR) or its class (SER, SIC); empty for a task that compares files (ASV)."""
+    """One for each file: its words (ASR) or its class (SER, SIC); empty for a task that compares files (ASV).
+
+    An empty text is a file without words, or one that is of none of the classes.
+    """
+    classes: tuple[ClassAnswer, ...] = ()
+    """SER, SIC: one for each file, with probabilities."""
     transcripts: tuple[Transcript, ...] = ()
     """ASR: one for each file, with the times and the confidence of its words."""
     score: float | None = None
@@ -53,9 +57,8 @@ def predict_files(
     slot: Slot,
     settings: Settings,
     files: Sequence[Path],
+    source: ChampionSource,
     *,
-    mlflow_uri: str,
-    cache: Path,
     version: int | str = CHAMPION,
     decode: DecodeConfig | None = None,
     skip_silence: bool = True,
@@ -64,9 +67,9 @@ def predict_files(
 ) -> Answer:
     """Answer each file, or compare the last one with the others (ASV), with the slot's champion or another version.
 
-    Files are what libsndfile reads, or PyAV if it is installed, of any rate; recordings for ASR may last hours. `cache`
-    is the folder for downloaded bundles; without `decode`, the slot's own settings decide. `skip_silence` finds the
-    speech of long recordings first. `channel` (left, right or mix) is what is taken of files whose channels differ.
+    Files are what libsndfile reads, or PyAV if it is installed, of any rate; recordings for ASR may last hours.
+    `source` has the version; without `decode`, the slot's own settings decide. `skip_silence` finds the speech of long
+    recordings first. `channel` (left, right or mix) is what is taken of files whose channels differ.
 
     Raises UsageError for too few files or for `decode` with another task than ASR, ConfigError if a language model or
     hotword is unsuitable or a package is missing, RegistryError if there is no such version, AudioError if a file
@@ -76,9 +79,10 @@ def predict_files(
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "16")
     from elp_core import audio
     from elp_core.backbones import Backbone
-    from elp_core.bundle import deployed_threshold, load_bundle
-    from elp_core.inference import predict
+    from elp_core.bundle import deployed_threshold, open_bundle
+    from elp_core.inference import classify, predict
     from elp_core.tasks import Comparing, compares
+    from elp_core.tasks.classification import ClipClassification
 
     if len(files) < 2 and compares(slot.task_spec.load()):
         raise UsageError(
@@ -88,34 +92,27 @@ def predict_files(
         raise UsageError(f"{slot} writes no transcripts; --beam, --lm and --hotwords are for SITE/asr")
     if not files:
         raise UsageError(f"no file to answer; try: elp predict {slot} file.wav")
-    chosen = find_version(slot, mlflow_uri, version)
-    bundle = download_bundle(connect(mlflow_uri), chosen, cache)
+    chosen = source.fetch(slot, version)
     answer = Answer(slot, chosen.version, tuple(str(path) for path in files))
     # files first, so that a wrong name is reported before a model is loaded
     lengths = [checked_length(path, channel) for path in files]
     waveforms = [] if slot.task == "asr" else [audio.load(path, channel) for path in files]
-    model = load_bundle(bundle, Backbone.from_pretrained(settings.backbone))
+    manifest, model = open_bundle(chosen.folder, Backbone.from_pretrained(settings.backbone))
+    if manifest.digest != chosen.digest:
+        raise RegistryError(f"{chosen.folder} holds the bundle {manifest.digest}, expected {chosen.digest}")
     if slot.task == "asr":
         how = decode or settings.for_slot(slot).decode
         found = _transcripts(model, files, how, channel, skip_silence, lengths, progress)
         return replace(answer, answers=tuple(one.text for one in found), transcripts=found)
+    if isinstance(model.task, ClipClassification):
+        classes = tuple(classify(model, waveforms))
+        return replace(answer, answers=tuple(one.label or "" for one in classes), classes=classes)
     outputs: list[Any] = predict(model, waveforms)
     if not isinstance(model.task, Comparing):
         return replace(answer, answers=tuple(str(output) for output in outputs))
     match = model.task.compare(model.head, outputs[:-1], outputs[-1])
-    match = replace(match, threshold=deployed_threshold(model.task, bundle))
+    match = replace(match, threshold=deployed_threshold(model.task, chosen.folder))
     return replace(answer, score=match.score, threshold=match.threshold, accepted=match.accepted)
-
-
-def find_version(slot: Slot, mlflow_uri: str, version: int | str) -> AdapterVersion:
-    """Return a version of a slot, or its champion; raise RegistryError if there is none."""
-    client = connect(mlflow_uri)
-    found = model_registry.find(client, slot, version)
-    if found is None and version == CHAMPION:
-        raise RegistryError(
-            f"{slot} has no champion yet; train and promote one: elp retrain {slot}, elp promote {slot}"
-        )
-    return found or model_registry.get(client, slot, version)
 
 
 def checked_length(path: Path, channel: Channel) -> Seconds:

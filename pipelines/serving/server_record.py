@@ -13,7 +13,9 @@ from pathlib import Path
 import psutil
 
 from elp_core.files import write_whole
+from pipelines.local.box_home import BOX_SETTINGS
 from pipelines.local.processes import Process, alive, own_process
+from pipelines.local.workspace import SETTINGS_FILE
 
 RECORD = Path("serving") / "server.json"
 """Below the state of a workspace."""
@@ -26,7 +28,8 @@ class ServerRecord:
     process: Process
     key: str
     """An API key of this server, for programs of this user."""
-    mlflow_uri: str
+    source: str
+    """Address of the registry, or folder of the box."""
     settings: str
     """`settings_digest` of the workspace at the server's start."""
     certificate: str = ""
@@ -42,10 +45,10 @@ class ServerRecord:
 
 @contextlib.contextmanager
 def recorded_server(
-    state: Path, address: str, *, key: str, mlflow_uri: str, settings: str, certificate: str, sites: Sequence[str] = ()
+    state: Path, address: str, *, key: str, source: str, settings: str, certificate: str, sites: Sequence[str] = ()
 ) -> Iterator[None]:
     """Name this process as the server of a workspace until the block ends. A later server replaces the record."""
-    made = ServerRecord(own_process("serve", address), key, mlflow_uri, settings, certificate, tuple(sites))
+    made = ServerRecord(own_process("serve", address), key, source, settings, certificate, tuple(sites))
     path = state / RECORD
     write_whole(path, json.dumps(dataclasses.asdict(made), indent=2) + "\n", mode=0o600)
     try:
@@ -69,5 +72,9 @@ def read_server(state: Path) -> ServerRecord | None:
 
 
 def settings_digest(root: Path) -> str:
-    """Return the SHA-256 of `elp.yaml`: a server that was started with other settings may answer otherwise."""
-    return hashlib.sha256((root / "elp.yaml").read_bytes()).hexdigest()
+    """Return the SHA-256 of `elp.yaml`, and of a box's settings.
+
+    A server that was started with other settings may answer otherwise.
+    """
+    found = [path.read_bytes() for name in (SETTINGS_FILE, BOX_SETTINGS) if (path := root / name).is_file()]
+    return hashlib.sha256(b"\0".join(found)).hexdigest()

@@ -100,7 +100,7 @@ def finish_training(
     `model` has the best epoch's state; `seconds` is the duration of the training; `others` are the slots that were
     trained in the same pass, which change the result by rounding only.
     """
-    from elp_core.assemble import evaluate, settle
+    from elp_core.assemble import calibrate, evaluate, settle
     from elp_core.bundle import write_bundle
 
     config, packages = inputs.settings.train, installed_packages()
@@ -108,6 +108,7 @@ def finish_training(
         value = evaluate(model, inputs.data.validation, config.batch_seconds, config.device)
         settle(model, value)
         measured = {value.metric: value.value, **{f"{value.metric}.{name}": x for name, x in value.extra.items()}}
+        measured |= calibrate(model, inputs.data.validation, config.batch_seconds, config.device)
         metrics = {
             **measured,
             "train_seconds": seconds,

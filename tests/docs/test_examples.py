@@ -59,6 +59,7 @@ def test_the_command_line_knows_the_command(
     where: str, line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from pipelines.cli.main import cli
+    from pipelines.local.box_home import BoxSettings, write_box
 
     # one level down: pages name files next to the workspace as ../NAME
     workspace = tmp_path / "workspace"
@@ -71,6 +72,8 @@ def test_the_command_line_knows_the_command(
             path = workspace / word.lstrip("/")
             path.parent.mkdir(parents=True, exist_ok=True)
             path.touch()
+    if "--box" in words:
+        write_box(workspace / words[words.index("--box") + 1].lstrip("/"), BoxSettings("plant-a"))
     command: click.Command = cli
     context = cli.make_context("elp", [word.lstrip("/") for word in words])
     while isinstance(command, click.Group):

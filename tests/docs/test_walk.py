@@ -1,4 +1,4 @@
-"""The documentation's commands, page after page in one real workspace with its servers and workers."""
+"""The documentation's commands, page after page in real workspaces with their servers and workers."""
 
 from __future__ import annotations
 
@@ -16,21 +16,17 @@ from tests.support.shell import shell
 
 pytestmark = [pytest.mark.slow, pytest.mark.integration, pytest.mark.timeout(1800)]
 
-ORDER = (
-    "README.md",
-    *("data.md", "quarantine.md", "splits.md", "correct-data.md", "versions.md"),
-    *(
-        "gate.md",
-        "registry.md",
-        "enrolled-voices.md",
-        "audit.md",
-        "decoding.md",
-        "tasks.md",
-        "training.md",
-        "compare.md",
+PARTS = {
+    "data and servers": (
+        *("README.md", "data.md", "quarantine.md", "splits.md", "correct-data.md", "versions.md"),
+        "operate.md",
     ),
-    "operate.md",
-)
+    "adapters": (
+        *("README.md", "gate.md", "registry.md", "enrolled-voices.md", "audit.md"),
+        *("decoding.md", "tasks.md", "training.md", "compare.md"),
+    ),
+}
+"""In two workspaces, because they take minutes; each begins with the README's."""
 REFUSALS = {"elp gate", "elp rollback", "elp promote", "elp retrain"}
 """May end with 1 or 3: nothing to roll back to, nothing better to promote. Never with 2, never with a traceback."""
 SETTINGS = """\
@@ -86,19 +82,20 @@ def _deliveries(root: Path) -> None:
     (root / "names.txt").write_text("Kowalski\n", encoding="utf-8")
 
 
-def test_every_shown_command_runs(workspace: Path) -> None:
+@pytest.mark.parametrize("part", PARTS)
+def test_every_shown_command_runs(workspace: Path, part: str) -> None:
     assert shell("elp init foundry", workspace.parent).returncode == 0
     (workspace / "elp.yaml").write_text(SETTINGS)
     _deliveries(workspace)
     assert shell("git add elp.yaml && git commit -qm Settings", workspace).returncode == 0
-    shown = [(f.name, line) for page in ORDER for f in fences("sh") if f.page == page for line in f.commands]
+    shown = [(f.name, line) for page in PARTS[part] for f in fences("sh") if f.page == page for line in f.commands]
     lines = [(name, line) for name, line in shown if line.startswith("elp ") and not line.startswith("elp init")]
     ending = [(name, line) for name, line in lines if line == "elp down"]
     for line in ("elp up", *BEFORE):
         assert shell(line, workspace, timeout=900).returncode == 0, line
     for name, line in [pair for pair in lines if pair not in ending]:
         _check(name, line.replace("/path/to/manifest.jsonl", f"{workspace.parent}/first/manifest.jsonl"), workspace)
-    for block in (f for f in fences("python") if f.page in NEEDS_A_WORKSPACE):
+    for block in (f for f in fences("python") if f.page in NEEDS_A_WORKSPACE and f.page in PARTS[part]):
         script = workspace.parent / f"{block.name}.py"
         script.write_text(_here(block.text, workspace))
         done = shell(shlex.join([sys.executable, str(script)]), workspace, timeout=900)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import socket
+import sqlite3
 import ssl
 import urllib.error
 from collections.abc import Iterator
@@ -16,11 +18,13 @@ import requests
 from botocore import exceptions
 
 from elp_core.errors import CheckpointError
+from pipelines.datasets.dvc import track
 from pipelines.errors import DataRemoteAway, DiskFull, RemoteAway, ServiceError, VersioningError
 from pipelines.local.http_client import free_port
+from pipelines.local.workspace import Workspace
 from pipelines.outages import awaited, disk_is_full, is_away
 from pipelines.registry.client.connection import check_health
-from tests.support.full_disk import full_disk
+from tests.support.full_disk import full_disk, resize
 
 
 @pytest.fixture
@@ -109,6 +113,40 @@ def test_a_full_disk_that_safetensors_reports(small_disk: Path) -> None:
     with pytest.raises(SafetensorError) as found:
         save_file({"a": torch.zeros(1_000_000)}, small_disk / "a")
     assert awaited(found.value) == "the disk is full; free some space"
+
+
+def _sqlite_fault(folder: Path) -> sqlite3.OperationalError:
+    """Open a database as DVC's cache does, and return what SQLite says."""
+    script = "pragma journal_mode = wal; create table cache (v blob); insert into cache values (zeroblob(100000))"
+    with contextlib.closing(sqlite3.connect(folder / "cache.db")) as db:
+        with pytest.raises(sqlite3.OperationalError) as found:
+            db.executescript(script)
+        return found.value
+
+
+@pytest.mark.parametrize(("kibibytes", "sign"), [(4, "is full"), (24, "disk I/O error"), (64, "is full")])
+def test_a_full_disk_that_sqlite_reports(tmp_path: Path, kibibytes: int, sign: str) -> None:
+    with full_disk(tmp_path / "disk", kibibytes) as folder:
+        fault = _sqlite_fault(folder)
+        assert sign in str(fault)
+        full = disk_is_full(fault, folder / "not" / "yet")
+        assert full is not None
+        assert awaited(full).startswith("the disk is full")
+        resize(folder, 10_000)
+        # a broken disk has room
+        assert (disk_is_full(fault, folder) is None) is (sign == "disk I/O error")
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("kibibytes", [8, 24, 100])
+def test_dvc_on_a_full_disk(workspace: Workspace, kibibytes: int) -> None:
+    folder = Path("data/plant-a/asr/shards")
+    (workspace.root / folder).mkdir(parents=True)
+    (workspace.root / folder / "a.parquet").write_bytes(b"a" * 2**16)
+    with full_disk(workspace.state / "dvc", kibibytes), pytest.raises(OSError, match="full") as found:
+        track(workspace.root, [folder])
+    assert awaited(found.value).startswith("the disk is full")
+    track(workspace.root, [folder])
 
 
 def test_a_run_waits_for_what_is_named_and_for_nothing_else() -> None:

@@ -87,6 +87,7 @@ def test_speakers_are_told_apart(recordings: Path, tmp_path: Path) -> None:
     assert after < 0.12
 
 
+@pytest.mark.slow
 def test_the_digit_is_understood_as_an_intent(recordings: Path, tmp_path: Path) -> None:
     before, after = _before_and_after(Slot("clean-site", "sic"), recordings, tmp_path / "workspace")
     assert before > 0.7

@@ -25,3 +25,8 @@ def full_disk(folder: Path, kibibytes: int) -> Iterator[Path]:
         yield folder
     finally:
         subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def resize(disk: Path, kibibytes: int) -> None:
+    """Give a disk of `full_disk` another size, as if somebody had freed some space."""
+    subprocess.run(["mount", "-o", f"remount,size={kibibytes}k", str(disk)], check=True, capture_output=True)

@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
+
 from tests.support.missing import skip_without
 from tests.support.mlflow_server import free_port
 
@@ -38,13 +40,22 @@ class Postgres:
     process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Start the server; return when it answers."""
+        """Start the server, or start it again with what it has stored; return when it answers."""
         options = [part for name, value in _SETTINGS.items() for part in ("-c", f"{name}={value}")]
         command = [str(self.binaries / "postgres"), "-D", str(self.folder / "data"), "-p", str(self.port)]
         command += ["-h", "127.0.0.1", "-k", str(self.folder), *options]
         with (self.folder / "server.log").open("ab") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log, user=self.user, cwd=self.folder)
         _wait(self.process, self.binaries, self.port, self.folder / "server.log")
+
+    def kill(self) -> None:
+        """End the main process at once; return when its children have noticed it and ended, too."""
+        assert self.process
+        children = psutil.Process(self.process.pid).children(recursive=True)
+        self.process.kill()
+        self.process.wait()
+        psutil.wait_procs(children, timeout=30)
+        self.process = None
 
     def end(self) -> None:
         """End the server in order, if it runs."""

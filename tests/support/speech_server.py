@@ -14,14 +14,16 @@ import torch
 
 from elp_core.assemble import build
 from elp_core.bundle import bundle_digest, load_bundle, write_bundle
+from elp_core.class_answer import ClassCalibration
 from elp_core.model import ElpModel
 from elp_core.tasks import make_task
+from elp_core.tasks.classification import ClipClassification
 from elp_core.testing import save_tiny, tiny_backbone
 from pipelines.errors import ServiceError
 from pipelines.local.settings import Settings
 from pipelines.registry.slot import Slot
+from pipelines.serving.champion_source import Champion, ChampionSource, FetchedBundle
 from pipelines.serving.http.api_keys import ApiKeyFile
-from pipelines.serving.http.champion_source import ChampionSource, FetchedBundle
 from pipelines.serving.http.serve_process import (
     OpenService,
     ServeOptions,
@@ -45,16 +47,19 @@ class FolderChampions:
     away: bool = False
     name: str = "folders"
 
-    def champions(self) -> Mapping[Slot, int | None]:
+    def champions(self) -> Mapping[Slot, Champion | None]:
         if self.away:
             raise ServiceError("no MLflow server answers")
-        return {slot: found[0] if found else None for slot, found in self.versions.items()}
+        return {slot: Champion(found[0]) if found else None for slot, found in self.versions.items()}
 
-    def fetch(self, slot: Slot, version: int) -> FetchedBundle:
+    def fetch(self, slot: Slot, version: int | str) -> FetchedBundle:
         found = self.versions[slot]
         assert found
         assert found[0] == version
-        return FetchedBundle(found[1], bundle_digest(found[1]))
+        return FetchedBundle(found[0], found[1], bundle_digest(found[1]))
+
+    def updates_stopped(self) -> str:
+        return ""
 
 
 @dataclass(frozen=True)
@@ -72,9 +77,12 @@ class SpeechServer:
         return self.client.post(f"/v1/{route}", data={"model": model, **fields}, files=files)
 
 
-def write_varied(folder: Path, slot: Slot, seed: int) -> Path:
+def write_varied(folder: Path, slot: Slot, seed: int, calibration: ClassCalibration | None = None) -> Path:
     """Write a bundle whose answers differ for each seed and each sound; return its folder."""
-    model = build(BACKBONE, SMALL, make_task(slot.task, two_speakers()), seed=seed)
+    task = make_task(slot.task, two_speakers())
+    if isinstance(task, ClipClassification):
+        task = replace(task, calibration=calibration)
+    model = build(BACKBONE, SMALL, task, seed=seed)
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in model.trainable().values():

@@ -92,6 +92,12 @@ class System:
             found = sorted(client.read_flow_run_states(UUID(run)), key=lambda state: state.timestamp)
         return [(state.name or "", state.message or "") for state in found]
 
+    def began(self, run: str) -> float:
+        """Return when a run became Running last, in seconds since the epoch."""
+        with connect_prefect(self.workspace) as client:
+            found = client.read_flow_run_states(UUID(run))
+        return max(state.timestamp.timestamp() for state in found if state.name == "Running")
+
     def until(self, run: str, name: str, begins: str = "", seconds: float = PATIENCE) -> str:
         """Wait until a run has a state of this name with a message that begins so, and return the message."""
         ends = time.monotonic() + seconds

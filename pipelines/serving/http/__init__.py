@@ -9,8 +9,9 @@
 `request_limits`        keys, places and sizes, before a route; `api_keys` the file of keys
 `request_form`          the form of a request, strictly; `waiting_client` ends the work of a client that has gone
 `speech_service`        what is answered, without HTTP; `transcription_forms`, `error_answers` how it is written
+`voice_service`         enrols voices, and compares recordings with them
 `served_set`            which version answers for a slot; a request keeps the one that it began with
-`champion_follower`     loads a changed champion next to the old one; `champion_source` asks the registry
+`champion_follower`     loads a changed champion next to the old one
 `audio_batcher`         requests of all clients, adapters and tasks in one batch, by seconds of audio
 `decode_pool`           recordings to waveforms in bounded processes (`decode_worker`)
 `request_logger`  the log of answered requests, written in the background (`pipelines.request_log`)

@@ -42,20 +42,26 @@ class ApiKey:
     """SHA-256 of the key in hex."""
     created: str
     """UTC, ISO 8601."""
+    enrols: tuple[str, ...] = ()
+    """Scopes in which it may enrol voices, ``SITE/asv`` or ``*/asv``; `slots` do not include that."""
 
     def permits(self, slot: Slot) -> bool:
         """Return whether one of the scopes has the slot."""
-        return any(
-            site in (_ANY, slot.site) and task in (_ANY, slot.task)
-            for site, _, task in (scope.partition("/") for scope in self.slots)
-        )
+        return _has(self.slots, slot)
+
+    def permits_enrolling(self, slot: Slot) -> bool:
+        """Return whether the key may enrol voices in the slot."""
+        return _has(self.enrols, slot)
 
 
 def read_api_keys(path: Path) -> tuple[ApiKey, ...]:
     """Return the keys of a file; none if there is no file. Raises WorkspaceError if it is damaged."""
     try:
         rows = json.loads(path.read_text(encoding="utf-8"))["keys"]
-        return tuple(ApiKey(**{**row, "slots": tuple(row["slots"])}) for row in rows)
+        # keys of earlier releases enrol nothing
+        return tuple(
+            ApiKey(**{**row, "slots": tuple(row["slots"]), "enrols": tuple(row.get("enrols", ()))}) for row in rows
+        )
     except FileNotFoundError:
         return ()
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -64,16 +70,20 @@ def read_api_keys(path: Path) -> tuple[ApiKey, ...]:
         ) from error
 
 
-def add_api_key(path: Path, name: str, scopes: Sequence[str]) -> tuple[ApiKey, str]:
+def add_api_key(path: Path, name: str, scopes: Sequence[str], enrols: Sequence[str] = ()) -> tuple[ApiKey, str]:
     """Make a key, store its digest, and return the key's text too: it is known to nobody else.
 
-    Raises UsageError for a name that is in use or a scope that is none.
+    Raises UsageError for a name that is in use, a scope that is none, or no scope at all.
     """
     if not _NAME.fullmatch(name):
         raise UsageError(f"{name!r} is not a name of a key; expected letters, digits, blanks and . _ @ - (63 at most)")
+    if not scopes and not enrols:
+        raise UsageError(f"the key {name!r} would permit nothing; give --slot SITE/TASK, or --enrol SITE/asv")
     slots = tuple(dict.fromkeys(_scope(scope) for scope in scopes))
+    voices = tuple(dict.fromkeys(_voice_scope(scope) for scope in enrols))
     text = _PREFIX + secrets.token_hex(4) + secrets.token_hex(32)
-    made = ApiKey(text[len(_PREFIX) :][:8], name, slots, _digest(text), datetime.now(UTC).isoformat(timespec="seconds"))
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    made = ApiKey(text[len(_PREFIX) :][:8], name, slots, _digest(text), now, voices)
     with file_lock(path.with_suffix(".lock")):
         known = read_api_keys(path)
         if any(key.name == name for key in known):
@@ -136,6 +146,19 @@ class ApiKeyFile:
                 self._stamp = stamp
                 self._required = self._required or bool(self._keys)
             return self._keys
+
+
+def _has(scopes: Sequence[str], slot: Slot) -> bool:
+    return any(
+        site in (_ANY, slot.site) and task in (_ANY, slot.task)
+        for site, _, task in (scope.partition("/") for scope in scopes)
+    )
+
+
+def _voice_scope(text: str) -> str:
+    if text.partition("/")[2] != "asv":
+        raise UsageError(f"{text!r} is no scope for enrolling; expected SITE/asv or */asv")
+    return _scope(text)
 
 
 def _scope(text: str) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from elp_core.errors import ElpError
 from elp_core.types import Seconds
 from pipelines.registry.slot import Slot
-from pipelines.serving.http.champion_source import ChampionSource
+from pipelines.serving.champion_source import Champion, ChampionSource
 from pipelines.serving.http.served_set import ServedSet
 
 if TYPE_CHECKING:
@@ -30,6 +30,8 @@ class FollowState:
     """The last one that was answered, in seconds since the epoch; 0 before the first."""
     error: str = ""
     """Why the source does not answer; empty if it does."""
+    updates_stopped: str = ""
+    """Why no new champions come although the source answers, such as expired metadata; empty if they do."""
     problems: Mapping[Slot, str] = field(default_factory=dict)
     """Why a slot is not served, or is served by an older version than its champion."""
     changes: int = 0
@@ -53,7 +55,7 @@ class ChampionFollower:
     ) -> None:
         self._source, self._served, self._every, self._report = source, served, every, report
         self._state = FollowState()
-        self._failed: dict[tuple[Slot, int], float] = {}
+        self._failed: dict[tuple[Slot, Champion], float] = {}
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._follow, name="elp-champions", daemon=True)
 
@@ -78,43 +80,52 @@ class ChampionFollower:
             wanted = self._source.champions()
         except (ElpError, OSError) as error:
             if self._state.reachable or not self._state.error:
-                self._report(f"the registry does not answer, what is loaded is served on: {error}")
+                self._report(f"{self._source.name} does not answer, what is loaded is served on: {error}")
             self._state = replace(self._state, reachable=False, error=str(error))
             return self._state
         if not self._state.reachable and self._state.error:
-            self._report("the registry answers again")
+            self._report(f"{self._source.name} answers again")
+        if (stopped := self._source.updates_stopped()) and stopped != self._state.updates_stopped:
+            self._report(f"what is loaded is served on, and no new champions come: {stopped}")
         problems: dict[Slot, str] = {}
-        for slot, version in wanted.items():
-            if problem := self._follow_slot(slot, version):
+        for slot, champion in wanted.items():
+            if problem := self._follow_slot(slot, champion):
                 problems[slot] = problem
         for served in self._served.versions:
             if wanted.get(served.slot) is None:
                 self._served.drop(served.slot)
                 self._report(f"{served.slot} has no champion any more, it is not served")
-        self._state = replace(self._state, reachable=True, last_look=time.time(), error="", problems=problems)
+        self._state = replace(
+            self._state,
+            reachable=True,
+            last_look=time.time(),
+            error="",
+            updates_stopped=stopped,
+            problems=problems,
+        )
         return self._state
 
-    def _follow_slot(self, slot: Slot, version: int | None) -> str:
+    def _follow_slot(self, slot: Slot, champion: Champion | None) -> str:
         """Take a version into service if it is not; return why that did not succeed."""
-        if version is None:
+        if champion is None:
             return "it has no champion"
-        present = self._served.find(slot)
-        if present is not None and present.version == version:
+        present, version = self._served.find(slot), champion.version
+        if present is not None and present.version == version and champion.bundle in ("", present.digest):
             return ""
         known = self._state.problems.get(slot, "")
-        if known and time.monotonic() < self._failed.get((slot, version), 0.0):
+        if known and time.monotonic() < self._failed.get((slot, champion), 0.0):
             return known
         try:
             bundle = self._source.fetch(slot, version)
             self._served.put(slot, version, bundle.folder, bundle.digest, time.time())
         except (ElpError, OSError) as error:
-            self._failed[slot, version] = time.monotonic() + _AGAIN
+            self._failed[slot, champion] = time.monotonic() + _AGAIN
             self._state = replace(self._state, failures=self._state.failures + 1)
             still = f"version {present.version} is served on" if present else "it is not served"
             problem = f"version {version} cannot be loaded, {still}: {error}"
             self._report(f"{slot}: {problem}")
             return problem
-        self._failed.pop((slot, version), None)
+        self._failed.pop((slot, champion), None)
         self._state = replace(self._state, changes=self._state.changes + 1)
         self._report(f"{slot}: version {version} is served")
         return ""

@@ -10,9 +10,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from elp_core.errors import AudioError, ConfigError, CorpusError
-from pipelines.errors import RequestRefused, UsageError
+from pipelines.errors import GateRefused, RegistryError, RequestRefused, ServiceError, TemplateError, UsageError
 
 _log = logging.getLogger("elp.serve")
+_VOICES = {"not enrolled": 404, "other bundle": 409}
+"""Status by the reason of a TemplateError; 400 for others."""
 _TYPES = {401: "authentication_error", 403: "permission_error", 404: "not_found_error", 429: "rate_limit_error"}
 
 
@@ -44,6 +46,15 @@ def _described(error: Exception) -> tuple[int, dict[str, Any]]:
         status, code, message = error.status, error.code, str(error)
     elif isinstance(error, AudioError):
         status, code, message = 413 if error.reason in ("too_long", "too_large") else 400, error.reason, str(error)
+    elif isinstance(error, TemplateError):
+        status, code, message = _VOICES.get(error.reason, 400), error.reason.replace(" ", "_"), str(error)
+    elif isinstance(error, GateRefused):
+        status, code, message = 409, "refused", str(error)
+    elif isinstance(error, ServiceError | RegistryError):
+        # its text has the address of the registry, which is not for clients
+        _log.warning("the registry failed at a request: %s", error)
+        status, code = 503, "registry_away"
+        message = "the registry, which keeps the enrolled voices, did not answer or refused; the server's log has more"
     elif isinstance(error, ConfigError | UsageError | CorpusError):
         status, code, message = 400, "invalid_value", str(error)
     else:

@@ -24,6 +24,7 @@ from pipelines.serving.http.live_audio import live_routes
 from pipelines.serving.http.request_limits import RequestBounds, RequestLimits
 from pipelines.serving.http.service_metrics import ServiceMetrics
 from pipelines.serving.http.speech_service import SpeechService
+from pipelines.serving.http.voice_service import VoiceService
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class ServerParts:
     """What the routes work with."""
 
     service: SpeechService
+    voices: VoiceService
     follower: ChampionFollower
     keys: ApiKeyFile
     metrics: ServiceMetrics
@@ -44,7 +46,7 @@ class ServerParts:
 def make_serve_app(parts: ServerParts, threads: ThreadPoolExecutor) -> FastAPI:
     """Return the application; `threads` has a thread for each request in progress."""
     app = FastAPI(title="elp serve", version=version("elp-foundry"), docs_url=None, redoc_url=None)
-    app.include_router(speech_routes(parts.service, threads))
+    app.include_router(speech_routes(parts.service, parts.voices, threads))
     app.include_router(live_routes(parts.service, threads))
     _add_probes(app, parts)
     for kind in (ElpError, HTTPException, Exception):
@@ -91,11 +93,12 @@ def _details(parts: ServerParts) -> dict[str, Any]:
     state = parts.follower.state
     queued, seconds = parts.service.batcher.queued
     return {
-        "registry": {
-            "address": parts.source,
+        "source": {
+            "name": parts.source,
             "reachable": state.reachable,
             "seconds_since_last_look": round(time.time() - state.last_look, 1) if state.last_look else None,
             "error": state.error,
+            "updates_stopped": state.updates_stopped,
         },
         "serving": {str(one.slot): one.version for one in parts.service.served.versions},
         "problems": {str(slot): text for slot, text in state.problems.items()},

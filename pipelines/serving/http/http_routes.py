@@ -4,24 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from typing import Any
 
 from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from elp_core.class_answer import ClassAnswer
 from pipelines.errors import RequestRefused, UsageError
 from pipelines.registry.slot import Slot
 from pipelines.serving.http.request_form import RequestForm, request_form, require_permission
 from pipelines.serving.http.request_logger import RequestNames, request_names
-from pipelines.serving.http.route_fields import CLASSIFY, TRANSCRIBE, VERIFY
+from pipelines.serving.http.route_fields import CLASSIFY, ENROL, TRANSCRIBE, VERIFY
 from pipelines.serving.http.served_set import ServedVersion, not_served
 from pipelines.serving.http.speech_service import SpeechService
 from pipelines.serving.http.transcription_forms import DETAILS, FORMS, transcription
+from pipelines.serving.http.voice_service import VoiceService
 from pipelines.serving.http.waiting_client import answer_waiting
 
 
-def speech_routes(service: SpeechService, threads: ThreadPoolExecutor) -> APIRouter:
+def speech_routes(service: SpeechService, voices: VoiceService, threads: ThreadPoolExecutor) -> APIRouter:
     """Return the routes under ``/v1``; each request occupies a thread of `threads` while it is answered."""
     router = APIRouter(prefix="/v1")
 
@@ -60,23 +63,34 @@ def speech_routes(service: SpeechService, threads: ThreadPoolExecutor) -> APIRou
         answer = await answer_waiting(
             request, threads, lambda t: service.classify(slot, recording, t, channel, names=names)
         )
-        values = {
-            "label": answer.label,
-            "probability": answer.probability,
-            "calibrated": answer.calibrated,
-            "classes": [{"label": label, "probability": value} for label, value in answer.probabilities.items()],
-            "duration": round(answer.seconds, 3),
-        }
+        values = {**_classified(answer.answer), "duration": round(answer.seconds, 3)}
         return _signed(JSONResponse({**values, **_identity(answer.by)}), answer.by, names)
 
+    _add_verify(router, service, voices, threads)
+    _add_enrol(router, voices, threads)
+    _add_models(router, service)
+    return router
+
+
+def _add_verify(router: APIRouter, service: SpeechService, voices: VoiceService, threads: ThreadPoolExecutor) -> None:
     @router.post("/verify", openapi_extra=VERIFY.openapi)
     async def verify(request: Request) -> Response:
-        """Compare a recording with one or more recordings of a speaker (asv)."""
+        """Compare a recording with one or more recordings of a speaker, or with an enrolled voice (asv)."""
         async with request_form(request) as form:
             form.refuse_others(VERIFY.fields, VERIFY.files)
             slot, channel, embeddings = form.slot(request), form.channel, form.flag("embeddings", False)
             names = _names(request, form)
-            enrolment, test = await form.recordings("enrolment"), await form.recording("file")
+            voice = form.one("voice")
+            if voice and (embeddings or form.has_file("enrolment")):
+                raise RequestRefused(
+                    400, "voice", "an enrolled voice is compared without enrolment and embeddings; leave them out"
+                )
+            enrolment = [] if voice else await form.recordings("enrolment")
+            test = await form.recording("file")
+        if voice:
+            by, found = await answer_waiting(request, threads, lambda t: voices.match(slot, voice, test, t, channel))
+            shown = {"score": found.score, "threshold": found.threshold, "accepted": found.accepted, "voice": voice}
+            return _signed(JSONResponse({**shown, **_identity(by)}), by)
         answer = await answer_waiting(
             request, threads, lambda t: service.verify(slot, enrolment, test, t, channel, names=names)
         )
@@ -88,8 +102,34 @@ def speech_routes(service: SpeechService, threads: ThreadPoolExecutor) -> APIRou
             values |= {"enrolment": named[:-1], "test": named[-1]}
         return _signed(JSONResponse({**values, **identity}), answer.by, names)
 
-    _add_models(router, service)
-    return router
+
+def _add_enrol(router: APIRouter, voices: VoiceService, threads: ThreadPoolExecutor) -> None:
+    @router.post("/enrol", openapi_extra=ENROL.openapi)
+    async def enrol(request: Request) -> Response:
+        """Enrol the speaker of some recordings (asv); the key needs a scope for that."""
+        async with request_form(request) as form:
+            form.refuse_others(ENROL.fields, ENROL.files)
+            slot, name = form.slot(request, enrols=True), form.needed("voice")
+            options: dict[str, Any] = {
+                "consent": form.needed("consent"),
+                "keep_audio": form.flag("keep_audio", False),
+                "channel": form.channel,
+                "by": f"API key {request.state.key.name}",
+            }
+            recordings = await form.recordings("file")
+        by, done = await answer_waiting(request, threads, lambda t: voices.enrol(slot, name, recordings, t, **options))
+        quality = done.template.quality
+        values = {
+            "voice": name,
+            "id": done.template.voice,
+            "recordings": quality.recordings,
+            "duration": quality.seconds,
+            "cohesion": quality.cohesion,
+            "audio_kept": quality.audio_kept,
+            "consent": done.template.consent,
+            "resembles": list(done.resembles),
+        }
+        return _signed(JSONResponse({**values, **_identity(by)}), by)
 
 
 def _add_models(router: APIRouter, service: SpeechService) -> None:
@@ -111,6 +151,19 @@ def _add_models(router: APIRouter, service: SpeechService) -> None:
         if found is None:
             raise not_served(slot)
         return _signed(JSONResponse(_model(found)), found)
+
+
+def _classified(answer: ClassAnswer) -> dict[str, Any]:
+    fitted = answer.calibration
+    return {
+        "label": answer.label,
+        "none_of_these": answer.none_of_these,
+        "likeliest": answer.likeliest,
+        "probability": answer.probability,
+        "calibrated": fitted is not None,
+        "calibration": None if fitted is None else {"fitted_on": "validation", **asdict(fitted)},
+        "classes": [{"label": label, "probability": value} for label, value in answer.probabilities.items()],
+    }
 
 
 def _refuse_unsupported(field: Callable[[str], str]) -> None:

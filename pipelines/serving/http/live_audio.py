@@ -106,7 +106,17 @@ class UtteranceListener:
                 by, values = heard.by, {**values, "text": heard.transcript.text, "words": words}
             else:
                 found = self._service.classify(self._slot, run.samples, self._ticket, names=names, route=_ROUTE)
-                by, values = found.by, {**values, "label": found.label, "probability": found.probability}
+                answer = found.answer
+                by, values = (
+                    found.by,
+                    {
+                        **values,
+                        "label": answer.label,
+                        "none_of_these": answer.none_of_these,
+                        "likeliest": answer.likeliest,
+                        "probability": answer.probability,
+                    },
+                )
             identity = {"version": by.version, "bundle_digest": by.digest, "request_id": names.id}
             yield {"type": "utterance", **values, **identity}
 

@@ -64,6 +64,17 @@ class RequestForm:
         """What is taken of a recording whose channels differ; without the field it is refused."""
         return cast("Channel", self.choice("channel", CHANNELS, "same"))
 
+    def has_file(self, name: str) -> bool:
+        """Return whether a file of this name was sent."""
+        return name in self._files
+
+    def needed(self, name: str) -> str:
+        """Return a value that has to be given; raises RequestRefused (400) without one."""
+        found = self.one(name)
+        if not found:
+            raise _wrong(name, f"the field {name} is missing")
+        return found
+
     async def recordings(self, name: str) -> list[bytes]:
         """Return the contents of the files of a name; raises RequestRefused (400) if there is none."""
         files = self._files.get(name, [])
@@ -78,8 +89,8 @@ class RequestForm:
             raise _wrong(name, f"the file {name} is given {len(found)} times, expected once")
         return found[0]
 
-    def slot(self, request: Request) -> Slot:
-        """Return the slot in ``model`` if the key of the request may ask it.
+    def slot(self, request: Request, *, enrols: bool = False) -> Slot:
+        """Return the slot in ``model`` if the key of the request may ask it, or with `enrols` may enrol voices in it.
 
         Raises RequestRefused: 400 without a model, 404 for what is no slot, 403 for a slot of others.
         """
@@ -90,7 +101,10 @@ class RequestForm:
             slot = Slot.parse(text)
         except UsageError:
             raise not_served(text) from None
-        require_permission(request.state.key, slot, closed=request.state.closed)
+        if enrols:
+            require_enrolling(request.state.key, slot)
+        else:
+            require_permission(request.state.key, slot, closed=request.state.closed)
         request.state.slot = str(slot)
         return slot
 
@@ -110,6 +124,17 @@ def require_permission(key: ApiKey | None, slot: Slot, *, closed: bool) -> None:
     if closed and (key is None or not key.permits(slot)):
         scopes = ", ".join(key.slots) if key else "none"
         raise RequestRefused(403, "scope", f"this key may not ask {slot}; its scopes are: {scopes}")
+
+
+def require_enrolling(key: ApiKey | None, slot: Slot) -> None:
+    """Raise RequestRefused (403) unless the key may enrol voices in the slot; a server without keys enrols nobody."""
+    if key is None or not key.permits_enrolling(slot):
+        scopes = (", ".join(key.enrols) or "none") if key else "there is no key"
+        raise RequestRefused(
+            403,
+            "scope",
+            f"enrolling in {slot} needs a key with that scope ({scopes}): elp api-keys add NAME --enrol {slot}",
+        )
 
 
 def _wrong(code: str, message: str) -> RequestRefused:

@@ -19,11 +19,13 @@ class RouteFields:
     """The form of one route."""
 
     files: Mapping[str, str]
-    """Name of a file field -> what it is; all are required."""
+    """Name of a file field -> what it is."""
     fields: Mapping[str, str]
-    """Name of a field -> what it is; `model` is required."""
+    """Name of a field -> what it is."""
     answer: str
     """What is returned."""
+    required: tuple[str, ...] = ("file", "model")
+    """Files and fields without which a request is refused."""
 
     @property
     def openapi(self) -> dict[str, Any]:
@@ -32,7 +34,7 @@ class RouteFields:
             name: {"type": "string", "format": "binary", "description": text} for name, text in self.files.items()
         }
         texts = {name: {"type": "string", "description": text} for name, text in self.fields.items()}
-        schema = {"type": "object", "required": [*self.files, "model"], "properties": {**binary, **texts}}
+        schema = {"type": "object", "required": list(self.required), "properties": {**binary, **texts}}
         return {
             "requestBody": {"required": True, "content": {"multipart/form-data": {"schema": schema}}},
             "responses": {"200": {"description": self.answer}},
@@ -62,18 +64,32 @@ TRANSCRIBE = RouteFields(
 CLASSIFY = RouteFields(
     files={"file": "The recording."},
     fields={"model": "The slot, such as plant-a/sic.", "channel": _CHANNEL, **_NAMES},
-    answer="The class, its probability, and those of all classes; `calibrated` is true if the bundle calibrates them.",
+    answer="The class, or null if the recording is none of them (none_of_these); the likeliest one with its "
+    "probability, those of all classes, and the calibration: temperature, floor, and the number of validation clips.",
 )
 VERIFY = RouteFields(
     files={
-        "enrolment": "One or more recordings of the speaker.",
+        "enrolment": "One or more recordings of the speaker; or send the field voice.",
         "file": "The recording that is compared with them.",
     },
     fields={
         "model": "The slot, such as plant-a/asv.",
+        "voice": "The name of an enrolled voice, instead of enrolment.",
         "channel": _CHANNEL,
         "embeddings": "true returns the embeddings, each with the digest of its bundle and the fingerprint.",
         **_NAMES,
     },
     answer="The score, the threshold of the version, and whether the score reaches it.",
+)
+ENROL = RouteFields(
+    files={"file": "One or more recordings of the speaker, 2 s of sound together or more."},
+    fields={
+        "model": "The slot, such as plant-a/asv. The key needs the scope of enrolling in it.",
+        "voice": "The name of the speaker, such as anna.",
+        "consent": "The reference of the speaker's consent, such as the number of a form.",
+        "keep_audio": "true keeps the recordings, encrypted, on this server, so that the voice can be renewed.",
+        "channel": _CHANNEL,
+    },
+    answer="The quality of the recordings, and which enrolled voices the new one would be accepted as, too.",
+    required=("file", "model", "voice", "consent"),
 )

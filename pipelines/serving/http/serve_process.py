@@ -20,8 +20,8 @@ from pipelines.local.foreground import Stopped, stop_signals
 from pipelines.local.settings import Settings
 from pipelines.local_hosts import LOCAL_HOSTS
 from pipelines.number_text import count
+from pipelines.serving.champion_source import ChampionSource
 from pipelines.serving.http.api_keys import ApiKeyFile
-from pipelines.serving.http.champion_source import ChampionSource
 from pipelines.serving.http.decode_pool import DecodeLimits, DecodePool
 from pipelines.serving.http.request_limits import RequestBounds
 
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from pipelines.serving.http.request_logger import RequestLogger
     from pipelines.serving.http.served_set import ServedSet
     from pipelines.serving.http.service_metrics import ServiceMetrics
+    from pipelines.serving.voices.voice_place import VoicePlace
 
 Report = Callable[[str], None]
 _BACKLOG = 2048
@@ -60,6 +61,8 @@ class ServeOptions:
     """Decoded audio of all requests in progress: 64 kB a second."""
     log_state: Path | None = None
     """State folder of the workspace, for the log of requests; None logs nothing, whatever the settings say."""
+    voices: VoicePlace | None = None
+    """Enrolled voices; None if there is no registry that keeps them."""
     certificate: Path | None = None
     private_key: Path | None = None
 
@@ -114,6 +117,7 @@ def open_service(
     from pipelines.serving.http.served_set import ServedSet
     from pipelines.serving.http.service_metrics import ServiceMetrics
     from pipelines.serving.http.speech_service import SpeechService
+    from pipelines.serving.http.voice_service import VoiceService
 
     with contextlib.ExitStack() as stack:
         host = AdapterHost(Backbone.from_pretrained(settings.backbone), options.memory_bytes, options.batch_seconds)
@@ -137,7 +141,8 @@ def open_service(
         service = SpeechService(
             served, batcher, decoders, lambda slot: settings.for_slot(slot).decode, options.held_seconds, log
         )
-        parts = ServerParts(service, follower, keys, metrics, options.bounds, options.host in LOCAL_HOSTS, source.name)
+        voices, local = VoiceService(service, options.voices), options.host in LOCAL_HOSTS
+        parts = ServerParts(service, voices, follower, keys, metrics, options.bounds, local, source.name)
         yield OpenService(make_serve_app(parts, threads), parts)
 
 

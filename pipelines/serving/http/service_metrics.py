@@ -88,8 +88,15 @@ class _Gauges(Collector):
             "queued_requests": ("Waveforms that wait for a batch", queued),
             "queued_audio_seconds": ("Their seconds of audio", seconds),
             "adapter_bytes": ("Bytes of adapters in memory", self._served.host.resident_bytes),
-            "registry_up": ("Whether the registry answered the last look", int(state.reachable)),
-            "registry_last_look_seconds": ("When it answered last, since the epoch", state.last_look),
+            "source_up": (
+                "Whether the registry, or the folder of the box, answered the last look",
+                int(state.reachable),
+            ),
+            "source_last_look_seconds": ("When it answered last, since the epoch", state.last_look),
+            "updates_stopped": (
+                "Whether a box gets no new champions: its last pull was refused, or its metadata have expired",
+                int(bool(state.updates_stopped)),
+            ),
             "slots_with_problems": ("Slots whose champion is not served", len(state.problems)),
             "champion_changes": ("Versions taken into service since the start", state.changes),
             "log_queue_requests": ("Requests that wait for the log", self._log.queued if self._log else 0),

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from elp_core.audio import Waveform
 from elp_core.channels import Channel
+from elp_core.class_answer import ClassAnswer
 from elp_core.decoding import DecodeConfig
 from elp_core.errors import ConfigError
 from elp_core.inference import Recogniser, Transcript, VoiceActivityConfig, transcribe
@@ -52,12 +53,7 @@ class Classified:
     """The class of a recording, and the version that chose it."""
 
     by: ServedVersion
-    label: str
-    probability: float
-    probabilities: dict[str, float]
-    """Of all classes, the likeliest first."""
-    calibrated: bool
-    """Whether the bundle calibrates them; else they are the softmax as trained, which is often too sure."""
+    answer: ClassAnswer
     seconds: Seconds
 
 
@@ -118,7 +114,7 @@ class SpeechService:
         with self.served.lease(slot) as by:
             task = by.task
             if not isinstance(task, SpeechRecognition):
-                raise _other_task(by, "POST /v1/audio/transcriptions", "asr")
+                raise other_task(by, "POST /v1/audio/transcriptions", "asr")
             own = task.language.code
             if languages and own not in languages:
                 raise RequestRefused(
@@ -128,10 +124,10 @@ class SpeechService:
                     "field language, or send the slot's own",
                 )
             how, seen = self._how(slot, task, hotwords), self._observed(slot, route, names)
-            with self._decoded([recording], channel) as (waveform,):
+            with self.decoded([recording], channel) as (waveform,):
                 found = transcribe(
                     waveform,
-                    Recogniser(task, self._times, lambda waveforms: self._outputs(by, waveforms, ticket, seen)),
+                    Recogniser(task, self._times, lambda waveforms: self.outputs(by, waveforms, ticket, seen)),
                     voice_activity=VoiceActivityConfig() if skip_silence else None,
                     decode=how,
                 )
@@ -148,21 +144,18 @@ class SpeechService:
         names: RequestNames | None = None,
         route: str = "classify",
     ) -> Classified:
-        """Return the class of a recording, with the probabilities of all classes.
+        """Return the class of a recording with the probabilities of all classes, or that it is none of them.
 
         Raises RequestRefused for a task without classes, AudioError for the recording.
         """
         with self.served.lease(slot) as by:
             if not isinstance(by.task, ClipClassification):
-                raise _other_task(by, "POST /v1/classify", "ser or sic")
+                raise other_task(by, "POST /v1/classify", "ser or sic")
             seen = self._observed(slot, route, names)
-            with self._decoded([recording], channel) as (waveform,):
-                values: list[float] = self._outputs(by, [waveform], ticket, seen)[0].tolist()
-            ranked = sorted(zip(by.task.classes, values, strict=True), key=lambda one: -one[1])
-            label, probability = ranked[0]
-            self._logged(seen, by, waveform, RequestAnswer(label=label, probability=probability))
-        # no bundle has a calibration yet
-        return Classified(by, label, probability, dict(ranked), False, len(waveform) / SAMPLE_RATE)
+            with self.decoded([recording], channel) as (waveform,):
+                answer = by.task.decide(self.outputs(by, [waveform], ticket, seen)[0])
+            self._logged(seen, by, waveform, RequestAnswer(label=answer.label or "", probability=answer.probability))
+        return Classified(by, answer, len(waveform) / SAMPLE_RATE)
 
     def verify(
         self,
@@ -180,10 +173,10 @@ class SpeechService:
         """
         with self.served.lease(slot) as by:
             if not isinstance(by.task, Comparing):
-                raise _other_task(by, "POST /v1/verify", "asv")
+                raise other_task(by, "POST /v1/verify", "asv")
             seen = self._observed(slot, "verify", names)
-            with self._decoded((*enrolment, test), channel) as waveforms:
-                *known, other = self._outputs(by, waveforms, ticket, seen)
+            with self.decoded((*enrolment, test), channel) as waveforms:
+                *known, other = self.outputs(by, waveforms, ticket, seen)
             match = replace(self.served.host.compare(by.hosted, known, other), threshold=by.threshold)
             if seen:
                 # the recordings of the enrolment are known already
@@ -192,7 +185,7 @@ class SpeechService:
         return Verified(by, match, tuple(_floats(one) for one in known), _floats(other))
 
     @contextlib.contextmanager
-    def _decoded(self, recordings: Sequence[bytes | Waveform], channel: Channel) -> Iterator[list[Waveform]]:
+    def decoded(self, recordings: Sequence[bytes | Waveform], channel: Channel) -> Iterator[list[Waveform]]:
         """Give the samples of recordings, if there is room for them next to those of other requests."""
         held = 0
         waveforms: list[Waveform] = []
@@ -217,9 +210,13 @@ class SpeechService:
             with self._lock:
                 self._held -= held
 
-    def _outputs(
+    def outputs(
         self, by: ServedVersion, waveforms: Sequence[Waveform], ticket: Ticket, seen: Observation | None = None
     ) -> list[LogProbabilities]:
+        """Return what a version computes for each waveform, and keep it in `seen`, too.
+
+        Raises RequestRefused (499) if the client has gone.
+        """
         pooled = seen is not None
         waiting: list[Future[Any]] = [self.batcher.submit(by.hosted, one, ticket, pooled=pooled) for one in waveforms]
         try:
@@ -250,7 +247,8 @@ class SpeechService:
             raise RequestRefused(400, "keywords", str(error)) from error
 
 
-def _other_task(by: ServedVersion, route: str, tasks: str) -> RequestRefused:
+def other_task(by: ServedVersion, route: str, tasks: str) -> RequestRefused:
+    """Return the answer for a slot that a route is not for."""
     return RequestRefused(400, "task", f"{route} is for SITE/{tasks.replace(' or ', ' and SITE/')}, got {by.slot}")
 
 

@@ -1,6 +1,7 @@
 """Enrolled voices of speaker verification.
 
 `voice_folder`  the key of this machine, and sealed recordings
+`voice_place`   where the enrolled voices of a workspace are
 `verifier`      a loaded version: embeds, and compares with templates of its own bundle
 `enrolment`     recordings of a speaker to a template: quality, cohesion, sealing
 `renewal`       templates for another version, from kept recordings

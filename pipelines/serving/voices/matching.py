@@ -39,7 +39,8 @@ def match_voice(
     templates = list_templates(mlflow_uri, slot, person_digest(key, slot, name))
     if not templates:
         raise TemplateError(
-            f"{name} is not enrolled in {slot}; enrol: elp enrol add {slot} {name} FILE … --consent TEXT"
+            f"{name} is not enrolled in {slot}; enrol: elp enrol add {slot} {name} FILE … --consent TEXT",
+            reason="not enrolled",
         )
     # the newest one of another bundle raises the error that names both
     template = next((one for one in templates if one.bundle == verifier.bundle), templates[-1])

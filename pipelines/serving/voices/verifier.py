@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,12 +17,12 @@ from pipelines.registry.client.bundle_models import download_bundle
 from pipelines.registry.client.connection import connect
 from pipelines.registry.slot import Slot
 from pipelines.registry.voice_template import OpenedTemplate, VoiceTemplate, open_template
-from pipelines.serving.predict_files import checked_length, find_version
+from pipelines.serving.champion_source import find_version
+from pipelines.serving.predict_files import checked_length
 
 if TYPE_CHECKING:
     from elp_core.audio import Waveform
     from elp_core.metrics.verification import Match
-    from elp_core.model import ElpModel
     from elp_core.tasks.asv import Embedding
 
 
@@ -36,28 +36,19 @@ class Verifier:
     """Digest (``sha256:…``): only templates of this bundle are compared."""
     fingerprint: str
     threshold: float
-    model: ElpModel
+    embed: Callable[[Sequence[Waveform]], list[Embedding]]
+    """Waveforms (mono 16 kHz, [samples] each) to unit embeddings, float32 [E]; raises AudioError as `predict`."""
+    compare: Callable[[Sequence[Embedding], Embedding], Match]
+    """Embeddings of a speaker and another one to their score; its threshold is not used."""
 
     @property
     def name(self) -> str:
         """``SITE/asv v3``."""
         return f"{self.slot} v{self.version}"
 
-    def embed(self, waveforms: Sequence[Waveform]) -> list[Embedding]:
-        """Return the unit embedding, float32 [E], of each waveform: mono 16 kHz, [samples]; AudioError as `predict`."""
-        from elp_core.inference import predict
-
-        return predict(self.model, waveforms)
-
     def match(self, enrolled: Sequence[Embedding], test: Embedding) -> Match:
         """Compare the embeddings of a speaker with another one, at the threshold of the bundle."""
-        from dataclasses import replace
-
-        from elp_core.tasks import Comparing
-
-        task = self.model.task
-        assert isinstance(task, Comparing)
-        return replace(task.compare(self.model.head, enrolled, test), threshold=self.threshold)
+        return replace(self.compare(enrolled, test), threshold=self.threshold)
 
     def match_template(self, key: bytes, template: VoiceTemplate, test: Embedding) -> Match:
         """Compare a template with an embedding of this bundle; raises TemplateError if the template is of another."""
@@ -65,7 +56,8 @@ class Verifier:
             raise TemplateError(
                 f"the template of {template.name} was made with bundle {template.bundle}, and {self.name} is "
                 f"{self.bundle}: scores across bundles mean nothing; renew it: elp enrol migrate {self.slot} --version "
-                f"{self.version}, or compare with --version {template.version}"
+                f"{self.version}, or compare with --version {template.version}",
+                reason="other bundle",
             )
         return self.match([vector(open_template(key, template))], test)
 
@@ -87,6 +79,8 @@ def load_verifier(
     """
     from elp_core.backbones import Backbone
     from elp_core.bundle import deployed_threshold, load_bundle
+    from elp_core.inference import predict
+    from elp_core.tasks import Comparing
 
     if slot.task != "asv":
         raise UsageError(f"{slot} compares no voices; they are enrolled for SITE/asv")
@@ -94,10 +88,24 @@ def load_verifier(
     folder = download_bundle(connect(mlflow_uri), chosen, cache)
     backbone = Backbone.from_pretrained(settings.backbone)
     model = load_bundle(folder, backbone)
-    threshold = deployed_threshold(model.task, folder)
+    task = model.task
+    assert isinstance(task, Comparing)
+    return Verifier(
+        slot=slot,
+        version=chosen.version,
+        bundle=chosen.bundle_digest,
+        fingerprint=backbone.fingerprint,
+        threshold=require_threshold(deployed_threshold(task, folder), chosen.name, slot),
+        embed=lambda waveforms: predict(model, waveforms),
+        compare=lambda enrolled, test: task.compare(model.head, enrolled, test),
+    )
+
+
+def require_threshold(threshold: float | None, name: str, slot: Slot) -> float:
+    """Return the threshold of a version; raise TemplateError if it has none."""
     if threshold is None:
-        raise TemplateError(f"{chosen.name} has no threshold, so it accepts nobody; train another: elp train {slot}")
-    return Verifier(slot, chosen.version, chosen.bundle_digest, backbone.fingerprint, threshold, model)
+        raise TemplateError(f"{name} has no threshold, so it accepts nobody; train another: elp train {slot}")
+    return threshold
 
 
 def read_recordings(files: Sequence[Path], channel: Channel = "same") -> list[Waveform]:
@@ -107,10 +115,15 @@ def read_recordings(files: Sequence[Path], channel: Channel = "same") -> list[Wa
     for path in files:
         checked_length(path, channel)
     waveforms = [audio.load(path, channel) for path in files]
-    for path, waveform in zip(files, waveforms, strict=True):
-        if not sounding(waveform):
-            raise AudioError("silent", f"{path} has no sound, so no voice can be compared; record it again")
+    require_sound(waveforms, [str(path) for path in files])
     return waveforms
+
+
+def require_sound(waveforms: Sequence[Waveform], names: Sequence[str]) -> None:
+    """Raise AudioError for a waveform (mono 16 kHz, [samples]) that is silent; `names` are for people."""
+    for name, waveform in zip(names, waveforms, strict=True):
+        if not sounding(waveform):
+            raise AudioError("silent", f"{name} has no sound, so no voice can be compared; record it again")
 
 
 def sounding(waveform: Waveform) -> Seconds:

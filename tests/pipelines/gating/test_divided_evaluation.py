@@ -24,7 +24,7 @@ from elp_core.types import Clip
 from pipelines.chunk_map import ChunkMap
 from pipelines.errors import UsageError
 from pipelines.gating import batch_answers, divided_evaluation
-from pipelines.gating.divided_evaluation import EvaluatedSystem, evaluate_systems, own_processes
+from pipelines.gating.divided_evaluation import EvaluatedSystem, answer_systems, judge_answers, own_processes
 from pipelines.local.compute_settings import Compute
 from pipelines.registry.evidence_scores import pack_scores
 from tests.support.bundles import SMALL
@@ -89,7 +89,8 @@ def scores_of(
 ) -> tuple[str, list[Any]]:
     """Return all that an evidence takes from the evaluations, as text, and what was reported."""
     reported: list[Any] = []
-    found = evaluate_systems(systems, clips, None, TRAIN, chunk_map, lambda name, done: reported.append((name, done)))
+    answers = answer_systems(systems, clips, TRAIN, chunk_map, lambda name, done: reported.append((name, done)))
+    found = judge_answers(systems, answers, clips, None, TRAIN)
     content = [[pack_scores(one.scores), one.metric, one.value.hex(), sorted(one.extra.items())] for one in found]
     return json.dumps(content), reported
 

@@ -39,6 +39,8 @@ class Worker:
         )
         assert self.process.stdout
         self.run = int(self.process.stdout.readline())
+        # the kernel shows the environment of a new program a moment after its start
+        _wait(lambda: "PREFECT__FLOW_RUN_ID" in psutil.Process(self.run).environ())
 
     def end(self) -> None:
         for pid in (self.run, self.process.pid):
@@ -114,6 +116,17 @@ def test_a_run_that_has_lost_its_worker_is_ended(worker: Worker, capsys) -> None
     assert _look(_run(), {"elp-gpu-local": os.getpid()}) is Presence.GONE
     assert f"{RUN} had lost its worker" in capsys.readouterr().out
     _wait(lambda: not _exists(worker.run))
+
+
+def test_a_process_that_ends_on_its_own_has_lost_nothing(capsys) -> None:
+    # its worker is another one, so that it looks as if it were left behind; it ends during the look
+    code = "import time; time.sleep(0.2)"
+    ending = subprocess.Popen([sys.executable, "-c", code], env={**os.environ, "PREFECT__FLOW_RUN_ID": RUN})
+    try:
+        assert _look(_run(), {"elp-gpu-local": 0}) is Presence.GONE
+        assert capsys.readouterr().out == ""
+    finally:
+        ending.wait()
 
 
 def test_a_run_whose_worker_is_down_is_ended(worker: Worker) -> None:

@@ -11,6 +11,7 @@ from pipelines.registry.client import model_registry as registry
 from pipelines.registry.client.connection import connect
 from pipelines.registry.client.server_api import promote_version
 from pipelines.registry.policies import policy_digest
+from pipelines.serving.champion_source import RegistryChampions
 from pipelines.serving.predict_files import predict_files
 from pipelines.training.register import Registered
 from pipelines.training.train import train_adapters
@@ -53,7 +54,7 @@ def champion(site: Site, settings: Settings, options: dict[str, Any]) -> Registe
 
 def test_the_champion_answers(site: Site, settings: Settings, options: dict[str, Any], champion: Registered) -> None:
     files = sorted((site.workspace.root.parent / "delivery" / "test").glob("*.wav"))[:2]
-    answer = predict_files(site.asv, settings, files, **options)
+    answer = predict_files(site.asv, settings, files, RegistryChampions(options["mlflow_uri"], options["cache"]))
     assert answer.version == champion.version
     assert answer.score is not None
     assert answer.threshold is not None

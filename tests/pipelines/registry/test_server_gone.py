@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import contextlib
 import http.server
+import json
 import threading
 import time
 from collections.abc import Iterator
@@ -55,6 +56,9 @@ def test_another_server_on_the_port_is_not_taken_for_mlflow(something_else: str)
 @contextlib.contextmanager
 def _answering(status: int, kind: str, body: bytes) -> Iterator[str]:
     class Answer(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.do_PUT()
+
         def do_PUT(self) -> None:
             self.rfile.read(int(self.headers.get("Content-Length", 0)))
             self.send_response(status)
@@ -112,6 +116,27 @@ def test_the_sentence_of_an_answer_to_an_upload_is_shown(
 
         with pytest.raises(error, match=sentence):
             upload(MlflowClient(tracking_uri=uri, registry_uri=uri))
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize(
+    ("status", "code", "error"),
+    [
+        # what MLflow answers if its database does not; tests/pipelines/stores has the real ones
+        (503, "TEMPORARILY_UNAVAILABLE", RemoteAway),
+        (500, "INTERNAL_ERROR", RemoteAway),
+        (400, "BAD_REQUEST", RegistryError),
+    ],
+)
+def test_a_fault_of_the_server_is_an_outage_whatever_its_answer_has(
+    monkeypatch: pytest.MonkeyPatch, status: int, code: str, error: type[OpsError]
+) -> None:
+    from mlflow import MlflowClient
+
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    body = json.dumps({"error_code": code, "message": "(psycopg2.OperationalError) server closed the connection"})
+    with _answering(status, "application/json", body.encode()) as uri, pytest.raises(error):
+        registry.list_versions(MlflowClient(tracking_uri=uri, registry_uri=uri), Slot("a", "asr"))
 
 
 @pytest.fixture

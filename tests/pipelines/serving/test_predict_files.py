@@ -14,6 +14,7 @@ from pipelines.errors import RegistryError, UsageError
 from pipelines.local.settings import Settings
 from pipelines.registry.client.connection import connect
 from pipelines.registry.slot import Slot
+from pipelines.serving.champion_source import RegistryChampions
 from pipelines.serving.predict_files import predict_files
 from tests.support.bundles import add_bundle
 from tests.support.clips import voice, wav
@@ -39,7 +40,7 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
 
 @pytest.fixture
 def options(mlflow_uri: str, cache: Path) -> dict[str, Any]:
-    return {"mlflow_uri": mlflow_uri, "cache": cache}
+    return {"source": RegistryChampions(mlflow_uri, cache)}
 
 
 @pytest.fixture

@@ -8,9 +8,18 @@ import pytest
 
 from elp_core.audio import load
 from elp_core.bundle import bundle_digest
-from elp_core.inference import predict
+from elp_core.class_answer import ClassCalibration
+from elp_core.inference import classify, predict
+from pipelines.registry.slot import Slot
 from tests.support.clips import voice, wav
-from tests.support.speech_server import BACKBONE, SpeechServer, loaded
+from tests.support.speech_server import (
+    BACKBONE,
+    FolderChampions,
+    SpeechServer,
+    loaded,
+    speech_server,
+    write_varied,
+)
 
 pytestmark = pytest.mark.integration
 ONE, TWO = wav(voice(0.5, 200.0, 1)), wav(voice(0.6, 900.0, 2))
@@ -25,8 +34,20 @@ def test_a_recording_gets_its_class_with_probabilities(
     assert {one["label"] for one in answer["classes"]} == {"agree", "refuse"}
     assert sum(one["probability"] for one in answer["classes"]) == pytest.approx(1.0, abs=1e-5)
     assert answer["probability"] == answer["classes"][0]["probability"] >= 0.5
-    assert answer["calibrated"] is False
+    # neither was fitted for this bundle, so nothing is claimed
+    assert (answer["calibrated"], answer["calibration"], answer["none_of_these"]) == (False, None, None)
     assert (answer["model"], answer["version"]) == (f"plant-a/{task}", 1)
+
+
+def test_a_recording_of_no_class_gets_none_and_the_evidence_for_that(tmp_path: Path) -> None:
+    slot, fitted = Slot("plant-a", "sic"), ClassCalibration(4.0, 0.9999, 60)
+    folder = write_varied(tmp_path / "bundle", slot, 1, fitted)
+    with speech_server(FolderChampions({slot: (1, folder)}), tmp_path) as server:
+        answer = server.ask("classify", str(slot), ONE).json()
+    assert (answer["label"], answer["none_of_these"], answer["calibrated"]) == (None, True, True)
+    assert answer["calibration"] == {"fitted_on": "validation", "temperature": 4.0, "floor": 0.9999, "clips": 60}
+    (own,) = classify(loaded(folder), [load(ONE)])
+    assert (answer["likeliest"], answer["probability"]) == (own.likeliest, pytest.approx(own.probability, abs=1e-5))
 
 
 def test_two_recordings_are_compared_and_each_embedding_is_named(
@@ -118,14 +139,14 @@ def test_probes_and_metrics(server: SpeechServer) -> None:
     assert server.client.get("/healthz").json() == {"status": "ok"}
     ready: dict[str, Any] = server.client.get("/readyz").json()
     assert ready["status"] == "ready"
-    assert ready["registry"]["reachable"] is True
+    assert ready["source"]["reachable"] is True
     assert ready["serving"] == {f"plant-a/{task}": 1 for task in ("asr", "asv", "ser", "sic")}
     text = server.client.get("/metrics").text
     counted = re.search(r'elp_serve_requests_total\{route="/v1/classify",slot="plant-a/sic",status="200"\} (\d+)', text)
     assert counted
     assert int(counted[1]) >= 1
     assert 'elp_serve_version{slot="plant-a/asr"} 1.0' in text
-    assert "elp_serve_registry_up 1.0" in text
+    assert "elp_serve_source_up 1.0" in text
 
 
 def test_the_page_of_the_routes_needs_no_other_server(server: SpeechServer) -> None:

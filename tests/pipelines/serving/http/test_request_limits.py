@@ -87,7 +87,7 @@ def test_audio_in_progress_is_bounded(champions: FolderChampions, tmp_path: Path
         service = server.opened.parts.service
         # one that is alone may be longer
         assert server.ask("classify", "plant-a/ser", wav(voice(1.5, 200.0, 1))).status_code == 200
-        with service._decoded([voice(0.7, 200.0, 1)], "mix"):
+        with service.decoded([voice(0.7, 200.0, 1)], "mix"):
             full = server.ask("classify", "plant-a/ser", CLIP)
             assert (full.status_code, full.json()["error"]["code"]) == (429, "audio_full")
             assert int(full.headers["retry-after"]) >= 1
@@ -106,7 +106,7 @@ def test_keys_with_scopes(champions: FolderChampions, tmp_path: Path) -> None:
         # what a key may not ask, it does not see
         assert [one["id"] for one in server.client.get("/v1/models").json()["data"]] == ["plant-a/ser"]
         assert server.client.get("/v1/models/plant-a/sic").status_code == 403
-        assert "registry" in server.client.get("/readyz").json()
+        assert "source" in server.client.get("/readyz").json()
         revoke_api_key(server.keys, key.id)
         for sent in (f"Bearer {text}", "Bearer", "Basic eDp5", ""):
             server.client.headers["authorization"] = sent

@@ -21,6 +21,7 @@ from pipelines.local.workspace import open_workspace
 from pipelines.registry.client.connection import connect
 from pipelines.registry.slot import Slot
 from pipelines.serving.ask_server import ask_server
+from pipelines.serving.champion_source import RegistryChampions
 from tests.docs.pages import fences
 from tests.support.bundles import add_bundle
 from tests.support.clips import voice, wav
@@ -100,7 +101,11 @@ def test_the_pages_commands_run(box: Box, serving: subprocess.Popen[str]) -> Non
     # keys of a running server: from the first one on, it asks for them
     address = f"http://127.0.0.1:{box.port}/v1/models"
     add, listing, revoke = [
-        line for block in fences("sh") for line in block.commands if line.startswith("elp api-keys")
+        line
+        for block in fences("sh")
+        if block.page == "serve.md"
+        for line in block.commands
+        if line.startswith("elp api-keys")
     ]
     key = box.run(add).splitlines()[0]
     assert httpx.get(address).status_code == 401
@@ -149,19 +154,23 @@ def test_a_server_of_other_settings_is_not_asked(box: Box, serving: subprocess.P
     kept = settings.read_text()
     settings.write_text(kept + "language: en\n")
     try:
-        assert ask_server(open_workspace(box.root), slot, files, mlflow_uri=box.uri) is None
+        assert ask_server(open_workspace(box.root), slot, files, source=registry(box.uri)) is None
     finally:
         settings.write_text(kept)
     workspace = open_workspace(box.root)
-    assert ask_server(workspace, slot, files, mlflow_uri=box.uri + "/") is None
-    assert ask_server(workspace, slot, files, mlflow_uri=box.uri, version=7) is None
-    assert ask_server(workspace, slot, [box.root / "none.wav"], mlflow_uri=box.uri) is None
+    assert ask_server(workspace, slot, files, source=registry(box.uri + "/")) is None
+    assert ask_server(workspace, slot, files, source=registry(box.uri), version=7) is None
+    assert ask_server(workspace, slot, [box.root / "none.wav"], source=registry(box.uri)) is None
     assert answered(box) == before
-    assert ask_server(workspace, slot, files, mlflow_uri=box.uri) is not None
+    assert ask_server(workspace, slot, files, source=registry(box.uri)) is not None
     assert answered(box) == before + 1
     serving.kill()
     serving.wait()
-    assert ask_server(workspace, slot, files, mlflow_uri=box.uri) is None
+    assert ask_server(workspace, slot, files, source=registry(box.uri)) is None
+
+
+def registry(uri: str) -> RegistryChampions:
+    return RegistryChampions(uri, Path("unused"))
 
 
 def answered(box: Box) -> int:

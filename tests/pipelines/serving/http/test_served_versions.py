@@ -18,8 +18,8 @@ from pipelines.errors import RequestRefused, UsageError
 from pipelines.registry.client.connection import connect
 from pipelines.registry.client.server_api import change_champion
 from pipelines.registry.slot import Slot
+from pipelines.serving.champion_source import RegistryChampions
 from pipelines.serving.http.champion_follower import ChampionFollower
-from pipelines.serving.http.champion_source import RegistryChampions
 from pipelines.serving.http.served_set import ServedSet
 from tests.support.bundles import add_bundle
 from tests.support.clips import voice, wav
@@ -101,11 +101,11 @@ def test_while_the_registry_is_away_what_is_loaded_is_served(bundles: Bundles, t
     with speech_server(source, tmp_path) as server:
         source.away = True
         source.versions[SLOT] = (2, bundles["ser", 2])
-        wait_until(lambda: not server.client.get("/readyz").json()["registry"]["reachable"])
+        wait_until(lambda: not server.client.get("/readyz").json()["source"]["reachable"])
         details = server.client.get("/readyz")
         assert details.status_code == 200
-        assert details.json()["registry"]["error"] == "no MLflow server answers"
-        assert "elp_serve_registry_up 0.0" in server.client.get("/metrics").text
+        assert details.json()["source"]["error"] == "no MLflow server answers"
+        assert "elp_serve_source_up 0.0" in server.client.get("/metrics").text
         assert server.ask("classify", str(SLOT), CLIP).headers["elp-version"] == "1"
         source.away = False
         wait_until(lambda: server.ask("classify", str(SLOT), CLIP).headers["elp-version"] == "2")
