@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from elp_core.files import replacing
-from pipelines.cli.options import SLOT, on_workspace, slot_argument
+from pipelines.cli.options import SLOT, on_workspace, on_workspace_or_box, slot_argument
 from pipelines.cli.output import emit, table
 from pipelines.errors import UsageError, WorkspaceError
 from pipelines.local.workspace import Workspace
@@ -54,8 +54,10 @@ def requests() -> None:
 @click.option("--below", type=click.FloatRange(0, 1), metavar="SHARE", help="Only with a confidence below this.")
 @click.option("--lowest", is_flag=True, help="The lowest confidence first.")
 @click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="Requests, at most.")
-@on_workspace
-def list_requests(workspace: Workspace, slot: Slot, below: float | None, lowest: bool, limit: int) -> None:
+@on_workspace_or_box
+def list_requests(
+    workspace: Workspace, box: Path | None, slot: Slot, below: float | None, lowest: bool, limit: int
+) -> None:
     """List the logged requests of a slot. The console shows them with their sound."""
     with opened_log(_existing(workspace, slot)) as db:
         _, found = request_page(db, RequestFilter(below=below, lowest_first=lowest), 0, limit)
@@ -67,8 +69,8 @@ def list_requests(workspace: Workspace, slot: Slot, below: float | None, lowest:
 @slot_argument
 @click.option("--to", "target", type=click.Path(path_type=Path, dir_okay=False), required=True, metavar="FILE")
 @click.option("--after", type=click.IntRange(min=0), default=0, metavar="NUMBER", help="Only later ones than this.")
-@on_workspace
-def export_requests(workspace: Workspace, slot: Slot, target: Path, after: int) -> None:
+@on_workspace_or_box
+def export_requests(workspace: Workspace, box: Path | None, slot: Slot, target: Path, after: int) -> None:
     """Write the logged requests of a slot to FILE, with their audio and its consent.
 
     The output names the highest number: the next export continues there with --after.
@@ -101,8 +103,8 @@ def import_requests(workspace: Workspace, slot: Slot, file: Path) -> None:
 
 
 @requests.command(name="clean", short_help="Remove what is over its time or above the bounds, now.")
-@on_workspace
-def clean_requests(workspace: Workspace) -> None:
+@on_workspace_or_box
+def clean_requests(workspace: Workspace, box: Path | None) -> None:
     """Remove what is over its time or above the bounds from every log.
 
     A running elp serve does it every 30 seconds, and the supervision of elp up at each look at the inboxes.
@@ -115,8 +117,8 @@ def clean_requests(workspace: Workspace) -> None:
 @click.argument("slot", type=SLOT, metavar="[SITE/TASK]", required=False)
 @click.option("--speaker", default="", metavar="ID", help="As the clients name the speaker.")
 @click.option("--clip", default="", metavar="ID", help="A recording (8 digits or more of its id).")
-@on_workspace
-def erase_requests(workspace: Workspace, slot: Slot | None, speaker: str, clip: str) -> None:
+@on_workspace_or_box
+def erase_requests(workspace: Workspace, box: Path | None, slot: Slot | None, speaker: str, clip: str) -> None:
     """Remove every logged request of a speaker or of a recording, with its audio, in one slot or in all.
 
     The content is overwritten in the file. What was taken into the data: elp erasure plan.
@@ -133,8 +135,8 @@ def erase_requests(workspace: Workspace, slot: Slot | None, speaker: str, clip: 
 @requests.command(name="clear", short_help="Remove all logged requests of a slot.")
 @slot_argument
 @click.confirmation_option("--yes", prompt="Remove all logged requests of this slot, with their audio?")
-@on_workspace
-def clear_requests(workspace: Workspace, slot: Slot) -> None:
+@on_workspace_or_box
+def clear_requests(workspace: Workspace, box: Path | None, slot: Slot) -> None:
     """Remove all logged requests of a slot, with their audio; of a damaged log, the file."""
     path = _existing(workspace, slot)
     try:

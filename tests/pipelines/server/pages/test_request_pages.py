@@ -208,7 +208,7 @@ def test_the_first_page_names_the_recorded_server(client: FlaskClient, root: Pat
     assert "answers for" not in client.get("/elp/").text
     state = root / ".elp"
     with recorded_server(
-        state, "http://127.0.0.1:8400", key="secret", mlflow_uri="", settings="", certificate="", sites=["plant-a"]
+        state, "http://127.0.0.1:8400", key="secret", source="", settings="", certificate="", sites=["plant-a"]
     ):
         page = client.get("/elp/").text
         record = json.loads((state / RECORD).read_text())

@@ -74,7 +74,7 @@ def test_a_record_has_what_the_monitor_measures_itself(
     np.testing.assert_allclose(record.features_array, expected.features, atol=1e-5)
     assert (record.version, record.bundle) == (1, bundle_digest(bundles[slot.task, 1]))
     body = answer.json()
-    assert record.answer == RequestAnswer(body.get("text", ""), body.get("label", ""), body.get("probability"))
+    assert record.answer == RequestAnswer(body.get("text", ""), body.get("label") or "", body.get("probability"))
 
 
 @pytest.mark.integration
