@@ -75,14 +75,15 @@ def export_requests(workspace: Workspace, box: Path | None, slot: Slot, target: 
 
     The output names the highest number: the next export continues there with --after.
     """
-    path, number, last = _existing(workspace, slot), 0, after
-    with opened_log(path) as db, replacing(target) as temporary, temporary.open("x", encoding="utf-8") as file:
+    with opened_log(_existing(workspace, slot)) as db, replacing(target) as temporary:
+        # recordings of people: for the owner only, from the first byte on
+        temporary.touch(mode=0o600)
         found = list(read_requests(workspace.state, slot, after))
-        for line in exported_lines(db, found):
-            file.write(f"{line}\n")
-        number, last = len(found), found[-1].number if found else after
-    text = f"{count(number, 'request')} of {slot} written to {target}; continue with --after {last}"
-    emit({"slot": str(slot), "requests": number, "last": last, "file": str(target)}, lambda _: text)
+        with temporary.open("w", encoding="utf-8") as file:
+            file.writelines(f"{line}\n" for line in exported_lines(db, found))
+    last = found[-1].number if found else after
+    text = f"{count(len(found), 'request')} of {slot} written to {target}; continue with --after {last}"
+    emit({"slot": str(slot), "requests": len(found), "last": last, "file": str(target)}, lambda _: text)
 
 
 @requests.command(name="import", short_help="Add the requests that another host has served.")
