@@ -53,7 +53,11 @@ def _prefect(folder: Path) -> Iterator[str]:
         yield f"http://127.0.0.1:{port}/api"
     finally:
         server.terminate()
-        server.wait(60)
+        try:
+            server.wait(60)
+        except subprocess.TimeoutExpired:
+            server.kill()
+            server.wait()
 
 
 def _ask(url: str, body: Any = None, method: str | None = None) -> Any:
@@ -136,7 +140,7 @@ def main() -> int:
         watcher = threading.Thread(target=_watch, args=(reaper, api, stop, looks))
         watcher.start()
         begin = time.monotonic()
-        wrong, done = list[str](), 0
+        wrong, done, ended = list[str](), 0, ""
 
         def once(number: int) -> list[str]:
             if time.monotonic() - begin > 60 * given.minutes:
@@ -150,8 +154,12 @@ def main() -> int:
                     done += bool(found)
                     if found and found[1:] != ["Scheduled", "Pending", "Running", "Completed"]:
                         wrong.append(" ".join(found))
-                    if done % 500 == 0 and found:
+                    if done % 100 == 0 and found:
                         print(f"{done} runs, {len(wrong)} wrong, {len(_dead(said))} declared dead", flush=True)
+        except OSError as error:
+            # on a machine that does too much else; what was seen until then counts
+            ended = f"; ended early, since Prefect did not answer for {_PATIENCE:.0f} s ({error})"
+        else:
             # what the reaper would still do
             time.sleep(15)
         finally:
@@ -160,7 +168,7 @@ def main() -> int:
         minutes = (time.monotonic() - begin) / 60
         print(
             f"{done} short runs in {minutes:.1f} min, {looks['looks']} looks ({looks['without an answer']} without an "
-            f"answer): {len(_dead(said))} declared dead, {len(wrong)} with other states",
+            f"answer): {len(_dead(said))} declared dead, {len(wrong)} with other states{ended}",
             *_dead(said)[:5], *wrong[:5], sep="\n",
         )  # fmt: skip
     return 1 if _dead(said) or wrong else 0

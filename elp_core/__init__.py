@@ -19,7 +19,7 @@ In the order that data meets them:
 - `elp_core.assemble`, `elp_core.training`: configuration to a seeded model; the resumable training loop; evaluation.
 - `elp_core.bundle`, `elp_core.inference`: a bundle on disk, verified before it is opened; answers for waveforms, of one
   model or of many adapters on one backbone (`AdapterHost`); transcripts of long recordings, with times.
-- `elp_core.transcript`, `elp_core.subtitles`: a transcript as a value; its subtitles.
+- `elp_core.transcript`, `elp_core.subtitles`: a transcript as a value; its subtitles. `elp_core.class_answer`: a class.
 - `elp_core.config`, `elp_core.types`, `elp_core.errors`, `elp_core.files`: settings, values with units, one
   tree of errors, files written whole; `elp_core.fail_points`: where tests end a process;
   `elp_core.names`: one form of each name;

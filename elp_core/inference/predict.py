@@ -61,9 +61,13 @@ def _read(
 def classify(
     model: ElpModel, waveforms: Sequence[npt.NDArray[np.float32]], batch_seconds: Seconds = 32.0
 ) -> list[ClassAnswer]:
-    """Return the class of each waveform with its probability, or that it is none of the classes.
+    """Return the class of each waveform, float32 [samples], with its probability, or that it is none of the classes.
 
-    The arguments and errors are those of `predict`; ConfigError for a task without classes.
+    The arguments are those of `predict`.
+
+    Raises:
+        ConfigError: The task has no classes.
+        AudioError: As `predict`.
     """
     task = model.task
     if not isinstance(task, ClipClassification):

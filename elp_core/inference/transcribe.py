@@ -17,6 +17,7 @@ from elp_core.decoding import DecodeConfig, beam_search
 from elp_core.errors import AudioError
 from elp_core.inference.audio_blocks import audio_blocks, fixed_blocks
 from elp_core.inference.recogniser import Recogniser
+from elp_core.inference.speech_presence import holds_speech
 from elp_core.inference.voice_activity import VoiceActivityConfig, speech_runs
 from elp_core.inference.windows import Window, WindowConfig, cut_windows
 from elp_core.inference.word_times import LogProbabilities, align, best_path, words_of
@@ -46,14 +47,15 @@ def transcribe(
 ) -> Transcript:
     """Return what a recording says, with the times and the confidence of its words.
 
-    A recording that is no longer than a window is decoded as a whole: its text is that of `predict`.
+    A recording that is no longer than a window is decoded as a whole: its text is that of `predict`. If it holds no
+    speech (`speech_presence`), it has no words.
 
     Args:
         source: A file, its bytes, or float32 [samples] at 16 kHz.
         recogniser: ``Recogniser.of(model)`` or ``Recogniser.hosted(host, name)``.
         windows: Length and overlap of windows.
         voice_activity: How runs of speech are found in a recording that is longer than a window; the rest of it is
-            skipped. None transcribes everything, silence too.
+            skipped. None transcribes everything but digital silence.
         decode: How letters become words; None keeps the task's own way (greedy by default).
         channel: What is taken of a file with several channels, as in `elp_core.audio.load`.
         batch_seconds: Audio in a batch of windows after padding; with 0, each is computed alone. It changes no answer.
@@ -113,7 +115,11 @@ def _runs(blocks: _Length, windows: WindowConfig, activity: VoiceActivityConfig 
         if blocks.samples > windows.seconds * SAMPLE_RATE:
             break
     every = itertools.chain(first, blocks)
-    if activity is None or blocks.samples <= windows.seconds * SAMPLE_RATE:
+    if blocks.samples <= windows.seconds * SAMPLE_RATE:
+        if first and holds_speech(np.concatenate(first), activity is not None):
+            yield 0, first
+        return
+    if activity is None:
         yield 0, every
         return
     del first

@@ -45,7 +45,7 @@ _BEAM = 50
     type=click.Choice(["left", "right", "mix"]),
     help="What is taken of a file whose channels differ [default: it is refused].",
 )
-@click.option("--no-vad", is_flag=True, help="asr: transcribe all of a long recording, not only its speech.")
+@click.option("--no-vad", is_flag=True, help="asr: transcribe all of a recording, not only its speech.")
 @click.option("--hotwords", type=click.Path(path_type=Path), help="asr: words to prefer, one a line, such as names.")
 @click.option(
     "--hotword-weight", type=float, help=f"How much they are preferred [default: {DecodeConfig.hotword_weight}]."

@@ -6,6 +6,7 @@ A site whose set a box would refuse is left out with the reason: its boxes keep 
 from __future__ import annotations
 
 import posixpath
+import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -35,7 +36,7 @@ from pipelines.server.mlflow_private import served_artifacts
 from pipelines.server.storage.artifact_bytes import served_path
 from pipelines.server.storage.version_rows import newest_statements, version_row
 
-SCRATCH = "elp-deliver-"
+_SCRATCH = "elp-deliver-"
 """Beginning of the name of a temporary folder with a file from an object store."""
 
 
@@ -137,24 +138,40 @@ def _bundle_files(location: str, adapter: DeliveredAdapter) -> dict[str, tuple[i
     return {**found, MANIFEST: (len(manifest), sha256(manifest))}
 
 
+@dataclass(frozen=True)
+class StoredFile:
+    """A file of a stored bundle as a local path."""
+
+    path: Path
+    scratch: Path | None = None
+    """The folder to remove after use, if the file came from an object store."""
+
+
 @contextmanager
 def stored_file(location: str, name: str) -> Iterator[Path]:
     """Give a file of the bundle in a logged model's folder as a local path, while the block runs."""
+    found = find_stored(location, name)
+    try:
+        yield found.path
+    finally:
+        if found.scratch is not None:
+            shutil.rmtree(found.scratch, ignore_errors=True)
+
+
+def find_stored(location: str, name: str) -> StoredFile:
+    """Return a file of the bundle in a logged model's folder; an object store's file is downloaded."""
     folder = served_path(location)
     if folder is None:
         raise DeliveryRefused("incomplete", f"the bundle is stored at {location or 'no place'}, outside this server")
-    with tempfile.TemporaryDirectory(prefix=SCRATCH) as scratch:
-        yield _local(posixpath.join(folder, BUNDLE, name), scratch)
-
-
-def _local(path: str, scratch: str) -> Path:
+    path, scratch = posixpath.join(folder, BUNDLE, name), None
     try:
         local = served_artifacts().get_local_path(path)
         if local is not None and Path(local).is_file():
-            return Path(local)
-        return Path(served_artifacts().download_artifacts(path, scratch))
+            return StoredFile(Path(local))
+        scratch = Path(tempfile.mkdtemp(prefix=_SCRATCH))
+        return StoredFile(Path(served_artifacts().download_artifacts(path, str(scratch))), scratch)
     except Exception as error:
+        if scratch is not None:
+            shutil.rmtree(scratch, ignore_errors=True)
         # object stores raise their own errors
-        raise DeliveryRefused(
-            "incomplete", f"{posixpath.basename(path)} of a bundle cannot be read: {error}"
-        ) from error
+        raise DeliveryRefused("incomplete", f"{name} of a bundle cannot be read: {error}") from error

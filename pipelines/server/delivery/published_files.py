@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +14,7 @@ from pipelines.registry.delivery.site_set import BUNDLE_FILES, ENTRY, LINEAGE, S
 from pipelines.registry.ledger.entry import MOVES
 from pipelines.registry.signing.canonical_json import sha256
 from pipelines.registry.slot import Slot
-from pipelines.server.delivery.champion_sets import SCRATCH, stored_file
+from pipelines.server.delivery.champion_sets import find_stored
 from pipelines.server.ledger import LEDGER, STATEMENTS
 from pipelines.server.storage.version_rows import version_row
 
@@ -71,13 +69,6 @@ def _bundle_file(session: Session, slot: Slot, bundle: str, name: str) -> Publis
         row = version_row(session, slot.model_name, int(version))
         if row is None:
             continue
-        with stored_file(row.storage_location or "", name) as path:
-            if _stays(path):
-                return PublishedFile(path)
-            scratch = Path(tempfile.mkdtemp(prefix=SCRATCH))
-            return PublishedFile(Path(shutil.copy2(path, scratch / name)), scratch=scratch)
+        stored = find_stored(row.storage_location or "", name)
+        return PublishedFile(stored.path, scratch=stored.scratch)
     return None
-
-
-def _stays(path: Path) -> bool:
-    return not path.parent.name.startswith(SCRATCH)

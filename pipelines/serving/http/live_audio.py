@@ -98,7 +98,10 @@ class UtteranceListener:
             # each utterance is a request of its own
             names = replace(self._names, id=uuid.uuid4().hex)
             if self._slot.task == "asr":
-                heard = self._service.transcribe(self._slot, run.samples, self._ticket, names=names, route=_ROUTE)
+                # the run is speech: it is not looked for again
+                heard = self._service.transcribe(
+                    self._slot, run.samples, self._ticket, skip_silence=False, names=names, route=_ROUTE
+                )
                 words = [
                     {**plain(word), "start": round(word.start + begin, 3), "end": round(word.end + begin, 3)}
                     for word in heard.transcript.words

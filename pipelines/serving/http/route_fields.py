@@ -52,7 +52,7 @@ TRANSCRIBE = RouteFields(
         "keywords": "Words to prefer, such as names. A list.",
         "hotwords": "The same as keywords.",
         "channel": _CHANNEL,
-        "vad": "false transcribes all of a long recording, not only its speech.",
+        "vad": "false transcribes all of a recording, not only its speech.",
         "temperature": "0: answers are not sampled.",
         "prompt": "Has to be empty.",
         "stream": "Has to be false.",

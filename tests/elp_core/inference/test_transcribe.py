@@ -39,8 +39,21 @@ def song(seconds: float, seed: int = 0) -> np.ndarray:
     return (np.concatenate(parts) + 0.05 * rng.standard_normal(len(parts) * len(parts[0]))).astype(np.float32)
 
 
+def test_what_holds_no_speech_has_no_words(model: ElpModel) -> None:
+    recogniser, activity = Recogniser.of(model), VoiceActivityConfig()
+    silence, beep = np.zeros(16_000, np.float32), tone(440, 1.0)
+    for sound in (silence, beep):
+        assert predict(model, [sound]) != [""]
+        for source in (sound, wav(sound)):
+            found = transcribe(source, recogniser, voice_activity=activity)
+            assert (found.text, found.segments, found.seconds) == ("", (), 1.0)
+    # everything is asked for: that is a beep, too, and not digital silence
+    assert transcribe(silence, recogniser).text == ""
+    assert transcribe(beep, recogniser).text == predict(model, [beep])[0]
+
+
 def test_a_clip_no_longer_than_a_window_has_the_text_of_predict(model: ElpModel, tmp_path: Path) -> None:
-    wave = song(20)
+    wave = spoken(20)
     (expected,) = predict(model, [wave])
     found = transcribe(wave, Recogniser.of(model), voice_activity=VoiceActivityConfig())
     assert len(expected.split()) > 3

@@ -7,18 +7,27 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from pipelines.datasets.dvc import dvc_remote, push, track
-from pipelines.errors import DataRemoteAway
+from pipelines.errors import DataRemoteAway, RemoteAway
 from pipelines.local.initialise import init_workspace
 from pipelines.local.profiles import Profile
 from pipelines.local.workspace import Workspace
+from pipelines.registry.client.connection import answering, connect
+from pipelines.registry.client.model_registry import list_versions
+from pipelines.registry.client.server_api import ledger_entries
+from pipelines.registry.slot import Slot
 from tests.support.guarded_server import Bucket, GuardedServer, guarded_server
 from tests.support.object_store import OWNER, ObjectStore, object_store, write_secrets
+from tests.support.postgres import postgres_server
 from tests.support.rest import Rest
 from tests.support.versions_by_hand import API, ARTIFACTS
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
 
 LONGEST = 120.0
 """Seconds until the error, on a busy machine."""
@@ -113,3 +122,40 @@ def test_a_push_ends_with_an_error_and_the_next_one_finishes(
     with dvc_remote(workspace.root, remote_only=True) as stored:
         listing = stored.listing(track(workspace.root, [FOLDER])[FOLDER])
         assert stored.missing(set(listing.values())) == set()
+
+
+@pytest.mark.slow
+def test_a_server_without_its_database_is_an_outage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """PostgreSQL's main process is killed under requests: whatever breaks, the caller gets RemoteAway, then goes on."""
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    # not the cluster of the session, which others use
+    with postgres_server() as postgres, guarded_server(tmp_path, postgres.database("mlflow")) as running:
+        client = connect(running.uri)
+        experiment = client.create_experiment("faults")
+        slot = Slot("plant-a", "asr")
+        failed = 0
+        for _ in range(3):
+            breaker = threading.Timer(0.2, postgres.kill)
+            breaker.start()
+            ends = time.monotonic() + 1.0
+            while time.monotonic() < ends:
+                for ask in (
+                    lambda: _new_run(client, experiment),
+                    lambda: list_versions(client, slot),
+                    lambda: ledger_entries(running.uri, slot),
+                ):
+                    try:
+                        ask()
+                    except RemoteAway:
+                        failed += 1
+            breaker.join()
+            postgres.start()
+            # no connection of the pool is dead: each is tried before it is used
+            assert _new_run(client, experiment)
+            assert list_versions(client, slot) == []
+        assert failed > 3
+
+
+@answering
+def _new_run(client: MlflowClient, experiment: str) -> str:
+    return str(client.create_run(experiment).info.run_id)
