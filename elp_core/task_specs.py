@@ -4,8 +4,10 @@ Four tasks are part of the package. `register` adds another: in a program, by im
 the command line and its workers, by naming that module in the entry-point group `GROUP` of an installed distribution.
 """
 
+import functools
 import importlib
 import importlib.metadata
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -133,7 +135,13 @@ def task_spec(name: str) -> TaskSpec:
 
 def names() -> list[str]:
     """Return the names of the tasks that are registered or have an entry point, sorted."""
-    return sorted(_SPECS.keys() | importlib.metadata.entry_points(group=GROUP).names)
+    return sorted(_SPECS.keys() | _installed_names(tuple(sys.path)))
+
+
+@functools.cache
+def _installed_names(path: tuple[str, ...]) -> frozenset[str]:
+    """Return the names of the entry points of the packages on a path, looked for once: each package has a file."""
+    return frozenset(importlib.metadata.entry_points(group=GROUP).names)
 
 
 _CLASSES = "elp_core.tasks.classification"

@@ -121,10 +121,13 @@ class Backbone(nn.Module):
 
     # frozen parameters are not enough: in train mode transformers' CNN asks for the gradient of the waveform
     @torch.no_grad()
-    def features(self, waveforms: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def features(
+        self, waveforms: torch.Tensor, lengths: torch.Tensor, *, keep_padding: bool = False
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return CNN features [B, F, C], zero after each clip's frames, and frame counts [B], of waveforms [B, T].
 
-        A CNN with group norm normalises over time, so only clips of one length run together, without padding.
+        A CNN with group norm normalises over time, so only clips of one length run together, without padding. Others
+        may run on what follows the longest clip too (`keep_padding`): so fewer shapes are computed, with equal results.
 
         Raises:
             AudioError: ``shape`` if waveforms and lengths do not fit each other, ``too_short`` if a clip has no frame.
@@ -135,12 +138,13 @@ class Backbone(nn.Module):
             waveforms = standardise(waveforms, lengths)
         if self.config.model_type != "data2vec-audio" and self.config.feat_extract_norm == "group":
             return self._by_length(waveforms, lengths, counts), counts
-        waveforms = waveforms[:, : int(lengths.max())]
+        waveforms = waveforms if keep_padding else waveforms[:, : int(lengths.max())]
         layers: Any = self.feature_extractor.conv_layers
         if all(hasattr(layer, "layer_norm") and hasattr(layer, "conv") for layer in layers):
             found = convolve(self.feature_extractor, waveforms)
         else:
             found = self.feature_extractor(waveforms).transpose(1, 2)
+        found = found[:, : int(counts.max())]
         return blank(found, real_frames(counts, found.shape[1])), counts
 
     def project(self, features: torch.Tensor) -> torch.Tensor:

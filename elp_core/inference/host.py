@@ -9,6 +9,7 @@ from typing import Any, get_args
 import numpy as np
 import numpy.typing as npt
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from elp_core.adapters import Part, mixed_frames
@@ -18,12 +19,12 @@ from elp_core.config import ElpConfig, Precision
 from elp_core.data.collate import collate, collate_features
 from elp_core.errors import ConfigError
 from elp_core.inference.adapter_cache import AdapterCache, HostedAdapter, LoadedAdapter
-from elp_core.inference.host_request import PooledOutput, Request
+from elp_core.inference.batch_shapes import padded_together, rounded_up
+from elp_core.inference.host_request import PooledOutput, Request, task_outputs
 from elp_core.inference.predict import check_waveform
 from elp_core.metrics.verification import Match
 from elp_core.model import ElpModel
 from elp_core.tasks import Comparing, SpeechRecognition, Task
-from elp_core.tasks.classification import ClipClassification
 from elp_core.types import SAMPLE_RATE, Seconds
 
 _Read = Callable[[Task, nn.Module, torch.Tensor, torch.Tensor], list[Any]]
@@ -162,7 +163,7 @@ class AdapterHost:
         Raises:
             AudioError, HostError, BundleError: As `answer`.
         """
-        return self._run(requests, _output)
+        return self._run(requests, task_outputs)
 
     def pooled_outputs(self, requests: Sequence[Request]) -> list[PooledOutput]:
         """Return `outputs`, each with the mean of the CNN features that it was computed from; raise as `answer`."""
@@ -171,7 +172,7 @@ class AdapterHost:
         def keep(row: _Row, features: torch.Tensor) -> None:
             means[row.place] = features.float().mean(0).cpu().numpy()
 
-        values = self._run(requests, _output, keep)
+        values = self._run(requests, task_outputs, keep)
         return [PooledOutput(value, means[place]) for place, value in enumerate(values)]
 
     def compare(self, name: str, enrolment: Sequence[Any], test: Any) -> Match:
@@ -248,23 +249,30 @@ class AdapterHost:
         sounds = {row.sound: row.waveform for row in batch}
         new = {sound: waveform for sound, waveform in sounds.items() if sound not in known}
         found = {sound: known[sound] for sound in sounds if sound in known}
-        if new:
-            waveforms, lengths = collate(list(new.values()))
-            device = self.backbone.device
-            features, counts = self.backbone.features(waveforms.to(device), lengths.to(device))
-            found.update((sound, row[:count]) for sound, row, count in zip(new, features, counts.tolist(), strict=True))
+        device = self.backbone.device
+        for part in padded_together(list(new), lambda sound: len(new[sound]), device):
+            waveforms, lengths = collate([new[sound] for sound in part])
+            waveforms = F.pad(waveforms, (0, rounded_up(waveforms.shape[1]) - waveforms.shape[1]))
+            features, counts = self.backbone.features(waveforms.to(device), lengths.to(device), keep_padding=True)
+            found.update(
+                (sound, row[:count]) for sound, row, count in zip(part, features, counts.tolist(), strict=True)
+            )
         return found
 
     def _answers(
         self, batch: Sequence[_Row], features: dict[bytes, torch.Tensor], read: _Read
     ) -> Iterator[tuple[_Row, Any]]:
-        groups = _by_adapter(batch)
-        padded, counts = collate_features([features[row.sound] for group in groups for row in group])
-        sizes = [len(group) for group in groups]
-        parts = [
-            Part(group[0].loaded.adapters, own, real)
-            for group, own, real in zip(groups, torch.split(padded, sizes), torch.split(counts, sizes), strict=True)
-        ]
+        groups, parts = [], []
+        device = self.backbone.device
+        for together in padded_together(batch, lambda row: len(features[row.sound]), device):
+            found = _by_adapter(together)
+            padded, counts = collate_features([features[row.sound] for group in found for row in group])
+            sizes = [len(group) for group in found]
+            groups += found
+            parts += [
+                Part(group[0].loaded.adapters, own, real)
+                for group, own, real in zip(found, torch.split(padded, sizes), torch.split(counts, sizes), strict=True)
+            ]
         for group, part, frames in zip(groups, parts, mixed_frames(self.backbone, parts), strict=True):
             task, head = group[0].loaded.task, group[0].loaded.head
             yield from zip(group, read(task, head, frames, part.counts), strict=True)
@@ -272,14 +280,6 @@ class AdapterHost:
     def _autocast(self) -> torch.autocast:
         dtype = _DTYPES.get(self._precision)
         return torch.autocast(self.backbone.device.type, dtype, enabled=dtype is not None)
-
-
-def _output(task: Task, head: nn.Module, frames: torch.Tensor, counts: torch.Tensor) -> list[Any]:
-    if isinstance(task, SpeechRecognition):
-        return task.log_probabilities(head, frames, counts)
-    if isinstance(task, ClipClassification):
-        return task.probabilities(head, frames, counts)
-    return task.predict(head, frames, counts)
 
 
 def _by_adapter(batch: Sequence[_Row]) -> list[list[_Row]]:

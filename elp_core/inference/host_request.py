@@ -5,6 +5,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
+from torch import nn
+
+from elp_core.tasks import SpeechRecognition, Task
+from elp_core.tasks.classification import ClipClassification
 
 
 @dataclass(frozen=True)
@@ -24,3 +29,12 @@ class PooledOutput:
     """As `AdapterHost.outputs` returns it."""
     features: npt.NDArray[np.float32]
     """Mean over time of the backbone's CNN features, [C]; no adapter changes them."""
+
+
+def task_outputs(task: Task, head: nn.Module, frames: torch.Tensor, counts: torch.Tensor) -> list[Any]:
+    """Return what the answers are made of, of frames [B, F, D] and counts [B], as `AdapterHost.outputs` names it."""
+    if isinstance(task, SpeechRecognition):
+        return task.log_probabilities(head, frames, counts)
+    if isinstance(task, ClipClassification):
+        return task.probabilities(head, frames, counts)
+    return task.predict(head, frames, counts)

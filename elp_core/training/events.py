@@ -8,7 +8,10 @@ from elp_core.types import Seconds
 
 
 class Observer(Protocol):
-    """Is notified of training steps and epochs. It must return quickly; an error that it raises ends the training."""
+    """Is notified of training steps and epochs. It must return quickly; an error that it raises ends the training.
+
+    Of several trainings in one pass, an ElpError ends the observed one only.
+    """
 
     def on_step(self, step: int, total: int, loss: float, rates: Mapping[str, float]) -> None:
         """Handle the end of optimizer step `step` (from 1) of `total`, which are fewer if the run stops early.

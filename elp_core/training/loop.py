@@ -4,6 +4,7 @@ import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 
@@ -21,6 +22,7 @@ from elp_core.training.run import Job, TrainingRun
 from elp_core.training.seed import Stream, repeatable
 from elp_core.types import Clip
 
+Given = TypeVar("Given")
 Drawn = Sequence[tuple[TrainingRun, Batch]]
 """Runs, each with its next batch."""
 Map = Callable[[Callable[[tuple[TrainingRun, Batch]], ElpError | None], Drawn], Iterable[ElpError | None]]
@@ -166,9 +168,7 @@ def step_together(drawn: Drawn, each: Map = map) -> list[ElpError | None]:
         torch.autograd.backward(torch.stack(scaled).sum())
     updates = list(each(lambda one: _failure(one[0].update, one[1]), [drawn[place] for place in losses]))
     for (place, (_, value)), failed in zip(losses.items(), updates, strict=True):
-        if failed is None:
-            drawn[place][0].count(value)
-        errors[place] = failed
+        errors[place] = failed or _failure(drawn[place][0].count, value)
     return errors
 
 
@@ -186,9 +186,9 @@ def optimizer_map(count: int, device: torch.device) -> Iterator[Map]:
         yield pool.map
 
 
-def _failure(call: Callable[[Batch], None], batch: Batch) -> ElpError | None:
+def _failure(call: Callable[[Given], None], given: Given) -> ElpError | None:
     try:
-        call(batch)
+        call(given)
     except ElpError as error:
         return error
     return None

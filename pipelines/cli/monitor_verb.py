@@ -12,6 +12,7 @@ from pipelines.cli.options import SLOT, on_workspace
 from pipelines.cli.output import emit, fields, progress, table
 from pipelines.local.addresses import mlflow_uri
 from pipelines.local.workspace import Workspace
+from pipelines.monitoring.entry_text import entry_text, entry_title
 from pipelines.monitoring.look_list import monitor_folder, recorded_looks
 from pipelines.number_text import count, metric_title, percent
 from pipelines.registry.slot import Slot
@@ -113,16 +114,16 @@ def _measure(workspace: Workspace, slot: Slot, labels: Path, column: str) -> Non
 def _look(workspace: Workspace, slot: Slot, source: Path, column: str, retrain: bool) -> None:
     # torch and the registry's client are for a look only
     from pipelines.monitoring.monitor_slot import monitor_slot
+    from pipelines.monitoring.sent_audio import SentAudio
 
     done = monitor_slot(
         str(workspace.root),
         slot,
         workspace.settings,
-        source,
+        SentAudio(source, column, log=progress),
         mlflow_uri=mlflow_uri(workspace),
         cache=workspace.cache,
         folder=monitor_folder(workspace.state, slot),
-        column=column,
         log=progress,
     )
     for fault in done.unreadable:
@@ -131,14 +132,15 @@ def _look(workspace: Workspace, slot: Slot, source: Path, column: str, retrain: 
     if retrain:
         from pipelines.orchestration.monitor_retrain import retrain_if_needed
 
-        decision = retrain_if_needed(workspace, slot, done.look)
+        decision = retrain_if_needed(workspace, slot, done)
         progress(f"{slot}: retraining {decision.outcome}: {'; '.join(decision.reasons)}")
     if done.look.alarm_since:
         click.get_current_context().exit(ALARM)
 
 
 def _shown(done: LookResult) -> str:
-    from pipelines.monitoring.look_report import TITLES, estimate_text, look_sentence, move_text
+    from pipelines.monitoring.look_report import estimate_text, move_text
+    from pipelines.registry.monitor_names import TITLES
 
     look = done.look
     rows = [(TITLES.get(move.name, move.name), move_text(move), f"{move.evidence:.0%}") for move in look.moves]
@@ -150,7 +152,7 @@ def _shown(done: LookResult) -> str:
     ]
     return "\n".join(
         (
-            f"{look.slot}: {look_sentence(look)}",
+            f"{look.slot}: {done.sentence}",
             fields(
                 [
                     ("look", look.number),
@@ -178,15 +180,8 @@ def _listed(slot: Slot, entries: Sequence[dict[str, Any]]) -> str:
 
 
 def _entry(one: dict[str, Any]) -> tuple[str, str, int | None, str]:
-    if one["kind"] == "look":
-        moved = [move["name"] for move in one["moves"] if move["alarm"]]
-        return one["at"], f"look {one['number']}", one["blocks"], f"alarm: {', '.join(moved)}" if moved else "no alarm"
-    if one["kind"] == "retrain":
-        return one["at"], "retraining", None, f"{one['outcome']}: {'; '.join(one['reasons'])}"
-    if one["kind"] == "labels":
-        low, high = one["bound"]
-        return one["at"], "references", len(one["rates"]), f"{one['metric']} {percent(low)} to {percent(high)}"
-    return one["at"], one["kind"], None, one["reason"]
+    blocks = one["blocks"] if one["kind"] == "look" else len(one["rates"]) if one["kind"] == "labels" else None
+    return one["at"], entry_title(one), blocks, entry_text(one)
 
 
 def _fleet(found: Sequence[SlotEvidence]) -> str:

@@ -11,7 +11,7 @@ from pipelines.cli.output import emit, mark, progress, table, wants_json
 from pipelines.cli.progress_bar import long_work
 from pipelines.errors import UsageError
 from pipelines.local.addresses import prefect_api
-from pipelines.local.schedule_settings import ScheduleEntry
+from pipelines.local.schedule_settings import SCHEDULED_FLOWS, ScheduleEntry
 from pipelines.local.workspace import Workspace
 from pipelines.number_text import count
 from pipelines.orchestration import schedules
@@ -38,11 +38,14 @@ def _read_name(ctx: click.Context, param: click.Parameter, value: str) -> str:
 
 
 _name = click.argument("name", callback=_read_name, metavar="SITE/TASK|all")
+_flow = click.option(
+    "--flow", type=click.Choice(SCHEDULED_FLOWS), default="retrain", help="What the schedule starts [default: retrain]."
+)
 
 
 @click.group()
 def schedule() -> None:
-    """Retrain a slot, or all slots, at fixed times. Prefect keeps the schedules, and a worker starts the runs."""
+    """Retrain or monitor slots at fixed times. Prefect keeps the schedules, and a worker starts the runs."""
 
 
 @schedule.command(name="list", short_help="List schedules, runs and missed starts.")
@@ -82,6 +85,7 @@ def apply_verb(workspace: Workspace, yes: bool) -> None:
 
 @schedule.command(name="add", short_help="Make a schedule, or change the present one.")
 @_name
+@_flow
 @click.option("--cron", metavar="EXPR", required=True, help="'0 3 * * *': minute, hour, day, month, weekday.")
 @click.option("--timezone", default="UTC", metavar="ZONE", help="Time zone of --cron [default: UTC].")
 @on_workspace
@@ -90,6 +94,7 @@ def add_schedule(workspace: Workspace, **timing: str) -> None:
 
     \b
     elp schedule add plant-a/asr --cron "0 3 * * *" --timezone Europe/Berlin
+    elp schedule add plant-a/asr --flow monitor --cron "0 6 * * *"
     """
     _apply(workspace, schedules.set_schedule, **timing)
 
@@ -97,9 +102,10 @@ def add_schedule(workspace: Workspace, **timing: str) -> None:
 def _add_verb(verb: str, sentence: str, change: Callable[..., None], **arguments: bool) -> None:
     @schedule.command(name=verb, help=sentence)
     @_name
+    @_flow
     @on_workspace
-    def change_schedule(workspace: Workspace, name: str) -> None:
-        _apply(workspace, change, name=name, **arguments)
+    def change_schedule(workspace: Workspace, name: str, flow: str) -> None:
+        _apply(workspace, change, name=name, flow=flow, **arguments)
 
 
 _add_verb("pause", "Start no more runs until the schedule is resumed.", schedules.set_active, active=False)
@@ -138,6 +144,7 @@ def _table(found: list[Schedule]) -> str:
     rows = [
         (
             s.name,
+            s.flow,
             s.entry or "(a person)",
             s.cron,
             s.timezone,
@@ -155,6 +162,7 @@ def _table(found: list[Schedule]) -> str:
     )
     heads = (
         "slot",
+        "starts",
         "entry",
         "cron",
         "time zone",

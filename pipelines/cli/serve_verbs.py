@@ -44,6 +44,12 @@ _MB = 2**20
     show_default=True,
     help="Longest recording.",
 )
+@click.option(
+    "--wyoming",
+    type=click.IntRange(1, 65535),
+    metavar="PORT",
+    help="Answer voice assistants, too; without keys and TLS.",
+)
 @click.option("--tls-cert", type=click.Path(path_type=Path), help="Certificate, PEM.")
 @click.option("--tls-key", type=click.Path(path_type=Path), help="Its private key, PEM.")
 @click.option("--no-keys", is_flag=True, help="Let everybody who reaches the address ask, if there is no API key.")
@@ -59,6 +65,7 @@ def serve_verb(
     max_requests: int,
     max_body: int,
     max_seconds: Seconds,
+    wyoming: int | None,
     tls_cert: Path | None,
     tls_key: Path | None,
     no_keys: bool,
@@ -88,6 +95,7 @@ def serve_verb(
         decode=DecodeLimits(audio_seconds=max_seconds),
         bounds=RequestBounds(requests=max_requests, body_bytes=max_body * _MB),
         voices=None if box else VoicePlace(workspace.state / "voices", source.name),
+        wyoming=wyoming,
         certificate=tls_cert,
         private_key=tls_key,
         log_state=workspace.state,

@@ -16,6 +16,7 @@ import sys
 import traceback
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, cast
 
@@ -139,7 +140,9 @@ def validate_rows(frame: pd.DataFrame, rules: Sequence[Rule], name: str, run: st
             result_format={"result_format": "COMPLETE", "unexpected_index_column_names": ["id"]},
         )
     )
-    result = checkpoint.run(batch_parameters={"dataframe": frame}, run_id=gx.RunIdentifier(run_name=run))
+    # without a time it reads the name as one, and fails at a digest that is a large number
+    run_id = gx.RunIdentifier(run_name=run, run_time=datetime.now(UTC))
+    result = checkpoint.run(batch_parameters={"dataframe": frame}, run_id=run_id)
     make_offline(docs)
     return _outcomes(result, rules)
 

@@ -6,10 +6,11 @@ of one, can carry; a worker on the CPU takes from all.
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import urllib.error
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -59,10 +60,13 @@ def training_need(settings: Settings, slot: Slot, together: int = 1) -> float:
     the largest batch, in which one utterance is as long as the batch or as the data allow. An estimate is at most the
     largest queue: it must not refuse a training. `together` slots are trained in one pass.
     """
-    chosen: SlotSettings = settings.for_slot(slot)
+    return _need_of(settings.for_slot(slot), lambda: read_architecture(settings.backbone), together)
+
+
+def _need_of(chosen: SlotSettings, architecture: Callable[[], Architecture | None], together: int) -> float:
     if chosen.compute.gpu_memory:
         return chosen.compute.gpu_memory * together
-    found = read_architecture(settings.backbone)
+    found = architecture()
     if found is None:
         return 0.0
     frames = _FRAMES * chosen.train.batch_seconds
@@ -100,7 +104,9 @@ def fits_a_queue(settings: Settings, slots: Sequence[Slot]) -> bool:
 
 
 def _need_together(settings: Settings, slots: Sequence[Slot]) -> float:
-    return max((training_need(settings, slot, len(slots)) for slot in slots), default=0.0)
+    # a group of slots grows one by one, and each time all of it is asked for
+    architecture = functools.cache(lambda: read_architecture(settings.backbone))
+    return max((_need_of(settings.for_slot(slot), architecture, len(slots)) for slot in slots), default=0.0)
 
 
 def queues_for(gib: float) -> tuple[str, ...]:

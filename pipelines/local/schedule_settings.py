@@ -1,7 +1,8 @@
-"""`schedules:` and `calendars:` of `elp.yaml`: which slots are retrained when.
+"""`schedules:` and `calendars:` of `elp.yaml`: which slots are retrained, or monitored, when.
 
 An entry names slots by patterns (``plant-*/asr``). If two entries match a slot, the pattern with more fixed characters
-decides; two that could match the same slot and are equally exact are refused when the settings are read.
+decides; two that could match the same slot and are equally exact are refused when the settings are read. Entries of
+different flows do not compete.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from pipelines.local.cron_times import cron_fault, zone_fault
 from pipelines.registry.slot import Slot
 
 CatchUp = Literal["newest", "skip"]
+ScheduledFlow = Literal["retrain", "monitor"]
+SCHEDULED_FLOWS: tuple[ScheduledFlow, ...] = ("retrain", "monitor")
 MOST_SPREAD: Seconds = 24 * 3600
 _PATTERN = re.compile(r"([a-z0-9*?-]+)/([a-z*?]+)")
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,62}[a-z0-9])?")
@@ -46,6 +49,7 @@ class ScheduleEntry:
     """After an outage: start the newest of the late runs, or none."""
     days_off: tuple[tuple[date, date], ...]
     """First and last day of each period without starts, in `timezone`."""
+    flow: ScheduledFlow = "retrain"
 
     @property
     def zone(self) -> zoneinfo.ZoneInfo:
@@ -78,6 +82,7 @@ class _Written:
     spread: Any = 0
     catch_up: CatchUp = "newest"
     calendar: Any = ()
+    flow: ScheduledFlow = "retrain"
 
 
 def read_entries(schedules: Mapping[str, Any], calendars: Mapping[str, Any]) -> tuple[ScheduleEntry, ...]:
@@ -92,9 +97,9 @@ def read_entries(schedules: Mapping[str, Any], calendars: Mapping[str, Any]) -> 
     return tuple(sorted(entries, key=lambda entry: entry.name))
 
 
-def entry_of(entries: Sequence[ScheduleEntry], slot: Slot) -> ScheduleEntry | None:
-    """Return the entry that schedules a slot: the one that names it most exactly."""
-    found = [(fit, entry) for entry in entries if (fit := entry.fit(slot))]
+def entry_of(entries: Sequence[ScheduleEntry], slot: Slot, flow: str = "retrain") -> ScheduleEntry | None:
+    """Return the entry that schedules a flow of a slot: the one that names the slot most exactly."""
+    found = [(fit, entry) for entry in entries if entry.flow == flow and (fit := entry.fit(slot))]
     return max(found, key=lambda pair: pair[0])[1] if found else None
 
 
@@ -133,7 +138,7 @@ def _read_entry(
         return None
     off = tuple(sorted({period for one in wanted or () for period in calendars[one]}))
     return ScheduleEntry(
-        name, tuple(patterns or ()), written.cron, written.timezone, spread or 0, written.catch_up, off
+        name, tuple(patterns or ()), written.cron, written.timezone, spread or 0, written.catch_up, off, written.flow
     )
 
 
@@ -211,7 +216,7 @@ def _ties(entries: Sequence[ScheduleEntry]) -> list[str]:
     """Return a fault for each two entries that could match one slot and are equally exact."""
     faults = []
     for index, one in enumerate(entries):
-        for other in entries[index + 1 :]:
+        for other in (later for later in entries[index + 1 :] if later.flow == one.flow):
             pairs = ((mine, theirs) for mine in one.slots for theirs in other.slots)
             tie = next((p for p in pairs if _fit(p[0]) == _fit(p[1]) and _overlap(*p)), None)
             if tie:

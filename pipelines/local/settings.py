@@ -1,5 +1,6 @@
 """`elp.yaml`: the settings of a workspace. Every setting has a default."""
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -98,7 +99,7 @@ class Settings:
     slots: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Per slot, overriding `defaults`."""
     schedules: Mapping[str, Any] = field(default_factory=dict)
-    """When which slots are retrained; see `pipelines.local.schedule_settings`."""
+    """When which slots are retrained or monitored; see `pipelines.local.schedule_settings`."""
     calendars: Mapping[str, Any] = field(default_factory=dict)
     """Days without starts, by a name that schedules refer to."""
 
@@ -111,6 +112,16 @@ class Settings:
 
         Raises a ConfigError with all faults.
         """
+        if slot not in self._slots_read:
+            self._slots_read[slot] = self._read_slot(slot)
+        return self._slots_read[slot]
+
+    @functools.cached_property
+    def _slots_read(self) -> dict[Slot, SlotSettings]:
+        # whoever groups or plans the slots of a workspace asks for each of them many times
+        return {}
+
+    def _read_slot(self, slot: Slot) -> SlotSettings:
         spec, source = slot.task_spec, f"settings of {slot}"
         train, gate = replace(TrainConfig(), **dict(spec.train)), GatePolicy(spec.limit, spec.margin)
         merged = to_dict(SlotSettings(train=train, gate=gate, task=spec.options())) | {"language": self.language}

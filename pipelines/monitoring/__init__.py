@@ -14,4 +14,5 @@
 `labels`, `rate_bound`  the measured error, from references that arrive later, with a bound that holds at every look
 `look`, `slot_state`    what a look finds, and what is kept until the next one
 `look_list`, `look_report`, `look_run`  the records of looks: a chained list, an HTML page, a run in MLflow
+`entry_text`        an entry of that list as a line for people
 """

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pipelines.errors import UsageError
-from pipelines.monitoring.block_scores import DISTANCE, ScoredClip
+from pipelines.monitoring.block_scores import ScoredClip
 
 if TYPE_CHECKING:
     from elp_core.audio import Waveform
@@ -17,15 +17,6 @@ if TYPE_CHECKING:
     from elp_core.model import ElpModel
     from elp_core.types import Clip
 
-UNITS = {
-    DISTANCE: "",
-    "confidence": "",
-    "blank_share": "",
-    "snr_db": " dB",
-    "level_db": " dB",
-    "seconds": " s",
-}
-"""Every score, with its unit as it is printed after a value."""
 _AT_ONCE = 64
 """Clips in memory at once."""
 
@@ -54,7 +45,7 @@ def measure_sounds(model: ElpModel, sounds: Iterator[NamedSound]) -> Iterator[Sc
 
 
 def scored_clip(clip: str, block: str, found: MeasuredClip) -> ScoredClip:
-    """Return the measurements of a clip under the names of `UNITS`."""
+    """Return the measurements of a clip under the names of `monitor_names.UNITS`."""
     values = {"snr_db": found.sound.snr_db, "level_db": found.sound.rms_db, "seconds": found.sound.duration}
     if found.certainty:
         values["confidence"] = found.certainty.confidence

@@ -10,21 +10,13 @@ import numpy as np
 
 from elp_core.files import write_whole
 from pipelines.html_report import figure, png, render_page
-from pipelines.monitoring.clip_scores import UNITS
 from pipelines.monitoring.error_estimate import ErrorEstimate
 from pipelines.monitoring.look import AudioLook, ScoreMove
 from pipelines.monitoring.reference_record import ReferenceRecord
 from pipelines.number_text import percent
+from pipelines.registry.monitor_names import TITLES, UNITS
 
 REPORT_FILE = "report.html"
-TITLES = {
-    "distance": "distance of the backbone's features",
-    "confidence": "confidence",
-    "blank_share": "share of blank frames",
-    "snr_db": "signal-to-noise ratio",
-    "level_db": "level",
-    "seconds": "length of a clip",
-}
 _USUAL, _NOW, _ALARM = "#78838e", "#1f5fa8", "#b3261e"
 
 

@@ -8,18 +8,23 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipelines.monitoring.entry_text import entry_text, entry_title
 from pipelines.monitoring.look import AudioLook
-from pipelines.monitoring.look_report import look_sentence
+from pipelines.monitoring.look_list import recorded_looks
+from pipelines.monitoring.look_report import estimate_text, look_sentence
 from pipelines.registry.adapter_version import AdapterVersion
 from pipelines.registry.client import runs
-from pipelines.registry.monitor_names import MonitorTags, monitor_experiment
+from pipelines.registry.monitor_names import REPORTS, MonitorMetrics, MonitorTags, monitor_experiment, report_name
+from pipelines.registry.signing.canonical_json import canonical_json
 from pipelines.registry.slot import Slot
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-REPORTS = "monitor"
-"""Folder of the reports among the artifacts of the run."""
+_LONGEST = 600
+"""Characters of an entry's text."""
+_ENTRIES = 20
+"""Entries of the list that are logged again and again, so that none is missing after an interruption."""
 
 
 def log_look(client: MlflowClient, slot: Slot, champion: AdapterVersion, look: AudioLook, report: Path) -> str:
@@ -33,11 +38,41 @@ def log_look(client: MlflowClient, slot: Slot, champion: AdapterVersion, look: A
     moment = int(datetime.fromisoformat(look.at).timestamp() * 1000)
     values = {"e_value": look.e_value}
     for move in look.moves:
-        values |= {f"evidence.{move.name}": move.evidence, f"median.{move.name}": move.now}
+        values |= {
+            f"{MonitorMetrics.EVIDENCE}{move.name}": move.evidence,
+            f"{MonitorMetrics.MEDIAN}{move.name}": move.now,
+            f"{MonitorMetrics.USUAL}{move.name}": move.usual,
+        }
+    estimate = look.estimate
+    if estimate.value is not None and estimate.low is not None and estimate.high is not None:
+        values |= {"estimate": estimate.value, "estimate.low": estimate.low, "estimate.high": estimate.high}
     runs.log_points(client, run, [Metric(name, value, moment, look.number) for name, value in values.items()])
     with tempfile.TemporaryDirectory() as scratch:
-        shutil.copy(report, Path(scratch) / f"look-{look.number:05d}.html")
+        shutil.copy(report, Path(scratch) / report_name(look.number))
         runs.log_folder(client, run, Path(scratch), REPORTS)
-    runs.set_run_tags(client, run, {MonitorTags.FOUND: look_sentence(look), MonitorTags.AT: look.at})
+    found = {
+        MonitorTags.FOUND: look_sentence(look),
+        MonitorTags.AT: look.at,
+        MonitorTags.ESTIMATE: estimate_text(look.estimate),
+    }
+    runs.set_run_tags(client, run, found)
     runs.close_run(client, run)
     return run
+
+
+def log_entries(client: MlflowClient, run: str, folder: Path) -> None:
+    """Give a run the newest decisions, restarts and bounds of a slot's list as tags. A repetition changes nothing."""
+    numbered = [(number, entry) for number, entry in enumerate(recorded_looks(folder)) if entry["kind"] != "look"]
+    tags = {
+        f"{MonitorTags.ENTRY}{number:06d}": canonical_json(
+            {
+                "at": str(entry["at"]),
+                "what": entry_title(entry),
+                "text": entry_text(entry)[:_LONGEST],
+                "run": str(entry.get("run", "")),
+            }
+        ).decode()
+        for number, entry in numbered[-_ENTRIES:]
+    }
+    if tags:
+        runs.set_run_tags(client, run, tags)

@@ -16,8 +16,8 @@ from pipelines.monitoring.block_scores import ScoredClip
 from pipelines.monitoring.clip_scores import NamedSound, golden_blocks, measure_sounds
 from pipelines.monitoring.look import AudioLook, take_look
 from pipelines.monitoring.look_list import append_entry, chained, entry_digest
-from pipelines.monitoring.look_report import write_report
-from pipelines.monitoring.look_run import log_look
+from pipelines.monitoring.look_report import look_sentence, write_report
+from pipelines.monitoring.look_run import log_entries, log_look
 from pipelines.monitoring.reference_record import (
     ReferenceRecord,
     ReferenceSource,
@@ -26,7 +26,7 @@ from pipelines.monitoring.reference_record import (
     save_reference,
 )
 from pipelines.monitoring.retrain_decision import RetrainDecision
-from pipelines.monitoring.sent_audio import decoded, read_source
+from pipelines.monitoring.sent_audio import AudioSource
 from pipelines.monitoring.slot_state import SlotState, load_state, restarted, save_state, state_for
 from pipelines.number_text import count
 from pipelines.registry.adapter_version import AdapterVersion
@@ -54,24 +54,30 @@ class LookResult:
     """Why recordings were left out."""
     report: Path
     """The page of the look."""
+    run: str
+    """Run of the looks in MLflow."""
+
+    @property
+    def sentence(self) -> str:
+        """Return the outcome of the look."""
+        return look_sentence(self.look)
 
 
 def monitor_slot(
     repository: str,
     slot: Slot,
     settings: Settings,
-    source: Path,
+    source: AudioSource,
     *,
     mlflow_uri: str,
     cache: Path,
     folder: Path,
-    column: str = "",
     log: Log = print,
 ) -> LookResult:
-    """Measure the recordings of a folder or manifest with the slot's champion, and record the look.
+    """Compare the clips of a source with the golden set, by the slot's champion, and record the look.
 
     The reference is measured first if the champion, the golden set or the size of the blocks is new. `folder` is the
-    slot's `monitor_folder`; `column` names the session in a manifest.
+    slot's `monitor_folder`.
 
     Raises:
         UsageError: The source has no sessions, or the golden set has too few blocks.
@@ -81,7 +87,6 @@ def monitor_slot(
     from elp_core.backbones import Backbone
     from elp_core.bundle import load_bundle
 
-    sent = read_source(source, column)
     client = connect(mlflow_uri)
     champion = model_registry.find_champion(client, slot)
     if champion is None:
@@ -92,12 +97,12 @@ def monitor_slot(
     with file_lock(folder / "lock"):
         record = _reference(repository, slot, settings, champion, model, folder, cache, log)
         unreadable: list[str] = []
-        log(f"measuring {count(len(sent), 'recording')} of {source}")
-        clips = list(measure_sounds(model, decoded(sent, unreadable.append)))
+        clips = source.measured(model, champion, unreadable.append)
         look, state = count_scored_clips(folder, record, clips, settings.for_slot(slot).monitor.rate)
         report = write_report(folder, look, record, state.recent)
-        log_look(client, slot, champion, look, report)
-    return LookResult(look, tuple(unreadable), report)
+        run = log_look(client, slot, champion, look, report)
+        log_entries(client, run, folder)
+    return LookResult(look, tuple(unreadable), report, run)
 
 
 def count_scored_clips(

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from pipelines.monitoring.look import AudioLook
 from pipelines.number_text import count
 from pipelines.registry.policies import RetrainPolicy
+
+if TYPE_CHECKING:
+    from pipelines.monitoring.look import AudioLook
 
 CONFIDENCE = "confidence"
 _FALL = 0.25
@@ -36,7 +38,8 @@ class RetrainFacts:
 class RetrainDecision:
     """What is done, and why."""
 
-    outcome: Literal["started", "held back", "not needed"]
+    outcome: Literal["started", "asked", "held back", "not needed"]
+    """``asked`` is a request of which no run was seen."""
     reasons: tuple[str, ...]
 
 

@@ -6,10 +6,17 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
 from elp_core.errors import AudioError
 from pipelines.errors import UsageError
-from pipelines.monitoring.clip_scores import NamedSound
+from pipelines.monitoring.block_scores import ScoredClip
+from pipelines.monitoring.clip_scores import NamedSound, measure_sounds
+from pipelines.number_text import count
+from pipelines.registry.adapter_version import AdapterVersion
+
+if TYPE_CHECKING:
+    from elp_core.model import ElpModel
 
 SUFFIXES = (".wav", ".flac", ".mp3", ".ogg", ".opus")
 _COLUMNS = ("session", "speaker")
@@ -29,7 +36,37 @@ class SentClip:
     """Class in a manifest that has it."""
 
 
-def read_source(source: Path, column: str = "") -> list[SentClip]:
+class AudioSource(Protocol):
+    """Where a look takes its clips from."""
+
+    def measured(
+        self, model: ElpModel, champion: AdapterVersion, unreadable: Callable[[str], None]
+    ) -> list[ScoredClip]:
+        """Return the measured clips; why a recording is left out is reported to `unreadable`."""
+        ...
+
+
+@dataclass(frozen=True)
+class SentAudio:
+    """Recordings in a folder or a manifest, which the look measures."""
+
+    path: Path
+    column: str = ""
+    """Column of a manifest that names the session."""
+    may_be_empty: bool = False
+    """Whether a site may have sent nothing; a source that does not exist is refused in any case."""
+    log: Callable[[str], None] = print
+
+    def measured(
+        self, model: ElpModel, champion: AdapterVersion, unreadable: Callable[[str], None]
+    ) -> list[ScoredClip]:
+        """Return the measured recordings."""
+        sent = read_source(self.path, self.column, may_be_empty=self.may_be_empty)
+        self.log(f"measuring {count(len(sent), 'recording')} of {self.path}")
+        return list(measure_sounds(model, decoded(sent, unreadable)))
+
+
+def read_source(source: Path, column: str = "", *, may_be_empty: bool = False) -> list[SentClip]:
     """Return the recordings of a folder, or of a manifest in JSON lines.
 
     In a folder, a recording belongs to the session of its subfolder. In a manifest, the session is the value of
@@ -46,7 +83,7 @@ def read_source(source: Path, column: str = "") -> list[SentClip]:
         found = _of_manifest(source, column)
     else:
         raise UsageError(f"{source} does not exist; name a folder with a subfolder for each session, or a manifest")
-    if not found:
+    if not found and not may_be_empty:
         raise UsageError(f"{source} has no recording ({', '.join(SUFFIXES)})")
     return found
 

@@ -13,6 +13,7 @@
 `progress_artifact`          how far a run's present step is, in Prefect's UI and for the command line
 `slot_groups`        slots that are trained in one pass, and a retraining of such a group
 `joined_runs`, `shared_pass`   due runs that are trained in the pass of another run; the pass of several runs
+`cancelled_joins`            joined runs that are cancelled during the pass
 `slot_progress`      how far a run over several slots is
 `workspace_runs`             the runs of a workspace: list, find, log, cancel
 `engines`            chunks of a large intake on a Dask or Ray cluster
@@ -21,7 +22,8 @@
 `reaper`, `lost_runs`        dead runs are ended and crashed ones started again; which run is dead
 `inbox_watch`        the supervision's looks at the inboxes, and the runs for what arrived
 `overdue_runs`       when a run is overdue
-`monitor_retrain`    retrainings that a look of the monitor leads to
+`monitor_tasks`      the steps of the flow `monitor`
+`monitor_retrain`, `retrain_request`   retrainings that a look leads to: the decision; the event and its automation
 `operation_metrics`  the figures of the operation, for the metrics of the server
 `schedule_watch`     the supervision's looks at the schedules: late runs, new slots, new dates
 `supervisor`         the supervision of `elp up`; the messages to people are in the package `alerts`

@@ -26,7 +26,7 @@ from pipelines.orchestration.alerts.alert import Alert
 from pipelines.orchestration.alerts.operation_alerts import operation_alert
 from pipelines.orchestration.prefect_api import deployment_name
 from pipelines.orchestration.schedule_plan import planned_starts
-from pipelines.orchestration.slot_deployments import SLUG, pages, patient_request, read_slot_deployments
+from pipelines.orchestration.slot_deployments import SLUG, flow_of, pages, patient_request, read_slot_deployments
 from pipelines.registry.slot import Slot
 
 MISSED = "Missed"
@@ -54,23 +54,29 @@ class LateRun:
     """Seconds since the epoch."""
     noticed: float | None
     """When Prefect marked it as late; None if it has not."""
+    flow: str = "retrain"
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Slot and flow: runs of different flows do not replace each other."""
+        return self.slot, self.flow
 
 
 def missed_runs(
-    late: Iterable[LateRun], policies: Mapping[str, CatchUp], now: float, worker_seen: float
+    late: Iterable[LateRun], policies: Mapping[tuple[str, str], CatchUp], now: float, worker_seen: float
 ) -> list[tuple[LateRun, str]]:
     """Return the late runs that do not start, with the reason; `worker_seen` is when a worker last was up.
 
-    `policies` has the policy of each slot; a run of a slot that no entry names any more is left alone.
+    `policies` has the policy of each slot and flow; a run of a slot that no entry names any more is left alone.
     """
     found = []
-    by_slot: dict[str, list[LateRun]] = {}
+    by_key: dict[tuple[str, str], list[LateRun]] = {}
     for run in late:
-        by_slot.setdefault(run.slot, []).append(run)
-    for slot, runs in by_slot.items():
+        by_key.setdefault(run.key, []).append(run)
+    for (slot, flow), runs in by_key.items():
         newest = max(runs, key=lambda run: run.due)
         for run in sorted(runs, key=lambda run: run.due):
-            policy = policies.get(slot)
+            policy = policies.get((slot, flow))
             if policy and run.due < newest.due:
                 found.append((run, f"a newer run of {slot} is due; only the newest one starts"))
             elif policy == "skip" and (reason := outage_at(run, now, worker_seen)):
@@ -98,7 +104,7 @@ def end_late_runs(
     worker_seen = now if any(worker["status"] == "ONLINE" for worker in found) else before["worker"]
     alerts = _never_planned(workspace, api, entries, before["server"], now, say)
     late = list(read_late_runs(workspace, api))
-    policies = _policies(entries, {run.slot for run in late})
+    policies = _policies(entries, {run.key for run in late})
     missed = missed_runs(late, policies, now, worker_seen)
     by_reason: dict[str, list[LateRun]] = {}
     for run, reason in missed:
@@ -109,8 +115,8 @@ def end_late_runs(
         say(f"{count(len(runs), 'planned run')} of {runs[0].slot} did not start: {reason}")
     # last: after a failure the next round does the same again
     write_whole(path, json.dumps({"server": now, "worker": worker_seen}) + "\n")
-    newest = {run.slot: (run, reason) for run, reason in missed}
-    return alerts + [_alert(slot, run.due, reason) for slot, (run, reason) in newest.items()]
+    newest = {run.key: (run, reason) for run, reason in missed}
+    return alerts + [_alert(slot, run.due, reason) for (slot, _), (run, reason) in newest.items()]
 
 
 def read_late_runs(workspace: Workspace, api: str, slot: str = "") -> Iterator[LateRun]:
@@ -128,7 +134,8 @@ def read_late_runs(workspace: Workspace, api: str, slot: str = "") -> Iterator[L
         if of_entry(run) and workspace.owns(run["parameters"].get("workspace")):
             state = run["state"]
             noticed = _seconds(state["timestamp"]) if state["name"] == "Late" else None
-            yield LateRun(run["id"], run["parameters"]["slot"], _seconds(run["expected_start_time"]), noticed)
+            due, flow = _seconds(run["expected_start_time"]), flow_of(run["tags"])
+            yield LateRun(run["id"], run["parameters"]["slot"], due, noticed, flow)
 
 
 def of_entry(run: Mapping[str, Any]) -> bool:
@@ -144,9 +151,9 @@ def missed_count(run: Mapping[str, Any]) -> int:
     return next((int(number) for number in numbers if number.isdigit()), 1)
 
 
-def _policies(entries: Sequence[ScheduleEntry], slots: Iterable[str]) -> dict[str, CatchUp]:
-    found = {slot: entry_of(entries, Slot.parse(slot)) for slot in slots}
-    return {slot: entry.catch_up for slot, entry in found.items() if entry}
+def _policies(entries: Sequence[ScheduleEntry], keys: Iterable[tuple[str, str]]) -> dict[tuple[str, str], CatchUp]:
+    found = {key: entry_of(entries, Slot.parse(key[0]), key[1]) for key in keys}
+    return {key: entry.catch_up for key, entry in found.items() if entry}
 
 
 def _set_missed(api: str, runs: Sequence[LateRun], reason: str) -> None:
@@ -186,11 +193,11 @@ def _unplanned(
 ) -> Iterator[tuple[dict[str, str], list[datetime]]]:
     """Yield the deployments that have starts between two moments without a run, and these starts."""
     active = {
-        one.slot: one
+        (one.slot, one.flow): one
         for one in read_slot_deployments(workspace, api)
         if not one.paused and any(schedule.active for schedule in one.declared)
     }
-    by_slot = {slot: entry_of(entries, Slot.parse(slot)) for slot, one in active.items() if one.declared}
+    by_key = {key: entry_of(entries, Slot.parse(key[0]), key[1]) for key, one in active.items() if one.declared}
     wanted = {
         "flow_runs": {
             "expected_start_time": {"after_": begin.isoformat(), "before_": end.isoformat()},
@@ -200,18 +207,19 @@ def _unplanned(
     runs = list(pages(api, "flow_runs/filter", wanted))
     planned = {(str(run.get("deployment_id")), round(_seconds(run["expected_start_time"]))) for run in runs}
     for entry in entries:
-        slots = [Slot.parse(slot) for slot, of_slot in by_slot.items() if of_slot is entry]
+        slots = [Slot.parse(slot) for (slot, _), of_slot in by_key.items() if of_slot is entry]
         for slot, starts in planned_starts(entry, slots, begin, most=_MOST, until=end).items():
-            one = active[str(slot)]
+            one = active[str(slot), entry.flow]
             without = [at for at in starts if (one.id, round(at.timestamp())) not in planned]
             if without:
-                yield {"id": one.id, "slot": str(slot), "schedule": one.declared[0].id}, without
+                schedule = one.declared[0].id
+                yield {"id": one.id, "slot": str(slot), "flow": entry.flow, "schedule": schedule}, without
 
 
 def _record_missed(api: str, deployment: Mapping[str, str], starts: Sequence[datetime], text: str) -> None:
     slot, last = deployment["slot"], starts[-1].isoformat()
     body = {
-        "name": f"retrain {slot}",
+        "name": f"{deployment['flow']} {slot}",
         "state": {
             "type": "CANCELLED", "name": MISSED, "message": text, "state_details": {"scheduled_time": last},
         },

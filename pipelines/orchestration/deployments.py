@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pipelines.errors import WorkspaceError
 from pipelines.local.environment import OFFLINE
 from pipelines.local.gpu_need import ensure_queues, slot_queue
+from pipelines.local.schedule_settings import SCHEDULED_FLOWS
 from pipelines.local.service_commands import POOLS
 from pipelines.local.worker_plan import CPU_POOL, GPU_POOL
 from pipelines.local.workspace import Workspace
@@ -17,8 +18,9 @@ from pipelines.orchestration.alerts.automations import emit, ensure_automations
 from pipelines.orchestration.catch_up import end_late_runs
 from pipelines.orchestration.lost_runs import HEARTBEAT
 from pipelines.orchestration.prefect_api import connect_prefect, deployment_name, refuse_foreign, run_parameters
+from pipelines.orchestration.retrain_request import ensure_retrain_automation
 from pipelines.orchestration.schedule_apply import read_applied
-from pipelines.orchestration.slot_deployments import rest_errors, slot_deployment_name
+from pipelines.orchestration.slot_deployments import MONITOR, MONITOR_TAG, rest_errors, slot_deployment_name
 from pipelines.registry.slot import Slot
 
 if TYPE_CHECKING:
@@ -32,6 +34,8 @@ FLOWS = {
     "gate": GPU_POOL,
     "retrain": GPU_POOL,
     "retrain-all": CPU_POOL,
+    # some hundred short recordings; a GPU is for trainings
+    MONITOR: CPU_POOL,
 }
 """Flow -> its pool."""
 
@@ -57,12 +61,14 @@ def register_deployments(workspace: Workspace, api: str) -> None:
         ensure_queues(api, GPU_POOL)
         for flow in FLOWS:
             ensure_deployment(client, workspace, flow)
-        for deployment in retrain_deployments(client, workspace):
-            slot = deployment.parameters.get("slot")
-            # hundreds of slots are compared in a second, and updated in a minute
-            if slot and _differs(deployment, deployment_content(workspace, "retrain", slot)):
-                ensure_deployment(client, workspace, "retrain", slot)
+        for flow in SCHEDULED_FLOWS:
+            for deployment in scheduled_deployments(client, workspace, flow):
+                slot = deployment.parameters.get("slot")
+                # hundreds of slots are compared in a second, and updated in a minute
+                if slot and _differs(deployment, deployment_content(workspace, flow, slot)):
+                    ensure_deployment(client, workspace, flow, slot)
         ensure_automations(client, workspace, wanted_kinds(read_channels(workspace).values()))
+        ensure_retrain_automation(client, workspace)
     try:
         entries = read_applied(workspace)
     except WorkspaceError:
@@ -100,6 +106,7 @@ def deployment_content(workspace: Workspace, flow: str, slot: str = "") -> dict[
     from pipelines.orchestration import flows
 
     attribute, base = flow.replace("-", "_"), deployment_name(workspace)
+    own_queue = bool(slot) and FLOWS[flow] == GPU_POOL
     function: Flow[..., Any] = getattr(flows, attribute)
     parameters = run_parameters(workspace)
     if flow == "retrain-all":
@@ -110,13 +117,13 @@ def deployment_content(workspace: Workspace, flow: str, slot: str = "") -> dict[
         "entrypoint": f"{flows.__name__}.{attribute}",
         "description": (function.description or "").split("\n\nArgs:")[0],
         "work_pool_name": FLOWS[flow],
-        **({"work_queue_name": slot_queue(workspace.settings, [Slot.parse(slot)])} if slot else {}),
+        **({"work_queue_name": slot_queue(workspace.settings, [Slot.parse(slot)])} if own_queue else {}),
         "parameters": parameters | ({"slot": slot} if slot else {}),
         "parameter_openapi_schema": _schema(attribute),
         "enforce_parameter_schema": True,
         # the reaper knows a dead run by its missing heartbeats; Prefect's own default is one every 180 s
         "job_variables": {"env": {**OFFLINE, "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(round(HEARTBEAT))}},
-        "tags": ["elp", base, *([slot] if slot else [])],
+        "tags": ["elp", base, *([MONITOR_TAG] if flow == MONITOR else []), *([slot] if slot else [])],
     }
 
 
@@ -135,12 +142,12 @@ def _differs(present: DeploymentResponse, content: dict[str, Any]) -> bool:
     return any(getattr(present, name) != value for name, value in content.items())
 
 
-def retrain_deployments(client: SyncPrefectClient, workspace: Workspace) -> list[DeploymentResponse]:
-    """Return the workspace's deployments that a schedule can have: retrain, retrain-all, and those of single slots."""
+def scheduled_deployments(client: SyncPrefectClient, workspace: Workspace, flow: str) -> list[DeploymentResponse]:
+    """Return the workspace's deployments that a schedule can have: of a flow, of all slots, and of single slots."""
     from prefect.client.schemas import filters
 
     wanted = filters.DeploymentFilter(tags=filters.DeploymentFilterTags(all_=["elp", deployment_name(workspace)]))
-    named = filters.FlowFilter(name=filters.FlowFilterName(any_=["retrain", "retrain-all"]))
+    named = filters.FlowFilter(name=filters.FlowFilterName(any_=[flow, *(["retrain-all"] * (flow == "retrain"))]))
     every: list[DeploymentResponse] = []
     while page := client.read_deployments(deployment_filter=wanted, flow_filter=named, offset=len(every)):
         every += page

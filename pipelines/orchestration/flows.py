@@ -1,4 +1,4 @@
-"""The Prefect flows: ingest, train, gate, and retrain (the three in a row) for one slot; retrain-all for every slot.
+"""The Prefect flows: ingest, train, gate, retrain (the three in a row) and monitor for a slot; retrain-all for all.
 
 A flow opens the workspace once and hands it to its tasks: what a run trains and judges with is one reading of
 `elp.yaml`, whatever is edited meanwhile. On another machine the workspace is a clone, named by its Git address.
@@ -12,7 +12,7 @@ from typing import Any, ParamSpec
 from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run
-from prefect.states import Cancelled, Failed
+from prefect.states import Cancelled, Completed, Failed
 
 from pipelines.datasets.dataset_version import DatasetVersion
 from pipelines.errors import DataRefused, RunCancelled, VersioningError, WrongRelease
@@ -129,8 +129,7 @@ def train(
         return
     ((one, dataset),) = datasets.items()
     adapter = tasks.train_slot(opened, one, dataset.tag)
-    title = f"{adapter.name} v{adapter.version} on {dataset.tag}"
-    publish_outcome("train", one, RunOutcome(adapter=adapter), title)
+    publish_outcome("train", one, RunOutcome(adapter=adapter), f"{adapter.name} v{adapter.version} on {dataset.tag}")
 
 
 @flow(name="gate", flow_run_name="gate {slot}", persist_result=False)
@@ -204,6 +203,33 @@ def retrain(
         title = f"{adapter.name} v{adapter.version} on {dataset.tag}: {judged.verdict.outcome}"
         publish_outcome("retrain", parsed, RunOutcome(dataset, adapter, judged, promoted, refused=refused), title)
     return final_state(slot, judged)
+
+
+@flow(name="monitor", flow_run_name="monitor {slot}", persist_result=False)
+@_known_ends
+def monitor(
+    workspace: str, slot: str, source: str = "", column: str = "", revision: str = "", release: str = ""
+) -> State[Any]:
+    """Look at what a site sent, and ask for a retraining if the policy wants one; an open alarm ends as Alarm.
+
+    Args:
+        workspace: Folder of the workspace.
+        slot: SITE/TASK.
+        source: Folder or manifest with the recordings; empty means `monitor.source` of the settings.
+        column: Column of a manifest that names the session.
+        revision: Commit at the Git address whose settings are used; empty means the newest one.
+        release: Release that the worker must have; empty allows any.
+    """
+    from pipelines.orchestration import monitor_tasks  # numpy and scipy are not for the other flows
+
+    opened, parsed = _open(workspace, revision, release), Slot.parse(slot)
+    if missed := missed_state(opened, parsed, "monitor"):
+        return missed
+    done = monitor_tasks.look_at_site(opened, parsed, source, column)
+    decision = monitor_tasks.decide_on_retraining(opened, parsed, done)
+    text = f"{done.sentence}; retraining {decision.outcome}: {'; '.join(decision.reasons)}"
+    publish_outcome("monitor", parsed, RunOutcome(slots=(SlotRun(slot, text),)), f"{slot}: {done.sentence}")
+    return Completed(name="Alarm" if done.look.alarm_since else None, message=f"{slot}: {text}")
 
 
 def _processes(workspace: Workspace, *slots: Slot) -> int:

@@ -34,6 +34,7 @@ from pipelines.local.interrupted_runs import leading_text
 from pipelines.local.settings import Settings
 from pipelines.local.worker_plan import carried_queues
 from pipelines.local.workspace import Workspace
+from pipelines.orchestration.cancelled_joins import CANCELLED_IN_PASS, watched_cancellations
 from pipelines.orchestration.prefect_api import deployment_name
 from pipelines.orchestration.shared_pass import PassPart, SharedPass
 from pipelines.orchestration.slot_deployments import pages, patient_request, rest_errors
@@ -71,7 +72,8 @@ def shared_training(workspace: Workspace, slot: Slot) -> Iterator[Train | None]:
         # a flow that is called as a function has no queue
         yield None
         return
-    leading = _Leading(api, workspace, slot, context.flow, SharedPass(run, _train_parts))
+    made = SharedPass(run, lambda parts: _train_parts(made, parts))
+    leading = _Leading(api, workspace, slot, context.flow, made)
     try:
         yield leading.train
     except Exception:
@@ -114,6 +116,8 @@ class _Leading:
             mine = patient_request(f"{self.api}/flow_runs/{self.shared.leader}")
             slots = [self.slot]
             for run in _due_runs(self.api, self.workspace, mine):
+                if len(slots) == self.workspace.settings.servers.together:
+                    return
                 slot = Slot.parse(run["parameters"]["slot"])
                 if _fit_together(self.workspace.settings, [*slots, slot], mine["work_queue_name"]) and _claim(
                     self.api, run, mine
@@ -211,15 +215,18 @@ def _unless_cancelled(shared: SharedPass, part: PassPart) -> Registered:
 def _require_wanted(api: str, run: str) -> None:
     with rest_errors(api):
         if _is_cancelling(api, run):
-            raise RunCancelled("the run was cancelled")
+            raise RunCancelled(CANCELLED_IN_PASS)
 
 
 def _is_cancelling(api: str, run: str) -> bool:
     return bool(patient_request(f"{api}/flow_runs/{run}")["state"]["type"] == "CANCELLING")
 
 
-def _train_parts(parts: Sequence[PassPart]) -> dict[Slot, Registered | ElpError]:
-    """Train the parts of several runs in one pass; each run gets its own lines, and the progress of the pass."""
+def _train_parts(shared: SharedPass, parts: Sequence[PassPart]) -> dict[Slot, Registered | ElpError]:
+    """Train the parts of several runs in one pass; each run gets its own lines, and the progress of the pass.
+
+    A joined run that is cancelled meanwhile ends at once, and its slot is not trained any more.
+    """
     from pipelines.training.train import train_each
 
     workspace, reports = parts[0].workspace, [part.progress for part in parts if part.progress]
@@ -230,12 +237,16 @@ def _train_parts(parts: Sequence[PassPart]) -> dict[Slot, Registered | ElpError]
 
     for part in parts if len(parts) > 1 else ():
         part.log(f"training in one pass: {', '.join(str(one.slot) for one in parts)}")
-    return train_each(
-        str(workspace.root),
-        {part.slot: part.tag for part in parts},
-        workspace.settings,
-        address=workspace.address,
-        flow_run_id={part.slot: part.run for part in parts},
-        progress=report,
-        **{**service_options(workspace), "log": {part.slot: part.log for part in parts}},
-    )
+    runs = {part.slot: part.run for part in parts}
+    # a worker has the process of the leading run, and ends it
+    with watched_cancellations(shared, [run for run in runs.values() if run != shared.leader]):
+        return train_each(
+            str(workspace.root),
+            {part.slot: part.tag for part in parts},
+            workspace.settings,
+            address=workspace.address,
+            flow_run_id=runs,
+            progress=report,
+            check=lambda slot: shared.check(runs[slot]),
+            **{**service_options(workspace), "log": {part.slot: part.log for part in parts}},
+        )

@@ -1,4 +1,7 @@
-"""Retrainings that the monitor asks for: gather the facts, decide, start the run, and record the decision."""
+"""Retrainings that the monitor asks for: gather the facts, decide, ask for the run, and record the decision.
+
+The flow `monitor` and `elp monitor --retrain` both use it.
+"""
 
 from __future__ import annotations
 
@@ -7,40 +10,56 @@ from datetime import UTC, datetime
 
 from pipelines.datasets.versions import find_latest, version_at
 from pipelines.errors import RegistryError
-from pipelines.local.addresses import mlflow_uri
-from pipelines.local.git_server import pushed_revision
-from pipelines.local.gpu_need import slot_queue
-from pipelines.local.release import installed_release
+from pipelines.local.addresses import mlflow_uri, prefect_api
 from pipelines.local.workspace import Workspace
+from pipelines.locks import file_lock
 from pipelines.monitoring.fleet_status import monitored_slots
 from pipelines.monitoring.look import AudioLook
 from pipelines.monitoring.look_list import monitor_folder, recorded_looks
-from pipelines.monitoring.monitor_slot import record_decision
+from pipelines.monitoring.look_run import log_entries
+from pipelines.monitoring.monitor_slot import LookResult, record_decision
 from pipelines.monitoring.retrain_decision import RetrainDecision, RetrainFacts, confidence_fell, decide_retrain
-from pipelines.orchestration.prefect_api import connect_prefect, run_name, start_run
+from pipelines.orchestration.alerts.operation_alerts import report
+from pipelines.orchestration.retrain_request import RetrainRequest, request_retraining
+from pipelines.orchestration.slot_deployments import rest_errors
 from pipelines.registry.adapter_version import AdapterVersion
 from pipelines.registry.client.connection import connect
 from pipelines.registry.client.model_registry import find_champion
+from pipelines.registry.monitor_names import TITLES
 from pipelines.registry.slot import Slot
 
 _WEEK = 7.0
+_ASKED_DAYS = 1.0
+"""So long a request of which no run was seen counts as a start: Prefect may still start it."""
 
 
-def retrain_if_needed(workspace: Workspace, slot: Slot, look: AudioLook) -> RetrainDecision:
-    """Decide after a look whether the slot is retrained, start the run if so, and record the decision.
+def retrain_if_needed(workspace: Workspace, slot: Slot, done: LookResult) -> RetrainDecision:
+    """Decide after a look whether the slot is retrained, ask for the run if so, and record the decision.
+
+    An alarm that the look raised is reported to Prefect, too.
 
     Raises:
         ServiceError: Prefect does not answer; the decision is then not recorded.
     """
-    champion = find_champion(connect(mlflow_uri(workspace)), slot)
+    client, look, folder = connect(mlflow_uri(workspace)), done.look, monitor_folder(workspace.state, slot)
+    champion = find_champion(client, slot)
     if champion is None:
         raise RegistryError(f"{slot} has no champion any more; promote one: elp promote {slot}")
-    now = datetime.now(UTC)
-    policy = workspace.settings.for_slot(slot).monitor.retrain
-    decision = decide_retrain(retrain_facts(workspace, slot, champion, look, now), policy)
-    run = _start(workspace, slot) if decision.outcome == "started" else ""
-    record_decision(monitor_folder(workspace.state, slot), slot, decision, run)
-    return decision
+    if look.alarm_since == look.at:
+        api = prefect_api(workspace)
+        with rest_errors(api):
+            moved = ", ".join(TITLES.get(name, name) for name in look.moved)
+            report(workspace, api, "elp.audio.changed", f"{slot} {look.at}", slot=str(slot), reason=moved)
+    # of all slots: looks at the same moment must not exceed a budget together
+    with file_lock(workspace.state / "monitor" / "retrain.lock"):
+        policy = workspace.settings.for_slot(slot).monitor.retrain
+        decision = decide_retrain(retrain_facts(workspace, slot, champion, look, datetime.now(UTC)), policy)
+        made = RetrainRequest(decision)
+        if decision.outcome == "started":
+            made = request_retraining(workspace, slot, decision)
+        record_decision(folder, slot, made.decision, made.run)
+    log_entries(client, done.run, folder)
+    return made.decision
 
 
 def retrain_facts(
@@ -64,21 +83,13 @@ def retrain_facts(
 
 def _days_since_starts(workspace: Workspace, slot: Slot, now: datetime) -> Iterator[float]:
     for entry in recorded_looks(monitor_folder(workspace.state, slot)):
-        if entry["kind"] == "retrain" and entry["outcome"] == "started":
-            yield _days(str(entry["at"]), now)
+        days = _days(str(entry["at"]), now)
+        started = entry["kind"] == "retrain" and (
+            entry["outcome"] == "started" or (entry["outcome"] == "asked" and days < _ASKED_DAYS)
+        )
+        if started:
+            yield days
 
 
 def _days(moment: str, now: datetime) -> float:
     return (now - datetime.fromisoformat(moment)).total_seconds() / 86_400
-
-
-def _start(workspace: Workspace, slot: Slot) -> str:
-    """Ask for a run of `retrain`, and return the address of its page."""
-    names = [str(slot)]
-    parameters = {"slot": str(slot)}
-    if workspace.settings.git:
-        parameters |= {"revision": pushed_revision(workspace), "release": installed_release()}
-    with connect_prefect(workspace) as client:
-        queue = slot_queue(workspace.settings, [slot])
-        run = start_run(client, workspace, "retrain", parameters, run_name("retrain", names), names, queue)
-    return run.url

@@ -21,7 +21,7 @@ from pipelines.inbox.slot_inbox import inbox_slots
 from pipelines.local.git import current_branch, tags
 from pipelines.local.git_server import fetch_branch
 from pipelines.local.gpu_need import slot_queue
-from pipelines.local.schedule_settings import ScheduleEntry, entry_of, read_entries
+from pipelines.local.schedule_settings import SCHEDULED_FLOWS, ScheduleEntry, entry_of, read_entries
 from pipelines.local.workspace import Workspace
 from pipelines.locks import file_lock
 from pipelines.orchestration.schedule_plan import dates_ahead, planned_starts
@@ -60,6 +60,8 @@ class ScheduleChange:
     """A person paused it; it stays so."""
     timing: str = ""
     """Of the schedule of a person."""
+    flow: str = "retrain"
+    """``retrain`` or ``monitor``."""
 
 
 @dataclass(frozen=True)
@@ -124,15 +126,16 @@ def apply_schedules(
     with file_lock(workspace.state / "schedules.lock"):
         steps, diff = _steps(workspace, api, entries, now)
         work = [step for step in steps if step.renew or step.change.kind in ("added", "changed", "removed")]
-        template: dict[str, Any] = {}
+        templates: dict[str, dict[str, Any]] = {}
         for done, step in enumerate(work):
             progress(done, len(work))
             change = step.change
             if step.deployment is None:
-                template = template or read_template(workspace, api)
+                if change.flow not in templates:
+                    templates[change.flow] = read_template(workspace, api, change.flow)
                 slot = Slot.parse(change.slot)
-                queue = slot_queue(workspace.settings, [slot])
-                make_deployment(api, template, slot, queue, change.entry, step.starts)
+                queue = slot_queue(workspace.settings, [slot]) if change.flow == "retrain" else ""
+                make_deployment(api, templates[change.flow], slot, queue, change.entry, step.starts)
                 continue
             for schedule in step.surplus:
                 delete_schedule(api, step.deployment, schedule)
@@ -169,30 +172,37 @@ def read_applied(workspace: Workspace) -> tuple[ScheduleEntry, ...] | None:
 def _steps(
     workspace: Workspace, api: str, entries: Sequence[ScheduleEntry], now: datetime
 ) -> tuple[list[_Step], ScheduleDiff]:
-    by_slot = {slot: entry for slot in slots_to_retrain(workspace) if (entry := entry_of(entries, slot))}
-    starts: dict[str, tuple[datetime, ...]] = {}
+    slots = slots_to_retrain(workspace)
+    by_key: dict[tuple[str, str], ScheduleEntry] = {
+        (str(slot), flow): entry
+        for slot in slots
+        for flow in SCHEDULED_FLOWS
+        if (entry := entry_of(entries, slot, flow))
+    }
+    starts: dict[tuple[str, str], tuple[datetime, ...]] = {}
     for entry in entries:
-        slots = [slot for slot, of_slot in by_slot.items() if of_slot is entry]
-        starts |= {str(slot): found for slot, found in planned_starts(entry, slots, now).items()}
-    present = {one.slot: one for one in read_slot_deployments(workspace, api)}
-    names = {str(slot): entry.name for slot, entry in by_slot.items()}
+        own = [Slot.parse(slot) for (slot, _), of_slot in by_key.items() if of_slot is entry]
+        starts |= {(str(slot), entry.flow): found for slot, found in planned_starts(entry, own, now).items()}
+    present = {(one.slot, one.flow): one for one in read_slot_deployments(workspace, api)}
+    names = {key: entry.name for key, entry in by_key.items()}
     steps: list[_Step] = []
-    for slot in sorted(present.keys() | names.keys()):
-        steps += _slot_steps(slot, names.get(slot, ""), starts.get(slot, ()), present.get(slot), now)
+    for key in sorted(present.keys() | names.keys()):
+        steps += _slot_steps(key, names.get(key, ""), starts.get(key, ()), present.get(key), now)
     matched = set(names.values())
-    never = tuple(slot for slot in sorted(names) if not starts[slot])
+    never = tuple(key[0] for key in sorted(names) if not starts[key])
     empty = tuple(entry.name for entry in entries if entry.name not in matched)
     return steps, ScheduleDiff(tuple(step.change for step in steps), empty, never)
 
 
 def _slot_steps(
-    slot: str, entry: str, starts: tuple[datetime, ...], present: SlotDeployment | None, now: datetime
+    key: tuple[str, str], entry: str, starts: tuple[datetime, ...], present: SlotDeployment | None, now: datetime
 ) -> Iterable[_Step]:
+    slot, flow = key
     declared = present.declared if present else ()
     given = dates_ahead(starts, now)
     first = starts[0].isoformat().replace("+00:00", "Z") if starts else ""
     if starts and not declared:
-        yield _Step(ScheduleChange(slot, "added", entry, next_start=first), present, given)
+        yield _Step(ScheduleChange(slot, "added", entry, next_start=first, flow=flow), present, given)
     elif starts:
         kept, *surplus = declared
         ahead = [start for start in kept.starts or () if start > now]
@@ -201,13 +211,14 @@ def _slot_steps(
         # a list that has run out is like one that is right so far
         kind: ChangeKind = "unchanged" if right and not surplus else "changed"
         was = "" if kept.entry == entry else kept.entry
-        change = ScheduleChange(slot, kind, entry, was, first, not kept.active)
+        change = ScheduleChange(slot, kind, entry, was, first, not kept.active, flow=flow)
         yield _Step(change, present, given, tuple(surplus), renew=few)
     elif declared:
-        yield _Step(ScheduleChange(slot, "removed", declared[0].entry), present, surplus=declared)
+        yield _Step(ScheduleChange(slot, "removed", declared[0].entry, flow=flow), present, surplus=declared)
     for schedule in present.schedules if present else ():
         if not schedule.entry:
-            yield _Step(ScheduleChange(slot, "kept", paused=not schedule.active, timing=schedule.timing), present)
+            kept_one = ScheduleChange(slot, "kept", paused=not schedule.active, timing=schedule.timing, flow=flow)
+            yield _Step(kept_one, present)
 
 
 def whole_seconds_now() -> datetime:

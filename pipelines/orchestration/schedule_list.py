@@ -21,8 +21,10 @@ from pipelines.orchestration.catch_up import MISSED, missed_count
 from pipelines.orchestration.prefect_api import deployment_name
 from pipelines.orchestration.slot_deployments import (
     ALL,
+    MONITOR,
     DeploymentSchedule,
     SlotDeployment,
+    flow_of,
     pages,
     read_slot_deployments,
 )
@@ -36,7 +38,7 @@ _PAGES = 10
 
 @dataclass(frozen=True)
 class Schedule:
-    """When a slot is retrained, and the result of its last run."""
+    """When a slot is retrained or monitored, and the result of its last run."""
 
     name: str
     """SITE/TASK, or ``all``."""
@@ -61,6 +63,8 @@ class Schedule:
     """Starts of the last 30 days that did not happen."""
     missed_since: str = ""
     """The first of them, UTC, ISO 8601."""
+    flow: str = "retrain"
+    """``retrain`` or ``monitor``."""
 
 
 def read_schedules(workspace: Workspace, api: str, entries: Sequence[ScheduleEntry] = ()) -> list[Schedule]:
@@ -69,9 +73,8 @@ def read_schedules(workspace: Workspace, api: str, entries: Sequence[ScheduleEnt
         verdicts = threads.submit(_verdicts, workspace)
         deployments = read_slot_deployments(workspace, api)
         scheduled = [one for one in deployments if one.schedules]
-        names = {one.slot for one in scheduled}
-        last = threads.submit(_last_runs, workspace, api, names)
-        missed = threads.submit(_missed, workspace, api) if names else None
+        last = threads.submit(_last_runs, workspace, api, {(one.slot, one.flow) for one in scheduled})
+        missed = threads.submit(_missed, workspace, api) if scheduled else None
         planned = _next_of_persons(api, scheduled)
         facts = (last.result(), missed.result() if missed else {}, verdicts.result())
     found = [
@@ -79,7 +82,7 @@ def read_schedules(workspace: Workspace, api: str, entries: Sequence[ScheduleEnt
         for deployment in scheduled
         for each in deployment.schedules
     ]
-    return sorted(found, key=lambda schedule: (schedule.name, schedule.entry))
+    return sorted(found, key=lambda schedule: (schedule.name, schedule.flow != "retrain", schedule.entry))
 
 
 def _schedule(
@@ -87,19 +90,19 @@ def _schedule(
     given: DeploymentSchedule,
     entries: Sequence[ScheduleEntry],
     planned: Mapping[str, str],
-    last: Mapping[str, Mapping[str, Any]],
-    missed: Mapping[str, tuple[int, str]],
+    last: Mapping[tuple[str, str], Mapping[str, Any]],
+    missed: Mapping[tuple[str, str], tuple[int, str]],
     verdicts: Mapping[str, str],
 ) -> Schedule:
-    slot = deployment.slot
-    entry = entry_of(entries, Slot.parse(slot)) if given.entry else None
-    run, active = last.get(slot, {}), given.active and not deployment.paused
+    slot, key = deployment.slot, (deployment.slot, deployment.flow)
+    entry = entry_of(entries, Slot.parse(slot), deployment.flow) if given.entry else None
+    run, active = last.get(key, {}), given.active and not deployment.paused
     now = datetime.now(UTC)
     if given.starts is not None:
         following = next((_text(start) for start in given.starts if start > now), "")
     else:
         following = planned.get(deployment.id, "")
-    of_slot = missed.get(slot, (0, "")) if given.entry else (0, "")
+    of_slot = missed.get(key, (0, "")) if given.entry else (0, "")
     return Schedule(
         name=slot,
         # of an entry that was applied on another machine, only the dates are known
@@ -113,48 +116,51 @@ def _schedule(
         entry=given.entry,
         last_run=_moment(run.get("start_time") or run.get("expected_start_time")),
         last_state=str(run.get("state_name") or ""),
-        verdict=verdicts.get(slot, ""),
+        verdict=verdicts.get(slot, "") if deployment.flow == "retrain" else "",
         missed=of_slot[0],
         missed_since=of_slot[1],
+        flow=deployment.flow,
     )
 
 
-def _last_runs(workspace: Workspace, api: str, slots: Iterable[str]) -> dict[str, Mapping[str, Any]]:
-    """Return the newest run of each slot that has begun."""
-    left = set(slots)
-    found: dict[str, Mapping[str, Any]] = {}
+def _last_runs(
+    workspace: Workspace, api: str, keys: Iterable[tuple[str, str]]
+) -> dict[tuple[str, str], Mapping[str, Any]]:
+    """Return the newest run of each slot and flow that has begun."""
+    left = set(keys)
+    found: dict[tuple[str, str], Mapping[str, Any]] = {}
     if not left:
         return found
     wanted = {
         "flow_runs": {"start_time": {"is_null_": False}},
         "deployments": {"tags": {"all_": ["elp", deployment_name(workspace)]}},
-        "flows": {"name": {"any_": ["retrain", "retrain-all"]}},
+        "flows": {"name": {"any_": ["retrain", "retrain-all", *({MONITOR} & {flow for _, flow in left})]}},
         "sort": "START_TIME_DESC",
     }
     for run in pages(api, "flow_runs/filter", wanted, _PAGES):
-        slot = str(run["parameters"].get("slot") or ALL)
-        if slot in left and workspace.owns(run["parameters"].get("workspace")) and run["state_name"] != MISSED:
-            found[slot] = run
-            left.discard(slot)
+        key = str(run["parameters"].get("slot") or ALL), flow_of(run["tags"])
+        if key in left and workspace.owns(run["parameters"].get("workspace")) and run["state_name"] != MISSED:
+            found[key] = run
+            left.discard(key)
             if not left:
                 break
     return found
 
 
-def _missed(workspace: Workspace, api: str) -> dict[str, tuple[int, str]]:
-    """Return, by slot, how many starts were missed lately, and the first of them."""
+def _missed(workspace: Workspace, api: str) -> dict[tuple[str, str], tuple[int, str]]:
+    """Return, by slot and flow, how many starts were missed lately, and the first of them."""
     since = (datetime.now(UTC) - timedelta(days=REMEMBERED_DAYS)).isoformat()
     wanted = {
         "flow_runs": {"state": {"name": {"any_": [MISSED]}}, "expected_start_time": {"after_": since}},
         "deployments": {"tags": {"all_": ["elp", deployment_name(workspace)]}},
         "sort": "EXPECTED_START_TIME_DESC",
     }
-    found: dict[str, tuple[int, str]] = {}
+    found: dict[tuple[str, str], tuple[int, str]] = {}
     for run in pages(api, "flow_runs/filter", wanted, _PAGES):
         if workspace.owns(run["parameters"].get("workspace")):
-            slot = str(run["parameters"].get("slot") or ALL)
+            key = str(run["parameters"].get("slot") or ALL), flow_of(run["tags"])
             # newest first, so the last one of a slot is its first
-            found[slot] = (found.get(slot, (0, ""))[0] + missed_count(run), _moment(run["expected_start_time"]))
+            found[key] = (found.get(key, (0, ""))[0] + missed_count(run), _moment(run["expected_start_time"]))
     return found
 
 

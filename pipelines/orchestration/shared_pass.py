@@ -2,7 +2,8 @@
 
 Each run has a thread, and only one of them works at a time: the one whose turn it is. A thread gives its turn away
 while it waits for the pass, and when it ends. So a run needs no code that is safe for threads, and its intake and its
-gate do what they do in a process of their own.
+gate do what they do in a process of their own. A run that is taken out of the pass does not wait for its turn: all that
+it still does is to report its end.
 """
 
 from __future__ import annotations
@@ -53,6 +54,7 @@ class SharedPass:
     """Runs that have not left."""
     _waiting: dict[str, PassPart] = field(default_factory=dict)
     _ends: dict[str, Registered | Exception] = field(default_factory=dict)
+    _taken_out: dict[str, ElpError] = field(default_factory=dict)
     _turn: str = ""
     """The run that works now."""
     _changed: threading.Condition = field(default_factory=threading.Condition)
@@ -83,6 +85,17 @@ class SharedPass:
             self._turn = "" if self._turn == run else self._turn
             self._changed.notify_all()
 
+    def take_out(self, run: str, error: ElpError) -> None:
+        """Raise an error in a run that waits for the pass, at once: it ends while the others are trained."""
+        with self._changed:
+            self._taken_out[run] = error
+            self._changed.notify_all()
+
+    def check(self, run: str) -> None:
+        """Raise the error of a run that was taken out."""
+        if error := self._taken_out.get(run):
+            raise error
+
     def train(self, part: PassPart) -> Registered:
         """Wait until every run that is present waits here, and return what the pass made of this one.
 
@@ -92,7 +105,9 @@ class SharedPass:
             self._waiting[part.run] = part
             self._turn = ""
             self._changed.notify_all()
-            self._changed.wait_for(lambda: not self._turn and (part.run in self._ends or self._is_my_pass(part.run)))
+            self._changed.wait_for(lambda: self._may_continue(part.run))
+            # without its turn: another run works now, and this one only ends
+            self.check(part.run)
             self._turn = part.run
         while part.run not in self._ends:
             self._train_alike(part)
@@ -105,6 +120,9 @@ class SharedPass:
         with self._changed:
             self._changed.wait_for(lambda: not self._turn)
             self._turn = run
+
+    def _may_continue(self, run: str) -> bool:
+        return run in self._taken_out or (not self._turn and (run in self._ends or self._is_my_pass(run)))
 
     def _is_my_pass(self, run: str) -> bool:
         """Return whether all have come, and this run has to train them: the leader, which can be interrupted."""

@@ -10,7 +10,7 @@ import contextlib
 import json
 import time
 import urllib.error
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -25,6 +25,10 @@ from pipelines.registry.slot import Slot
 
 ALL = "all"
 """Name of the schedule of `retrain-all`."""
+MONITOR = "monitor"
+"""Name of the flow that looks at a site's audio."""
+MONITOR_TAG = "flow:monitor"
+"""Tag of its deployments, which their runs have, too; no name of a workspace has a colon."""
 SLUG = "elp-"
 """Begin of the slug of a schedule of `elp.yaml`; the name of its entry follows."""
 _PAGE = 200
@@ -59,7 +63,7 @@ class DeploymentSchedule:
 
 @dataclass(frozen=True)
 class SlotDeployment:
-    """The deployment that retrains one slot, or all (`ALL`)."""
+    """The deployment that retrains or monitors one slot, or retrains all (`ALL`)."""
 
     id: str
     name: str
@@ -67,6 +71,8 @@ class SlotDeployment:
     paused: bool
     """Whether a person paused the whole deployment in Prefect."""
     schedules: tuple[DeploymentSchedule, ...]
+    flow: str = "retrain"
+    """Flow of its runs: ``retrain`` (also that of all slots) or ``monitor``."""
 
     @property
     def declared(self) -> tuple[DeploymentSchedule, ...]:
@@ -113,7 +119,7 @@ def read_slot_deployments(workspace: Workspace, api: str) -> list[SlotDeployment
     """Return the workspace's deployments that a schedule can have, by slot. No answer raises OSError."""
     wanted = {
         "deployments": {"tags": {"all_": ["elp", deployment_name(workspace)]}},
-        "flows": {"name": {"any_": ["retrain", "retrain-all"]}},
+        "flows": {"name": {"any_": ["retrain", "retrain-all", MONITOR]}},
         "sort": "NAME_ASC",
     }
     found = [
@@ -123,6 +129,7 @@ def read_slot_deployments(workspace: Workspace, api: str) -> list[SlotDeployment
             slot=str(raw["parameters"].get("slot") or ALL),
             paused=bool(raw.get("paused")),
             schedules=tuple(_schedule(each) for each in raw["schedules"]),
+            flow=flow_of(raw["tags"]),
         )
         for raw in pages(api, "deployments/filter", wanted)
         # another workspace may have a folder of the same name, and so the same deployment name
@@ -131,18 +138,24 @@ def read_slot_deployments(workspace: Workspace, api: str) -> list[SlotDeployment
     return sorted(found, key=lambda deployment: (deployment.slot, deployment.name))
 
 
-def read_template(workspace: Workspace, api: str) -> dict[str, Any]:
-    """Return the deployment of the flow `retrain`, of which those of slots are made.
+def flow_of(tags: Iterable[str]) -> str:
+    """Return which flow a run or a deployment with these tags is of: ``monitor``, or else ``retrain``."""
+    # the name of the flow is not in Prefect's answers about either
+    return MONITOR if MONITOR_TAG in tags else "retrain"
+
+
+def read_template(workspace: Workspace, api: str, flow: str) -> dict[str, Any]:
+    """Return the deployment of a flow, of which those of slots are made.
 
     Raises ServiceError if it is not registered, or belongs to another workspace; no answer raises OSError.
     """
     name = deployment_name(workspace)
     try:
-        found: dict[str, Any] = patient_request(f"{api}/deployments/name/retrain/{name}")
+        found: dict[str, Any] = patient_request(f"{api}/deployments/name/{flow}/{name}")
     except urllib.error.HTTPError as error:
         if error.code != 404:
             raise
-        raise ServiceError(f"Prefect at {api} has no deployment retrain/{name}; register it with: elp up") from error
+        raise ServiceError(f"Prefect at {api} has no deployment {flow}/{name}; register it with: elp up") from error
     owner = found["parameters"].get("workspace")
     if not workspace.owns(owner):
         raise ServiceError(
@@ -155,11 +168,14 @@ def read_template(workspace: Workspace, api: str) -> dict[str, Any]:
 def make_deployment(
     api: str, template: Mapping[str, Any], slot: Slot, queue: str, entry: str, starts: Sequence[datetime]
 ) -> None:
-    """Make the deployment of a slot, whose runs wait in a work queue, with its schedule, in one request."""
+    """Make the deployment of a slot, whose runs wait in a work queue, with its schedule, in one request.
+
+    An empty `queue` is that of the template.
+    """
     content = {
         **{key: template[key] for key in _COPIED},
         "name": slot_deployment_name(template["name"], slot),
-        "work_queue_name": queue,
+        **({"work_queue_name": queue} if queue else {}),
         "parameters": {**template["parameters"], "slot": str(slot)},
         "tags": [*template["tags"], str(slot)],
         "schedules": [_content(entry, starts)],

@@ -69,13 +69,13 @@ def earlier_run(runs: Sequence[Mapping[str, Any]], run_id: str) -> Mapping[str, 
     return min(earlier, key=_order, default=None)
 
 
-def missed_state(opened: Workspace, slot: Slot) -> State[Any] | None:
-    """Return the final state of this run if it is a late one that does not start by `catch_up`; else None.
+def missed_state(opened: Workspace, slot: Slot, flow: str = "retrain") -> State[Any] | None:
+    """Return the final state of this run of a flow if it is a late one that does not start by `catch_up`; else None.
 
     Raises ServiceError if Prefect does not answer.
     """
     api, run_id = PREFECT_API_URL.value(), flow_run.get_id()
-    entry = entry_of(opened.settings.schedule_entries(), slot)
+    entry = entry_of(opened.settings.schedule_entries(), slot, flow)
     if not entry or not api or not run_id or not deployment.id:
         return None
     with rest_errors(api):
@@ -88,12 +88,12 @@ def missed_state(opened: Workspace, slot: Slot) -> State[Any] | None:
             (_stamp(state) for state in states if state["name"] == "Late" or state["type"] == "PENDING"), default=None
         )
         due = datetime.fromisoformat(run["expected_start_time"]).timestamp()
-        me = LateRun(run_id, str(slot), due, noticed)
+        me = LateRun(run_id, str(slot), due, noticed, flow)
         late = list(read_late_runs(opened, api, str(slot)))
         # no supervision may have noted when a worker was up: the runs of the pool say it
         busy = entry.catch_up == "newest" or pool_was_at_work(api, str(run["work_pool_name"]), due)
     now = time.time()
-    found = missed_runs([me, *late], {str(slot): entry.catch_up}, now, worker_seen=now if busy else due)
+    found = missed_runs([me, *late], {me.key: entry.catch_up}, now, worker_seen=now if busy else due)
     reason = next((reason for one, reason in found if one is me), "")
     return State(type=StateType.CANCELLED, name=MISSED, message=reason) if reason else None
 

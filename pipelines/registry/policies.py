@@ -155,14 +155,23 @@ class MonitorPolicy:
     """Clips of a session that are counted. A session with fewer clips is left out, one with more counts once."""
     rate: float = 0.05
     """Largest probability of an alarm within a year in which nothing changed."""
+    source: str = ""
+    """Folder or manifest with what the site sends, in the workspace or elsewhere; ``{site}``, ``{task}`` stand for
+    the slot."""
     retrain: RetrainPolicy = field(default_factory=RetrainPolicy)
 
     def __post_init__(self) -> None:
         faults = [] if self.block_clips >= 1 else [f"block_clips is {self.block_clips}, expected 1 or more"]
         if not 0 < self.rate < 1:
             faults.append(f"rate is {self.rate}, expected a share between 0 and 1")
+        if set("{}") & set(self.source_of("", "")):
+            faults.append(f"source is {self.source!r}, expected a path with {{site}} and {{task}} as its only braces")
         if faults:
             raise ConfigError(type(self).__name__, faults)
+
+    def source_of(self, site: str, task: str) -> str:
+        """Return `source` for a slot; empty without one."""
+        return self.source.replace("{site}", site).replace("{task}", task)
 
 
 def current_gate_names(gate: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -57,3 +57,20 @@ class _Watched:
         """Pass the epoch on, and keep its metric for the next report."""
         self.observer.on_epoch(epoch, loss, value)
         self.progress.epoch(self.slot, f"{self.metric} {percent(value)} (epoch {epoch}/{self.epochs})")
+
+
+@dataclass(frozen=True)
+class Stoppable:
+    """An observer that ends its own training when `check` raises an ElpError, after a step."""
+
+    observer: Observer
+    check: Callable[[], None]
+
+    def on_step(self, step: int, total: int, loss: float, rates: Mapping[str, float]) -> None:
+        """Pass the step on, and check whether the training is to continue."""
+        self.observer.on_step(step, total, loss, rates)
+        self.check()
+
+    def on_epoch(self, epoch: int, loss: float, value: float) -> None:
+        """Pass the epoch on."""
+        self.observer.on_epoch(epoch, loss, value)

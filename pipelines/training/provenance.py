@@ -9,6 +9,7 @@ import platform
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from email.parser import Parser
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -83,8 +84,15 @@ def code_version() -> TrainerCode:
 
 def installed_packages() -> list[str]:
     """Return ``name==version`` of all installed packages but the project itself, sorted."""
-    names = {(d.metadata["Name"].lower().replace("_", "-"), d.version) for d in metadata.distributions()}
-    return sorted(f"{name}=={version}" for name, version in names if name != "elp-foundry")
+    found = {_name_and_version(package) for package in metadata.distributions()}
+    named = {(name.lower().replace("_", "-"), version) for name, version in found}
+    return sorted(f"{name}=={version}" for name, version in named if name != "elp-foundry")
+
+
+def _name_and_version(package: metadata.Distribution) -> tuple[str, str]:
+    # `package.metadata` parses the description, too, which is most of the file, and again for `package.version`
+    head = Parser().parsestr(package.read_text("METADATA") or package.read_text("PKG-INFO") or "", headersonly=True)
+    return (head["Name"], head["Version"]) if head["Name"] else (package.metadata["Name"], package.version)
 
 
 def lock_digest(listed: Iterable[str]) -> str:

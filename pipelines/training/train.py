@@ -7,11 +7,12 @@ import os.path
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from elp_core.errors import ElpError, OpsError, TrainingError
-from pipelines.errors import ServiceError
+from pipelines.errors import RunCancelled, ServiceError
 from pipelines.local.settings import Settings
 from pipelines.number_text import count, metric_title, percent
 from pipelines.progress_text import Report
@@ -30,7 +31,7 @@ from pipelines.training.finished import (
     training_folder,
 )
 from pipelines.training.inputs import TrainingInputs, gather_inputs
-from pipelines.training.pass_progress import PassProgress
+from pipelines.training.pass_progress import PassProgress, Stoppable
 from pipelines.training.register import Registered, register_trained, reuse_version
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from elp_core.training import Job, TrainResult
 
 Log = Callable[[str], None]
+Check = Callable[[Slot], None]
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,8 @@ class _SlotTraining:
         with contextlib.suppress(OpsError):
             runs.set_run_tags(self.client, self.run_id, {"elp.error": f"{type(error).__name__}: {error}"[:500]})
             # an interrupt or a cancelled flow is no fault of the training
-            runs.close_run(self.client, self.run_id, "FAILED" if isinstance(error, Exception) else "KILLED")
+            fault = isinstance(error, Exception) and not isinstance(error, RunCancelled)
+            runs.close_run(self.client, self.run_id, "FAILED" if fault else "KILLED")
 
 
 def train_adapters(
@@ -88,6 +91,7 @@ def train_each(
     flow_run_id: str | Mapping[Slot, str] = "",
     log: Log | Mapping[Slot, Log] = print,
     progress: Report | None = None,
+    check: Check | None = None,
 ) -> dict[Slot, Registered | ElpError]:
     """Train an adapter for each slot; return for each slot its registered version, or why it has none.
 
@@ -98,7 +102,8 @@ def train_each(
     `tags` gives the dataset version of each slot, such as ``data/plant-a/asr/v3``; `keys` is the folder of the key that
     signs the lineages (None takes ELP_KEYS, else that of the present workspace); `address` names the repository in them
     if it is not `repository`, the folder of a clone. `flow_run_id` is the flow run of all slots, or that of each slot;
-    `log` likewise. `progress` is called after each step of the pass.
+    `log` likewise. `progress` is called after each step of the pass. `check` is called after each step of a slot; an
+    ElpError that it raises ends the training of this slot, and the others continue.
 
     Raise AttestationError if this machine has no key to sign with, ServiceError if MLflow is gone (a finished training
     is kept for the next call), or an error of `gather_inputs`: nothing was trained then.
@@ -122,7 +127,7 @@ def train_each(
         found = {training.slot: find_trained(cache, training.inputs.key) for training in trainings}
         trained: dict[Slot, Trained | ElpError] = {slot: one for slot, one in found.items() if one}
         flow_runs = flow_run_id if isinstance(flow_run_id, Mapping) else dict.fromkeys(tags, flow_run_id)
-        shared = _Shared(repository, settings, mlflow_uri, cache, flow_runs, progress)
+        shared = _Shared(repository, settings, mlflow_uri, cache, flow_runs, progress, check)
         for group in _passes([training for training in trainings if training.slot not in trained]):
             trained |= _train_pass(group, shared)
         for training in trainings:
@@ -178,6 +183,7 @@ class _Shared:
     flow_runs: Mapping[Slot, str]
     """The flow run of each slot; empty outside one."""
     progress: Report | None
+    check: Check | None
 
 
 def _passes(trainings: Sequence[_SlotTraining]) -> list[list[_SlotTraining]]:
@@ -230,7 +236,7 @@ def _train_pass(group: Sequence[_SlotTraining], shared: _Shared) -> dict[Slot, T
         jobs: dict[Slot, Job] = {}
         for training in group:
             with noting_failure(training):
-                jobs[training.slot] = _job(training, curves[training.slot], features, whole)
+                jobs[training.slot] = _job(training, curves[training.slot], features, whole, shared.check)
         began = time.monotonic()
         with disk_errors(Path(os.path.commonpath([training.folder for training in group]))):
             results = dict(zip(jobs, _train_jobs(group, jobs, shared), strict=True))
@@ -262,7 +268,9 @@ def _train_pass(group: Sequence[_SlotTraining], shared: _Shared) -> dict[Slot, T
     return ends
 
 
-def _job(training: _SlotTraining, curves: Curves, features: Path, whole: PassProgress | None) -> Job:
+def _job(
+    training: _SlotTraining, curves: Curves, features: Path, whole: PassProgress | None, check: Check | None
+) -> Job:
     from elp_core.training import Job
 
     inputs, folder = training.inputs, training.folder
@@ -273,7 +281,8 @@ def _job(training: _SlotTraining, curves: Curves, features: Path, whole: PassPro
         folder.mkdir(parents=True, exist_ok=True)
     data, config = inputs.data, inputs.settings.train
     watched = whole.watch(str(training.slot), model.task.metric, config.epochs, curves) if whole else curves
-    return Job(model, data.train, data.validation, config, watched, folder / "checkpoint", features)
+    observer = Stoppable(watched, partial(check, training.slot)) if check else watched
+    return Job(model, data.train, data.validation, config, observer, folder / "checkpoint", features)
 
 
 def _naming(slot: Slot, log: Log, slots: int) -> Log:

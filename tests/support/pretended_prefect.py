@@ -51,11 +51,13 @@ class PretendedPrefect:
             case ["flow_runs", "filter"]:
                 wanted = body["flow_runs"]["state"]
                 names, types = wanted.get("name", {}).get("any_"), wanted.get("type", {}).get("any_")
+                ids = body["flow_runs"].get("id", {}).get("any_")
                 tags = set(body["flow_runs"].get("tags", {}).get("all_", ()))
                 return [
                     run
                     for run in self.runs.values()
-                    if (types is None or run["state_type"] in types)
+                    if (ids is None or run["id"] in ids)
+                    and (types is None or run["state_type"] in types)
                     and (names is None or run["state"].get("name") in names)
                     and tags <= set(run["tags"])
                 ]

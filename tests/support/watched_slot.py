@@ -15,6 +15,7 @@ from pipelines.local.initialise import init_workspace
 from pipelines.local.workspace import Workspace, open_workspace
 from pipelines.monitoring.look_list import monitor_folder
 from pipelines.monitoring.monitor_slot import LookResult, monitor_slot
+from pipelines.monitoring.sent_audio import SentAudio
 from pipelines.registry.client.connection import connect
 from pipelines.registry.slot import Slot
 from tests.support.bundles import add_bundle
@@ -43,8 +44,8 @@ class Watched:
         """Look at what a site sent."""
         place, slot = self.workspace, slot or self.slot
         return monitor_slot(
-            str(place.root), slot, place.settings, source, mlflow_uri=self.uri, cache=place.cache,
-            folder=monitor_folder(place.state, slot), log=lambda line: None,
+            str(place.root), slot, place.settings, SentAudio(source, log=lambda line: None), mlflow_uri=self.uri,
+            cache=place.cache, folder=monitor_folder(place.state, slot), log=lambda line: None,
         )  # fmt: skip
 
 

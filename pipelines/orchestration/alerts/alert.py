@@ -25,6 +25,7 @@ EVENTS = {
     "prefect.flow-run.Late": "overdue",
     "elp.schedule.missed": "missed",
     "elp.drift": "drift",
+    "elp.audio.changed": "drift",
     "elp.override.asked": "override",
     "elp.override.approved": "override",
     "elp.override.ended": "override",

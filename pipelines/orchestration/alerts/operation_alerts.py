@@ -28,6 +28,11 @@ _TEXTS = {
         "a delivery in the inbox of {slot} was refused: {subject}",
         "correct the delivery, or try it again as it is: elp inbox retry {slot}",
     ),
+    "elp.audio.changed": (
+        "the audio that the site of {slot} sends has changed",
+        "read the report of the look on the slot's page; the alarm stays open until a new champion or golden set, "
+        "or: elp monitor {slot} --restart --reason TEXT",
+    ),
 }
 """Event -> what happened, and the next step."""
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import logging
 import os
 import shutil
 import tempfile
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -126,16 +128,33 @@ def _pack(place: Path, folder: Path, spec: TaskSpec, *, location: str, model_id:
         # it reports that it compares our example with our signature
         logging.getLogger("mlflow.pyfunc").setLevel(logging.WARNING)
         described = Model(artifact_path=location, run_id=run_id, model_uuid=model_id, model_id=model_id)
-        mlflow.pyfunc.save_model(
-            path=str(place),
-            python_model=str(CODE),
-            artifacts={BUNDLE: str(folder)},
-            # without this list MLflow tries to infer one
-            pip_requirements=[f"{name}=={importlib.metadata.version(name)}" for name in sorted(PACKAGES)],
-            mlflow_model=described,
-            signature=signature_of(spec),
-            input_example=example_input(),
-        )
+        with _packages_as_installed():
+            mlflow.pyfunc.save_model(
+                path=str(place),
+                python_model=str(CODE),
+                artifacts={BUNDLE: str(folder)},
+                # without this list MLflow tries to infer one
+                pip_requirements=[f"{name}=={importlib.metadata.version(name)}" for name in sorted(PACKAGES)],
+                mlflow_model=described,
+                signature=signature_of(spec),
+                input_example=example_input(),
+            )
     # the check of a served model allows no other file than ours
     for compiled in place.rglob("__pycache__"):
         shutil.rmtree(compiled, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _packages_as_installed() -> Iterator[None]:
+    """Let MLflow not compare the listed packages with the installed ones: the list is made of these.
+
+    Before it compares, it reads which modules each file of every installed package belongs to, in more than a second.
+    """
+    from mlflow.utils import environment
+
+    compare = environment.warn_dependency_requirement_mismatches
+    environment.warn_dependency_requirement_mismatches = lambda model_requirements: None
+    try:
+        yield
+    finally:
+        environment.warn_dependency_requirement_mismatches = compare

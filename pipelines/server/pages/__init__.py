@@ -9,6 +9,7 @@
 `rendering`   from a template and its values to a response
 `lineage_picture`   the picture of a version's lineage
 `metric_chart`   the chart of a slot's champions
+`look_chart`   the chart of the monitor's looks
 `version_pages`   the routes about one or two versions of a slot
 `golden_clips`   the table of golden clips with the answers of two systems
 `dataset_facts`   what signed lineages say of a dataset version

@@ -14,6 +14,7 @@ from pipelines.errors import AttestationError, VersioningError, WorkspaceError
 from pipelines.number_text import count, percent
 from pipelines.registry.evidence_scores import PLOT_FILES
 from pipelines.registry.ledger.entry import MOVES, LedgerEntry
+from pipelines.registry.monitor_names import REPORTS, report_name
 from pipelines.registry.signing.canonical_json import parse_json
 from pipelines.registry.signing.envelope import read_envelope, verify
 from pipelines.registry.signing.keys import key_folder, load_trusted_keys
@@ -28,6 +29,7 @@ from pipelines.server.pages.filters import parse_moment
 from pipelines.server.pages.glossary import GLOSSARY
 from pipelines.server.pages.golden_clips import newest_answers, wanted_rows
 from pipelines.server.pages.lineage_picture import draw_lineage
+from pipelines.server.pages.look_chart import LookChart
 from pipelines.server.pages.metric_chart import Chart, ChartPoint, ChartStep
 from pipelines.server.pages.rendering import render_page
 from pipelines.server.read_models.decision import find_decision
@@ -35,9 +37,10 @@ from pipelines.server.read_models.dependents import backbone_dependents, dataset
 from pipelines.server.read_models.flow_health import read_flow_health
 from pipelines.server.read_models.grid import Cell, read_grid
 from pipelines.server.read_models.health import health_items
-from pipelines.server.read_models.mlflow_tables import experiment_of, last_look, run_metrics
+from pipelines.server.read_models.mlflow_tables import experiment_of, run_metrics
 from pipelines.server.read_models.serving_hosts import recorded_serving
 from pipelines.server.read_models.signed_records import RecordedLineage, RecordedVerdict, entry_at, statement_rows
+from pipelines.server.read_models.site_audio import read_site_audio
 from pipelines.server.read_models.site_boxes import boxes_of_slot, count_boxes, other_boxes
 from pipelines.server.read_models.slot_page import SlotPage, VersionRow, read_slot_page, version_lineage
 from pipelines.server.refusal import Refusal
@@ -101,7 +104,7 @@ def show_slot(slot: Slot, status: int = 200, refused: str = "", form: Mapping[st
     run = _run_page(row.version.run_id) if row else ""
     with tracking_store().engine.connect() as runs:
         metrics = run_metrics(runs, [one.version.run_id for one in page.rows[:_COSTED]])
-        look = last_look(runs, slot)
+        audio = read_site_audio(runs, slot)
     return render_page(
         "slot.html",
         status=status,
@@ -117,8 +120,11 @@ def show_slot(slot: Slot, status: int = 200, refused: str = "", form: Mapping[st
         left_out=_left_out(page),
         boxes=boxes,
         language=_language(origin),
-        look=look,
         logged=request_log(slot) is not None,
+        audio=audio,
+        look_chart=LookChart(audio.curves) if audio and audio.curves else None,
+        reports=REPORTS,
+        report_name=report_name,
         # the rule that refused does not know under which prefix the pages are
         refused=refused.replace(" /elp/slots/", f" {static_prefix()}/elp/slots/"),
         done=done,

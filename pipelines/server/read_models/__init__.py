@@ -9,6 +9,7 @@
 `answers`            the golden clips with the answers of two systems, from `gate_evidence`, with `word_marks`
 `version_comparison` two versions side by side
 `registry_metrics`   counts of the registry, for Prometheus
+`site_audio`         the monitor of a slot: curves, decisions, reports
 `site_boxes`         what the boxes of a site run, compared with the champions
 `serving_hosts`      the recorded `elp serve` of the workspace
 `health`             what needs a person, from the grid, the disks and `flow_health`, which asks Prefect

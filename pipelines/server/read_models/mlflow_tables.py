@@ -20,7 +20,6 @@ from mlflow.store.tracking.dbmodels.models import SqlExperiment, SqlLatestMetric
 from mlflow.utils.workspace_utils import DEFAULT_WORKSPACE_NAME
 
 from pipelines.registry.adapter_version import CHALLENGER, CHAMPION, AdapterVersion, Tags
-from pipelines.registry.monitor_names import MonitorTags, monitor_experiment
 from pipelines.registry.slot import Slot
 from pipelines.server.read_models.by_version import Key, rows_at
 
@@ -166,39 +165,6 @@ def last_runs(connection: sa.Connection) -> dict[Slot, TrainingRun]:
         for row in connection.execute(query)
         if (slot := Slot.of_model(row.name)) is not None
     }
-
-
-@dataclass(frozen=True)
-class MonitorRun:
-    """The run of the monitor with a slot's last look."""
-
-    id: str
-    experiment: str
-    found: str
-    """The outcome of the last look in a sentence."""
-    at: str
-    """Moment of the last look, UTC."""
-
-    @property
-    def alarm(self) -> bool:
-        """Return whether an alarm is open."""
-        return self.found.startswith("alarm")
-
-
-def last_look(connection: sa.Connection, slot: Slot) -> MonitorRun | None:
-    """Return the run with the last look at a slot's audio; None if it was not monitored."""
-    tag = _RUN_TAGS.alias("moment"), _RUN_TAGS.alias("found")
-    query = (
-        sa.select(_RUNS.c.run_uuid, _RUNS.c.experiment_id, tag[0].c.value.label("at"), tag[1].c.value.label("found"))
-        .join_from(_RUNS, _EXPERIMENTS, _EXPERIMENTS.c.experiment_id == _RUNS.c.experiment_id)
-        .join(tag[0], sa.and_(tag[0].c.run_uuid == _RUNS.c.run_uuid, tag[0].c.key == MonitorTags.AT))
-        .join(tag[1], sa.and_(tag[1].c.run_uuid == _RUNS.c.run_uuid, tag[1].c.key == MonitorTags.FOUND))
-        .where(_EXPERIMENTS.c.name == monitor_experiment(slot), _RUNS.c.lifecycle_stage == "active")
-        .order_by(tag[0].c.value.desc())
-        .limit(1)
-    )
-    row = connection.execute(query).one_or_none()
-    return None if row is None else MonitorRun(row.run_uuid, str(row.experiment_id), row.found, row.at)
 
 
 def run_metrics(connection: sa.Connection, runs: Iterable[str]) -> dict[str, dict[str, float]]:

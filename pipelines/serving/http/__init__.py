@@ -6,6 +6,7 @@
 `serve_process`         assembles the parts, and the web server in front of them
 `http_app`              the application: routes, probes, metrics; `http_routes`, `route_fields`, `api_page`
 `live_audio`            the websocket: live audio in, an answer for each utterance out
+`wyoming_server`        the same for voice assistants, by the Wyoming protocol (`wyoming_events`)
 `request_limits`        keys, places and sizes, before a route; `api_keys` the file of keys
 `request_form`          the form of a request, strictly; `waiting_client` ends the work of a client that has gone
 `speech_service`        what is answered, without HTTP; `transcription_forms`, `error_answers` how it is written

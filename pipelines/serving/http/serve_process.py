@@ -10,7 +10,7 @@ import socket
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -63,11 +63,21 @@ class ServeOptions:
     """State folder of the workspace, for the log of requests; None logs nothing, whatever the settings say."""
     voices: VoicePlace | None = None
     """Enrolled voices; None if there is no registry that keeps them."""
+    wyoming: int | None = None
+    """Port for voice assistants; None for none."""
     certificate: Path | None = None
     private_key: Path | None = None
 
     def require_safe(self, keys: ApiKeyFile, *, unlocked: bool) -> None:
-        """Raise UsageError for half of a certificate, or for an address that others reach without keys."""
+        """Raise UsageError for half of a certificate, or for an address that others reach without keys.
+
+        The Wyoming protocol has neither keys nor encryption, so with either of them it is refused.
+        """
+        if self.wyoming is not None and (keys.required or self.certificate):
+            raise UsageError(
+                "--wyoming is a protocol without keys and without TLS; leave it out, or serve without API keys and "
+                "certificate"
+            )
         if (self.certificate is None) != (self.private_key is None):
             raise UsageError("--tls-cert and --tls-key belong together; give both or none")
         for path in (self.certificate, self.private_key):
@@ -107,8 +117,9 @@ def open_service(
 
     Raises ServiceError if the source of champions does not answer; BackboneError if there is no such backbone.
     """
-    # before torch is loaded: oneDNN keeps compiled kernels for 1,024 lengths of input, half a gigabyte in an hour
-    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "16")
+    # before torch is loaded: oneDNN keeps 1,024 compiled kernels, half a gigabyte in an hour; with these few it still
+    # compiles none again for the usual lengths, which the host rounds up
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "128")
     from elp_core.backbones import Backbone
     from elp_core.inference import AdapterHost
     from pipelines.serving.http.audio_batcher import AudioBatcher
@@ -191,7 +202,9 @@ def web_server(app: FastAPI, options: ServeOptions) -> uvicorn.Server:
 def listening_socket(options: ServeOptions) -> socket.socket:
     """Return a socket at the address of the options, not listening yet; raises ServiceError if it is taken."""
     family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
-    made = socket.socket(family, socket.SOCK_STREAM)
+    # with the protocol's number: asyncio switches Nagle's algorithm off for such sockets only, and with it every answer
+    # after a client's first one would wait 40 ms for an acknowledgement
+    made = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         made.bind((options.host, options.port))
@@ -221,9 +234,11 @@ def serve_until_stopped(
     # before the backbone is loaded, so that a port that is taken is reported at once
     with (
         contextlib.closing(listening_socket(options)) as listener,
+        _assistants_socket(options) as assistants,
         stop_signals(),
         contextlib.suppress(Stopped),
         open_service(source, settings, options, keys, report) as opened,
+        _assistants(assistants, opened, options, keys, report),
     ):
         # not earlier: until the backbone is loaded a client is refused, and does not wait
         listener.listen(_BACKLOG)
@@ -233,3 +248,28 @@ def serve_until_stopped(
             # after a signal it finishes the requests in progress, and then raises the signal again
             web_server(opened.app, options).run(sockets=[listener])
     report("stopped")
+
+
+@contextlib.contextmanager
+def _assistants_socket(options: ServeOptions) -> Iterator[socket.socket | None]:
+    """Give the bound socket for voice assistants, or None if there is no port for them."""
+    if options.wyoming is None:
+        yield None
+        return
+    with contextlib.closing(listening_socket(replace(options, port=options.wyoming))) as bound:
+        yield bound
+
+
+@contextlib.contextmanager
+def _assistants(
+    bound: socket.socket | None, opened: OpenService, options: ServeOptions, keys: ApiKeyFile, report: Report
+) -> Iterator[None]:
+    if bound is None:
+        yield
+        return
+    from pipelines.serving.http.wyoming_server import wyoming_server
+
+    longest, places = options.decode.audio_seconds, options.bounds.websockets
+    with wyoming_server(bound, opened.parts.service, keys, longest, places):
+        report(f"voice assistants (Wyoming): tcp://{options.host}:{options.wyoming}")
+        yield

@@ -83,9 +83,9 @@ def test_the_cnn_hears_each_waveform_once(host: AdapterHost, monkeypatch: pytest
     heard: list[int] = []
     real = Backbone.features
 
-    def features(self: Backbone, waveforms: torch.Tensor, lengths: torch.Tensor) -> Any:
+    def features(self: Backbone, waveforms: torch.Tensor, lengths: torch.Tensor, *, keep_padding: bool) -> Any:
         heard.extend(lengths.tolist())
-        return real(self, waveforms, lengths)
+        return real(self, waveforms, lengths, keep_padding=keep_padding)
 
     monkeypatch.setattr(Backbone, "features", features)
     host._batch_seconds = 1.0  # so that one sound's requests fall into two batches
@@ -97,12 +97,12 @@ def test_a_call_keeps_the_adapters_it_began_with(adapters: list[Adapter], monkey
     host = serving(adapters, memory_bytes=0)
     real = Backbone.features
 
-    def features(self: Backbone, *given: torch.Tensor) -> Any:
+    def features(self: Backbone, *given: torch.Tensor, **options: bool) -> Any:
         monkeypatch.undo()
         host.replace("0", adapters[3].folder)
         host.remove("2")
         assert all_same(host.answer(asks("0")), adapters[3].alone)
-        return real(self, *given)
+        return real(self, *given, **options)
 
     monkeypatch.setattr(Backbone, "features", features)
     assert all_same(host.answer([*asks("0"), *asks("2")]), [*adapters[0].alone, *adapters[2].alone])

@@ -140,6 +140,27 @@ def test_one_job_that_fails_leaves_the_others_as_they_were() -> None:
         assert_alike(bad[place], good[place], results[place], alone(good[place]))
 
 
+class Stopped(Silent):
+    """Ends its training after the second step."""
+
+    def __init__(self) -> None:
+        self.steps = 0
+
+    def on_step(self, step: int, total: int, loss: float, rates: Mapping[str, float]) -> None:
+        self.steps = step
+        if step == 2:
+            raise TrainingError("not wanted any more")
+
+
+def test_a_job_whose_observer_ends_it_leaves_the_others_as_they_were() -> None:
+    backbone, stopped = tiny_backbone(), Stopped()
+    good, other = jobs(backbone)[:2], jobs(backbone)[:2]
+    ends = train_together([good[0], replace(good[1], observer=stopped)])
+    assert stopped.steps == 2
+    assert str(ends[1]) == "not wanted any more"
+    assert_alike(good[0], other[0], ends[0], alone(other[0]))
+
+
 def test_jobs_that_cannot_share_a_pass_are_refused() -> None:
     backbone = tiny_backbone()
     first, second = jobs(backbone)[:2]

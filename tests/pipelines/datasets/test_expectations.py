@@ -41,7 +41,8 @@ def test_each_rule_names_the_rows_that_broke_it(tmp_path: Path) -> None:
             "split": ["train", "test", "train", "holdout", "train"],
         }
     )
-    found = validate_rows(frame, RULES, "plant-a-asr", "delivery", tmp_path)
+    # a digest may be a number that is too large for a year
+    found = validate_rows(frame, RULES, "plant-a-asr", "7513694436207587", tmp_path)
     assert found == [("b",), ("c",), ("b",), ("d",), ("d", "d")]
     assert "too_long" not in (page := (tmp_path / "index.html").read_text())
     assert "plant-a-asr" in page

@@ -47,6 +47,36 @@ def test_nothing_is_known_outside_of_the_reference() -> None:
     assert (found.value, found.reason) == (None, "snr_db is outside of the reference: 3")
 
 
+def test_the_estimate_of_many_sessions_is_not_that_of_a_middle_one() -> None:
+    rng = np.random.default_rng(3)
+    off = []
+    for _ in range(12):
+        # most sessions have no error, and some have many
+        error = np.where(rng.random(80) < 0.2, 0.5, 0.0)
+        blocks = [
+            BlockScores(f"{n}", (f"{n}",), {"confidence": 1 - e + 0.01 * float(rng.standard_normal())})
+            for n, e in enumerate(error.tolist())
+        ]
+        found = estimate_error(
+            blocks[:60], error.tolist()[:60], {"confidence": [b.scores["confidence"] for b in blocks]}
+        )
+        assert found.value is not None
+        off.append(found.value - float(error[60:].mean()))
+    assert abs(float(np.mean(off))) < 0.02
+
+
+def test_nothing_is_known_if_many_sessions_are_outside_although_the_middle_one_is_not() -> None:
+    rng = np.random.default_rng(4)
+    blocks, errors = _world(30, rng)
+    recent = _recent(_world(20, rng)[0])
+    some, many = ({**recent, "snr_db": recent["snr_db"][:-count] + [3.0] * count} for count in (3, 9))
+    assert estimate_error(blocks, errors, some).value is not None
+    found = estimate_error(blocks, errors, many)
+    assert found.value is None
+    assert found.reason.startswith("snr_db of ")
+    assert found.reason.endswith(" of the last 20 sessions is outside of the reference")
+
+
 @pytest.mark.parametrize(
     ("size", "recent", "reason"),
     [

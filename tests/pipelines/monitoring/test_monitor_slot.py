@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -76,7 +77,11 @@ def test_a_site_like_its_golden_set_and_then_with_noise(
     assert logged.data.tags["elp.found"].startswith("alarm: ")
     page = requests.get(f"{watched.uri}/elp/slots/{SLOT}", timeout=60).text
     assert f'<span class="alarm">{logged.data.tags["elp.found"]}</span>' in page
-    assert f"/runs/{logged.info.run_id}" in page
+    assert f"/runs/{logged.info.run_id}/artifacts/monitor/look-00003.html" in page
+    assert page.count('<polyline class="curve ') == 6
+    assert "3 looks; an alarm is at 100 %. At the last one: " in page
+    assert "not known: the reference has 9 blocks, 20 are needed" in page
+    assert re.search(r"<td class=.n.>[0-9.]+ dB to [0-9.]+ dB</td>", page)
     assert {point.step for point in client.get_metric_history(logged.info.run_id, "evidence.snr_db")} == {1, 2, 3}
     assert len(client.list_artifacts(logged.info.run_id, "monitor")) == 3
 
@@ -98,7 +103,9 @@ def test_the_commands_of_the_page_run(
     rows = [{"audio_filepath": f"recordings/session-60/{take}.wav", "call": "one"} for take in range(2)]
     write_manifest(tmp_path, rows, "sent.jsonl")
     write_manifest(tmp_path, [row | {"text": "stop"} for row in rows], "labels.jsonl")
-    lines = [line for fence in fences("sh") if fence.page == "monitor.md" for line in fence.commands]
+    # those of the schedules have a test with Prefect
+    every = [line for fence in fences("sh") if fence.page == "monitor.md" for line in fence.commands]
+    lines = [line for line in every if line.startswith("elp monitor")]
     assert len(lines) == 6
     for line in lines:
         words = shlex.split(line.replace("plant-a/asr", str(SLOT)))

@@ -13,19 +13,22 @@ NOW = 1_000_000.0
 HOUR = 3600.0
 
 
-def _late(name: str, hours: float, noticed: float | None = 15.0, slot: str = "a/asr") -> LateRun:
+def _late(name: str, hours: float, noticed: float | None = 15.0, slot: str = "a/asr", flow: str = "retrain") -> LateRun:
     """A run that was due some hours ago, and marked as late so many seconds after that."""
     due = NOW - hours * HOUR
-    return LateRun(name, slot, due, None if noticed is None else due + noticed)
+    return LateRun(name, slot, due, None if noticed is None else due + noticed, flow)
 
 
 def _missed(late: list[LateRun], policy: str = "newest", worker_seen: float = NOW) -> list[str]:
-    return [run.id for run, _ in missed_runs(late, {"a/asr": policy, "b/asr": policy}, NOW, worker_seen)]
+    policies = {(slot, flow): policy for slot in ("a/asr", "b/asr") for flow in ("retrain", "monitor")}
+    return [run.id for run, _ in missed_runs(late, policies, NOW, worker_seen)]
 
 
 def test_only_the_newest_late_run_of_each_slot_starts() -> None:
     late = [_late("1", 48), _late("3", 1), _late("2", 24), _late("other", 30, slot="b/asr")]
     assert _missed(late) == ["1", "2"]
+    # a look that is due replaces no retraining, and is replaced by none
+    assert _missed([*late, _late("look", 0.5, flow="monitor"), _late("old", 2, flow="monitor")]) == ["1", "2", "old"]
     assert _missed(late[1:2]) == []
     assert _missed([]) == []
 

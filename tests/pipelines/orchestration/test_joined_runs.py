@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import time
@@ -85,6 +86,30 @@ def test_a_training_in_two_processes_by_the_command_line(night: Night, capfd: py
 
 
 @pytest.mark.slow
+def test_a_cancelled_run_leaves_the_pass_and_all_cancelled_runs_end_it(night: Night) -> None:
+    _train_for_longer(night, epochs=400, seed=3)
+    workspace = str(night.workspace.root)
+
+    def cancel(name: str) -> None:
+        assert run(["cancel", runs[name], "-w", workspace]) == 0
+
+    runs = night.start("one", "two", "three")
+    eventually(lambda: all("training in one pass" in night.log(one) for one in runs.values()), 300)
+    (leader,) = [site for site, one in runs.items() if str(night.run(one)["infrastructure_pid"]).isdigit()]
+    first, second = [site for site in runs if site != leader]
+    versions = {site: len(night.lineages(site)) for site in runs}
+    cancel(first)
+    assert night.states(runs) == {first: "Cancelled", second: "Running", leader: "Running"}
+    # what is left ends with the process of the first run
+    cancel(leader)
+    cancel(second)
+    assert set(night.states(runs).values()) == {"Cancelled"}
+    time.sleep(20)
+    assert set(night.states(runs).values()) == {"Cancelled"}, "none is started again"
+    assert {site: len(night.lineages(site)) for site in runs} == versions
+
+
+@pytest.mark.slow
 def test_a_kill_in_the_pass_leaves_no_run_behind(night: Night) -> None:
     """Each run is started again by the supervision, and each slot gets one version."""
     _train_for_longer(night)
@@ -104,7 +129,8 @@ def test_a_kill_in_the_pass_leaves_no_run_behind(night: Night) -> None:
     print(f"\nall three have ended {time.monotonic() - killed:.0f} s after the kill")
 
 
-def _train_for_longer(night: Night) -> None:
+def _train_for_longer(night: Night, epochs: int = 40, seed: int = 2) -> None:
     path: Path = night.workspace.root / "elp.yaml"
-    path.write_text(path.read_text().replace("epochs: 2", "epochs: 40").replace("seed: 1", "seed: 2"))
+    text = re.sub(r"epochs: \d+", f"epochs: {epochs}", path.read_text())
+    path.write_text(re.sub(r"seed: \d+", f"seed: {seed}", text))
     subprocess.run(["git", "-C", str(night.workspace.root), "commit", "-q", "-am", "Train for longer"], check=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from elp_core.errors import ElpError
-from pipelines.errors import DataRefused, NotTrainable, ServiceError
+from pipelines.errors import DataRefused, NotTrainable, RunCancelled, ServiceError
 from pipelines.local.settings import Settings
 from pipelines.local.workspace import Workspace
 from pipelines.orchestration.shared_pass import PassPart, SharedPass
@@ -35,11 +35,13 @@ class Meeting:
         self.ends: dict[str, object] = {}
         self.threads: list[threading.Thread] = []
         self.trained_by: set[str] = set()
+        self.during: Callable[[], object] = lambda: None
         self.shared = SharedPass("a", self.train)
 
     def train(self, parts: Sequence[PassPart]) -> dict[Slot, Registered | ElpError]:
         self.passes.append("".join(part.run for part in parts))
         self.trained_by.add(threading.current_thread().name)
+        self.during()
         for name in (self.passes[-1], *(part.run for part in parts)):
             if error := self.failing.pop(f"raised {name}", None):
                 raise error
@@ -100,6 +102,26 @@ def test_all_are_trained_in_one_pass_by_the_leader_and_only_one_works_at_a_time(
     assert meeting.wait() == dict.fromkeys("abcd", REGISTERED)
     assert ["".join(sorted(one)) for one in meeting.passes] == ["abcd"]
     assert meeting.trained_by == {"MainThread"}
+
+
+def test_a_run_that_is_taken_out_ends_while_the_others_are_trained() -> None:
+    meeting, cancelled = Meeting(), RunCancelled("cancelled by a person")
+    for run in "bc":
+        meeting.join(run)
+
+    def during() -> None:
+        meeting.shared.check("b")
+        meeting.shared.take_out("b", cancelled)
+        meeting.threads[0].join(30)
+        assert meeting.ends == {"b": cancelled}
+        with pytest.raises(RunCancelled, match="by a person"):
+            meeting.shared.check("b")
+        meeting.shared.check("c")
+
+    meeting.during = during
+    assert meeting.lead() is REGISTERED
+    assert meeting.wait() == {"a": REGISTERED, "b": cancelled, "c": REGISTERED}
+    assert len(meeting.passes) == 1
 
 
 def test_a_leader_without_others_trains_at_once() -> None:

@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from elp_core.class_answer import ClassCalibration
 from elp_core.decoding import DecodeConfig
 from elp_core.errors import AudioError, FingerprintMismatch
-from elp_core.tasks import SpeakerVerification
+from elp_core.tasks import IntentClassification, SpeakerVerification
 from elp_core.testing import save_tiny
+from pipelines.cli.predict_verb import _text
 from pipelines.errors import RegistryError, UsageError
 from pipelines.local.settings import Settings
 from pipelines.registry.client.connection import connect
@@ -61,6 +63,22 @@ def test_the_champion_transcribes_each_file(
     searched = predict_files(slot, settings, files, decode=DecodeConfig(beam=20), **options)
     assert searched.answers != answer.answers
     assert searched == predict_files(slot, settings, files, decode=DecodeConfig(beam=20), **options)
+
+
+def test_a_file_of_no_class_is_none_of_these(
+    client: MlflowClient, settings: Settings, options: dict[str, Any], files: list[Path], tmp_path: Path
+) -> None:
+    slot, classes = Slot("classed", "sic"), ("agree", "refuse")
+    for version, floor in ((1, 0.0), (2, 0.9999)):
+        task = IntentClassification(classes, calibration=ClassCalibration(2.0, floor, 40))
+        add_bundle(client, slot, f"k{version}", tmp_path, task)
+    known, strange = (predict_files(slot, settings, files, version=v, **options) for v in (1, 2))
+    assert set(known.answers) <= set(classes)
+    assert _text(known).splitlines()[1].endswith(known.answers[0])
+    assert strange.answers == ("", "")
+    assert [one.none_of_these for one in strange.classes] == [True, True]
+    assert 0.5 <= strange.classes[0].probability < 0.9999
+    assert f"none of these (likeliest: {strange.classes[0].likeliest}, probability 0." in _text(strange)
 
 
 def test_two_recordings_are_compared_at_the_stored_threshold(

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import elp_core.training
-from elp_core.errors import TrainingError
+from elp_core.errors import ElpError, TrainingError
+from pipelines.errors import RunCancelled
 from pipelines.registry.client.connection import connect
 from pipelines.training.register import Registered
-from pipelines.training.train import train_adapters
+from pipelines.training.train import Check, train_adapters, train_each
 from tests.support.workspaces import Site
 
 if TYPE_CHECKING:
@@ -31,6 +32,10 @@ class Trainer:
         self.logged: list[str] = []
         together = elp_core.training.train_together
         patch.setattr(elp_core.training, "train_together", lambda jobs: self.passes.append(len(jobs)) or together(jobs))
+
+    def each(self, settings: Settings, check: Check) -> dict[Slot, Registered | ElpError]:
+        tags = {slot: slot.tag(1) for slot in (self.site.asr, self.site.asv)}
+        return train_each(self.site.repository, tags, settings, check=check, **self.options)
 
     def __call__(self, settings: Settings) -> dict[Slot, Registered]:
         tags = {slot: slot.tag(1) for slot in (self.site.asr, self.site.asv)}
@@ -86,6 +91,27 @@ def test_a_slot_that_fails_costs_the_others_nothing(train: Trainer, site: Site, 
     assert client.search_runs([experiment], "tags.`elp.error` LIKE 'NonFiniteLoss%'")
     assert train.one(site.asv, settings).reused
     assert train.passes == [2]
+
+
+def test_a_slot_that_is_cancelled_is_not_trained_on_and_the_others_are(
+    train: Trainer, site: Site, mlflow_uri: str
+) -> None:
+    checked: list[Slot] = []
+    cancelled = RunCancelled("cancelled by a person")
+
+    def check(slot: Slot) -> None:
+        checked.append(slot)
+        if slot == site.asr and checked.count(slot) == 2:
+            raise cancelled
+
+    ends = train.each(changed(site, asr={"seed": 25}, asv={"seed": 25}), check)
+    assert ends[site.asr] is cancelled
+    assert isinstance(ends[site.asv], Registered)
+    assert checked.count(site.asr) == 2 < checked.count(site.asv)
+    client = connect(mlflow_uri)
+    experiment = client.get_experiment_by_name("elp.plant-a.asr").experiment_id
+    (run,) = client.search_runs([experiment], "tags.`elp.error` LIKE 'RunCancelled%'")
+    assert run.info.status == "KILLED"
 
 
 def test_another_device_has_a_pass_of_its_own(train: Trainer, site: Site) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import socket
 import ssl
 import threading
@@ -12,9 +13,10 @@ import pytest
 from pipelines.serving.http.api_keys import add_api_key, revoke_api_key
 from pipelines.serving.http.decode_pool import DecodeLimits
 from pipelines.serving.http.request_limits import RequestBounds
-from pipelines.serving.http.serve_process import ServeOptions
+from pipelines.serving.http.serve_process import ServeOptions, listening_socket
 from tests.support.clips import voice, wav
 from tests.support.damaged_audio import damaged
+from tests.support.mlflow_server import free_port
 from tests.support.speech_server import FolderChampions, SpeechServer, speech_server, wait_until
 
 pytestmark = pytest.mark.integration
@@ -219,6 +221,25 @@ def test_clients_that_go_lose_no_answer_of_others(rounds: int, server: SpeechSer
     assert server.client.get("/healthz").status_code == 200
     # every place is free again
     wait_until(lambda: server.opened.parts.service.batcher.queued == (0, 0))
+
+
+def test_an_answer_does_not_wait_for_the_acknowledgement_of_its_headers() -> None:
+    """Without TCP_NODELAY every answer after a client's first one came 40 ms late."""
+    options = ServeOptions(port=free_port())
+
+    async def accepted() -> int:
+        found: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+        def connected(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            found.set_result(writer.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+            writer.close()
+
+        async with await asyncio.start_server(connected, sock=listening_socket(options)):
+            _, writer = await asyncio.open_connection(options.host, options.port)
+            writer.close()
+            return await asyncio.wait_for(found, 60)
+
+    assert asyncio.run(accepted())
 
 
 def run_in_threads(ask, count: int) -> None:

@@ -7,6 +7,7 @@ import os
 import re
 import shlex
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -22,6 +23,7 @@ from pipelines.registry.client.connection import connect
 from pipelines.registry.slot import Slot
 from pipelines.serving.ask_server import ask_server
 from pipelines.serving.champion_source import RegistryChampions
+from pipelines.serving.http.wyoming_events import read_event
 from tests.docs.pages import fences
 from tests.support.bundles import add_bundle
 from tests.support.clips import voice, wav
@@ -42,6 +44,8 @@ class Box:
     port: int
     uri: str
     """Of the registry."""
+    assistants: int
+    """Port for voice assistants."""
 
     def run(self, line: str) -> str:
         """Run a command of the page as it is there, with the site and the port of the test."""
@@ -63,13 +67,13 @@ def box(mlflow_uri: str, tmp_path_factory: pytest.TempPathFactory) -> Box:
     (root / "elp.yaml").write_text(f"backbone: {root / 'backbone'}\nservers: {{mlflow_uri: {mlflow_uri}}}\n")
     for number, name in enumerate(("call.wav", "enrolled.wav")):
         (root / name).write_bytes(wav(voice(1.0, 300.0 + 200 * number, number)))
-    return Box(root, free_port(), mlflow_uri)
+    return Box(root, free_port(), mlflow_uri, free_port())
 
 
 @pytest.fixture
 def serving(box: Box) -> Iterator[subprocess.Popen[str]]:
     """`elp serve SITE`, until the test ends."""
-    command = [*ELP, "serve", SITE, "--port", str(box.port), "--poll", "0.2"]
+    command = [*ELP, "serve", SITE, "--port", str(box.port), "--wyoming", str(box.assistants), "--poll", "0.2"]
     log = box.root / "serve.log"
     with log.open("w") as output:
         # pytest ignores no signal, a shell in the background would
@@ -98,6 +102,9 @@ def test_the_pages_commands_run(box: Box, serving: subprocess.Popen[str]) -> Non
     code = block.text.replace("plant-a", SITE).replace("8400", str(box.port))
     said = subprocess.run([sys.executable, "-c", code], cwd=box.root, capture_output=True, text=True, check=True).stdout
     assert said.startswith(answers[1]["text"])
+    with socket.create_connection(("127.0.0.1", box.assistants), timeout=60) as assistant:
+        assistant.sendall(b'{"type": "describe"}\n')
+        assert read_event(assistant.makefile("rb")).data["asr"][0]["models"][0]["name"] == f"{SITE}/asr"
     # keys of a running server: from the first one on, it asks for them
     address = f"http://127.0.0.1:{box.port}/v1/models"
     add, listing, revoke = [
@@ -189,8 +196,6 @@ def loose(printed: str) -> object:
 
 
 def test_a_port_that_is_taken_and_a_site_that_is_not_are_reported(box: Box) -> None:
-    import socket
-
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()

@@ -1,0 +1,198 @@
+"""The servers that `bench_serve.py` compares, each a process of its own on the same plant and the same route.
+
+python benchmarks/serve_ways.py WAY PLANT PORT [--threads N]
+
+WAY is elp (`elp serve`), alone (our library behind a lock), peft (`transformers` with `peft` behind a lock), ray (Ray
+Serve with `@serve.batch`) or lit (LitServe). The last two need packages that are not in the lock.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import threading
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import soundfile
+from fastapi import FastAPI, File, Form, UploadFile
+from fastapi import Request as HttpRequest
+from serve_plant import PlantChampions, ServedPlant
+
+Classify = Callable[[str, bytes], dict[str, Any]]
+"""The body of an answer for a slot and a recording."""
+WAIT = 0.002
+BATCH = 16
+
+
+def elp(plant: ServedPlant, asked: argparse.Namespace) -> None:
+    """Run `elp serve`."""
+    from pipelines.local.settings import Settings
+    from pipelines.serving.http.api_keys import ApiKeyFile
+    from pipelines.serving.http.serve_process import ServeOptions, listening_socket, open_service, web_server
+
+    options = ServeOptions(port=asked.port, every=0.2, memory_bytes=asked.memory * 2**20 or None)
+    keys = ApiKeyFile(plant.root / "keys.json")
+    settings = Settings(backbone=plant.backbone)
+    listener = listening_socket(options)
+    with listener, open_service(PlantChampions(plant), settings, options, keys, print) as opened:
+        listener.listen(2048)
+        web_server(opened.app, options).run(sockets=[listener])
+
+
+def alone(plant: ServedPlant, asked: argparse.Namespace) -> None:
+    """Run our library as most do it: a thread for each request, one at a time computes."""
+    outputs, lock = _host(plant, asked.threads), threading.Lock()
+
+    def classify(slot: str, content: bytes) -> dict[str, Any]:
+        samples = soundfile.read(io.BytesIO(content), dtype="float32")[0]
+        with lock:
+            return _body(outputs([(slot, samples)])[0])
+
+    _run(classify, asked.port)
+
+
+def peft(plant: ServedPlant, asked: argparse.Namespace) -> None:
+    """Run `transformers` with `peft`: LoRA of rank 8 on the feed-forward layers, a linear head for each slot."""
+    import torch
+
+    from elp_core.private_names import torchaudio
+
+    torchaudio()  # transformers and peft import it
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoFeatureExtractor, AutoModel
+
+    lora = LoraConfig(r=8, target_modules=["intermediate_dense", "output_dense"])
+    extractor = AutoFeatureExtractor.from_pretrained(plant.checkpoint)
+    names = {slot: str(number) for number, slot in enumerate(plant.slots)}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model: Any = get_peft_model(AutoModel.from_pretrained(plant.checkpoint).eval(), lora, adapter_name="0")
+        for name in list(names.values())[1:]:
+            model.add_adapter(name, lora)
+    model.eval()
+    heads = {slot: torch.nn.Linear(model.config.hidden_size, 4) for slot in plant.slots}
+    lock = threading.Lock()
+
+    def classify(slot: str, content: bytes) -> dict[str, Any]:
+        samples, rate = soundfile.read(io.BytesIO(content), dtype="float32")
+        inputs = extractor(samples, sampling_rate=rate, return_tensors="pt")
+        with lock, torch.inference_mode():
+            model.set_adapter(names[slot])
+            frames = model(**inputs).last_hidden_state
+            return _body(heads[slot](frames.mean(1)).softmax(-1)[0])
+
+    _run(classify, asked.port)
+
+
+def ray(plant: ServedPlant, asked: argparse.Namespace) -> None:
+    """Run Ray Serve: a FastAPI ingress whose batches are those of all slots, on one backbone."""
+    import ray as core
+    from ray import serve
+
+    app, threads = FastAPI(), asked.threads
+
+    @serve.deployment(max_ongoing_requests=64, ray_actor_options={"num_cpus": 1})
+    @serve.ingress(app)
+    class Speech:
+        def __init__(self) -> None:
+            self._outputs = _host(plant, threads)
+
+        @serve.batch(max_batch_size=BATCH, batch_wait_timeout_s=WAIT)
+        async def outputs(self, requests: list[tuple[str, Any]]) -> list[Any]:
+            return self._outputs(requests)
+
+        @app.post("/v1/classify")
+        async def classify(self, model: Annotated[str, Form()], file: Annotated[UploadFile, File()]) -> dict[str, Any]:
+            samples = soundfile.read(io.BytesIO(await file.read()), dtype="float32")[0]
+            return _body(await self.outputs((model, samples)))
+
+    core.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+    serve.start(http_options={"host": "127.0.0.1", "port": asked.port})
+    serve.run(Speech.bind())
+    threading.Event().wait()
+
+
+def lit(plant: ServedPlant, asked: argparse.Namespace) -> None:
+    """Run LitServe: one route, one worker, dynamic batches."""
+    import litserve
+
+    threads = asked.threads
+
+    class Api(litserve.LitAPI):  # type: ignore[misc]
+        def setup(self, device: str) -> None:
+            self._outputs = _host(plant, threads)
+
+        def decode_request(self, request: HttpRequest) -> tuple[str, Any]:
+            content = request["file"].file.read()
+            return request["model"], soundfile.read(io.BytesIO(content), dtype="float32")[0]
+
+        def batch(self, inputs: list[Any]) -> list[Any]:
+            return inputs
+
+        def predict(self, inputs: list[Any]) -> list[Any]:
+            return self._outputs(inputs)
+
+        def unbatch(self, outputs: list[Any]) -> list[Any]:
+            return outputs
+
+        def encode_response(self, output: Any) -> dict[str, Any]:
+            return _body(output)
+
+    api = Api(max_batch_size=BATCH, batch_timeout=WAIT, api_path="/v1/classify")
+    server = litserve.LitServer(api, accelerator="cpu", workers_per_device=1, timeout=600)
+    server.run(port=asked.port, host="127.0.0.1", generate_client_file=False, log_level="warning")
+
+
+def _host(plant: ServedPlant, threads: int) -> Callable[[list[tuple[str, Any]]], list[Any]]:
+    import torch
+
+    from elp_core.backbones import Backbone
+    from elp_core.inference import AdapterHost, Request
+
+    torch.set_num_threads(threads)
+    host = AdapterHost(Backbone.from_pretrained(plant.backbone))
+    for slot in plant.slots:
+        host.load(slot, plant.bundle(slot, 1))
+    return lambda pairs: host.outputs([Request(*pair) for pair in pairs])
+
+
+def _body(probabilities: Any) -> dict[str, Any]:
+    values = [float(value) for value in probabilities]
+    return {"label": values.index(max(values)), "probability": max(values), "probabilities": values}
+
+
+def _run(classify: Classify, port: int) -> None:
+    import uvicorn
+
+    app = FastAPI()
+
+    @app.post("/v1/classify")
+    def answer(model: Annotated[str, Form()], file: Annotated[UploadFile, File()]) -> dict[str, Any]:
+        return classify(model, file.file.read())
+
+    uvicorn.run(app, host="127.0.0.1", port=port, log_level="warning", access_log=False)
+
+
+WAYS = {"elp": elp, "alone": alone, "peft": peft, "ray": ray, "lit": lit}
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("way", choices=WAYS)
+    parser.add_argument("plant", type=Path)
+    parser.add_argument("port", type=int)
+    parser.add_argument("--threads", type=int, default=2, help="of torch, for ways other than elp")
+    parser.add_argument("--memory", type=int, default=0, help="MB of adapters in memory, for elp")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    chosen = _options()
+    if chosen.way != "elp":
+        import torch
+
+        torch.set_num_threads(chosen.threads)
+    WAYS[chosen.way](ServedPlant.read(chosen.plant), chosen)
