@@ -91,7 +91,7 @@ def test_requests_are_filtered_by_time_and_confidence(client: FlaskClient) -> No
     since = (NOW - timedelta(hours=2)).strftime("%Y-%m-%dT%H:%M")
     until = (NOW - timedelta(minutes=30)).strftime("%Y-%m-%dT%H:%M")
     assert listed(client, f"since={since}&until={until}") == [KEPT.id], "the others are of now or of five hours ago"
-    assert listed(client, "below=0.32&order=confidence") == [KEPT.id, served(69).id]
+    assert listed(client, "below=0.315&order=confidence") == [KEPT.id, served(69).id]
     assert len(listed(client)) == 50
     assert len(listed(client, "first=50")) == 12
     assert len(listed(client, "order=confidence&below=")) == 50

@@ -14,7 +14,8 @@ import pytest
 from elp_core.audio import load
 from elp_core.bundle import bundle_digest
 from elp_core.inference.measure_clips import measure_waveforms
-from pipelines.monitoring.clip_scores import UNITS, scored_clip
+from pipelines.monitoring.clip_scores import scored_clip
+from pipelines.registry.monitor_names import UNITS
 from pipelines.registry.slot import Slot
 from pipelines.request_log.log_file import add_requests, log_path, log_transaction, opened_log, stamp
 from pipelines.request_log.log_policy import RequestLogPolicy
