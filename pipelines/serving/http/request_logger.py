@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import queue
 import random
 import re
@@ -63,7 +62,6 @@ _WAIT: Seconds = 1.0
 """How long the first of them waits for others."""
 _CLEAN_EVERY: Seconds = 30.0
 """Between two looks for what is over its time."""
-_LOWER_PRIORITY = 10
 _LONGEST_NAME = 200
 _log = logging.getLogger(__name__)
 
@@ -167,9 +165,7 @@ class RequestLogger:
         self._count("queue full", 1)
 
     def _write(self) -> None:
-        with contextlib.suppress(AttributeError, OSError):
-            # on Linux a thread has a priority of its own: answers come first
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _LOWER_PRIORITY)
+        # at the usual priority: a thread that waits for the processor with the interpreter's lock holds up all others
         ended = False
         while not ended:
             if time.monotonic() >= self._clean_at:
