@@ -92,12 +92,12 @@ def test_a_comparison_of_voices_logs_the_recording_in_question(logging_server: t
 @pytest.mark.integration
 def test_audio_is_kept_with_a_consent_only(logging_server: tuple[SpeechServer, Path]) -> None:
     server, state = logging_server
-    agreed = logged(state, ASR, server.ask("audio/transcriptions", str(ASR), TWO).headers["elp-request-id"]).record
+    agreed = logged(state, ASR, server.ask("audio/transcriptions", str(ASR), ONE).headers["elp-request-id"]).record
     other = logged(state, SIC, server.ask("classify", str(SIC), TWO).headers["elp-request-id"]).record
     with opened_log(log_path(state, ASR)) as db:
         audio = find_audio(db, agreed.id)
     assert audio is not None
-    np.testing.assert_allclose(load(audio.flac), load(TWO), atol=2**-14)
+    np.testing.assert_allclose(load(audio.flac), load(ONE), atol=2**-14)
     assert (audio.consent, audio.until) == (
         "agreement 2026-14",
         stamp(datetime.fromisoformat(agreed.at) + timedelta(days=2)),
