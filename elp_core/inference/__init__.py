@@ -3,7 +3,8 @@
 from elp_core.inference.adapter_cache import HostedAdapter
 from elp_core.inference.align_recording import AlignedSegment, align_recording
 from elp_core.inference.aligned_segments import CutConfig
-from elp_core.inference.host import AdapterHost, Request
+from elp_core.inference.host import AdapterHost
+from elp_core.inference.host_request import Request
 from elp_core.inference.predict import classify, predict
 from elp_core.inference.recogniser import Recogniser
 from elp_core.inference.transcribe import Segment, Transcript, transcribe

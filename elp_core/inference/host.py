@@ -20,25 +20,16 @@ from elp_core.data.collate import collate, collate_features
 from elp_core.errors import ConfigError
 from elp_core.inference.adapter_cache import AdapterCache, HostedAdapter, LoadedAdapter
 from elp_core.inference.batch_shapes import padded_together, rounded_up
+from elp_core.inference.host_request import PooledOutput, Request, task_outputs
 from elp_core.inference.predict import check_waveform
 from elp_core.metrics.verification import Match
 from elp_core.model import ElpModel
 from elp_core.tasks import Comparing, SpeechRecognition, Task
-from elp_core.tasks.classification import ClipClassification
 from elp_core.types import SAMPLE_RATE, Seconds
 
 _Read = Callable[[Task, nn.Module, torch.Tensor, torch.Tensor], list[Any]]
 """Task, head, frames [B, F, D] and counts [B] to one value for each clip."""
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
-
-
-@dataclass(frozen=True)
-class Request:
-    """A waveform, and the name of the adapter that answers it."""
-
-    adapter: str
-    waveform: npt.NDArray[np.float32]
-    """float32 mono 16 kHz, [samples]."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -172,7 +163,17 @@ class AdapterHost:
         Raises:
             AudioError, HostError, BundleError: As `answer`.
         """
-        return self._run(requests, _output)
+        return self._run(requests, task_outputs)
+
+    def pooled_outputs(self, requests: Sequence[Request]) -> list[PooledOutput]:
+        """Return `outputs`, each with the mean of the CNN features that it was computed from; raise as `answer`."""
+        means: dict[int, npt.NDArray[np.float32]] = {}
+
+        def keep(row: _Row, features: torch.Tensor) -> None:
+            means[row.place] = features.float().mean(0).cpu().numpy()
+
+        values = self._run(requests, task_outputs, keep)
+        return [PooledOutput(value, means[place]) for place, value in enumerate(values)]
 
     def compare(self, name: str, enrolment: Sequence[Any], test: Any) -> Match:
         """Compare answers of the adapter under `name`: whether `test` is of the speaker of `enrolment`, [E] each.
@@ -208,7 +209,10 @@ class AdapterHost:
         with self._cache.pinned([name]) as found:
             return next(iter(found))[1].task
 
-    def _run(self, requests: Sequence[Request], read: _Read) -> list[Any]:
+    def _run(
+        self, requests: Sequence[Request], read: _Read, keep: Callable[[_Row, torch.Tensor], None] | None = None
+    ) -> list[Any]:
+        """Return what `read` returns for each request; `keep` is given the CNN features [F, C] of each."""
         for place, request in enumerate(requests):
             check_waveform(place, request.waveform, self.backbone.min_samples)
         with (
@@ -229,6 +233,9 @@ class AdapterHost:
                 nonlocal features
                 batch = [rows[position] for position in positions]
                 features = self._features(batch, features)
+                if keep:
+                    for row in batch:
+                        keep(row, features[row.sound])
                 answered = dict(self._answers(batch, features, read))
                 return [answered[row] for row in batch]
 
@@ -273,14 +280,6 @@ class AdapterHost:
     def _autocast(self) -> torch.autocast:
         dtype = _DTYPES.get(self._precision)
         return torch.autocast(self.backbone.device.type, dtype, enabled=dtype is not None)
-
-
-def _output(task: Task, head: nn.Module, frames: torch.Tensor, counts: torch.Tensor) -> list[Any]:
-    if isinstance(task, SpeechRecognition):
-        return task.log_probabilities(head, frames, counts)
-    if isinstance(task, ClipClassification):
-        return task.probabilities(head, frames, counts)
-    return task.predict(head, frames, counts)
 
 
 def _by_adapter(batch: Sequence[_Row]) -> list[list[_Row]]:

@@ -9,7 +9,8 @@ import torch
 from elp_core.assemble import waveform_frames
 from elp_core.audio import Waveform
 from elp_core.errors import ConfigError
-from elp_core.inference.host import AdapterHost, Request
+from elp_core.inference.host import AdapterHost
+from elp_core.inference.host_request import Request
 from elp_core.inference.windows import FrameTimes
 from elp_core.inference.word_times import LogProbabilities
 from elp_core.model import ElpModel

@@ -70,10 +70,14 @@ def plan_erasure(
     subject: Subject,
     slot: Slot | None = None,
     place: Callable[[str], str] = lambda md5: md5,
+    logged: Mapping[str, int] | None = None,
 ) -> ErasurePlan:
-    """Plan the erasure of a subject in one slot or in all; `place` returns the path of an MD5 in the DVC remote."""
+    """Plan the erasure of a subject in one slot or in all.
+
+    `place` returns the path of an MD5 in the DVC remote; `logged` has the number of its logged requests by slot.
+    """
     found = find_trained_on(db, records, subject, slot)
-    if not found.holdings and not found.unknown:
+    if not found.holdings and not found.unknown and not logged:
         similar = f"; similar names: {', '.join(map(repr, found.similar))}" if found.similar else ""
         raise VersioningError(
             f"nothing in {slot or 'any slot'} holds {subject}; speakers are written as the delivery named them{similar}"
@@ -83,7 +87,8 @@ def plan_erasure(
     newest = {(name, kind): version for name, kind, version in versions}
     slots = tuple(_slot_plan(newest, records, found, name) for name in names)
     files = _files(db, subject, slot, place)
-    return ErasurePlan(found, slots, files, _after(files, subject), _stays(found))
+    after = (*_requests(logged or {}, subject, slot), *_after(files, subject))
+    return ErasurePlan(found, slots, files, after, _stays(found))
 
 
 def _slot_plan(newest: Mapping[tuple[str, str], int], records: ServerRecords, found: TrainedOn, slot: str) -> SlotPlan:
@@ -148,6 +153,15 @@ def _versions(slot: str, folder: str, first: int, last: int) -> str:
     return f"{kind}/{slot}/{span}" + (" (quarantine)" if folder == "quarantine" else "")
 
 
+def _requests(logged: Mapping[str, int], subject: Subject, slot: Slot | None) -> tuple[Step, ...]:
+    """Return the step for what `elp serve` has logged of a subject."""
+    if not logged:
+        return ()
+    held = ", ".join(f"{number} of {name}" for name, number in sorted(logged.items()))
+    what = f"remove their logged requests with their audio ({held}); do the same on every other host that serves"
+    return (Step(what, (f"elp requests erase {f'{slot} ' if slot else ''}{subject.option}",)),)
+
+
 def _after(files: tuple[StoredFile, ...], subject: Subject) -> tuple[Step, ...]:
     if not files:
         return ()
@@ -195,5 +209,9 @@ def _stays(found: TrainedOn) -> tuple[str, ...]:
             "differ from the speaker's name in the data. List them with elp enrol list SITE/asv, and delete them with "
             "elp enrol revoke SITE/asv NAME --reason TEXT."
         )
+    stays.append(
+        "The request logs of other hosts that run elp serve, and files of elp requests export: look there with "
+        f"elp requests erase {found.subject.option}."
+    )
     stays.append("The sources of the deliveries, backups, and copies that workers or people made elsewhere.")
     return tuple(stays)

@@ -5,7 +5,7 @@ import json
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -23,6 +23,9 @@ from pipelines.local.addresses import mlflow_uri
 from pipelines.local.workspace import Workspace
 from pipelines.registry.plain_json import plain
 from pipelines.registry.slot import Slot
+
+if TYPE_CHECKING:
+    from pipelines.datasets.subject import Subject
 
 FORMATS = ("text", "json", "html", "cyclonedx")
 QUESTIONS = ("at", "backbone", "speaker", "clip")
@@ -94,11 +97,25 @@ def plan(workspace: Workspace, slot: Slot | None, speaker: str, clip: str, form:
     subject = Subject(speaker, clip)
     records = ServerRecords(mlflow_uri(workspace))
     with _index(workspace, records) as db, dvc_remote(workspace.root) as stored:
-        planned = plan_erasure(db, records, subject, slot, stored.place)
+        logged = _logged(workspace, subject, slot)
+        planned = plan_erasure(db, records, subject, slot, stored.place, logged)
     for hold in holds_on(planned, read_holds(records.uri)):
         text = f"HELD: {hold.summary}; nothing is erased before: elp hold end {hold.number}"
         click.echo(click.style(text, fg="red", bold=True), err=True)
     _put(planned, tables.erasure_answer(planned), records.uri, "json" if wants_json() else form, output)
+
+
+def _logged(workspace: Workspace, subject: Subject, slot: Slot | None) -> dict[str, int]:
+    """Return how many requests of a subject `elp serve` has logged in this workspace, by slot."""
+    from pipelines.request_log.log_file import log_path, logged_slots, opened_log, subject_numbers
+
+    found = {}
+    for one in logged_slots(workspace.state):
+        if slot in (None, one):
+            with opened_log(log_path(workspace.state, one)) as db:
+                if number := len(subject_numbers(db, speaker=subject.speaker, clip=subject.clip)):
+                    found[str(one)] = number
+    return found
 
 
 def _answer(workspace: Workspace, slot: Slot | None, question: str, value: str, form: str, output: Path | None) -> int:

@@ -98,6 +98,7 @@ def serve_verb(
         wyoming=wyoming,
         certificate=tls_cert,
         private_key=tls_key,
+        log_state=workspace.state,
     )
     own = secrets.token_hex(32)
     keys = ApiKeyFile(key_file(workspace), own=own)
@@ -111,6 +112,7 @@ def serve_verb(
         source=source.name,
         settings=settings_digest(workspace.root),
         certificate=str(tls_cert.resolve()) if tls_cert else "",
+        sites=sites,
     )
     serve_until_stopped(source, workspace.settings, options, keys, progress, recorded)
 

@@ -70,6 +70,11 @@ def _quarantined(place: ClipPlace) -> bytes | None:
         return next(iter(process.each(_decoded, [kept], _lost))) if kept else None
 
 
+def sound_wav(content: bytes) -> bytes:
+    """Return a sound file that this house has written as `clip_wav` does."""
+    return _wav(content)
+
+
 def _decoded(content: bytes) -> bytes | None:
     try:
         return _wav(content)

@@ -9,5 +9,6 @@
 `bucket_client`         the requests to an S3 store
 `slot_inbox`            the inbox of a slot of a workspace, opened; a folder that is not there is an error
 `take_deliveries`       take in what is complete; finish what a killed run began
+`request_delivery`      a logged request of `elp serve` as a delivery (`pipelines.request_log`)
 `inbox_status`          what waits, is incomplete, claimed, refused and taken, for people
 """

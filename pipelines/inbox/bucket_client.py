@@ -61,10 +61,11 @@ class Bucket:
         with self.errors("read"):
             return self.client.get_object(Bucket=self.name, Key=key, **only)["Body"]
 
-    def put(self, key: str, text: str) -> None:
-        """Write an object."""
+    def put(self, key: str, content: str | bytes) -> None:
+        """Write an object; text as UTF-8."""
+        body = content.encode() if isinstance(content, str) else content
         with self.errors("written to"):
-            self.client.put_object(Bucket=self.name, Key=key, Body=text.encode())
+            self.client.put_object(Bucket=self.name, Key=key, Body=body)
 
     def put_new(self, key: str, text: str) -> bool:
         """Write an object unless there is one; return whether it was written."""

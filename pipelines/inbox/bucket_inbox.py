@@ -14,7 +14,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
@@ -70,6 +70,11 @@ class BucketInbox:
     def open_file(self, entry: str, name: str) -> BinaryIO:
         """Open an object of an entry."""
         return self._open(f"{entry}/{name}")
+
+    def deliver(self, name: str, files: Mapping[str, bytes]) -> None:
+        """Put the objects of a delivery below its name; the last one is its list of digests, which completes it."""
+        for file, content in files.items():
+            self.bucket.put(f"{self.prefix}{name}/{file}", content)
 
     def address(self, name: str) -> str:
         """Return where an entry is, for people."""

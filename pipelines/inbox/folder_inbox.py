@@ -16,13 +16,13 @@ import os
 import socket
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
 from elp_core.fail_points import durable_write
-from elp_core.files import write_whole
+from elp_core.files import replacing_folder, write_whole
 from elp_core.types import Seconds
 from pipelines.errors import WorkspaceError
 from pipelines.inbox.folder_listing import scan_entry
@@ -49,6 +49,13 @@ class FolderInbox:
     def open_file(self, entry: str, name: str) -> BinaryIO:
         """Open a file of an entry."""
         return (self.folder / entry / name).open("rb")
+
+    def deliver(self, name: str, files: Mapping[str, bytes]) -> None:
+        """Put a delivery into the inbox as a folder, in place of one with this name that waits there."""
+        # a hidden folder is no delivery, until it is renamed with all of its files
+        with self._errors("written to"), replacing_folder(self.folder / name) as scratch:
+            for file, content in files.items():
+                write_whole(scratch / file, content, durable=True)
 
     def address(self, name: str) -> str:
         """Return where an entry is, for people."""

@@ -18,6 +18,7 @@ from pipelines.local.store_addresses import server_address_faults
 from pipelines.registry.policies import DataPolicy, GatePolicy, MonitorPolicy, current_gate_names
 from pipelines.registry.retention import RetentionPolicy
 from pipelines.registry.slot import Slot
+from pipelines.request_log.log_policy import RequestLogPolicy
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,8 @@ class SlotSettings:
     """Language of the transcripts: a code such as ``ja``, or a mapping."""
     compute: Compute = field(default_factory=Compute)
     monitor: MonitorPolicy = field(default_factory=MonitorPolicy)
+    requests: RequestLogPolicy = field(default_factory=RequestLogPolicy)
+    """What `elp serve` logs of the slot's requests: by default nothing."""
 
 
 @dataclass(frozen=True)
@@ -182,6 +185,11 @@ def read_settings(text: str, source: str = "elp.yaml") -> Settings:
         except (ConfigError, UsageError) as error:
             faults.append(f"{group}.{name}: {error}")
     faults += _shared_inboxes(settings)
+    faults += [
+        f"defaults.{task}.requests: audio_consent is that of one site; set it in slots.SITE/{task}.requests"
+        for task, own in settings.defaults.items()
+        if (own.get("requests") or {}).get("audio_consent")
+    ]
     try:
         settings.schedule_entries()
     except ConfigError as error:

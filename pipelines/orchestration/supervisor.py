@@ -190,9 +190,14 @@ def start_inboxes(watch: Watch) -> None:
 
 
 def supervise_inboxes(watch: Watch) -> None:
-    """Look at the inboxes with the settings of now, and start runs for what arrived if they ask for it."""
+    """Look at the inboxes with the settings of now, start runs for what arrived, and clean the logs of requests."""
     workspace = open_workspace(watch.workspace.root)
     counts = watch_inboxes(workspace, lambda: prefect_api(workspace), say)
+    if (workspace.state / "requests").is_dir():
+        # it imports numpy, which this process else does without
+        from pipelines.request_log.log_file import clean_logs
+
+        clean_logs(workspace.state, lambda slot: workspace.settings.for_slot(slot).requests)
     if counts.faults:
         raise OpsError("; ".join(counts.faults.values()))
 

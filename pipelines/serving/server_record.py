@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,6 +34,8 @@ class ServerRecord:
     """`settings_digest` of the workspace at the server's start."""
     certificate: str = ""
     """Path of its certificate; empty without TLS."""
+    sites: tuple[str, ...] = ()
+    """The sites that it serves; empty for all."""
 
     @property
     def address(self) -> str:
@@ -43,10 +45,10 @@ class ServerRecord:
 
 @contextlib.contextmanager
 def recorded_server(
-    state: Path, address: str, *, key: str, source: str, settings: str, certificate: str
+    state: Path, address: str, *, key: str, source: str, settings: str, certificate: str, sites: Sequence[str] = ()
 ) -> Iterator[None]:
     """Name this process as the server of a workspace until the block ends. A later server replaces the record."""
-    made = ServerRecord(own_process("serve", address), key, source, settings, certificate)
+    made = ServerRecord(own_process("serve", address), key, source, settings, certificate, tuple(sites))
     path = state / RECORD
     write_whole(path, json.dumps(dataclasses.asdict(made), indent=2) + "\n", mode=0o600)
     try:
@@ -60,7 +62,7 @@ def read_server(state: Path) -> ServerRecord | None:
     """Return the record of a server that runs; None if there is none, or if it has ended."""
     try:
         raw = json.loads((state / RECORD).read_text(encoding="utf-8"))
-        found = ServerRecord(**{**raw, "process": Process(**raw["process"])})
+        found = ServerRecord(**{**raw, "process": Process(**raw["process"]), "sites": tuple(raw.get("sites", ()))})
     except (OSError, ValueError, KeyError, TypeError):
         # a missing, damaged or older record means that the adapter is loaded here
         return None

@@ -20,7 +20,18 @@ def test_the_page_shows_the_defaults_of_a_slot() -> None:
 
     text = next(f.text for f in fences("yaml") if f.page == "settings.md" and f.text.startswith("defaults"))
     shown = yaml.safe_load(text)["defaults"]["asr"]
-    assert shown.keys() == {"adapter", "train", "data", "gate", "decode", "task", "language", "compute", "monitor"}
+    assert shown.keys() == {
+        "adapter",
+        "train",
+        "data",
+        "gate",
+        "decode",
+        "task",
+        "language",
+        "compute",
+        "monitor",
+        "requests",
+    }
     assert BLOCKS[1].for_slot(Slot("any", "asr")) == Settings().for_slot(Slot("any", "asr"))
 
 

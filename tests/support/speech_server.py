@@ -98,19 +98,26 @@ def loaded(folder: Path) -> ElpModel:
 
 @contextlib.contextmanager
 def speech_server(
-    source: ChampionSource, folder: Path, options: ServeOptions | None = None, *, required: bool = False
+    source: ChampionSource,
+    folder: Path,
+    options: ServeOptions | None = None,
+    *,
+    required: bool = False,
+    slots: Mapping[str, Mapping[str, object]] | None = None,
 ) -> Iterator[SpeechServer]:
-    """Serve in a thread until the block ends; `folder` is for the backbone and the file of keys."""
+    """Serve in a thread until the block ends; `folder` is for the backbone and the file of keys.
+
+    `slots` are the slots' own settings.
+    """
     backbone, keys = folder / "backbone", folder / "api-keys.json"
     if not backbone.is_dir():
         save_tiny(backbone)
     options = replace(options or ServeOptions(every=0.05, decoders=1), port=free_port())
     silent: list[str] = []
+    settings = Settings(backbone=str(backbone), slots=slots or {})
     with (
         contextlib.closing(listening_socket(options)) as listener,
-        open_service(
-            source, Settings(backbone=str(backbone)), options, ApiKeyFile(keys, required, "local-key"), silent.append
-        ) as opened,
+        open_service(source, settings, options, ApiKeyFile(keys, required, "local-key"), silent.append) as opened,
     ):
         server = web_server(opened.app, options)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})

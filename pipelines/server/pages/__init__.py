@@ -4,6 +4,7 @@
 `actions`   the routes of the forms, which use the same champion transition as the API
 `sounds`    the routes of the sounds of clips
 `data_page`   the routes of the pages about recordings, with `histogram_chart`
+`request_pages`   the routes of the pages about logged requests of `elp serve`
 `data_access`   whose data the pages may show, and to whom
 `rendering`   from a template and its values to a response
 `lineage_picture`   the picture of a version's lineage
@@ -22,6 +23,7 @@
 # these add their routes to the blueprint
 from pipelines.server.pages import actions as actions
 from pipelines.server.pages import data_page as data_page
+from pipelines.server.pages import request_pages as request_pages
 from pipelines.server.pages import sounds as sounds
 from pipelines.server.pages import version_pages as version_pages
 from pipelines.server.pages.views import blueprint as blueprint

@@ -14,6 +14,7 @@ from flask import abort
 
 from pipelines.errors import UsageError
 from pipelines.registry.slot import Slot
+from pipelines.request_log.log_file import log_path
 from pipelines.server.auth.principal import READ, authorize
 from pipelines.server.refusal import Attempt
 
@@ -52,6 +53,13 @@ def open_data(slot: Slot, version: int | None = None) -> SlotData | None:
 
     found = open_slot_data(root, slot, version)
     return abort(404) if found is None and version is not None else found
+
+
+def request_log(slot: Slot) -> Path | None:
+    """Return the log of the requests that were served for a slot; None if this server knows none."""
+    root = data_root()
+    path = log_path(root / ".elp", slot) if root else None
+    return path if path and path.is_file() else None
 
 
 def clip_id(text: str) -> str:

@@ -10,7 +10,7 @@ from werkzeug.exceptions import HTTPException
 
 from elp_core.errors import CorpusError, ElpError
 from elp_core.languages import units_text
-from pipelines.errors import AttestationError, VersioningError
+from pipelines.errors import AttestationError, VersioningError, WorkspaceError
 from pipelines.number_text import count, percent
 from pipelines.registry.evidence_scores import PLOT_FILES
 from pipelines.registry.ledger.entry import MOVES, LedgerEntry
@@ -23,6 +23,7 @@ from pipelines.server.auth.principal import current_caller, same_person
 from pipelines.server.mlflow_private import static_prefix, tracking_store
 from pipelines.server.overrides import LONGEST, USUAL_DAYS
 from pipelines.server.pages.browser_security import add_headers
+from pipelines.server.pages.data_access import data_root, request_log
 from pipelines.server.pages.dataset_facts import dataset_facts
 from pipelines.server.pages.filters import parse_moment
 from pipelines.server.pages.glossary import GLOSSARY
@@ -37,9 +38,10 @@ from pipelines.server.read_models.flow_health import read_flow_health
 from pipelines.server.read_models.grid import Cell, read_grid
 from pipelines.server.read_models.health import health_items
 from pipelines.server.read_models.mlflow_tables import experiment_of, run_metrics
+from pipelines.server.read_models.serving_hosts import recorded_serving
 from pipelines.server.read_models.signed_records import RecordedLineage, RecordedVerdict, entry_at, statement_rows
 from pipelines.server.read_models.site_audio import read_site_audio
-from pipelines.server.read_models.site_boxes import boxes_of_slot, other_boxes
+from pipelines.server.read_models.site_boxes import boxes_of_slot, count_boxes, other_boxes
 from pipelines.server.read_models.slot_page import SlotPage, VersionRow, read_slot_page, version_lineage
 from pipelines.server.refusal import Refusal
 from pipelines.server.stores.registry_store import registry
@@ -64,7 +66,7 @@ def grid_page() -> Response:
     with registry().engine.connect() as records, tracking_store().engine.connect() as runs:
         page, now = read_grid(records, runs), datetime.now(UTC)
         champions = {str(cell.slot): cell.champion.version for cell in page.cells if cell.champion is not None}
-        boxes = other_boxes(records, champions, now)
+        boxes, counted = other_boxes(records, champions, now), count_boxes(records, champions, now)
     health = health_items(page, read_flow_health(now), [key_folder()], now, boxes)
     rows: dict[str, dict[str, Cell]] = {}
     for cell in page.cells:
@@ -73,6 +75,8 @@ def grid_page() -> Response:
         "grid.html",
         page=page,
         health=health,
+        serving=recorded_serving(data_root()),
+        boxes=counted,
         wanted=wanted,
         rows=list(rows.items()),
         shown=sum(wanted in site for site in rows),
@@ -116,6 +120,7 @@ def show_slot(slot: Slot, status: int = 200, refused: str = "", form: Mapping[st
         left_out=_left_out(page),
         boxes=boxes,
         language=_language(origin),
+        logged=request_log(slot) is not None,
         audio=audio,
         look_chart=LookChart(audio.curves) if audio and audio.curves else None,
         reports=REPORTS,
@@ -200,6 +205,7 @@ def _not_allowed(error: Refusal) -> Response:
     return render_page("error.html", status=error.get_http_status_code(), heading="Refused", sentence=error.message)
 
 
+@blueprint.errorhandler(WorkspaceError)
 @blueprint.errorhandler(VersioningError)
 @blueprint.errorhandler(CorpusError)
 def _unreadable(error: ElpError) -> Response:

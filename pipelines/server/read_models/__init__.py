@@ -11,5 +11,6 @@
 `registry_metrics`   counts of the registry, for Prometheus
 `site_audio`         the monitor of a slot: curves, decisions, reports
 `site_boxes`         what the boxes of a site run, compared with the champions
+`serving_hosts`      the recorded `elp serve` of the workspace
 `health`             what needs a person, from the grid, the disks and `flow_health`, which asks Prefect
 """

@@ -56,6 +56,26 @@ def other_boxes(registry: sa.Connection, champions: Mapping[str, int], now: date
     return found
 
 
+@dataclass(frozen=True)
+class BoxCount:
+    """How many boxes there are, and how they stand."""
+
+    enrolled: int
+    reporting: int
+    """Reported within the last week."""
+    differing: int
+    """Serve another version than the champion of a slot, or refused their last pull; of those that report."""
+
+
+def count_boxes(registry: sa.Connection, champions: Mapping[str, int], now: datetime) -> BoxCount:
+    """Return the counts over all sites; `champions` are the versions by slot."""
+    rows = registry.execute(sa.select(BOXES)).mappings()
+    enrolled = sum(BoxRow(**row).state == "enrolled" for row in rows)
+    found = other_boxes(registry, champions, now)
+    silent = len(found.get("silent", ()))
+    return BoxCount(enrolled, enrolled - silent, len(found.get("differs", ())) + len(found.get("refused", ())))
+
+
 def _of_slot(box: BoxRow, slot: str, champion: int | None, now: datetime) -> BoxOfSlot:
     report = box.reported
     serves = next((int(one["version"]) for one in report.get("running", ()) if one["slot"] == slot), None)

@@ -15,5 +15,6 @@
 `champion_follower`     loads a changed champion next to the old one
 `audio_batcher`         requests of all clients, adapters and tasks in one batch, by seconds of audio
 `decode_pool`           recordings to waveforms in bounded processes (`decode_worker`)
+`request_logger`  the log of answered requests, written in the background (`pipelines.request_log`)
 `service_metrics`       figures for Prometheus
 """

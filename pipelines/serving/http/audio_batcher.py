@@ -48,6 +48,7 @@ class _Waiting:
     name: str
     waveform: Waveform
     ticket: Ticket
+    pooled: bool
     future: Future[Any] = field(default_factory=Future)
 
     @property
@@ -97,14 +98,16 @@ class AudioBatcher:
         """Estimate of the time until a new request is computed."""
         return self.queued[1] * self._cost
 
-    def submit(self, name: str, waveform: Waveform, ticket: Ticket) -> Future[Any]:
+    def submit(self, name: str, waveform: Waveform, ticket: Ticket, *, pooled: bool = False) -> Future[Any]:
         """Queue float32 [samples] for the adapter `name` of the host; return the future of its output.
+
+        With `pooled`, the output is a `PooledOutput`, for the log of requests.
 
         Raises AudioError for what is no waveform of a clip, RequestRefused (503) after `close`.
         """
         # here, so that it concerns this request only
         check_waveform(0, waveform, self._host.backbone.min_samples)
-        waiting = _Waiting(name, waveform, ticket)
+        waiting = _Waiting(name, waveform, ticket, pooled)
         with self._changed:
             if self._closed:
                 raise RequestRefused(503, "stopping", "the server is stopping; send the request again", 1)
@@ -164,11 +167,18 @@ class AudioBatcher:
         # false for a future that its owner has cancelled
         return [one for one in batch if one.future.set_running_or_notify_cancel()]
 
-    def _compute(self, batch: list[_Waiting]) -> None:
+    def _outputs(self, batch: list[_Waiting]) -> list[Any]:
         from elp_core.inference import Request
 
+        requests = [Request(one.name, one.waveform) for one in batch]
+        if not any(one.pooled for one in batch):
+            return self._host.outputs(requests)
+        found = self._host.pooled_outputs(requests)
+        return [output if one.pooled else output.value for one, output in zip(batch, found, strict=True)]
+
+    def _compute(self, batch: list[_Waiting]) -> None:
         try:
-            outputs = self._host.outputs([Request(one.name, one.waveform) for one in batch])
+            outputs = self._outputs(batch)
         except Exception as error:
             if len(batch) == 1:
                 batch[0].future.set_exception(error)

@@ -14,7 +14,8 @@ from starlette.responses import JSONResponse, Response
 from elp_core.class_answer import ClassAnswer
 from pipelines.errors import RequestRefused, UsageError
 from pipelines.registry.slot import Slot
-from pipelines.serving.http.request_form import request_form, require_permission
+from pipelines.serving.http.request_form import RequestForm, request_form, require_permission
+from pipelines.serving.http.request_logger import RequestNames, request_names
 from pipelines.serving.http.route_fields import CLASSIFY, ENROL, TRANSCRIBE, VERIFY
 from pipelines.serving.http.served_set import ServedVersion, not_served
 from pipelines.serving.http.speech_service import SpeechService
@@ -46,21 +47,24 @@ def speech_routes(service: SpeechService, voices: VoiceService, threads: ThreadP
                 "hotwords": hotwords,
                 "languages": languages,
                 "skip_silence": form.flag("vad", True),
+                "names": (names := _names(request, form)),
             }
             recording = await form.recording("file")
         answer = await answer_waiting(request, threads, lambda t: service.transcribe(slot, recording, t, **options))
-        return _signed(transcription(answer, shape, details), answer.by)
+        return _signed(transcription(answer, shape, details), answer.by, names)
 
     @router.post("/classify", openapi_extra=CLASSIFY.openapi)
     async def classify(request: Request) -> Response:
         """Choose the class of a recording: an emotion (ser) or an intent (sic)."""
         async with request_form(request) as form:
             form.refuse_others(CLASSIFY.fields, CLASSIFY.files)
-            slot, channel = form.slot(request), form.channel
+            slot, channel, names = form.slot(request), form.channel, _names(request, form)
             recording = await form.recording("file")
-        answer = await answer_waiting(request, threads, lambda t: service.classify(slot, recording, t, channel))
+        answer = await answer_waiting(
+            request, threads, lambda t: service.classify(slot, recording, t, channel, names=names)
+        )
         values = {**_classified(answer.answer), "duration": round(answer.seconds, 3)}
-        return _signed(JSONResponse({**values, **_identity(answer.by)}), answer.by)
+        return _signed(JSONResponse({**values, **_identity(answer.by)}), answer.by, names)
 
     _add_verify(router, service, voices, threads)
     _add_enrol(router, voices, threads)
@@ -75,6 +79,7 @@ def _add_verify(router: APIRouter, service: SpeechService, voices: VoiceService,
         async with request_form(request) as form:
             form.refuse_others(VERIFY.fields, VERIFY.files)
             slot, channel, embeddings = form.slot(request), form.channel, form.flag("embeddings", False)
+            names = _names(request, form)
             voice = form.one("voice")
             if voice and (embeddings or form.has_file("enrolment")):
                 raise RequestRefused(
@@ -86,14 +91,16 @@ def _add_verify(router: APIRouter, service: SpeechService, voices: VoiceService,
             by, found = await answer_waiting(request, threads, lambda t: voices.match(slot, voice, test, t, channel))
             shown = {"score": found.score, "threshold": found.threshold, "accepted": found.accepted, "voice": voice}
             return _signed(JSONResponse({**shown, **_identity(by)}), by)
-        answer = await answer_waiting(request, threads, lambda t: service.verify(slot, enrolment, test, t, channel))
+        answer = await answer_waiting(
+            request, threads, lambda t: service.verify(slot, enrolment, test, t, channel, names=names)
+        )
         identity, match = _identity(answer.by), answer.match
         values: dict[str, Any] = {"score": match.score, "threshold": match.threshold, "accepted": match.accepted}
         if embeddings:
             # each with its identity: an embedding of another bundle cannot be compared with it
             named = [{"embedding": one, **identity} for one in (*answer.enrolment, answer.test)]
             values |= {"enrolment": named[:-1], "test": named[-1]}
-        return _signed(JSONResponse({**values, **identity}), answer.by)
+        return _signed(JSONResponse({**values, **identity}), answer.by, names)
 
 
 def _add_enrol(router: APIRouter, voices: VoiceService, threads: ThreadPoolExecutor) -> None:
@@ -189,8 +196,16 @@ def _model(by: ServedVersion) -> dict[str, Any]:
     return {"id": str(by.slot), "object": "model", "created": int(by.since), "owned_by": by.slot.site, **_identity(by)}
 
 
-def _signed(response: Response, by: ServedVersion) -> Response:
-    """Name the version that has answered in the headers."""
+def _names(request: Request, form: RequestForm) -> RequestNames:
+    """Return what the client names, for the log of requests."""
+    key = request.state.key
+    return request_names(form.one("session"), form.one("speaker"), key.name if key else "")
+
+
+def _signed(response: Response, by: ServedVersion, names: RequestNames | None = None) -> Response:
+    """Name the version that has answered in the headers, and the request."""
+    if names:
+        response.headers["elp-request-id"] = names.id
     response.headers["elp-model"] = str(by.slot)
     response.headers["elp-version"] = str(by.version)
     response.headers["elp-bundle-digest"] = by.digest

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import uuid
 from collections.abc import Iterator
 from concurrent.futures import Executor
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -28,6 +30,7 @@ from pipelines.registry.slot import Slot
 from pipelines.serving.http.audio_batcher import Ticket
 from pipelines.serving.http.error_answers import error_body
 from pipelines.serving.http.request_form import require_permission
+from pipelines.serving.http.request_logger import RequestNames, request_names
 from pipelines.serving.http.served_set import not_served
 from pipelines.serving.http.speech_service import SpeechService
 
@@ -36,6 +39,8 @@ IDLE_SECONDS: Seconds = 60.0
 _LONGEST: Seconds = 25.0
 """A longer utterance is cut in its deepest pause; it then fits into one window."""
 _RATES = (8_000, 48_000)
+_PARAMETERS = ("model", "rate", "session", "speaker")
+_ROUTE = "listen"
 _REFUSED = 1008
 """Close code: the message before it has the reason."""
 
@@ -65,8 +70,8 @@ def live_routes(service: SpeechService, threads: Executor) -> APIRouter:
 class UtteranceListener:
     """Samples of one client to answers by utterance."""
 
-    def __init__(self, service: SpeechService, slot: Slot, rate: int, ticket: Ticket) -> None:
-        self._service, self._slot, self._ticket = service, slot, ticket
+    def __init__(self, service: SpeechService, slot: Slot, rate: int, ticket: Ticket, names: RequestNames) -> None:
+        self._service, self._slot, self._ticket, self._names = service, slot, ticket, names
         self._resampler = soxr.ResampleStream(rate, SAMPLE_RATE, 1) if rate != SAMPLE_RATE else None
         self._speech = LiveSpeech(VoiceActivityConfig(max_seconds=_LONGEST))
 
@@ -90,16 +95,20 @@ class UtteranceListener:
         for run in runs:
             begin = run.start / SAMPLE_RATE
             values: dict[str, Any] = {"start": round(begin, 3), "end": round(begin + len(run.samples) / SAMPLE_RATE, 3)}
+            # each utterance is a request of its own
+            names = replace(self._names, id=uuid.uuid4().hex)
             if self._slot.task == "asr":
                 # the run is speech: it is not looked for again
-                heard = self._service.transcribe(self._slot, run.samples, self._ticket, skip_silence=False)
+                heard = self._service.transcribe(
+                    self._slot, run.samples, self._ticket, skip_silence=False, names=names, route=_ROUTE
+                )
                 words = [
                     {**plain(word), "start": round(word.start + begin, 3), "end": round(word.end + begin, 3)}
                     for word in heard.transcript.words
                 ]
                 by, values = heard.by, {**values, "text": heard.transcript.text, "words": words}
             else:
-                found = self._service.classify(self._slot, run.samples, self._ticket)
+                found = self._service.classify(self._slot, run.samples, self._ticket, names=names, route=_ROUTE)
                 answer = found.answer
                 by, values = (
                     found.by,
@@ -111,14 +120,16 @@ class UtteranceListener:
                         "probability": answer.probability,
                     },
                 )
-            yield {"type": "utterance", **values, "version": by.version, "bundle_digest": by.digest}
+            identity = {"version": by.version, "bundle_digest": by.digest, "request_id": names.id}
+            yield {"type": "utterance", **values, **identity}
 
 
 def _listener(service: SpeechService, socket: WebSocket, ticket: Ticket) -> UtteranceListener:
     """Return the listener that the address of a websocket asks for; raises RequestRefused for a wrong one."""
     model, rate = socket.query_params.get("model", ""), socket.query_params.get("rate", str(SAMPLE_RATE))
-    if unknown := sorted(socket.query_params.keys() - {"model", "rate"}):
-        raise RequestRefused(400, unknown[0], f"unknown parameter {unknown[0]!r}; expected model and rate")
+    if unknown := sorted(socket.query_params.keys() - set(_PARAMETERS)):
+        expected = ", ".join(_PARAMETERS)
+        raise RequestRefused(400, unknown[0], f"unknown parameter {unknown[0]!r}; expected one of {expected}")
     if not rate.isdecimal() or not _RATES[0] <= int(rate) <= _RATES[1]:
         raise RequestRefused(400, "rate", f"rate is {rate!r}, expected samples a second from 8000 to 48000")
     try:
@@ -130,7 +141,9 @@ def _listener(service: SpeechService, socket: WebSocket, ticket: Ticket) -> Utte
         raise not_served(slot)
     if slot.task not in ("asr", "ser", "sic"):
         raise RequestRefused(400, "task", f"the websocket answers SITE/asr, SITE/ser and SITE/sic, got {slot}")
-    return UtteranceListener(service, slot, int(rate), ticket)
+    session, speaker = (socket.query_params.get(name, "") for name in ("session", "speaker"))
+    key = socket.state.key
+    return UtteranceListener(service, slot, int(rate), ticket, request_names(session, speaker, key.name if key else ""))
 
 
 async def _listen(socket: WebSocket, listener: UtteranceListener, threads: Executor) -> None:

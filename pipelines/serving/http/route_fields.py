@@ -7,6 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 _CHANNEL = "What is taken of a file whose channels differ: left, right or mix. Without it, such a file is refused."
+_NAMES = {
+    "session": "Name of the call or shift, for the log of requests and the monitor.",
+    "speaker": "Name of the speaker, for the log of requests; an erasure finds it.",
+}
 _MODEL = "The slot, such as plant-a/asr."
 
 
@@ -53,12 +57,13 @@ TRANSCRIBE = RouteFields(
         "prompt": "Has to be empty.",
         "stream": "Has to be false.",
         "chunking_strategy": "auto: long recordings are cut at pauses.",
+        **_NAMES,
     },
     answer="The transcript. The headers elp-version and elp-bundle-digest name the version that wrote it.",
 )
 CLASSIFY = RouteFields(
     files={"file": "The recording."},
-    fields={"model": "The slot, such as plant-a/sic.", "channel": _CHANNEL},
+    fields={"model": "The slot, such as plant-a/sic.", "channel": _CHANNEL, **_NAMES},
     answer="The class, or null if the recording is none of them (none_of_these); the likeliest one with its "
     "probability, those of all classes, and the calibration: temperature, floor, and the number of validation clips.",
 )
@@ -72,6 +77,7 @@ VERIFY = RouteFields(
         "voice": "The name of an enrolled voice, instead of enrolment.",
         "channel": _CHANNEL,
         "embeddings": "true returns the embeddings, each with the digest of its bundle and the fingerprint.",
+        **_NAMES,
     },
     answer="The score, the threshold of the version, and whether the score reaches it.",
 )

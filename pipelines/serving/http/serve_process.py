@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import os
 import socket
@@ -29,7 +30,9 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
 
     from pipelines.serving.http.http_app import ServerParts
+    from pipelines.serving.http.request_logger import RequestLogger
     from pipelines.serving.http.served_set import ServedSet
+    from pipelines.serving.http.service_metrics import ServiceMetrics
     from pipelines.serving.voices.voice_place import VoicePlace
 
 Report = Callable[[str], None]
@@ -56,6 +59,8 @@ class ServeOptions:
     bounds: RequestBounds = field(default_factory=RequestBounds)
     held_seconds: Seconds = 4 * 3600.0
     """Decoded audio of all requests in progress: 64 kB a second."""
+    log_state: Path | None = None
+    """State folder of the workspace, for the log of requests; None logs nothing, whatever the settings say."""
     voices: VoicePlace | None = None
     """Enrolled voices; None if there is no registry that keeps them."""
     wyoming: int | None = None
@@ -136,18 +141,38 @@ def open_service(
         decoders = DecodePool(options.decoders, options.decode)
         stack.callback(decoders.close)
         decoders.start()
+        # it ends after the threads that could still give it a request
+        log = stack.enter_context(_request_log(settings, options, metrics))
         places = options.bounds.requests + options.bounds.websockets
         threads = ThreadPoolExecutor(places, thread_name_prefix="elp-request")
         stack.callback(threads.shutdown)
         follower.start()
         stack.callback(follower.close)
-        metrics.watch(batcher, follower, served)
+        metrics.watch(batcher, follower, served, log)
         service = SpeechService(
-            served, batcher, decoders, lambda slot: settings.for_slot(slot).decode, options.held_seconds
+            served, batcher, decoders, lambda slot: settings.for_slot(slot).decode, options.held_seconds, log
         )
         voices, local = VoiceService(service, options.voices), options.host in LOCAL_HOSTS
         parts = ServerParts(service, voices, follower, keys, metrics, options.bounds, local, source.name)
         yield OpenService(make_serve_app(parts, threads), parts)
+
+
+@contextlib.contextmanager
+def _request_log(settings: Settings, options: ServeOptions, metrics: ServiceMetrics) -> Iterator[RequestLogger | None]:
+    """Give the log of the requests; what is queued is written when the block ends."""
+    from pipelines.serving.http.request_logger import RequestLogger
+
+    if options.log_state is None:
+        yield None
+        return
+    # the settings of a slot take a while to merge
+    policy = functools.cache(lambda slot: settings.for_slot(slot).requests)
+    log = RequestLogger(options.log_state, policy, metrics.count_logged)
+    log.start()
+    try:
+        yield log
+    finally:
+        log.close()
 
 
 def web_server(app: FastAPI, options: ServeOptions) -> uvicorn.Server:

@@ -14,6 +14,7 @@ from elp_core.types import Seconds
 if TYPE_CHECKING:
     from pipelines.serving.http.audio_batcher import AudioBatcher
     from pipelines.serving.http.champion_follower import ChampionFollower
+    from pipelines.serving.http.request_logger import RequestLogger
     from pipelines.serving.http.served_set import ServedSet
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
@@ -45,6 +46,12 @@ class ServiceMetrics:
             registry=self.registry,
         )
         self._audio = Counter("elp_serve_audio_seconds", "Seconds of audio computed", registry=self.registry)
+        self._logged = Counter(
+            "elp_serve_logged_requests",
+            "Requests chosen for the log by what became of them",
+            ["outcome"],
+            registry=self.registry,
+        )
         self._computing = Counter("elp_serve_computing_seconds", "Seconds spent in batches", registry=self.registry)
 
     def count_request(self, route: str, slot: str, status: int, took: Seconds) -> None:
@@ -58,14 +65,22 @@ class ServiceMetrics:
         self._audio.inc(seconds)
         self._computing.inc(took)
 
-    def watch(self, batcher: AudioBatcher, follower: ChampionFollower, served: ServedSet) -> None:
+    def count_logged(self, outcome: str, number: int) -> None:
+        """Count requests that were chosen for the log."""
+        self._logged.labels(outcome).inc(number)
+
+    def watch(
+        self, batcher: AudioBatcher, follower: ChampionFollower, served: ServedSet, log: RequestLogger | None = None
+    ) -> None:
         """Add the gauges of the parts of a server."""
-        self.registry.register(_Gauges(batcher, follower, served))
+        self.registry.register(_Gauges(batcher, follower, served, log))
 
 
 class _Gauges(Collector):
-    def __init__(self, batcher: AudioBatcher, follower: ChampionFollower, served: ServedSet) -> None:
-        self._batcher, self._follower, self._served = batcher, follower, served
+    def __init__(
+        self, batcher: AudioBatcher, follower: ChampionFollower, served: ServedSet, log: RequestLogger | None
+    ) -> None:
+        self._batcher, self._follower, self._served, self._log = batcher, follower, served, log
 
     def collect(self) -> Iterable[Metric]:
         state, (queued, seconds) = self._follower.state, self._batcher.queued
@@ -84,6 +99,7 @@ class _Gauges(Collector):
             ),
             "slots_with_problems": ("Slots whose champion is not served", len(state.problems)),
             "champion_changes": ("Versions taken into service since the start", state.changes),
+            "log_queue_requests": ("Requests that wait for the log", self._log.queued if self._log else 0),
             "load_failures": ("Versions that could not be loaded since the start", state.failures),
         }
         for name, (text, value) in values.items():

@@ -23,9 +23,11 @@ from elp_core.tasks.classification import ClipClassification
 from elp_core.types import SAMPLE_RATE, Seconds
 from pipelines.errors import RequestRefused
 from pipelines.registry.slot import Slot
+from pipelines.request_log.served_request import RequestAnswer
 from pipelines.serving.hotwords import written_as_transcripts
 from pipelines.serving.http.audio_batcher import AudioBatcher, Ticket
 from pipelines.serving.http.decode_pool import DecodePool
+from pipelines.serving.http.request_logger import Observation, RequestLogger, RequestNames
 from pipelines.serving.http.served_set import ServedSet, ServedVersion
 
 if TYPE_CHECKING:
@@ -75,6 +77,7 @@ class SpeechService:
         decoders: Read the recordings.
         decode: How letters become words, by slot: as `elp predict` does it.
         room: Seconds of decoded audio in all requests in progress; a request over it is refused, unless it is alone.
+        log: Is given the requests that are logged; None logs none.
     """
 
     def __init__(
@@ -84,8 +87,9 @@ class SpeechService:
         decoders: DecodePool,
         decode: DecodeSettings | None = None,
         room: Seconds = 4 * 3600.0,
+        log: RequestLogger | None = None,
     ) -> None:
-        self.served, self.batcher, self.decoders = served, batcher, decoders
+        self.served, self.batcher, self.decoders, self._log = served, batcher, decoders, log
         self._decode = decode or (lambda _: DecodeConfig())
         self._times = FrameTimes.of(served.host.backbone)
         self._room, self._held, self._lock = round(room * SAMPLE_RATE), 0, threading.Lock()
@@ -100,6 +104,8 @@ class SpeechService:
         hotwords: tuple[str, ...] = (),
         languages: tuple[str, ...] = (),
         skip_silence: bool = True,
+        names: RequestNames | None = None,
+        route: str = "transcriptions",
     ) -> Transcribed:
         """Return what a recording says. All of its windows are computed by one version.
 
@@ -117,18 +123,26 @@ class SpeechService:
                     f"{slot} writes {task.language.name} ({own}), asked for was {', '.join(languages)}; leave out the "
                     "field language, or send the slot's own",
                 )
-            how = self._how(slot, task, hotwords)
+            how, seen = self._how(slot, task, hotwords), self._observed(slot, route, names)
             with self.decoded([recording], channel) as (waveform,):
                 found = transcribe(
                     waveform,
-                    Recogniser(task, self._times, lambda waveforms: self.outputs(by, waveforms, ticket)),
+                    Recogniser(task, self._times, lambda waveforms: self.outputs(by, waveforms, ticket, seen)),
                     voice_activity=VoiceActivityConfig() if skip_silence else None,
                     decode=how,
                 )
+            self._logged(seen, by, waveform, RequestAnswer(text=found.text))
         return Transcribed(by, found)
 
     def classify(
-        self, slot: Slot, recording: bytes | Waveform, ticket: Ticket, channel: Channel = "same"
+        self,
+        slot: Slot,
+        recording: bytes | Waveform,
+        ticket: Ticket,
+        channel: Channel = "same",
+        *,
+        names: RequestNames | None = None,
+        route: str = "classify",
     ) -> Classified:
         """Return the class of a recording with the probabilities of all classes, or that it is none of them.
 
@@ -137,8 +151,10 @@ class SpeechService:
         with self.served.lease(slot) as by:
             if not isinstance(by.task, ClipClassification):
                 raise other_task(by, "POST /v1/classify", "ser or sic")
+            seen = self._observed(slot, route, names)
             with self.decoded([recording], channel) as (waveform,):
-                answer = by.task.decide(self.outputs(by, [waveform], ticket)[0])
+                answer = by.task.decide(self.outputs(by, [waveform], ticket, seen)[0])
+            self._logged(seen, by, waveform, RequestAnswer(label=answer.label or "", probability=answer.probability))
         return Classified(by, answer, len(waveform) / SAMPLE_RATE)
 
     def verify(
@@ -148,6 +164,8 @@ class SpeechService:
         test: bytes | Waveform,
         ticket: Ticket,
         channel: Channel = "same",
+        *,
+        names: RequestNames | None = None,
     ) -> Verified:
         """Return whether `test` is of the speaker of the recordings `enrolment`; one version embeds and compares them.
 
@@ -156,9 +174,14 @@ class SpeechService:
         with self.served.lease(slot) as by:
             if not isinstance(by.task, Comparing):
                 raise other_task(by, "POST /v1/verify", "asv")
+            seen = self._observed(slot, "verify", names)
             with self.decoded((*enrolment, test), channel) as waveforms:
-                *known, other = self.outputs(by, waveforms, ticket)
+                *known, other = self.outputs(by, waveforms, ticket, seen)
             match = replace(self.served.host.compare(by.hosted, known, other), threshold=by.threshold)
+            if seen:
+                # the recordings of the enrolment are known already
+                del seen.outputs[:-1]
+            self._logged(seen, by, waveforms[-1], RequestAnswer(score=match.score, accepted=match.accepted))
         return Verified(by, match, tuple(_floats(one) for one in known), _floats(other))
 
     @contextlib.contextmanager
@@ -187,13 +210,30 @@ class SpeechService:
             with self._lock:
                 self._held -= held
 
-    def outputs(self, by: ServedVersion, waveforms: Sequence[Waveform], ticket: Ticket) -> list[LogProbabilities]:
-        """Return what a version computes for each waveform; RequestRefused (499) if the client has gone."""
-        waiting: list[Future[Any]] = [self.batcher.submit(by.hosted, one, ticket) for one in waveforms]
+    def outputs(
+        self, by: ServedVersion, waveforms: Sequence[Waveform], ticket: Ticket, seen: Observation | None = None
+    ) -> list[LogProbabilities]:
+        """Return what a version computes for each waveform, and keep it in `seen`, too.
+
+        Raises RequestRefused (499) if the client has gone.
+        """
+        pooled = seen is not None
+        waiting: list[Future[Any]] = [self.batcher.submit(by.hosted, one, ticket, pooled=pooled) for one in waveforms]
         try:
-            return [one.result() for one in waiting]
+            found = [one.result() for one in waiting]
         except CancelledError:
             raise RequestRefused(CLIENT_CLOSED, "client_closed", "the client has gone") from None
+        if seen is None:
+            return found
+        seen.add(waveforms, found)
+        return [one.value for one in found]
+
+    def _observed(self, slot: Slot, route: str, names: RequestNames | None) -> Observation | None:
+        return self._log.begin(slot, route, names) if self._log and names else None
+
+    def _logged(self, seen: Observation | None, by: ServedVersion, waveform: Waveform, answer: RequestAnswer) -> None:
+        if self._log:
+            self._log.finish(seen, by, waveform, answer)
 
     def _how(self, slot: Slot, task: SpeechRecognition, hotwords: tuple[str, ...]) -> DecodeConfig:
         own = self._decode(slot)

@@ -140,3 +140,18 @@ def test_once_replaced_nothing_is_left_to_retrain(ground: Ground, tmp_path: Path
         steps = plan_erasure(db, records, Subject(speaker="ann"), ASR).slots[0].steps
     assert [step.commands for step in steps] == [("elp data drop plant-a/asr --speaker ann",), ()]
     assert "do not promote or roll back to v1, v2, v3" in steps[1].what
+
+
+def test_logged_requests_are_counted_with_their_command(ground: Ground, index: Connection) -> None:
+    found = plan_erasure(index, ground.records, Subject(speaker="ann"), logged={"plant-a/asr": 3})
+    [step] = [step for step in found.after if "logged requests" in step.what]
+    assert "3 of plant-a/asr" in step.what
+    assert step.commands == ("elp requests erase --speaker ann",)
+    assert any(one.startswith("The request logs of other hosts") for one in found.stays)
+
+
+def test_a_person_who_is_in_the_request_log_only_has_a_plan(ground: Ground, index: Connection) -> None:
+    with pytest.raises(VersioningError, match="nothing in any slot holds"):
+        plan_erasure(index, ground.records, Subject(speaker="nobody-knows"))
+    found = plan_erasure(index, ground.records, Subject(speaker="nobody-knows"), ASR, logged={"plant-a/asr": 1})
+    assert _commands(found) == ["elp requests erase plant-a/asr --speaker nobody-knows"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -66,7 +67,9 @@ def test_from_the_invitation_to_differs(
 
     plant.promote("plant-a/asr", "boxes 2", first)
     assert "differs" in plant.rest("GET", page).text
-    assert "1 box serves another version than the champion" in plant.rest("GET", "/elp/").text
+    start = plant.rest("GET", "/elp/").text
+    assert "1 box serves another version than the champion" in start
+    assert re.search(r'of \d+ box(es)? reported within a week; <span class="alarm">\d+ differs?', start)
     assert run(["pull", "plant-a", "--box", str(box)]) == 0
     assert "differs" not in plant.rest("GET", page).text
 
