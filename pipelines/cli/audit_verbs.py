@@ -105,7 +105,7 @@ def plan(workspace: Workspace, slot: Slot | None, speaker: str, clip: str, form:
     _put(planned, tables.erasure_answer(planned), records.uri, "json" if wants_json() else form, output)
 
 
-def _logged(workspace: Workspace, subject: Subject, slot: Slot | None) -> dict[str, int]:
+def _logged(workspace: Workspace, subject: "Subject", slot: Slot | None) -> dict[str, int]:
     """Return how many requests of a subject `elp serve` has logged in this workspace, by slot."""
     from pipelines.request_log.log_file import log_path, logged_slots, opened_log, subject_numbers
 

@@ -24,6 +24,7 @@ def test_every_benchmark_finds_what_it_measures(monkeypatch: pytest.MonkeyPatch)
             sys.modules.pop(name, None)
 
 
+@pytest.mark.slow
 @pytest.mark.integration
 def test_the_gpu_script_runs_every_part_at_toy_size_on_a_cpu(tmp_path: Path) -> None:
     done = subprocess.run(
@@ -40,7 +41,8 @@ def test_the_gpu_script_runs_every_part_at_toy_size_on_a_cpu(tmp_path: Path) -> 
     )
     rows = {name: sum("cells" in record for record in part["records"]) for name, part in parts.items()}
     assert rows == {
-        "correctness": 29, "resume": 2, "training-base": 8, "training-large": 8, "together": 3, "host": 2, "profile": 30, "serving": 1
+        "correctness": 29, "resume": 2, "training-base": 8, "training-large": 8, "together": 3, "host": 2, "profile": 30,
+        "serving": 1,
     }  # fmt: skip
     shown = (tmp_path / "gpu.md").read_text()
     assert "| against | its s | our s | its GiB | our GiB | ratio |" in shown
