@@ -149,6 +149,7 @@ def visit() -> Iterator[Visit]:
         yield opened
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("path", "text"), [("/dashboard", "Run a task or flow"), ("/v2/dashboard", "Dashboard")])
 def test_without_a_front_a_page_works_and_asks_no_other_host(visit: Visit, alone: str, path: str, text: str) -> None:
     visit.page.goto(alone + path)
