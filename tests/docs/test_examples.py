@@ -68,7 +68,7 @@ def test_the_command_line_knows_the_command(
     (workspace / "elp.yaml").touch()
     words = shlex.split(line.split("&&")[0])[1:]
     for word in words:
-        if ("." in word and "/" in word) or word.endswith(".wav"):
+        if ("." in word and "/" in word) or word.endswith((".wav", ".requests")):
             path = workspace / word.lstrip("/")
             path.parent.mkdir(parents=True, exist_ok=True)
             path.touch()

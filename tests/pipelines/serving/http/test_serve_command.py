@@ -128,19 +128,25 @@ def test_the_pages_commands_run(box: Box, serving: subprocess.Popen[str]) -> Non
     assert "stopped" in (box.root / "serve.log").read_text()
 
 
-def test_predict_is_answered_by_the_server_in_less_than_a_second(box: Box, serving: subprocess.Popen[str]) -> None:
-    for line in (
-        "elp predict plant-a/asr call.wav",
-        "elp predict plant-a/asr call.wav enrolled.wav --json",
-        "elp predict plant-a/asr call.wav --format srt",
-        "elp predict plant-a/ser call.wav --json",
-        "elp predict plant-a/asv enrolled.wav call.wav --json --version 1",
-    ):
+@pytest.mark.usefixtures("serving")
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ("asr call.wav enrolled.wav --json", "ser call.wav --json"),
+        # a command without the server loads everything
+        pytest.param(
+            ("asr call.wav", "asr call.wav --format srt", "asv enrolled.wav call.wav --json --version 1"),
+            marks=pytest.mark.slow,
+        ),
+    ],
+)
+def test_predict_is_answered_by_the_server_as_without_it(box: Box, lines: tuple[str, ...]) -> None:
+    for line in (f"elp predict plant-a/{line}" for line in lines):
         before = answered(box)
         by_server = box.run(line)
         assert answered(box) > before
         assert loose(by_server) == loose(box.run(f"{line} --no-server"))
-    # nothing heavy was imported: an interpreter that loads torch takes longer
+    # an interpreter that loads torch takes longer
     code = (
         "import sys; from pipelines.cli.main import run; code = run(sys.argv[1:]); "
         "print(sorted({'torch', 'mlflow', 'transformers'} & set(sys.modules)), file=sys.stderr); sys.exit(code)"
