@@ -13,7 +13,7 @@ from pipelines.cli.main import run
 from tests.support.golden_workspace import unpack
 from tests.support.shell import shell
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.integration, pytest.mark.timeout(900)]
 
 GOLDENS = Path(__file__).resolve().parents[1] / "goldens" / "workspaces"
 FACTS = json.loads((GOLDENS / "workspace-0.1.0.json").read_text("utf-8"))

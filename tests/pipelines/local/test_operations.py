@@ -234,6 +234,7 @@ def hook(up: Workspace) -> Iterator[Receiver]:
         assert run(["alerts", "remove", "webhook", "-w", str(up.root)]) == 0
 
 
+@pytest.mark.slow
 def test_an_event_that_prefect_holds_back_is_reported_all_the_same(up: Workspace, hook: Receiver) -> None:
     # it follows one that never comes, so no automation fires on it for 15 minutes
     alert = Alert(str(uuid4()), "elp.gate.refused", "refused", "", "the gate did not pass plant-h/asr v3")
@@ -271,15 +272,21 @@ def test_a_failed_run_is_reported_once_and_repeats_are_collected(up: Workspace, 
     source.write_text("{not json\n")
     for _ in range(2):
         assert run(["retrain", "plant-f/asr", str(source), "-w", str(up.root)]) == 1
+
     # both may be taken in at once: the queue is written before the message of the first one is sent
-    assert _eventually(lambda: hook.got and channel_status(up)[0].collected == 1)
-    (message,) = hook.got
+    # runs of other tests may fail meanwhile
+    def own() -> list[dict[str, Any]]:
+        return [message for message in hook.got if "plant-f/asr" in message["title"]]
+
+    assert _eventually(lambda: own() and channel_status(up)[0].collected == 1)
+    (message,) = own()
     assert message["title"] == f"[ELP {up.root.name}] retrain plant-f/asr failed"
     assert "Slot: plant-f/asr" in message["text"]
     assert "broken.jsonl" in message["text"]
     assert f"{prefect_pages(up, prefect_api(up))}/runs/flow-run/" in message["text"]
 
 
+@pytest.mark.slow
 def test_a_run_that_no_worker_takes_is_overdue(up: Workspace, hook: Receiver) -> None:
     with connect_prefect(up) as client:
         # as made, but for a shorter patience
@@ -313,7 +320,7 @@ def test_a_killed_worker_comes_back_and_is_reported_once(up: Workspace, hook: Re
     assert {name for name in after if after[name] != before[name]} == {"elp-cpu"}
     assert alive(after["elp-cpu"])
     assert _eventually(lambda: _told(hook, "the process elp-cpu has ended and is started again"))
-    assert len(hook.got) == 1
+    assert sum("elp-cpu" in message["text"] for message in hook.got) == 1
     assert run(["up", "-w", str(up.root)]) == 0
 
 

@@ -68,6 +68,7 @@ def wait_until(happened: Callable[[], object], what: str) -> None:
         time.sleep(0.02)
 
 
+@pytest.mark.slow
 @pytest.mark.integration
 @pytest.mark.usefixtures("paths")
 def test_two_processes_train_the_adapter_of_one(site: Site, mlflow_uri: str, tmp_path: Path) -> None:
