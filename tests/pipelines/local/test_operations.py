@@ -234,7 +234,6 @@ def hook(up: Workspace) -> Iterator[Receiver]:
         assert run(["alerts", "remove", "webhook", "-w", str(up.root)]) == 0
 
 
-@pytest.mark.slow
 def test_an_event_that_prefect_holds_back_is_reported_all_the_same(up: Workspace, hook: Receiver) -> None:
     # it follows one that never comes, so no automation fires on it for 15 minutes
     alert = Alert(str(uuid4()), "elp.gate.refused", "refused", "", "the gate did not pass plant-h/asr v3")
