@@ -21,10 +21,10 @@ from prefect.states import AwaitingRetry, Crashed, Running
 
 from pipelines.cli.main import run
 from pipelines.errors import ServiceError
-from pipelines.local import http_client as web
 from pipelines.local import lifecycle
 from pipelines.local.addresses import mlflow_uri, prefect_api, prefect_pages, read_record
 from pipelines.local.git import git
+from pipelines.local.prefect_request import prefect_request
 from pipelines.local.processes import Process, alive
 from pipelines.local.workspace import Workspace, open_workspace
 from pipelines.orchestration.alerts.alert import Alert
@@ -207,11 +207,11 @@ def test_a_late_run_looks_by_itself_whether_a_newer_one_is_due(up: Workspace) ->
     starts = [now - timedelta(days=days) for days in (3, 2, 1)] + [now + timedelta(days=1)]
     change_starts(api, one, one.declared[0], "nightly", starts)
     past = {"start_time": starts[0].isoformat(), "end_time": now.isoformat(), "min_runs": 9}
-    web.request(f"{api}/deployments/{one.id}/schedule", past, timeout=60.0)
+    prefect_request(f"{api}/deployments/{one.id}/schedule", past, timeout=60.0)
     wanted = {"flow_runs": {"tags": {"all_": ["plant-z/asr", "auto-scheduled"]}}, "sort": "EXPECTED_START_TIME_ASC"}
 
     def states() -> list[str]:
-        found = web.request(f"{api}/flow_runs/filter", wanted, timeout=60.0)
+        found = prefect_request(f"{api}/flow_runs/filter", wanted, timeout=60.0)
         return [run["state_name"] for run in found if run["expected_start_time"] < now.isoformat()]
 
     # nothing was applied as far as the supervision knows: the runs themselves look
@@ -237,7 +237,7 @@ def hook(up: Workspace) -> Iterator[Receiver]:
 def test_an_event_that_prefect_holds_back_is_reported_all_the_same(up: Workspace, hook: Receiver) -> None:
     # it follows one that never comes, so no automation fires on it for 15 minutes
     alert = Alert(str(uuid4()), "elp.gate.refused", "refused", "", "the gate did not pass plant-h/asr v3")
-    web.request(f"{prefect_api(up)}/events", [{**own_event(up, alert), "follows": str(uuid4())}])
+    prefect_request(f"{prefect_api(up)}/events", [{**own_event(up, alert), "follows": str(uuid4())}])
     assert _eventually(lambda: _told(hook, alert.what))
     assert sum(_told(Receiver(got=[message]), alert.what) > 0 for message in hook.got) == 1, "reported once"
 
