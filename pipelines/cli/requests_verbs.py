@@ -96,7 +96,7 @@ def import_requests(workspace: Workspace, slot: Slot, file: Path) -> None:
     The bounds of this workspace apply from now on, and the audio keeps the time at which it is removed.
     """
     with opened_log(log_path(workspace.state, slot), create=True) as db:
-        with file.open(encoding="utf-8") as lines:
+        with file.open("rb") as lines:
             new, number = import_lines(db, slot, lines)
         remove_excess(db, workspace.settings.for_slot(slot).requests, datetime.now(UTC))
     text = f"{new} of {count(number, 'request')} of {file} are new in the log of {slot}"

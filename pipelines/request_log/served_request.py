@@ -102,6 +102,16 @@ def features_bytes(features: tuple[float, ...]) -> bytes:
 def read_served(text: str, features: bytes) -> ServedRequest:
     """Return a record as it was stored; raises WorkspaceError if it is none."""
     try:
+        return parse_served(text, features)
+    except ValueError as error:
+        raise WorkspaceError(
+            f"a record of the request log is damaged ({error}); delete the log: elp requests clear SLOT"
+        ) from error
+
+
+def parse_served(text: str, features: bytes) -> ServedRequest:
+    """Return the record that `served_json` and `features_bytes` wrote; raises ValueError if it is none."""
+    try:
         values: dict[str, Any] = json.loads(text)
         measurements = {str(name): float(value) for name, value in values.pop("measurements").items()}
         if not all(math.isfinite(value) for value in measurements.values()):
@@ -113,6 +123,4 @@ def read_served(text: str, features: bytes) -> ServedRequest:
         means = tuple(np.frombuffer(features, "<f4").tolist())
         return ServedRequest(slot=slot, answer=answer, measurements=measurements, features=means, **values)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise WorkspaceError(
-            f"a record of the request log is damaged ({shape_fault(error)}); delete the log: elp requests clear SLOT"
-        ) from error
+        raise ValueError(shape_fault(error)) from error

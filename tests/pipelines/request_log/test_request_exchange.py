@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
+from io import BytesIO
 from pathlib import Path
 
 import pytest
@@ -29,12 +30,12 @@ def lines(tmp_path: Path) -> list[str]:
         with log_transaction(db):
             first = served(0, clip=clip_id(SOUND))
             add_requests(db, [(first, kept(encode_flac(SOUND), UNTIL)), (served(1), None)])
-        return list(exported_lines(db, read_requests(state, ASR)))
+        return list(exported_lines(db, list(read_requests(state, ASR))))
 
 
-def imported(tmp_path: Path, lines: list[str], slot: Slot = ASR) -> tuple[int, int]:
+def imported(tmp_path: Path, lines: list[str], slot: Slot = ASR, encoding: str = "utf-8") -> tuple[int, int]:
     with opened_log(log_path(tmp_path / "control", slot), create=True) as db:
-        return import_lines(db, slot, lines)
+        return import_lines(db, slot, BytesIO("".join(f"{line}\n" for line in lines).encode(encoding)))
 
 
 def test_another_host_gets_the_same_once(tmp_path: Path, lines: list[str]) -> None:
@@ -52,7 +53,7 @@ def test_another_host_gets_the_same_once(tmp_path: Path, lines: list[str]) -> No
 def test_audio_whose_time_is_over_is_left_out(tmp_path: Path, lines: list[str]) -> None:
     values = json.loads(lines[0])
     values["audio"]["until"] = "2026-01-01T00:00:00+01:00"
-    assert imported(tmp_path, [json.dumps(values)]) == (1, 1)
+    assert imported(tmp_path, [json.dumps(values), lines[1], lines[2]]) == (2, 2)
     with opened_log(log_path(tmp_path / "control", ASR)) as db:
         assert db.execute("SELECT COUNT(*) FROM audio").fetchone() == (0,)
 
@@ -82,6 +83,18 @@ def test_what_is_no_line_is_refused_whole(
 def test_a_line_that_is_no_object_is_refused(tmp_path: Path, line: str) -> None:
     with pytest.raises(UsageError, match="line 1 is no line"):
         imported(tmp_path, [line])
+
+
+def test_a_file_that_was_cut_is_refused_whole(tmp_path: Path, lines: list[str]) -> None:
+    for cut in ([], lines[:1], lines[:2], [lines[0], lines[2]]):
+        with pytest.raises(UsageError, match=r"without its last line|line 2 is no line"):
+            imported(tmp_path, cut)
+    assert list(read_requests(tmp_path / "control", ASR)) == []
+
+
+def test_another_encoding_is_refused(tmp_path: Path, lines: list[str]) -> None:
+    with pytest.raises(UsageError, match=r"line 1 is no line .*utf-8"):
+        imported(tmp_path, lines, encoding="utf-16")
 
 
 def test_audio_of_another_sound_or_without_consent_is_refused(tmp_path: Path, lines: list[str]) -> None:
