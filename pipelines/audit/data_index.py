@@ -23,6 +23,7 @@ from pipelines.local.workspace import Workspace
 from pipelines.registry.lineage import ids_digest
 from pipelines.registry.names import normal_name
 from pipelines.registry.slot import Slot
+from pipelines.sqlite_transaction import sqlite_transaction
 
 Log = Callable[[str], None]
 LEARNING = ("train", "validation")
@@ -73,7 +74,7 @@ class TaggedVersion:
 def open_index(workspace: Workspace, log: Log) -> Iterator[sqlite3.Connection]:
     """Open the workspace's index, up to date with Git and the DVC remote."""
     with opened(workspace.state) as db:
-        with transaction(db):
+        with sqlite_transaction(db):
             _update(db, workspace, log)
         yield db
 
@@ -88,24 +89,11 @@ def opened(state: Path) -> Iterator[sqlite3.Connection]:
         # a reader does not wait for the process that updates the index, and a lost index is built again
         db.execute("PRAGMA journal_mode = WAL")
         db.execute("PRAGMA synchronous = NORMAL")
-        with transaction(db):
+        with sqlite_transaction(db):
             # read inside the transaction: another process may create the tables at this moment
             if db.execute("PRAGMA user_version").fetchone()[0] != FORMAT:
                 _create(db)
         yield db
-
-
-@contextlib.contextmanager
-def transaction(db: sqlite3.Connection) -> Iterator[None]:
-    """Commit all that the block writes, or nothing; one writer at a time."""
-    # IMMEDIATE takes the lock of the writer now: two processes that read first could both fail to write later
-    db.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-    except BaseException:
-        db.execute("ROLLBACK")
-        raise
-    db.execute("COMMIT")
 
 
 def _create(db: sqlite3.Connection) -> None:

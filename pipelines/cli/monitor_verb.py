@@ -128,20 +128,9 @@ def _source(workspace: Workspace, slot: Slot, source: Path | None, column: str) 
 
 def _look(workspace: Workspace, slot: Slot, source: AudioSource, retrain: bool) -> None:
     # torch and the registry's client are for a look only
-    from pipelines.monitoring.monitor_slot import monitor_slot
+    from pipelines.orchestration.monitor_source import look_at_source
 
-    done = monitor_slot(
-        str(workspace.root),
-        slot,
-        workspace.settings,
-        source,
-        mlflow_uri=mlflow_uri(workspace),
-        cache=workspace.cache,
-        folder=monitor_folder(workspace.state, slot),
-        log=progress,
-    )
-    for fault in done.unreadable:
-        progress(fault)
+    done = look_at_source(workspace, slot, source, progress)
     emit(done, _shown)
     if retrain:
         from pipelines.orchestration.monitor_retrain import retrain_if_needed

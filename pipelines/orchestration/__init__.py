@@ -23,7 +23,7 @@
 `reaper`, `lost_runs`        dead runs are ended and crashed ones started again; which run is dead
 `inbox_watch`        the supervision's looks at the inboxes, and the runs for what arrived
 `overdue_runs`       when a run is overdue
-`monitor_tasks`, `monitor_source`      the steps of the flow `monitor`; where a look finds the audio
+`monitor_tasks`, `monitor_source`      the steps of the flow `monitor`; a look, and where it finds the audio
 `monitor_retrain`, `retrain_request`   retrainings that a look leads to: the decision; the event and its automation
 `operation_metrics`  the figures of the operation, for the metrics of the server
 `schedule_watch`     the supervision's looks at the schedules: late runs, new slots, new dates

@@ -5,13 +5,11 @@ from __future__ import annotations
 from prefect import get_run_logger, task
 
 from pipelines.errors import UsageError, WorkspaceError
-from pipelines.local.addresses import mlflow_uri
 from pipelines.local.workspace import Workspace
-from pipelines.monitoring.look_list import monitor_folder
-from pipelines.monitoring.monitor_slot import LookResult, monitor_slot
+from pipelines.monitoring.monitor_slot import LookResult
 from pipelines.monitoring.retrain_decision import RetrainDecision
 from pipelines.orchestration.monitor_retrain import retrain_if_needed
-from pipelines.orchestration.monitor_source import audio_source
+from pipelines.orchestration.monitor_source import audio_source, look_at_source
 from pipelines.orchestration.tasks import RETRY
 from pipelines.registry.slot import Slot
 
@@ -31,18 +29,7 @@ def look_at_site(workspace: Workspace, slot: Slot, source: str = "", column: str
             f"{slot} has no source of audio; name a folder or manifest in monitor.source of elp.yaml, or let elp serve "
             f"log its requests (requests.share)"
         )
-    done = monitor_slot(
-        str(workspace.root),
-        slot,
-        workspace.settings,
-        found,
-        mlflow_uri=mlflow_uri(workspace),
-        cache=workspace.cache,
-        folder=monitor_folder(workspace.state, slot),
-        log=log,
-    )
-    for fault in done.unreadable:
-        log("left out: %s", fault)
+    done = look_at_source(workspace, slot, found, log)
     log("%s: %s", slot, done.sentence)
     return done
 

@@ -21,6 +21,7 @@ from pipelines.registry.names import normal_name
 from pipelines.registry.slot import Slot
 from pipelines.request_log.log_policy import RequestLogPolicy
 from pipelines.request_log.served_request import ServedRequest, features_bytes, served_json
+from pipelines.sqlite_transaction import sqlite_transaction
 
 FILE = "requests.sqlite3"
 FORMAT = 1
@@ -110,17 +111,9 @@ def opened_log(path: Path, *, create: bool = False) -> Iterator[sqlite3.Connecti
         ) from error
 
 
-@contextlib.contextmanager
-def log_transaction(db: sqlite3.Connection) -> Iterator[None]:
+def log_transaction(db: sqlite3.Connection) -> contextlib.AbstractContextManager[None]:
     """Commit all that the block writes, or nothing."""
-    db.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-    except BaseException:
-        db.execute("ROLLBACK")
-        raise
-    with durable_write("request log"):
-        db.execute("COMMIT")
+    return sqlite_transaction(db, durable_write("request log"))
 
 
 def add_requests(db: sqlite3.Connection, added: Sequence[tuple[ServedRequest, KeptAudio | None]]) -> int:

@@ -3,7 +3,7 @@
 import sqlite3
 from collections.abc import Iterable, Sequence
 
-from pipelines.audit.data_index import add_file, transaction
+from pipelines.audit.data_index import add_file
 from pipelines.audit.erasure_plan import ErasurePlan, plan_erasure
 from pipelines.audit.server_records import ServerRecords
 from pipelines.audit.trained_on import rows_of
@@ -13,6 +13,7 @@ from pipelines.errors import GateRefused, UsageError, VersioningError
 from pipelines.registry.holds import Hold, speaker_digest
 from pipelines.registry.slot import Slot
 from pipelines.retention.data_trash import TrashedFile, list_trash, open_trashed
+from pipelines.sqlite_transaction import sqlite_transaction
 
 
 def held_files(db: sqlite3.Connection, holds: Iterable[Hold]) -> frozenset[str]:
@@ -54,7 +55,7 @@ def files_to_erase(
 def _index_trashed(db: sqlite3.Connection, stored: DvcRemote, trashed: Iterable[TrashedFile]) -> None:
     """Read who is in the files of the trash that the index does not know: of versions that were collected before."""
     known = {md5 for (md5,) in db.execute("SELECT md5 FROM file")}
-    with transaction(db):
+    with sqlite_transaction(db):
         for one in trashed:
             if one.md5 not in known:
                 with open_trashed(stored, one) as file:

@@ -16,7 +16,7 @@ from pipelines.local.service_commands import server_environment
 from pipelines.local.workspace import Workspace
 from pipelines.registry.slot import Slot
 from tests.support.accessibility import grave_faults
-from tests.support.browser import HEARD, Visit, browser
+from tests.support.browser import HEARD, Visit
 from tests.support.clips import tone, wav
 from tests.support.deliveries import silence, write_delivery
 from tests.support.guarded_server import GuardedServer, guarded_server
@@ -55,14 +55,6 @@ def data_server(tmp_path_factory: pytest.TempPathFactory, workspace: Workspace) 
     told = {"ELP_DATA_ROOT": server_environment(workspace)["ELP_DATA_ROOT"]}
     with guarded_server(tmp_path_factory.mktemp("server"), environment=told) as running:
         yield running
-
-
-@pytest.fixture(scope="module")
-def visit() -> Iterator[Visit]:
-    with browser(1280, 860) as opened:
-        yield opened
-        assert opened.left_the_machine() == []
-        assert opened.errors == []
 
 
 def heard(player: Locator) -> float:

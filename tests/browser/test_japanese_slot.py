@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
@@ -39,13 +38,6 @@ def slot(server: GuardedServer) -> Slot:
     promote(rest, second, "the first under the new one")
     judge(rest, third, [1, 0, 1, 1, 1] * 16, (second, ERRORS), keys, NOW)
     return slot
-
-
-@pytest.fixture
-def visit() -> Iterator[Visit]:
-    with browser(1280, 860) as opened:
-        yield opened
-        assert opened.left_the_machine() == opened.errors == []
 
 
 def _open(visit: Visit, server: GuardedServer, address: str) -> Page:

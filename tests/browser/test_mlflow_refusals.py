@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.browser import Visit, browser
+from tests.support.browser import Visit
 from tests.support.guarded_server import GuardedServer
 from tests.support.shop import Shop, open_shop
 
@@ -24,14 +24,6 @@ Press = Callable[["Page"], None]
 def shop(server: GuardedServer) -> Shop:
     """v2 is champion, v3 passed, v4 failed."""
     return open_shop(server, "plant-r")
-
-
-@pytest.fixture(scope="module")
-def visit() -> Iterator[Visit]:
-    with browser(1280, 860) as opened:
-        yield opened
-        assert opened.left_the_machine() == []
-        assert opened.errors == []
 
 
 def _open_model(page: Page, shop: Shop) -> None:

@@ -12,7 +12,7 @@ from elp_core.audio import clip_id, encode_flac
 from pipelines.registry.slot import Slot
 from pipelines.request_log.log_file import add_requests, log_path, log_transaction, opened_log
 from tests.support.accessibility import grave_faults
-from tests.support.browser import HEARD, Visit, browser
+from tests.support.browser import HEARD, Visit
 from tests.support.clips import voice
 from tests.support.guarded_server import GuardedServer, guarded_server
 from tests.support.served_requests import kept, served
@@ -38,14 +38,6 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def request_server(tmp_path_factory: pytest.TempPathFactory, root: Path) -> Iterator[GuardedServer]:
     with guarded_server(tmp_path_factory.mktemp("server"), environment={"ELP_DATA_ROOT": str(root)}) as running:
         yield running
-
-
-@pytest.fixture(scope="module")
-def visit() -> Iterator[Visit]:
-    with browser(1280, 860) as opened:
-        yield opened
-        assert opened.left_the_machine() == []
-        assert opened.errors == []
 
 
 def test_a_request_is_heard_corrected_and_taken_by_keyboard(

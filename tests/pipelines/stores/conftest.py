@@ -41,6 +41,14 @@ def store() -> Iterator[ObjectStore]:
         yield running
 
 
+@pytest.fixture(scope="module")
+def fragile() -> Iterator[ObjectStore]:
+    """A store that the tests of a file kill and stop; it runs again after each."""
+    with object_store() as running:
+        running.bucket("speech")
+        yield running
+
+
 @pytest.fixture(scope="session")
 def _ssh() -> Iterator[SshServer]:
     with ssh_server() as running:

@@ -14,20 +14,12 @@ from pipelines.local.box_home import active_set
 from tests.support.delivery_plant import Plant, make_plant
 from tests.support.environment import lasting
 from tests.support.guarded_server import Bucket, guarded_server
-from tests.support.object_store import ObjectStore, object_store
+from tests.support.object_store import ObjectStore
 from tests.support.rest import Rest
 
 pytestmark = pytest.mark.slow
 
 SITE = "plant-a"
-
-
-@pytest.fixture(scope="module")
-def fragile() -> Iterator[ObjectStore]:
-    """A store that a test kills; it runs again after it."""
-    with object_store() as running:
-        running.bucket("speech")
-        yield running
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,7 @@ from pipelines.registry.client.model_registry import list_versions
 from pipelines.registry.client.server_api import ledger_entries
 from pipelines.registry.slot import Slot
 from tests.support.guarded_server import Bucket, GuardedServer, guarded_server
-from tests.support.object_store import OWNER, ObjectStore, object_store, write_secrets
+from tests.support.object_store import OWNER, ObjectStore, write_secrets
 from tests.support.postgres import postgres_server
 from tests.support.rest import Rest
 from tests.support.versions_by_hand import API, ARTIFACTS
@@ -32,14 +32,6 @@ if TYPE_CHECKING:
 LONGEST = 120.0
 """Seconds until the error, on a busy machine."""
 FOLDER = Path("data/plant-a/asr/shards")
-
-
-@pytest.fixture(scope="module")
-def fragile() -> Iterator[ObjectStore]:
-    """A store that the tests kill and stop; it runs again after each."""
-    with object_store() as running:
-        running.bucket("speech")
-        yield running
 
 
 @pytest.fixture(scope="module")
