@@ -34,3 +34,5 @@ class Clip:
     """Recording condition such as ``clean`` or ``factory-5db``: the gate checks each separately."""
     path: str = ""
     """Name of the source file, for people."""
+    group: str = ""
+    """Groups of the speaker and the device in their normal form (`elp_core.groups`), such as ``dialect=kansai``."""

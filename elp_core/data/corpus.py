@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from elp_core.audio import Waveform, clip_id, encode_flac, measure
 from elp_core.errors import CorpusError
 from elp_core.files import write_whole
+from elp_core.groups import GROUP
 from elp_core.names import normal_name
 from elp_core.types import SAMPLE_RATE, SPLITS, Clip, Decibels, Hertz, Seconds, Split
 
@@ -43,6 +44,8 @@ class ShardRow:
     """Sampling rate of the clip's source file."""
     delivery: str
     """Name of the clip's delivery."""
+    group: str = ""
+    """Groups of its speaker in their normal form. A shard without any has no such column."""
 
 
 _TEXTS = ("split", "text", "speaker", "label", "condition")
@@ -52,7 +55,7 @@ _META = ("id", "duration", *_TEXTS)
 _GIVEN = ("path", "text", "speaker", "label", "condition", "delivery")
 
 
-def _schema() -> pa.Schema:
+def _schema(*more: str) -> pa.Schema:
     fields = [
         pa.field("id", pa.string()),
         pa.field("audio", pa.struct([("bytes", pa.binary()), ("path", pa.string())])),
@@ -61,6 +64,7 @@ def _schema() -> pa.Schema:
         *(pa.field(name, pa.float64()) for name in _MEASURES),
         pa.field("source_rate", pa.int32()),
         pa.field("delivery", pa.string()),
+        *(pa.field(name, pa.string()) for name in more),
     ]
     kinds = {pa.string(): "string", pa.float64(): "float64", pa.int32(): "int32"}
     features: dict[str, Any] = {
@@ -74,7 +78,8 @@ def _schema() -> pa.Schema:
 
 
 SCHEMA: pa.Schema = _schema()
-"""Columns of a shard."""
+"""Columns that every shard has."""
+_GROUPED: pa.Schema = _schema(GROUP)
 
 
 def make_row(samples: Waveform, *, split: Split, source_rate: Hertz = SAMPLE_RATE, **texts: str) -> ShardRow:
@@ -89,7 +94,8 @@ def make_row(samples: Waveform, *, split: Split, source_rate: Hertz = SAMPLE_RAT
 def write_shard(rows: Sequence[ShardRow | Mapping[str, Any]], folder: Path) -> Path:
     """Write rows as one immutable shard, named by its content: the same rows in any order give the same file.
 
-    Mappings have the columns of `SCHEMA`. The path is ``<16 hex digits>.parquet`` in `folder`.
+    Mappings have the columns of `SCHEMA`, and may have that of groups. The path is ``<16 hex digits>.parquet`` in
+    `folder`.
 
     Raises:
         CorpusError: There are no rows, an id occurs twice or a row lacks a column.
@@ -102,12 +108,14 @@ def write_shard(rows: Sequence[ShardRow | Mapping[str, Any]], folder: Path) -> P
         raise CorpusError(
             f"clips that occur twice in one shard: {len(twice)}, the first is {twice[0]}; drop the copies"
         )
-    table = pa.Table.from_pylist(records, schema=SCHEMA)
+    schema = _GROUPED if any(record.get(GROUP) for record in records) else SCHEMA
+    table = pa.Table.from_pylist([record | {GROUP: record.get(GROUP) or ""} for record in records], schema=schema)
     # FLAC does not compress any further; small row groups let a reader take a split without the rest
-    codecs = {column: "zstd" for column in SCHEMA.names if column != "audio"}
+    codecs = {column: "zstd" for column in schema.names if column != "audio"}
     codecs |= {"audio.bytes": "none", "audio.path": "zstd"}
     shard = io.BytesIO()
-    pq.write_table(table, shard, compression=codecs, row_group_size=2000, use_dictionary=[*_TEXTS, "delivery"])
+    words = [name for name in (*_TEXTS, "delivery", GROUP) if name in schema.names]
+    pq.write_table(table, shard, compression=codecs, row_group_size=2000, use_dictionary=words)
     target = folder / f"{hashlib.sha256(shard.getbuffer()).hexdigest()[:16]}.parquet"
     write_whole(target, shard.getvalue())
     return target
@@ -133,15 +141,22 @@ def read_table(
 ) -> pa.Table:
     """Read columns of shards (None: all) as one Arrow table in the order of `paths`, rows of `splits` only (None: all).
 
+    The groups are empty for the rows of a shard without them.
+
     Raises:
         CorpusError: A file is missing or is not a shard; the message names it.
     """
     chosen = None if splits is None else [("split", "in", sorted(splits))]
-    wanted = list(SCHEMA.names if columns is None else columns)
-    tables = [SCHEMA.empty_table().select(wanted)]
+    wanted = list(_GROUPED.names if columns is None else columns)
+    tables = [_GROUPED.empty_table().select(wanted)]
     for path in paths:
         try:
-            tables.append(pq.read_table(path, columns=wanted, filters=chosen).cast(tables[0].schema))
+            lacking = GROUP in wanted and GROUP not in pq.read_schema(path).names
+            there = [name for name in wanted if name != GROUP or not lacking]
+            table = pq.read_table(path, columns=there, filters=chosen)
+            if lacking:
+                table = table.append_column(GROUP, pa.array([""] * table.num_rows, pa.string()))
+            tables.append(table.select(wanted).cast(tables[0].schema))
         except FileNotFoundError as error:
             raise CorpusError(f"shard {path} does not exist; fetch the dataset version again") from error
         except (pa.ArrowException, OSError, ValueError) as error:
@@ -161,7 +176,7 @@ def read_clips(
         CorpusError: A shard cannot be read, or two shards contain the same clip.
     """
     audio = ["audio"] if columns == "all" else []
-    table = read_table(paths, [*_META, *audio], splits)
+    table = read_table(paths, [*_META, GROUP, *audio], splits)
     clips = []
     for record in table.to_pylist():
         sound = record.pop("audio", None) or {"bytes": b"", "path": ""}

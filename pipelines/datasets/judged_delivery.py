@@ -24,20 +24,15 @@ from pipelines.datasets.delivery import (
 from pipelines.datasets.expectations import Validate
 from pipelines.datasets.measuring import IntakeSettings
 from pipelines.datasets.quarantine import with_own_sound
+from pipelines.datasets.shard_totals import ShardTotals, count_shards
 from pipelines.datasets.slot_language import rare_letters, require_same_language
 from pipelines.datasets.slot_needs import slot_needs
-from pipelines.datasets.slot_shards import (
-    ShardTotals,
-    clip_sounds,
-    count_shards,
-    pinned_golden,
-    slot_shards,
-    without_clips,
-)
+from pipelines.datasets.slot_shards import clip_sounds, pinned_golden, slot_shards, without_clips
 from pipelines.datasets.split_filling import NewClip, place_clips, placed_clips, rewrite_splits
 from pipelines.datasets.staging import Progress, Repeat, StagedClips, stage_clips
 from pipelines.datasets.transcripts import apply_transcript_rules
 from pipelines.local.workspace import Workspace
+from pipelines.number_text import count
 from pipelines.registry.slot import Slot
 
 
@@ -70,6 +65,14 @@ class JudgedDelivery:
     def new(self) -> int:
         """Return how many clips are new and good."""
         return len(self.staged.indices.keys() - self.bad.keys())
+
+    @property
+    def ungrouped(self) -> str:
+        """Return a sentence on groups that the delivery says of clips which were stored without; empty if none."""
+        if not (number := sum(one.grouped for one in self.repeats)):
+            return ""
+        remedy = "set them with: elp data correct SITE/TASK FILE, by this manifest or a table"
+        return f"the groups of {count(number, 'clip')} that were taken in before are not stored; {remedy}"
 
     @property
     def alignment(self) -> Alignment | None:
