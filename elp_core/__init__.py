@@ -5,6 +5,7 @@ In the order that data meets them:
 - `elp_core.audio`: any sound file to mono float32 16 kHz, and its measurements; `elp_core.sound_files`,
   `elp_core.sound_streams`, `elp_core.channels`, `elp_core.resampling`: its steps, each under bounds;
   `elp_core.containers`: what a file's header and bytes say of its length; `elp_core.media`: m4a, AAC, AMR, WebM, video.
+- `elp_core.conditions`: rooms, voices, noises, codecs and lines, simulated for training and for the sweep.
 - `elp_core.languages`: normalisers, units and the deciding metric of each language.
 - `elp_core.data`: clips from your recordings and their splits, shards of clips, batches, augmentation, noise, and the
   cache of what the frozen prefix gives.

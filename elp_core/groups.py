@@ -13,7 +13,7 @@ from elp_core.errors import CorpusError
 from elp_core.names import is_blank, normal_name
 
 GROUP = "group"
-"""The column of shards with their text. A shard of clips without groups has no such column, as in older releases."""
+"""The name of their column."""
 MOST_KEYS = 8
 MOST_LETTERS = 60
 """Of a value; a key has half as many at most. A longer text is a remark about a person and no group."""

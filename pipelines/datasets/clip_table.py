@@ -16,7 +16,7 @@ from pipelines.registry.names import normal_name
 
 _NAMES = ("speaker", "label", "condition")
 _FLOATS = ("duration", "rms_db", "peak", "clipping", "dc", "silence", "snr_db")
-_COLUMNS = ("id", "audio.path", "split", "text", *_NAMES, *_FLOATS, "source_rate", "delivery", GROUP)
+_COLUMNS = ("id", "audio.path", "split", "text", *_NAMES, *_FLOATS, "source_rate", "delivery", "teacher", GROUP)
 ORDERS: dict[str, list[tuple[str, str]]] = {
     "file name": [("path", "ascending"), ("id", "ascending")],
     "longest first": [("duration", "descending"), ("id", "ascending")],
@@ -49,6 +49,8 @@ class ShownClip:
     snr_db: Decibels
     source_rate: Hertz
     delivery: str
+    teacher: str = ""
+    """As `Clip.teacher`."""
     group: str = ""
 
 

@@ -26,7 +26,6 @@ from pipelines.datasets.dataset_version import (
     Delivery,
     GoldenRef,
     TranscriptLanguage,
-    ValidationSummary,
     utc_seconds,
 )
 from pipelines.datasets.delivery import ClipFault, SourceClip
@@ -45,6 +44,7 @@ from pipelines.datasets.slot_language import (
     rare_letters,
 )
 from pipelines.datasets.slot_shards import next_records, pinned_golden, present_files, restore_shards, slot_shards
+from pipelines.datasets.validation_summary import ValidationSummary
 from pipelines.datasets.versions import version_at
 from pipelines.errors import DataRefused, UsageError
 from pipelines.local.workspace import Workspace

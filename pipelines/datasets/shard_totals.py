@@ -1,15 +1,18 @@
-"""The figures of a set of shards: clips by split, by each kind of name and by group."""
+"""Figures of a set of shards: clips, speakers, splits, names, groups and pseudo-labels."""
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from elp_core.data.extra_columns import EXTRA_TEXTS
 from elp_core.groups import GROUP, count_groups
 from elp_core.types import Seconds
 from pipelines.datasets.name_warnings import NAME_KINDS
 from pipelines.datasets.shard_columns import read_columns
 from pipelines.registry.names import normal_name
+
+_COUNTED = ("id", "duration", "split", "speaker", "condition", "label")
 
 
 @dataclass(frozen=True)
@@ -24,8 +27,6 @@ class ShardTotals:
     splits: dict[str, int]
     split_seconds: dict[str, float]
     conditions: dict[str, int]
-    groups: dict[str, dict[str, int]]
-    """Clips by value, for each key of groups."""
     shared: tuple[str, ...]
     """Speakers that occur in more than one split."""
     classes: dict[str, dict[str, int]]
@@ -34,6 +35,12 @@ class ShardTotals:
     """Clips by name, for each kind of name: ``speaker``, ``label``, ``condition``, and each key of groups."""
     split_speakers: dict[str, int]
     """Named speakers in each split."""
+    teachers: tuple[str, ...] = ()
+    """Bundles that labelled clips, sorted."""
+    taught_clips: int = 0
+    taught_seconds: Seconds = 0.0
+    groups: dict[str, dict[str, int]] = field(default_factory=dict)
+    """Clips by value, for each key of groups."""
 
 
 def count_shards(shards: Sequence[Path]) -> ShardTotals:
@@ -45,9 +52,9 @@ def count_shards(shards: Sequence[Path]) -> ShardTotals:
     lengths: dict[str, float] = defaultdict(float)
     homes: dict[str, set[str]] = defaultdict(set)
     classes: dict[str, Counter[str]] = defaultdict(Counter)
+    taught: list[tuple[str, float]] = []
     for shard in shards:
-        wanted = ["id", "duration", "split", "speaker", "condition", "label", GROUP]
-        table = read_columns(shard, wanted).to_pydict()
+        table = read_columns(shard, [*_COUNTED, *EXTRA_TEXTS]).to_pydict()
         ids += table["id"]
         splits.update(table["split"])
         # older releases stored names as they were delivered
@@ -55,6 +62,8 @@ def count_shards(shards: Sequence[Path]) -> ShardTotals:
         for kind in NAME_KINDS:
             names[kind].update(columns[kind])
         groups.update(table[GROUP])
+        lengths_of = zip(table["teacher"], table["duration"], strict=True)
+        taught += [(teacher, seconds) for teacher, seconds in lengths_of if teacher]
         rows = zip(table["duration"], table["split"], columns["speaker"], columns["label"], strict=True)
         for seconds, split, speaker, label in rows:
             lengths[split] += seconds
@@ -71,9 +80,12 @@ def count_shards(shards: Sequence[Path]) -> ShardTotals:
         splits=dict(sorted(splits.items())),
         split_seconds={name: round(value, 3) for name, value in sorted(lengths.items())},
         conditions=dict(sorted(names["condition"].items())),
-        groups=by_key,
         shared=tuple(sorted(speaker for speaker, found in homes.items() if len(found) > 1)),
         classes={split: dict(sorted(labels.items())) for split, labels in sorted(classes.items())},
         names=by_key | {kind: dict(counts) for kind, counts in names.items()},
         split_speakers=dict(Counter(split for found in homes.values() for split in found)),
+        teachers=tuple(sorted({teacher for teacher, _ in taught})),
+        taught_clips=len(taught),
+        taught_seconds=round(sum(seconds for _, seconds in taught), 3),
+        groups=by_key,
     )

@@ -20,7 +20,6 @@ from pipelines.datasets.dataset_version import (
     GoldenRef,
     PinnedTrials,
     TranscriptLanguage,
-    ValidationSummary,
     parse_record,
     protocols,
     renormalised,
@@ -30,8 +29,9 @@ from pipelines.datasets.name_warnings import count_doubtful
 from pipelines.datasets.quarantine import QuarantinedClip, read_quarantine
 from pipelines.datasets.remote_check import push_lost_files
 from pipelines.datasets.shard_totals import ShardTotals, count_shards
+from pipelines.datasets.validation_summary import ValidationSummary
 from pipelines.datasets.versions import golden_ref, latest_number, version_at
-from pipelines.errors import WorkspaceError
+from pipelines.errors import DataRefused, WorkspaceError
 from pipelines.local.workspace import Workspace
 from pipelines.registry.lineage import ids_digest
 from pipelines.registry.slot import Slot
@@ -182,6 +182,9 @@ def next_records(
         language=language,
         units=units.to_json() if units else {},
         doubtful_names=count_doubtful(totals.names),
+        teachers=totals.teachers,
+        taught_clips=totals.taught_clips,
+        taught_seconds=totals.taught_seconds,
     )
     return version, ref
 
@@ -210,6 +213,9 @@ def next_golden_ref(
     `deliveries` are those of its dataset version, `corrected` the ids of all corrected clips of the slot.
     """
     totals = count_shards(shards)
+    if totals.teachers:
+        # a verdict on it would measure agreement with another model
+        raise DataRefused(str(slot), [f"{totals.taught_clips} of its clips have pseudo-labels"], "the golden set")
     number = latest_number(workspace.root, slot, "golden") + 1
     worded = renormalised(deliveries) or not frozenset(corrected).isdisjoint(totals.ids)
     return GoldenRef(
