@@ -192,7 +192,7 @@ def _stays(found: TrainedOn) -> tuple[str, ...]:
     golden = [one.tag for one in found.holdings if one.kind == "golden"]
     if golden:
         stays.append(
-            f"MLflow: the evidence of every verdict on {', '.join(golden)} holds ids, speakers, transcripts and "
+            f"MLflow: the evidence of every verdict on {', '.join(golden)} holds ids, speakers, groups, transcripts and "
             "answers of its clips (gate/ among the artifacts of the runs)."
         )
     if found.adapters:
