@@ -39,6 +39,7 @@ def _shown(version: DatasetVersion, workspace: Workspace) -> str:
         ("version", f"{version.tag}, made {version.created}"),
         ("clips", f"{version.clips:,} in {count(len(version.shards), 'shard')}, {duration(version.seconds)}"),
         ("speakers", f"{version.speakers}{shared}"),
+        *([("pseudo-labels", _taught(version))] if version.taught_clips else []),
         ("golden set", version.golden),
         *([("protocol", named)] if (named := protocols(version.deliveries)) else []),
         *([("language", str(version.language))] if version.language.code else []),
@@ -67,6 +68,11 @@ def _shown(version: DatasetVersion, workspace: Workspace) -> str:
     if docs.is_file():
         parts.append(f"Data Docs: {docs}")
     return "\n\n".join(parts)
+
+
+def _taught(version: DatasetVersion) -> str:
+    shown = ", ".join(teacher[:19] for teacher in version.teachers)
+    return f"{count(version.taught_clips, 'training clip')}, {duration(version.taught_seconds)}, by {shown}"
 
 
 def _classes(version: DatasetVersion) -> list[str]:

@@ -15,7 +15,7 @@ from pipelines.registry.names import normal_name
 
 _NAMES = ("speaker", "label", "condition")
 _FLOATS = ("duration", "rms_db", "peak", "clipping", "dc", "silence", "snr_db")
-_COLUMNS = ("id", "audio.path", "split", "text", *_NAMES, *_FLOATS, "source_rate", "delivery")
+_COLUMNS = ("id", "audio.path", "split", "text", *_NAMES, *_FLOATS, "source_rate", "delivery", "teacher")
 ORDERS: dict[str, list[tuple[str, str]]] = {
     "file name": [("path", "ascending"), ("id", "ascending")],
     "longest first": [("duration", "descending"), ("id", "ascending")],
@@ -48,6 +48,8 @@ class ShownClip:
     snr_db: Decibels
     source_rate: Hertz
     delivery: str
+    teacher: str = ""
+    """As `Clip.teacher`."""
 
 
 @dataclass(frozen=True)

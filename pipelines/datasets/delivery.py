@@ -85,6 +85,8 @@ class SourceClip:
     """Hash of the recording without its transcript that an alignment cut the clip from."""
     side: str = ""
     """Which channel it is (``left``, ``right``, ``channel-2``), if a clip of the source became one for each channel."""
+    teacher: str = ""
+    """Digest of the bundle that wrote its text or label; empty if a person did. No format of delivery names one."""
 
     @property
     def whole(self) -> bool:
@@ -257,7 +259,7 @@ def read_delivery(
             audio, digest = reader.read(clip.audio)
             names = [clip.path, clip.text, clip.speaker, clip.label, clip.split, clip.condition]
             said = [digest, *names, clip.start, clip.seconds]
-            newer = {"channel": clip.channel, "declared": clip.declared}
+            newer = {"channel": clip.channel, "declared": clip.declared, "teacher": clip.teacher or None}
             given = {name: value for name, value in newer.items() if value is not None}
             whole.update(json.dumps([*said, *([given] if given else [])], sort_keys=True).encode())
             earlier.update(json.dumps(said).encode())

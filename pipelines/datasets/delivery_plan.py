@@ -20,7 +20,8 @@ from pipelines.datasets.judged_delivery import JudgedDelivery, judge_delivery, r
 from pipelines.datasets.measuring import IntakeSettings
 from pipelines.datasets.name_warnings import name_warnings
 from pipelines.datasets.quarantine import count_reasons, not_held, read_quarantine
-from pipelines.datasets.slot_shards import count_shards, present_files
+from pipelines.datasets.shard_totals import count_shards
+from pipelines.datasets.slot_shards import present_files
 from pipelines.datasets.staging import Progress
 from pipelines.datasets.versions import find_latest
 from pipelines.local.workspace import Workspace

@@ -61,6 +61,8 @@ class StagedClips:
     """Clips that were left out because they were dropped for good."""
     seconds: Seconds = 0.0
     """Audio read, the repeats included."""
+    relabelled: set[str] = field(default_factory=set)
+    """Of the new clips, those that the slot has with a pseudo-label, by id."""
 
 
 def stage_clips(
@@ -82,6 +84,7 @@ def stage_clips(
     With a `chunk_map`, the clips of a large delivery are measured by it.
     """
     staged, known = StagedClips(), _known_clips(present)
+    taught = taught_ids(present)
     rows: list[ShardRow] = []
     held, total = 0, len(content.clips)
     clips = _with_stored_splits(content.clips, present)
@@ -94,6 +97,13 @@ def stage_clips(
             staged.faults[index] = measured
         else:
             staged.seconds += measured.duration
+            if measured.id in taught and not measured.teacher:
+                # the words of a person replace those of another model
+                known.pop(measured.id, None)
+                taught.remove(measured.id)
+                staged.relabelled.add(measured.id)
+                if not (measured.speaker or content.clips[index].split):
+                    measured = replace(measured, split="train")
             if measured.id in withdrawn:
                 staged.withdrawn += 1
             elif _is_new(index, measured, known, staged, corrected or {}, named=bool(content.clips[index].split)):
@@ -112,6 +122,12 @@ def _with_stored_splits(clips: Sequence[SourceClip], present: Sequence[Path]) ->
     """Give the clips of a speaker that the slot has the split of the stored clips: it need not follow from the name."""
     splits = stored_splits(present)
     return [replace(clip, split=clip.split or splits.get(clip.speaker, "")) for clip in clips] if splits else clips
+
+
+def taught_ids(shards: Iterable[Path]) -> set[str]:
+    """Return the ids of the clips with a pseudo-label."""
+    tables = (read_columns(shard, ["id", "teacher"]).to_pydict() for shard in shards)
+    return {key for table in tables for key, teacher in zip(table["id"], table["teacher"], strict=True) if teacher}
 
 
 def _known_clips(shards: Iterable[Path]) -> dict[str, KnownClip]:
@@ -150,6 +166,9 @@ def _is_new(
         if theirs != ours
     ]
     said = [mine] if named else [mine._replace(split=split) for split in SPLITS]
+    if row.teacher:
+        # a pseudo-label contradicts nobody
+        differing = []
     if differing and any(words_digest(row.id, *words[1:]) in corrected.get(row.id, ()) for words in said):
         # what the clip was called before its correction: the correction stays
         differing = []
