@@ -20,7 +20,7 @@ from elp_core.conditions import SWEEP_FAMILIES
 from pipelines.gating.compare import PairedComparison, compare_scores
 from pipelines.gating.interval import Interval
 from pipelines.registry.policies import GatePolicy
-from pipelines.robustness.sweep_cells import CLEAN, SimulatedCondition, CellScores
+from pipelines.robustness.sweep_cells import CLEAN, CellScores, SimulatedCondition
 
 RESAMPLES = 2_000
 """For each of up to 72 intervals; the gate draws more for each of a few."""

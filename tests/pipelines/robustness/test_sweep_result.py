@@ -8,7 +8,7 @@ import pytest
 
 from pipelines.registry.evidence_scores import Scores
 from pipelines.registry.policies import GatePolicy
-from pipelines.robustness.sweep_cells import CLEAN, SimulatedCondition, CellScores
+from pipelines.robustness.sweep_cells import CLEAN, CellScores, SimulatedCondition
 from pipelines.robustness.sweep_report import cell_rows, sweep_sentences, write_sweep
 from pipelines.robustness.sweep_result import RobustnessSweep, SweepSubject, sweep_result
 from tests.support.scores import clips, trials
