@@ -36,3 +36,5 @@ class Clip:
     """Name of the source file, for people."""
     teacher: str = ""
     """Digest of the bundle that wrote the transcript or the label (a pseudo-label); empty if a person did."""
+    group: str = ""
+    """Groups of the speaker and the device in their normal form (`elp_core.groups`), such as ``dialect=kansai``."""

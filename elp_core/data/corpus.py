@@ -46,6 +46,8 @@ class ShardRow:
     """Name of the clip's delivery."""
     teacher: str = ""
     """As `Clip.teacher`; the shard has the column only if a row has a value."""
+    group: str = ""
+    """As `Clip.group`; the shard has the column only if a row has a value."""
 
 
 _TEXTS = ("split", "text", "speaker", "label", "condition")

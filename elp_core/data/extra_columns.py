@@ -4,7 +4,9 @@ from collections.abc import Collection
 
 import pyarrow as pa
 
-EXTRA_TEXTS = ("teacher",)
+from elp_core.groups import GROUP
+
+EXTRA_TEXTS = ("teacher", GROUP)
 """Names of these columns, in their order in a shard."""
 
 

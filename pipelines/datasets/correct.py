@@ -1,4 +1,4 @@
-"""Correct the words, speakers, labels or splits of known clips: a new dataset version; the old one stays in history.
+"""Correct words, speakers, labels, splits or groups of known clips: a new dataset version; the old one stays.
 
 Shards are immutable: new shards replace those that hold such clips. The record of the version keeps a digest of the
 words that a corrected clip had before: a later delivery with the old words is a repeat, and does not undo the

@@ -1,4 +1,4 @@
-"""A file of corrections: its rows name known clips and say what their words, speaker, label or split should be."""
+"""A file of corrections: its rows name known clips and say what their words, speaker, label, split, group are."""
 
 import posixpath
 import re
@@ -8,13 +8,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from elp_core.groups import GROUP
 from elp_core.types import Split
 from pipelines.datasets.clip_words import words_digest
 from pipelines.datasets.delivery import SPLIT_NAMES, ClipFault
 from pipelines.datasets.importers.listing import SPEAKER_KEYS, TEXT_KEYS
 from pipelines.datasets.importers.manifest_rows import TABLE_SUFFIXES, key_name, manifest_rows
 from pipelines.datasets.importers.manifest_text import printable, read_text, undecodable
-from pipelines.datasets.importers.row_values import text_value
+from pipelines.datasets.importers.row_values import group_value, text_value
 from pipelines.datasets.shard_columns import read_columns
 from pipelines.errors import IntakeError
 from pipelines.number_text import count
@@ -22,7 +23,7 @@ from pipelines.registry.names import normal_name
 
 ID_KEYS = ("id", "clip", "clip_id")
 PATH_KEYS = ("audio_filepath", "file_name", "path", "file")
-WORDS = ("text", "speaker", "label", "split")
+WORDS = ("text", "speaker", "label", "split", GROUP)
 """What a correction can change."""
 _KEYS: dict[str, Sequence[str]] = {
     "text": TEXT_KEYS,
@@ -52,11 +53,12 @@ class StoredClip:
     split: Split
     teacher: str = ""
     """As `Clip.teacher`."""
+    group: str = ""
 
     @property
     def digest(self) -> str:
         """Return the `words_digest` of what is stored."""
-        return words_digest(self.id, self.text, self.speaker, self.label, self.split)
+        return words_digest(self.id, self.text, self.speaker, self.label, self.split, self.group)
 
 
 @dataclass(frozen=True)
@@ -218,8 +220,9 @@ class _Index:
 
 def _values(row: Mapping[str, Any], normalise: Normalise, faults: list[str]) -> dict[str, str]:
     """Return the new values that a row has, in their normal form."""
-    given = {name: text_value(row, _KEYS[name], faults) for name in WORDS}
-    faults += [f"{name} has bytes that are not UTF-8; correct them" for name in WORDS if undecodable(given[name])]
+    given = {name: text_value(row, keys, faults) for name, keys in _KEYS.items()}
+    faults += [f"{name} has bytes that are not UTF-8; correct them" for name in given if undecodable(given[name])]
+    given[GROUP] = group_value(row, faults)
     values = {name: normal_name(value) for name, value in given.items() if name != "text" and normal_name(value)}
     if split := values.get("split"):
         if split.lower() not in SPLIT_NAMES:

@@ -131,17 +131,16 @@ class DatasetVersion:
     withdrawn: tuple[str, ...] = ()
     """Ids of clips that were dropped for good: intake leaves them out, whichever delivery contains them."""
     corrected: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """Digests of the words that corrected clips had before, by clip id: a delivery with such words is no conflict. Left
-    out of the record if there is none."""
+    """Digests of the words that corrected clips had before, by clip id: a delivery with such words is no conflict."""
     language: TranscriptLanguage = field(default_factory=TranscriptLanguage)
     units: Mapping[str, Any] = field(default_factory=dict)
-    """What a head writes, in the order of its outputs (`Units.to_json`); empty for English letters, the default.
-
-    Later versions append to it; the order never changes.
-    """
+    """What a head writes, in the order of its outputs (`Units.to_json`); empty for English letters, the default. Later
+    versions append to it; the order never changes."""
+    groups: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    """Clips by value, for each key of groups, and no speaker. Left out of the record if there is none."""
     doubtful_names: Mapping[str, int] = field(default_factory=dict)
-    """Number of speakers, labels and conditions that look like another name or like a missing value, by kind. Git keeps
-    this record for ever, so the names are not in it; see `name_warnings`. Left out of the record if there is none."""
+    """Number of names that look like another name or like a missing value, by kind. Git keeps this record for ever, so
+    the names are not in it; see `name_warnings`. Left out of the record if there is none."""
     teachers: tuple[str, ...] = ()
     """Digests of the bundles that labelled clips of this version (`Clip.teacher`), sorted. Left out of the record if
     there is none, as are the two fields below."""
@@ -257,7 +256,7 @@ def record_text(record: DatasetVersion | GoldenRef) -> str:
             if not delivery[name]:
                 del delivery[name]
     taught = ("teachers", "taught_clips", "taught_seconds")
-    for name in ("doubtful_names", "corrected", "words", "protocol", "trials", *taught):
+    for name in ("doubtful_names", "corrected", "groups", "words", "protocol", "trials", *taught):
         if not values.get(name):
             values.pop(name, None)
     return json.dumps(values, indent=2, sort_keys=True, ensure_ascii=False) + "\n"

@@ -1,5 +1,6 @@
 """Take a delivery in: read, measure, check, quarantine, version. The same delivery twice makes one version."""
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,8 @@ from pipelines.errors import DataRefused
 from pipelines.local.workspace import Workspace
 from pipelines.number_text import count
 from pipelines.registry.slot import Slot
+
+_log = logging.getLogger(__name__)
 
 
 def add_delivery(
@@ -99,6 +102,8 @@ def add_from_importer(
         if judged.refused:
             keep_refused(workspace, slot, content.source, judged.refused, judged.quarantined())
             raise DataRefused(str(slot), judged.refused)
+        if judged.ungrouped:
+            _log.warning("%s", judged.ungrouped)
         change = _change(workspace, slot, current, judged, present, stage)
         if current and not change.arriving[SHARDS] and not change.arriving[QUARANTINE]:
             return current

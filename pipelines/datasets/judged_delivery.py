@@ -34,6 +34,7 @@ from pipelines.datasets.split_filling import NewClip, place_clips, placed_clips,
 from pipelines.datasets.staging import Progress, Repeat, StagedClips, stage_clips
 from pipelines.datasets.transcripts import apply_transcript_rules
 from pipelines.local.workspace import Workspace
+from pipelines.number_text import count
 from pipelines.registry.slot import Slot
 
 
@@ -68,6 +69,14 @@ class JudgedDelivery:
     def new(self) -> int:
         """Return how many clips are new and good."""
         return len(self.staged.indices.keys() - self.bad.keys())
+
+    @property
+    def ungrouped(self) -> str:
+        """Return a sentence on groups that the delivery says of clips which were stored without; empty if none."""
+        if not (number := sum(one.grouped for one in self.repeats)):
+            return ""
+        remedy = "set them with: elp data correct SITE/TASK FILE, by this manifest or a table"
+        return f"the groups of {count(number, 'clip')} that were taken in before are not stored; {remedy}"
 
     @property
     def alignment(self) -> Alignment | None:

@@ -119,6 +119,7 @@ def _measured(clip: SourceClip, settings: IntakeSettings) -> ShardRow:
         source_rate=rate,
         delivery=settings.delivery,
         teacher=clip.teacher,
+        group=clip.group,
     )
 
 

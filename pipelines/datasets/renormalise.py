@@ -13,6 +13,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
+from elp_core.groups import GROUP
 from elp_core.languages import LanguageConfig, Units
 from pipelines.datasets.checks import check_clips, require_good_set
 from pipelines.datasets.clip_rules import transcript_reasons
@@ -271,4 +272,5 @@ def _change(
 def _quarantined(row: Mapping[str, Any], fault: ClipFault) -> SourceClip:
     """Return a stored clip as quarantine keeps it; its digest is the clip's id, by which an erasure names it."""
     words = {name: row[name] for name in ("text", "speaker", "label", "split", "condition")}
+    words[GROUP] = row.get(GROUP) or ""
     return SourceClip(row["audio"]["path"], row["audio"]["bytes"], sha256=row["id"], **words)

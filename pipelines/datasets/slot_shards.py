@@ -1,4 +1,4 @@
-"""The Parquet files of a slot: list, restore and rewrite them, count what they hold, and record it as a version."""
+"""The Parquet files of a slot: list, restore and rewrite them, and record what they hold as a version."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -166,6 +166,7 @@ def next_records(
         splits=totals.splits,
         split_seconds=totals.split_seconds,
         conditions=totals.conditions,
+        groups=totals.groups,
         classes=totals.classes if "label" in slot.task_spec.needs else {},
         quarantined=sum(quarantine.values()),
         quarantine=dict(sorted(quarantine.items())),

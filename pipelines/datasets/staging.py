@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from elp_core.data.corpus import ShardRow, write_shard
+from elp_core.groups import GROUP
 from elp_core.types import SPLITS, Seconds
 from pipelines.chunk_map import ChunkMap
 from pipelines.datasets.clip_words import words_digest
@@ -32,6 +33,7 @@ class KnownClip(NamedTuple):
     speaker: str
     label: str
     split: str
+    group: str = ""
 
 
 class Repeat(NamedTuple):
@@ -44,6 +46,8 @@ class Repeat(NamedTuple):
     """A sentence on the difference; empty if the words are the same, too."""
     stored: bool
     """Whether the slot has the clip from an earlier delivery."""
+    grouped: bool = False
+    """Whether this one says groups of a clip that was stored without any."""
 
 
 @dataclass
@@ -99,7 +103,8 @@ def stage_clips(
             staged.seconds += measured.duration
             if measured.id in taught and not measured.teacher:
                 # the words of a person replace those of another model
-                known.pop(measured.id, None)
+                before = known.pop(measured.id, None)
+                measured = replace(measured, group=measured.group or (before.group if before else ""))
                 taught.remove(measured.id)
                 staged.relabelled.add(measured.id)
                 if not (measured.speaker or content.clips[index].split):
@@ -134,11 +139,11 @@ def _known_clips(shards: Iterable[Path]) -> dict[str, KnownClip]:
     """Return the records in shards by clip id; the audio is not read."""
     known: dict[str, KnownClip] = {}
     for shard in shards:
-        table = read_columns(shard, ["id", "audio.path", "text", "speaker", "label", "split"])
-        columns = [table[name].to_pylist() for name in ("id", "path", "text", "speaker", "label", "split")]
-        for clip_id, path, text, speaker, label, split in zip(*columns, strict=True):
+        table = read_columns(shard, ["id", "audio.path", "text", "speaker", "label", "split", GROUP])
+        columns = [table[name].to_pylist() for name in ("id", *KnownClip._fields)]
+        for clip_id, path, text, speaker, label, split, group in zip(*columns, strict=True):
             # older releases stored names as they were delivered
-            known[clip_id] = KnownClip(path, text, normal_name(speaker), normal_name(label), split)
+            known[clip_id] = KnownClip(path, text, normal_name(speaker), normal_name(label), split, group)
     return known
 
 
@@ -152,20 +157,25 @@ def _is_new(
     named: bool,
 ) -> bool:
     """Whether the sound was never delivered before; a repeat is noted. `named`: the source names the clip's split."""
-    mine = KnownClip(row.path, row.text, row.speaker, row.label, row.split)
+    mine = KnownClip(row.path, row.text, row.speaker, row.label, row.split, row.group)
     # adding it makes a repeat inside the same delivery known as well
     before = known.setdefault(row.id, mine)
     if before is mine:
         return True
+    stored, grouped = row.id not in staged.indices, bool(mine.group and not before.group)
+    # what a source does not say contradicts nothing, and what it says more does not either
     if not named:
-        # what a source does not say contradicts nothing
         mine = mine._replace(split=before.split)
+    groups = {row.group}
+    if not (mine.group and before.group) or mine.group == before.group:
+        mine, groups = mine._replace(group=before.group), {row.group, before.group, ""}
     differing = [
         f"{name} {theirs!r} and {ours!r}"
         for name, theirs, ours in zip(KnownClip._fields[1:], before[1:], mine[1:], strict=True)
         if theirs != ours
     ]
-    said = [mine] if named else [mine._replace(split=split) for split in SPLITS]
+    splits = (mine.split,) if named else SPLITS
+    said = [mine._replace(split=split, group=group) for split in splits for group in groups]
     if row.teacher:
         # a pseudo-label contradicts nobody
         differing = []
@@ -173,5 +183,5 @@ def _is_new(
         # what the clip was called before its correction: the correction stays
         differing = []
     conflict = f"{before.path} and {row.path} are one recording with {', '.join(differing)}" if differing else ""
-    staged.repeats.append(Repeat(index, row.id, conflict, row.id not in staged.indices))
+    staged.repeats.append(Repeat(index, row.id, conflict, stored, stored and grouped))
     return False

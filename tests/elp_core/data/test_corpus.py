@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -117,3 +118,21 @@ def test_hugging_face_datasets_takes_the_audio_column(tmp_path: Path) -> None:
     assert loaded.column_names == SCHEMA.names
     sound = loaded.cast_column("audio", datasets.Audio(decode=False))[0]["audio"]
     assert len(load(sound["bytes"])) == 4800
+
+
+def test_only_a_shard_with_a_group_has_their_column(tmp_path: Path) -> None:
+    plain, other = rows(2)
+    grouped = dataclasses.replace(other, group="dialect=kansai")
+    old = write_shard([plain], tmp_path)
+    assert pq.read_schema(old).names == SCHEMA.names
+    assert write_shard([{**pq.read_table(old).to_pylist()[0], "group": ""}], tmp_path) == old
+    new = write_shard([plain, grouped], tmp_path)
+    assert pq.read_schema(new).names == [*SCHEMA.names, "group"]
+    assert {clip.id: clip.group for clip in read_clips([new], columns="meta")} == {
+        plain.id: "",
+        other.id: "dialect=kansai",
+    }
+    apart = [old, write_shard([grouped], tmp_path)]
+    assert [clip.group for clip in read_clips(apart)] == [clip.group for clip in read_clips([new])]
+    assert read_table(apart, ["id", "group"])["group"].to_pylist() == ["", "dialect=kansai"]
+    assert write_shard(pq.read_table(new).to_pylist(), tmp_path) == new
