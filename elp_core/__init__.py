@@ -5,6 +5,7 @@ In the order that data meets them:
 - `elp_core.audio`: any sound file to mono float32 16 kHz, and its measurements; `elp_core.sound_files`,
   `elp_core.sound_streams`, `elp_core.channels`, `elp_core.resampling`: its steps, each under bounds;
   `elp_core.containers`: what a file's header and bytes say of its length; `elp_core.media`: m4a, AAC, AMR, WebM, video.
+- `elp_core.conditions`: rooms, voices, noises, codecs and lines, simulated for training and for the sweep.
 - `elp_core.languages`: normalisers, units and the deciding metric of each language.
 - `elp_core.data`: clips from your recordings and their splits, shards of clips, batches, augmentation, noise, and the
   cache of what the frozen prefix gives.
@@ -22,7 +23,7 @@ In the order that data meets them:
 - `elp_core.transcript`, `elp_core.subtitles`: a transcript as a value; its subtitles. `elp_core.class_answer`: a class.
 - `elp_core.config`, `elp_core.types`, `elp_core.errors`, `elp_core.files`: settings, values with units, one
   tree of errors, files written whole; `elp_core.fail_points`: where tests end a process;
-  `elp_core.names`: one form of each name;
+  `elp_core.names`, `elp_core.groups`: one form of each name, and of what is known of a speaker's groups;
   `elp_core.private_names`: the private names of other packages that are used.
 - `elp_core.testing`: tiny random backbones, tones and clips for your tests too.
 

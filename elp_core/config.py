@@ -18,6 +18,10 @@ Activation = Literal["gelu", "relu"]
 PromptPlace = Literal["prefix", "suffix"]
 Precision = Literal["no", "bf16", "fp16"]
 Device = Literal["auto", "cpu", "cuda"]
+TrainingCondition = Literal["room", "babble", "noise", "clipping", "telephone", "codec", "packet-loss"]
+"""The conditions that training can draw; `elp_core.conditions` makes them."""
+SweepCondition = Literal["hall", "talker", "traffic", "alarm", "speech-codec", "mp3", "muffled", "bursts", "overdrive"]
+"""The families of conditions that training never draws: an evaluation uses them."""
 
 STARTS = ("fresh", "champion", "nearest", "average")
 """Values of `TrainConfig.init`; a version such as ``v3`` is another one."""
@@ -96,12 +100,19 @@ class AugmentConfig(Checked):
     """Most clips in one joined utterance."""
     margin: float = within(0.0, 0.0, 2.0, later=True)
     """Most seconds of noise at each end of a copy, like the clip's quietest part. Batches are planned without it."""
+    conditions: float = within(0.0, 0.0, 1.0, later=True)
+    """Share of copies that get one or two of the conditions in `families`, in place of coloured noise."""
+    families: tuple[TrainingCondition, ...] = later(typing.get_args(TrainingCondition))
+    """The conditions that are drawn: rooms, other voices, noises, and what microphones and lines do."""
 
     def other_faults(self) -> list[str]:
-        """Return the fault of an SNR range without a lower and an upper end."""
-        low, high = self.noise_snr
+        """Return the faults of an SNR range without a lower and an upper end, and of unknown or missing families."""
+        (low, high), known = self.noise_snr, typing.get_args(TrainingCondition)
         fine = -math.inf < low <= high < math.inf
-        return [] if fine else [f"noise_snr is {[low, high]}, expected two levels in dB, the lower one first"]
+        faults = [] if fine else [f"noise_snr is {[low, high]}, expected two levels in dB, the lower one first"]
+        if not self.families or len(set(self.families)) < len(self.families) or set(self.families) - set(known):
+            faults.append(f"families is {list(self.families)}, expected some of {', '.join(known)}, each once")
+        return faults
 
 
 @dataclass(frozen=True)

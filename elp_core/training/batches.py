@@ -10,8 +10,11 @@ from typing import Any
 import torch
 
 from elp_core.assemble import clip_values, prefix_cache
-from elp_core.audio import load
+from elp_core.audio import Waveform, load
 from elp_core.backbones import CNN, Backbone, Prefix
+from elp_core.conditions import draw_conditions
+from elp_core.conditions.disturbances import other_of
+from elp_core.conditions.rooms import require_rooms
 from elp_core.config import TrainConfig
 from elp_core.data.augment import augment_waveform, generator, mask_features
 from elp_core.data.collate import collate_features
@@ -24,8 +27,8 @@ from elp_core.types import SAMPLE_RATE, Clip
 
 log = logging.getLogger(__name__)
 
-_WAVEFORM, _MASK = 11, 12
-"""Numbers that keep the random streams of waveforms and masks apart."""
+_WAVEFORM, _MASK, _CONDITIONS = 11, 12, 13
+"""Numbers that keep the random streams of waveforms, masks and conditions apart."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,10 @@ class TrainingBatches:
         self._backbone = backbone
         self._config = config
         augment = config.augment
-        varies = any((augment.speed, augment.noise_probability, augment.gain_db, augment.margin))
+        varies = any((augment.speed, augment.noise_probability, augment.gain_db, augment.margin, augment.conditions))
+        if augment.conditions and "room" in augment.families:
+            # refused here, and not after some epochs
+            require_rooms()
         self._variants = augment.variants if varies else 1
         """Copies of a clip that the epochs take in turn; 0 makes a new copy in each epoch."""
         # masks and joints are made in the CNN features: the values of all later layers differ in each step
@@ -113,14 +119,24 @@ class TrainingBatches:
         def compute() -> torch.Tensor:
             samples = load(clip.audio)
             if variant:  # copy 0 is the recording without augmentation
-                # not `hash`, which differs between processes
-                rng = generator(self._config.seed, _WAVEFORM, variant, zlib.crc32(clip.id.encode()))
-                # a faster copy is shorter, and CTC needs a frame for each symbol of the target
-                needed = self._backbone.samples_needed(self._task.frames_needed(clip))
-                samples = augment_waveform(samples, self._config.augment, rng, needed)
+                samples = self._copy(clip, samples, variant)
             return clip_values(self._backbone, self.prefix, samples)
 
         return self._cache.get(clip.id, f"{self._config.seed}.{variant}" if variant else RECORDING, compute)
+
+    def _copy(self, clip: Clip, samples: Waveform, variant: int) -> Waveform:
+        """Return one augmented copy of a clip's samples."""
+        augment, seed = self._config.augment, self._config.seed
+        # not `hash`, which differs between processes
+        number = zlib.crc32(clip.id.encode())
+        conditions = generator(seed, _CONDITIONS, variant, number)
+        changed = conditions.random() < augment.conditions
+        if changed:
+            augment = dataclasses.replace(augment, noise_probability=0.0)
+        # a faster copy is shorter, and CTC needs a frame for each symbol of the target
+        needed = self._backbone.samples_needed(self._task.frames_needed(clip))
+        copy = augment_waveform(samples, augment, generator(seed, _WAVEFORM, variant, number), needed)
+        return draw_conditions(copy, augment.families, other_of(clip, self._clips), conditions) if changed else copy
 
 
 def join(clips: Sequence[Clip]) -> Clip:

@@ -201,8 +201,8 @@ def _stays(found: TrainedOn) -> tuple[str, ...]:
     golden = [one.tag for one in found.holdings if one.kind == "golden"]
     if golden:
         stays.append(
-            f"MLflow: the evidence of every verdict on {', '.join(golden)} holds ids, speakers, transcripts and "
-            "answers of its clips (gate/ among the artifacts of the runs)."
+            f"MLflow: the evidence of every verdict on {', '.join(golden)} holds ids, speakers, groups, transcripts "
+            "and answers of its clips (gate/ among the artifacts of the runs)."
         )
     if found.adapters:
         names = ", ".join(f"{one.slot} v{one.version}" for one in found.adapters)

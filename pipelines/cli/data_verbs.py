@@ -131,21 +131,31 @@ def pin_golden_set(workspace: Workspace, slot: Slot, source: str, trials: Path |
     emit(pin_golden(workspace, slot, source, trials), _pinned)
 
 
-@data.command(name="drop", short_help="Make a new version without a speaker or a clip.")
+@data.command(name="drop", short_help="Make a new version without a speaker, a clip or pseudo-labels.")
 @slot_argument
 @click.option("--speaker", default="", metavar="ID", help="Drop every clip of this speaker.")
 @click.option("--clip", default="", metavar="ID", help="Drop one clip, by its id or its first 8 digits or more.")
+@click.option("--teacher", default="", metavar="DIGEST", help="Drop every clip that this bundle labelled.")
+@click.option("--delivery", default="", metavar="NAME", help="Drop the pseudo-labels of one delivery.")
 @on_current_workspace
-def drop_data(workspace: Workspace, slot: Slot, speaker: str, clip: str) -> None:
-    """Make a new version of the slot's data without a speaker or a clip.
+def drop_data(workspace: Workspace, slot: Slot, speaker: str, clip: str, teacher: str, delivery: str) -> None:
+    """Make a new version of the slot's data without a speaker, a clip, or pseudo-labels.
 
     If the golden set holds such clips, a new one is made. Later deliveries do not bring the clips back. Older
-    versions keep them; for the other steps of an erasure, see: elp erasure plan.
+    versions keep them; for the other steps of an erasure, see: elp erasure plan. Recordings whose pseudo-labels are
+    dropped come back when a person has labelled them.
     """
     from pipelines.datasets.drop import drop_clips
+    from pipelines.datasets.drop_taught import TaughtClips, drop_taught
     from pipelines.datasets.slot_needs import version_needs
     from pipelines.datasets.subject import Subject
 
+    if teacher or delivery:
+        if speaker or clip:
+            raise click.UsageError("pseudo-labels are dropped alone; give --speaker or --clip in another command")
+        without = drop_taught(workspace, slot, TaughtClips(teacher, delivery))
+        emit(without, lambda found: f"{slot} is at {found.name} without these pseudo-labels: {_size(found)}")
+        return
     done = drop_clips(workspace, slot, Subject(speaker, clip))
     emit(done, lambda _: _dropped(done, version_needs(workspace, done.dataset)))
 
@@ -166,6 +176,7 @@ def _added(version: DatasetVersion, new: bool, needs: Sequence[str]) -> str:
         if entry.alignment
         else "",
         f"{count(entry.repeats, 'clip')} taken in before" if entry.repeats else "",
+        f"pseudo-labels of {count(entry.relabelled, 'clip')} replaced" if entry.relabelled else "",
         f"{count(entry.withdrawn, 'clip')} dropped before, left out again; if one is wanted again: "
         f"elp data readmit {version.slot} --clip ID"
         if entry.withdrawn

@@ -46,6 +46,22 @@ def test_margins_make_copies_longer_and_not_the_recording() -> None:
     assert recording + 50 < copy <= recording + len(CLIPS) * 201
 
 
+def test_a_share_of_the_copies_gets_conditions_which_only_the_seed_decides() -> None:
+    off = AugmentConfig(speed=0.0, noise_probability=0.0, gain_db=0.0, time_mask=0.0, feature_mask=0.0, join=0.0)
+    families = ("babble", "noise", "telephone", "codec", "clipping", "packet-loss")
+    config = replace(CONFIG, augment=replace(off, variants=3, conditions=0.5, families=families))
+
+    def rows(epoch: int, seed: int = 0) -> dict[str, torch.Tensor]:
+        whole = list(batches_of(replace(config, seed=seed)).batches(epoch))
+        return {one: batch.values[at, : int(batch.counts[at])] for batch in whole for at, one in enumerate(batch.ids)}
+
+    recordings, copies, again, other = rows(0), rows(1), rows(4), rows(1, seed=1)
+    changed = {one for one in copies if not torch.equal(copies[one], recordings[one])}
+    assert 0 < len(changed) < len(CLIPS)
+    assert all(torch.equal(copies[one], again[one]) for one in copies)
+    assert changed != {one for one in other if not torch.equal(other[one], recordings[one])}
+
+
 def test_joined_clips_say_their_texts_in_turn() -> None:
     both = join(CLIPS[:2])
     assert (both.text, both.duration) == ("no yes", CLIPS[0].duration + CLIPS[1].duration)
