@@ -102,6 +102,9 @@ def _inherited_fault(repository: str, lineage: Lineage, golden: Collection[str],
     if not lineage.all_learned:
         return ""
     for one in ancestors(lineage.all_learned, by_bundle(registered_records(uri))):
+        if any(step.role == "teacher" for step in one.path):
+            # it gave labels of other clips, and no tensors that could know an answer
+            continue
         if one.adapter is None:
             return f"the server has no record of {one.learned.name}, which it learned from"
         tag, name = one.adapter.dataset, one.adapter.name

@@ -235,21 +235,15 @@ def _new_task(slot: Slot, data: TrainingData, options: Any, language: TrainedLan
 def _teachers(dataset: DatasetVersion, known: Mapping[str, RegisteredAdapter]) -> list[LearnedFrom]:
     """Return the adapters that labelled clips of a dataset version."""
     found = []
-    for digest in _teacher_digests(dataset):
+    for digest in sorted(dataset.teachers):
         one = known.get(digest)
         found.append(LearnedFrom(digest, one.slot if one else "", one.version if one else 0, "teacher"))
     return found
-
-
-def _teacher_digests(dataset: DatasetVersion) -> list[str]:
-    # a dataset version without such labels has no field for them
-    digests: Any = getattr(dataset, "teachers", ())
-    return sorted(map(str, digests))
 
 
 def _known_adapters(
     client: MlflowClient, dataset: DatasetVersion, settings: SlotSettings
 ) -> Mapping[str, RegisteredAdapter]:
     """Return the registered adapters by bundle; none if the training neither starts from one nor has teachers."""
-    needed = settings.train.init != "fresh" or _teacher_digests(dataset)
+    needed = settings.train.init != "fresh" or dataset.teachers
     return by_bundle(server_api.registered_records(client.tracking_uri)) if needed else {}
