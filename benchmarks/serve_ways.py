@@ -29,7 +29,8 @@ def elp(plant: ServedPlant, asked: argparse.Namespace) -> None:
     from pipelines.serving.http.api_keys import ApiKeyFile
     from pipelines.serving.http.serve_process import ServeOptions, listening_socket, open_service, web_server
 
-    options = ServeOptions(port=asked.port, every=0.2, memory_bytes=asked.memory * 2**20 or None)
+    memory_bytes, most = asked.memory * 2**20 or None, asked.threads
+    options = ServeOptions(port=asked.port, every=0.2, memory_bytes=memory_bytes, most_batches=most)
     keys = ApiKeyFile(plant.root / "keys.json")
     settings = Settings(backbone=plant.backbone)
     listener = listening_socket(options)
@@ -121,7 +122,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("way", choices=WAYS)
     parser.add_argument("plant", type=Path)
     parser.add_argument("port", type=int)
-    parser.add_argument("--threads", type=int, default=2, help="of torch, for ways other than elp")
+    parser.add_argument("--threads", type=int, default=2, help="of torch; for elp, batches at once")
     parser.add_argument("--memory", type=int, default=0, help="MB of adapters in memory, for elp")
     return parser.parse_args()
 
