@@ -48,7 +48,7 @@ def read_takes(source: Path, validation: int, test: int) -> dict[str, list[Clip]
     for one in fsdd_clips(source):
         samples, split = load(one.audio), one.split or "train"
         name, seconds = clip_id(samples), len(samples) / 16_000
-        found[split].append(Clip(name, encode_flac(samples), seconds, split, text=one.text, speaker=one.speaker))
+        found[split].append(Clip(name, encode_flac(samples), seconds, split, one.text, one.speaker, one.label))
     # ids are hashes
     ordered = {split: sorted(clips, key=lambda clip: clip.id) for split, clips in found.items()}
     return ordered | {"validation": ordered["validation"][:validation], "test": ordered["test"][:test]}
@@ -80,11 +80,11 @@ class Record:
 
 
 def one_training(
-    backbone: Backbone, clips: Sequence[Clip], judged: dict[str, list[Clip]], config: TrainConfig, way: Way
+    backbone: Backbone, clips: Sequence[Clip], judged: dict[str, list[Clip]], config: TrainConfig, way: Way, task: str
 ) -> tuple[ElpModel, dict[str, Any]]:
     """Train fresh or from parents, and judge on the test takes."""
     torch.manual_seed(0)
-    model = build(backbone, ElpConfig(), make_task("asr", clips), config.seed)
+    model = build(backbone, ElpConfig(), make_task(task, clips), config.seed)
     if way[1]:
         start_from(model, way[1])
         # the epochs and rates that `elp train` would take
@@ -134,7 +134,9 @@ def days(options: argparse.Namespace, backbone: Backbone, takes: dict[str, list[
         clips = takes["train"][: day * options.clips]
         fresh = f"night-{day:02d}-fresh"
         made = record.once(
-            fresh, backbone, lambda clips=clips: one_training(backbone, clips, takes, config, ("fresh", ()))
+            fresh,
+            backbone,
+            lambda clips=clips: one_training(backbone, clips, takes, config, ("fresh", ()), options.task),
         )  # type: ignore[misc]
         warm, start = f"night-{day:02d}-warm", before
         if start is None or generation >= config.warm.generations:
@@ -143,7 +145,9 @@ def days(options: argparse.Namespace, backbone: Backbone, takes: dict[str, list[
         else:
             way = "warm", ((start, 1.0),)
             before = record.once(
-                warm, backbone, lambda clips=clips, way=way: one_training(backbone, clips, takes, config, way)
+                warm,
+                backbone,
+                lambda clips=clips, way=way: one_training(backbone, clips, takes, config, way, options.task),
             )  # type: ignore[misc]
             generation += 1
         a, b = record.done[warm], record.done[fresh]
@@ -163,7 +167,7 @@ def site(options: argparse.Namespace, backbone: Backbone, takes: dict[str, list[
         others[name] = record.once(
             f"site-{name}",
             backbone,
-            lambda c=clips, t=theirs: one_training(backbone, c, t, config, ("fresh", ())),  # type: ignore[misc]
+            lambda c=clips, t=theirs: one_training(backbone, c, t, config, ("fresh", ()), options.task),  # type: ignore[misc]
         )
     values = {name: evaluate(model, own["validation"], device="cpu").value for name, model in others.items()}
     nearest = min(values, key=lambda name: (values[name], name))
@@ -179,7 +183,7 @@ def site(options: argparse.Namespace, backbone: Backbone, takes: dict[str, list[
                 total += clip.duration
         for way in ways:
             name = f"site-{new}-{wanted}-{way[0]}"
-            record.once(name, backbone, lambda c=clips, w=way: one_training(backbone, c, own, config, w))  # type: ignore[misc]
+            record.once(name, backbone, lambda c=clips, w=way: one_training(backbone, c, own, config, w, options.task))  # type: ignore[misc]
             row, fresh = record.done[name], record.done[f"site-{new}-{wanted}-fresh"]
             shown = interval(row, fresh, own["test"]) if way[1] else ""
             print(f"| {total:.0f} | {way[0]} | {row['value']:.1%} | {shown} | {row['seconds']:.0f} |", flush=True)
@@ -188,6 +192,7 @@ def site(options: argparse.Namespace, backbone: Backbone, takes: dict[str, list[
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("part", choices=("days", "site"), nargs="?", default="days")
+    parser.add_argument("--task", choices=("asr", "sic"), default="asr", help="words, or the digit as a class")
     parser.add_argument("--days", type=int, default=20)
     parser.add_argument("--clips", type=int, default=100, help="of a day, or of each other site")
     parser.add_argument("--speaker", default="theo")
