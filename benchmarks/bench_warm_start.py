@@ -12,10 +12,11 @@ interval. Each training is one line of the record file, and a second call contin
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ from elp_core.model import ElpModel
 from elp_core.tasks import make_task
 from elp_core.training import start_from, train
 from elp_core.types import Clip
+from pipelines.datasets.delivery import SourceClip
 from pipelines.datasets.importers.fsdd import fsdd_clips
 from pipelines.gating.compare import compare_scores
 from pipelines.registry.lineage import LearnedFrom
@@ -42,16 +44,23 @@ MARGIN = 0.02
 Way = tuple[str, Sequence[tuple[ElpModel, float]]]
 
 
-def read_takes(source: Path, validation: int, test: int) -> dict[str, list[Clip]]:
-    """Return the clips of FSDD by split, in an order that mixes speakers and digits; at most so many to judge on."""
-    found: dict[str, list[Clip]] = {"train": [], "validation": [], "test": []}
+def read_takes(source: Path, most: Mapping[str, int]) -> dict[str, list[Clip]]:
+    """Return the clips of FSDD by split, at most so many of each, in an order that mixes speakers and digits."""
+    found: dict[str, list[SourceClip]] = {split: [] for split in most}
     for one in fsdd_clips(source):
-        samples, split = load(one.audio), one.split or "train"
-        name, seconds = clip_id(samples), len(samples) / 16_000
-        found[split].append(Clip(name, encode_flac(samples), seconds, split, one.text, one.speaker, one.label))
-    # ids are hashes
-    ordered = {split: sorted(clips, key=lambda clip: clip.id) for split, clips in found.items()}
-    return ordered | {"validation": ordered["validation"][:validation], "test": ordered["test"][:test]}
+        found[one.split or "train"].append(one)
+    chosen = {
+        split: sorted(clips, key=lambda clip: hashlib.sha256(clip.path.encode()).digest())[: most[split]]
+        for split, clips in found.items()
+    }
+    return {split: [encoded(one) for one in clips] for split, clips in chosen.items()}
+
+
+def encoded(one: SourceClip) -> Clip:
+    """Return a recording as a slot keeps it."""
+    samples = load(one.audio)
+    sound = clip_id(samples), encode_flac(samples), len(samples) / 16_000
+    return Clip(*sound, one.split or "train", one.text, one.speaker, one.label)
 
 
 class Record:
@@ -210,7 +219,9 @@ def main() -> None:
         print(f"{source} is missing; name FSDD by ELP_FSDD")
         return
     torch.set_num_threads(1)
-    takes, backbone = read_takes(source, *options.judged), Backbone.from_pretrained("elp:tiny")
+    learned = options.days * options.clips if options.part == "days" else 3000
+    most = {"train": learned, "validation": options.judged[0], "test": options.judged[1]}
+    takes, backbone = read_takes(source, most), Backbone.from_pretrained("elp:tiny")
     warm = WarmConfig(options.warm_epochs, options.rate, options.generations)
     config = replace(TrainConfig(), epochs=options.epochs, min_steps=options.min_steps, device="cpu", warm=warm)
     {"days": days, "site": site}[options.part](options, backbone, takes, config)
