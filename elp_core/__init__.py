@@ -23,7 +23,7 @@ In the order that data meets them:
 - `elp_core.transcript`, `elp_core.subtitles`: a transcript as a value; its subtitles. `elp_core.class_answer`: a class.
 - `elp_core.config`, `elp_core.types`, `elp_core.errors`, `elp_core.files`: settings, values with units, one
   tree of errors, files written whole; `elp_core.fail_points`: where tests end a process;
-  `elp_core.names`: one form of each name;
+  `elp_core.names`, `elp_core.groups`: one form of each name, and of what is known of a speaker's groups;
   `elp_core.private_names`: the private names of other packages that are used.
 - `elp_core.testing`: tiny random backbones, tones and clips for your tests too.
 

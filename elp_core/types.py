@@ -34,3 +34,7 @@ class Clip:
     """Recording condition such as ``clean`` or ``factory-5db``: the gate checks each separately."""
     path: str = ""
     """Name of the source file, for people."""
+    teacher: str = ""
+    """Digest of the bundle that wrote the transcript or the label (a pseudo-label); empty if a person did."""
+    group: str = ""
+    """Groups of the speaker and the device in their normal form (`elp_core.groups`), such as ``dialect=kansai``."""

@@ -8,6 +8,7 @@ In the order in which sound meets them:
 `transmission`   bands, clipping, overdrive, lost packets and bursts
 `codecs`         speech and music codecs in memory, their delay removed
 `families`       the tables: what training draws from, and the families and severities of the sweep
+`changed_clips`  clips under a condition of the sweep, and how far the condition changes the sound
 
 Each function takes float32 [samples] at 16 kHz and a NumPy generator, and returns as many samples. No family, kind of
 noise, codec or range of a parameter is in both tables.
@@ -17,7 +18,9 @@ noise, codec or range of a parameter is in both tables.
 ['hall', 'talker', 'traffic']
 """
 
+from elp_core.conditions.changed_clips import changed_clip, spectral_distance
 from elp_core.conditions.families import (
+    SEVERITIES,
     SWEEP_FAMILIES,
     TRAINING_FAMILIES,
     SweepFamily,
@@ -27,10 +30,13 @@ from elp_core.conditions.families import (
 )
 
 __all__ = [
+    "SEVERITIES",
     "SWEEP_FAMILIES",
     "TRAINING_FAMILIES",
     "SweepFamily",
     "TrainingFamily",
+    "changed_clip",
     "draw_conditions",
+    "spectral_distance",
     "sweep_family",
 ]

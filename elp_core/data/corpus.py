@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from elp_core.audio import Waveform, clip_id, encode_flac, measure
+from elp_core.data.extra_columns import EXTRA_TEXTS, with_extra_texts
 from elp_core.errors import CorpusError
 from elp_core.files import write_whole
 from elp_core.names import normal_name
@@ -43,6 +44,10 @@ class ShardRow:
     """Sampling rate of the clip's source file."""
     delivery: str
     """Name of the clip's delivery."""
+    teacher: str = ""
+    """As `Clip.teacher`; the shard has the column only if a row has a value."""
+    group: str = ""
+    """As `Clip.group`; the shard has the column only if a row has a value."""
 
 
 _TEXTS = ("split", "text", "speaker", "label", "condition")
@@ -52,7 +57,7 @@ _META = ("id", "duration", *_TEXTS)
 _GIVEN = ("path", "text", "speaker", "label", "condition", "delivery")
 
 
-def _schema() -> pa.Schema:
+def _schema(extra: Collection[str] = ()) -> pa.Schema:
     fields = [
         pa.field("id", pa.string()),
         pa.field("audio", pa.struct([("bytes", pa.binary()), ("path", pa.string())])),
@@ -61,6 +66,7 @@ def _schema() -> pa.Schema:
         *(pa.field(name, pa.float64()) for name in _MEASURES),
         pa.field("source_rate", pa.int32()),
         pa.field("delivery", pa.string()),
+        *(pa.field(name, pa.string()) for name in EXTRA_TEXTS if name in extra),
     ]
     kinds = {pa.string(): "string", pa.float64(): "float64", pa.int32(): "int32"}
     features: dict[str, Any] = {
@@ -74,7 +80,7 @@ def _schema() -> pa.Schema:
 
 
 SCHEMA: pa.Schema = _schema()
-"""Columns of a shard."""
+"""Columns that every shard has."""
 
 
 def make_row(samples: Waveform, *, split: Split, source_rate: Hertz = SAMPLE_RATE, **texts: str) -> ShardRow:
@@ -89,10 +95,12 @@ def make_row(samples: Waveform, *, split: Split, source_rate: Hertz = SAMPLE_RAT
 def write_shard(rows: Sequence[ShardRow | Mapping[str, Any]], folder: Path) -> Path:
     """Write rows as one immutable shard, named by its content: the same rows in any order give the same file.
 
-    Mappings have the columns of `SCHEMA`. The path is ``<16 hex digits>.parquet`` in `folder`.
+    Mappings have the columns of `SCHEMA`, and perhaps those of `EXTRA_TEXTS`. The path is ``<16 hex digits>.parquet``
+    in `folder`.
 
     Raises:
-        CorpusError: There are no rows, an id occurs twice or a row lacks a column.
+        CorpusError: There are no rows, an id occurs twice, a row lacks a column, or a clip with a pseudo-label is not
+            in the training split.
     """
     records = sorted((_record(row) for row in rows), key=lambda record: str(record["id"]))
     if not records:
@@ -102,51 +110,72 @@ def write_shard(rows: Sequence[ShardRow | Mapping[str, Any]], folder: Path) -> P
         raise CorpusError(
             f"clips that occur twice in one shard: {len(twice)}, the first is {twice[0]}; drop the copies"
         )
-    table = pa.Table.from_pylist(records, schema=SCHEMA)
+    extra = [name for name in EXTRA_TEXTS if any(record[name] for record in records)]
+    schema = _schema(extra) if extra else SCHEMA
+    table = pa.Table.from_pylist(records, schema=schema)
     # FLAC does not compress any further; small row groups let a reader take a split without the rest
-    codecs = {column: "zstd" for column in SCHEMA.names if column != "audio"}
+    codecs = {column: "zstd" for column in schema.names if column != "audio"}
     codecs |= {"audio.bytes": "none", "audio.path": "zstd"}
     shard = io.BytesIO()
-    pq.write_table(table, shard, compression=codecs, row_group_size=2000, use_dictionary=[*_TEXTS, "delivery"])
+    pq.write_table(table, shard, compression=codecs, row_group_size=2000, use_dictionary=[*_TEXTS, "delivery", *extra])
     target = folder / f"{hashlib.sha256(shard.getbuffer()).hexdigest()[:16]}.parquet"
     write_whole(target, shard.getvalue())
     return target
 
 
 def _record(row: ShardRow | Mapping[str, Any]) -> dict[str, Any]:
-    """Return a row as the columns of `SCHEMA`."""
+    """Return a row as the columns of `SCHEMA` and `EXTRA_TEXTS`."""
     if isinstance(row, ShardRow):
         record = {field.name: getattr(row, field.name) for field in dataclasses.fields(row)}
         record["audio"] = {"bytes": row.audio, "path": record.pop("path")}
     else:
         record = dict(row)
+    # a row of a shard without the column has no value
+    record |= {name: record.get(name) or "" for name in EXTRA_TEXTS}
     missing = [name for name in SCHEMA.names if record.get(name) is None]
     if missing:
         raise CorpusError(f"row {record.get('id', '(no id)')} lacks the columns {', '.join(missing)}")
     if record["split"] not in SPLITS:
         raise CorpusError(f"row {record['id']} has the split {record['split']!r}, expected one of {', '.join(SPLITS)}")
+    if record["teacher"] and record["split"] != "train":
+        # a model must not be judged, nor its epoch chosen, by what another model wrote
+        raise CorpusError(
+            f"clip {record['id']} has a pseudo-label and the split {record['split']!r}; expected 'train', the only "
+            "split that may have one"
+        )
     return record
 
 
 def read_table(
     paths: Sequence[Path], columns: Sequence[str] | None = None, splits: Collection[Split] | None = None
 ) -> pa.Table:
-    """Read columns of shards (None: all) as one Arrow table in the order of `paths`, rows of `splits` only (None: all).
+    """Read columns of shards (None: those of `SCHEMA`) as one Arrow table in the order of `paths`.
+
+    Only rows of `splits` are read (None: all).
 
     Raises:
         CorpusError: A file is missing or is not a shard; the message names it.
     """
     chosen = None if splits is None else [("split", "in", sorted(splits))]
     wanted = list(SCHEMA.names if columns is None else columns)
-    tables = [SCHEMA.empty_table().select(wanted)]
+    tables = [_schema(EXTRA_TEXTS).empty_table().select(wanted)]
     for path in paths:
         try:
-            tables.append(pq.read_table(path, columns=wanted, filters=chosen).cast(tables[0].schema))
+            found = with_extra_texts(pq.read_table(path, columns=_stored(path, wanted), filters=chosen), wanted)
+            tables.append(found.select(wanted).cast(tables[0].schema))
         except FileNotFoundError as error:
             raise CorpusError(f"shard {path} does not exist; fetch the dataset version again") from error
         except (pa.ArrowException, OSError, ValueError) as error:
             raise CorpusError(f"{path} cannot be read as a shard: {error}") from error
     return pa.concat_tables(tables)
+
+
+def _stored(path: Path, wanted: Sequence[str]) -> list[str]:
+    """Return the columns without those of `EXTRA_TEXTS` that the shard does not have."""
+    if not set(EXTRA_TEXTS) & set(wanted):
+        return list(wanted)
+    names = pq.read_schema(path).names
+    return [name for name in wanted if name in names or name not in EXTRA_TEXTS]
 
 
 def read_clips(
@@ -161,7 +190,7 @@ def read_clips(
         CorpusError: A shard cannot be read, or two shards contain the same clip.
     """
     audio = ["audio"] if columns == "all" else []
-    table = read_table(paths, [*_META, *audio], splits)
+    table = read_table(paths, [*_META, *EXTRA_TEXTS, *audio], splits)
     clips = []
     for record in table.to_pylist():
         sound = record.pop("audio", None) or {"bytes": b"", "path": ""}

@@ -16,6 +16,7 @@ from pathlib import Path
 from elp_core.audio import clip_id, encode_flac, load
 from elp_core.channels import Channel
 from elp_core.errors import CorpusError
+from elp_core.groups import normal_group
 from elp_core.languages import LanguageConfig
 from elp_core.names import normal_name
 from elp_core.types import SAMPLE_RATE, SPLITS, Clip, Split
@@ -28,6 +29,7 @@ def make_clip(
     speaker: str = "",
     label: str = "",
     condition: str = "",
+    group: str = "",
     split: Split = "train",
     language: LanguageConfig | str = "en",
     channel: Channel = "mix",
@@ -40,6 +42,7 @@ def make_clip(
         speaker: Who speaks; the same person must have the same name in all clips.
         label: The class of the clip, for emotion or intent.
         condition: The recording condition, such as ``headset``.
+        group: What is known of the speaker and the device, such as ``dialect=kansai; gender=f``.
         split: The use of the clip; `split_by_speaker` sets it for many.
         language: A code such as ``de``, or the configuration of a language.
         channel: Of a file with several: a number, ``mix``, ``left`` …
@@ -47,7 +50,8 @@ def make_clip(
     Raises:
         AudioError: The sound cannot be decoded, or is too short; the reasons are those of `elp_core.audio.load`.
         ConfigError: The language is unknown, or needs a package that is not installed.
-        CorpusError: The split is unknown, or the text has characters that the language does not write.
+        CorpusError: The split is unknown, the group is not understood, or the text has characters that the language
+            does not write.
     """
     if split not in SPLITS:
         raise CorpusError(f"{split!r} is no split, expected one of {', '.join(SPLITS)}")
@@ -69,6 +73,7 @@ def make_clip(
         label=normal_name(label),
         condition=normal_name(condition),
         path="" if isinstance(source, bytes) else Path(source).name,
+        group=normal_group(group),
     )
 
 

@@ -20,7 +20,7 @@ _SHOWN = 50
 """Corrections that are listed; JSON has all."""
 
 
-@click.command(name="correct", short_help="Correct transcripts, speakers, labels or splits of known clips.")
+@click.command(name="correct", short_help="Correct transcripts, speakers, labels, splits or groups of clips.")
 @slot_argument
 @click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @click.option("--golden", is_flag=True, help="Correct clips of the golden set, too: a new golden set is made.")
@@ -31,8 +31,8 @@ def correct_data(workspace: Workspace, slot: Slot, file: Path, golden: bool, dry
     """Correct known clips by FILE, a manifest or a CSV: a new version of the slot's data; older versions stay.
 
     A row names a clip by its path as delivered (audio_filepath, file_name) or by its id, and has the new text, speaker,
-    label or split; what a row leaves out stays. Rows without a change are skipped, so a whole corrected manifest can be
-    given.
+    label, split or group; what a row leaves out stays. Rows without a change are skipped, so a whole corrected manifest
+    can be given.
 
     \b
     elp data correct plant-a/asr corrected_manifest.jsonl --dry-run

@@ -1,4 +1,4 @@
-"""``elp data add | log | show | quarantine | golden | drop | correct | renormalise | readmit | resplit | inspect``."""
+"""``elp data add | log | show | golden | drop``; the other verbs of ``elp data`` have modules of their own."""
 
 from __future__ import annotations
 
@@ -15,9 +15,11 @@ from pipelines.cli.inspect_verb import inspect_data
 from pipelines.cli.options import complete_dataset, on_current_workspace, options_of_delivery, slot_argument
 from pipelines.cli.output import emit, progress, table, wants_json
 from pipelines.cli.progress_bar import clips_progress
+from pipelines.cli.pseudo_label_verb import pseudo_label_data
 from pipelines.cli.quarantine_verb import show_quarantine
 from pipelines.cli.renormalise_verb import renormalise_data
 from pipelines.cli.resplit_verb import resplit_data
+from pipelines.cli.suggest_verb import suggest_data
 from pipelines.cli.version_verb import show_version
 from pipelines.datasets.readiness import needs_text
 from pipelines.local.workspace import Workspace
@@ -42,6 +44,8 @@ data.add_command(resplit_data)
 data.add_command(show_version)
 data.add_command(inspect_data)
 data.add_command(show_quarantine)
+data.add_command(suggest_data)
+data.add_command(pseudo_label_data)
 
 
 @data.command(name="add")
@@ -71,7 +75,7 @@ def add_data(
     elp data add plant-a/asr clips.csv --columns path=file,text=sentence --dry-run
     elp data add plant-a/asr meetings/ --align champion
     """
-    from pipelines.datasets.importers import accepting
+    from pipelines.datasets.importers import accepting, source_remarks
     from pipelines.datasets.ingest import add_delivery
     from pipelines.datasets.slot_needs import doubtful_names, version_needs
     from pipelines.datasets.versions import find_latest
@@ -87,7 +91,8 @@ def add_data(
         version = add_delivery(workspace, slot, source, importer, options, report, aligner=aligner)
     # a delivery that was taken in before makes no version
     new = before is None or version.version > before.version
-    warnings, needs = doubtful_names(workspace, version), version_needs(workspace, version)
+    remarks = source_remarks(source, importer, options["format_options"])
+    warnings, needs = [*remarks, *doubtful_names(workspace, version)], version_needs(workspace, version)
     emit(
         {"new": new, "dataset": version, "warnings": warnings, "needs": needs},
         lambda _: "\n".join([_added(version, new, needs), *warnings]),
@@ -131,21 +136,31 @@ def pin_golden_set(workspace: Workspace, slot: Slot, source: str, trials: Path |
     emit(pin_golden(workspace, slot, source, trials), _pinned)
 
 
-@data.command(name="drop", short_help="Make a new version without a speaker or a clip.")
+@data.command(name="drop", short_help="Make a new version without a speaker, a clip or pseudo-labels.")
 @slot_argument
 @click.option("--speaker", default="", metavar="ID", help="Drop every clip of this speaker.")
 @click.option("--clip", default="", metavar="ID", help="Drop one clip, by its id or its first 8 digits or more.")
+@click.option("--teacher", default="", metavar="DIGEST", help="Drop every clip that this bundle labelled.")
+@click.option("--delivery", default="", metavar="NAME", help="Drop the pseudo-labels of one delivery.")
 @on_current_workspace
-def drop_data(workspace: Workspace, slot: Slot, speaker: str, clip: str) -> None:
-    """Make a new version of the slot's data without a speaker or a clip.
+def drop_data(workspace: Workspace, slot: Slot, speaker: str, clip: str, teacher: str, delivery: str) -> None:
+    """Make a new version of the slot's data without a speaker, a clip, or pseudo-labels.
 
     If the golden set holds such clips, a new one is made. Later deliveries do not bring the clips back. Older
-    versions keep them; for the other steps of an erasure, see: elp erasure plan.
+    versions keep them; for the other steps of an erasure, see: elp erasure plan. Recordings whose pseudo-labels are
+    dropped come back when a person has labelled them.
     """
     from pipelines.datasets.drop import drop_clips
+    from pipelines.datasets.drop_taught import TaughtClips, drop_taught
     from pipelines.datasets.slot_needs import version_needs
     from pipelines.datasets.subject import Subject
 
+    if teacher or delivery:
+        if speaker or clip:
+            raise click.UsageError("pseudo-labels are dropped alone; give --speaker or --clip in another command")
+        without = drop_taught(workspace, slot, TaughtClips(teacher, delivery))
+        emit(without, lambda found: f"{slot} is at {found.name} without these pseudo-labels: {_size(found)}")
+        return
     done = drop_clips(workspace, slot, Subject(speaker, clip))
     emit(done, lambda _: _dropped(done, version_needs(workspace, done.dataset)))
 
@@ -166,6 +181,7 @@ def _added(version: DatasetVersion, new: bool, needs: Sequence[str]) -> str:
         if entry.alignment
         else "",
         f"{count(entry.repeats, 'clip')} taken in before" if entry.repeats else "",
+        f"pseudo-labels of {count(entry.relabelled, 'clip')} replaced" if entry.relabelled else "",
         f"{count(entry.withdrawn, 'clip')} dropped before, left out again; if one is wanted again: "
         f"elp data readmit {version.slot} --clip ID"
         if entry.withdrawn

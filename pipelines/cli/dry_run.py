@@ -62,6 +62,7 @@ def plan_tables(plan: IntakePlan) -> str:
         table(("split", "clips", "minutes"), splits) if splits else "",
         table(("label", "clips"), counted(plan.labels)) if plan.labels else "",
         table(("condition", "clips"), counted(plan.conditions)) if plan.conditions else "",
+        group_table(plan.groups),
         table(("quarantined for", "clips", "the first"), reasons) if reasons else "",
         "\n".join(filter(None, (filled_text(plan.filled), *plan.warnings, needs_text(plan.needs)))),
     ]
@@ -77,3 +78,9 @@ def filled_text(filled: Mapping[str, int]) -> str:
 def counted(counts: Mapping[str, int]) -> list[tuple[str, str]]:
     """Return the rows of a table of counts by name."""
     return [(name or "(not named)", f"{count:,}") for name, count in counts.items()]
+
+
+def group_table(groups: Mapping[str, Mapping[str, int]]) -> str:
+    """Return the table of the clips by group; empty if no clip has one."""
+    rows = [(f"{key}={value}", f"{number:,}") for key, values in groups.items() for value, number in values.items()]
+    return table(("group", "clips"), rows) if rows else ""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pipelines.cli.dry_run import counted
+from pipelines.cli.dry_run import counted, group_table
 from pipelines.cli.options import complete_slot_at, on_current_workspace
 from pipelines.cli.output import emit, fields, table
 from pipelines.local.workspace import Workspace
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from pipelines.datasets.dataset_version import DatasetVersion
 
 
-@click.command(name="show", short_help="Show splits, conditions, quarantine and checks of a version.")
+@click.command(name="show", short_help="Show splits, conditions, groups, quarantine and checks of a version.")
 @click.argument("what", metavar="SITE/TASK[@vN]", shell_complete=complete_slot_at)
 @on_current_workspace
 def show_version(what: str, workspace: Workspace) -> None:
-    """Show what a version holds: splits, conditions, speakers, quarantine, checks."""
+    """Show what a version holds: splits, conditions, groups, speakers, quarantine, checks."""
     from pipelines.datasets.versions import version_at
 
     name, _, version = what.partition("@")
@@ -39,6 +39,7 @@ def _shown(version: DatasetVersion, workspace: Workspace) -> str:
         ("version", f"{version.tag}, made {version.created}"),
         ("clips", f"{version.clips:,} in {count(len(version.shards), 'shard')}, {duration(version.seconds)}"),
         ("speakers", f"{version.speakers}{shared}"),
+        *([("pseudo-labels", _taught(version))] if version.taught_clips else []),
         ("golden set", version.golden),
         *([("protocol", named)] if (named := protocols(version.deliveries)) else []),
         *([("language", str(version.language))] if version.language.code else []),
@@ -54,6 +55,7 @@ def _shown(version: DatasetVersion, workspace: Workspace) -> str:
         fields(facts),
         table(("split", "clips", "minutes"), splits),
         table(("condition", "clips"), counted(version.conditions)),
+        *filter(None, [group_table(version.groups)]),
         *_classes(version),
         table(("quarantined for", "clips"), counted(version.quarantine), "nothing in quarantine"),
         f"checks of the newest delivery ({count(version.validation.evaluated, 'clip')} read)",
@@ -67,6 +69,11 @@ def _shown(version: DatasetVersion, workspace: Workspace) -> str:
     if docs.is_file():
         parts.append(f"Data Docs: {docs}")
     return "\n\n".join(parts)
+
+
+def _taught(version: DatasetVersion) -> str:
+    shown = ", ".join(teacher[:19] for teacher in version.teachers)
+    return f"{count(version.taught_clips, 'training clip')}, {duration(version.taught_seconds)}, by {shown}"
 
 
 def _classes(version: DatasetVersion) -> list[str]:

@@ -1,6 +1,6 @@
 """What a dataset version changed, in words."""
 
-from pipelines.datasets.dataset_version import READMIT, RENORMALISE, Delivery
+from pipelines.datasets.dataset_version import DROP_TAUGHT, READMIT, RENORMALISE, Delivery
 from pipelines.number_text import count, duration
 
 
@@ -9,6 +9,8 @@ def change_text(delivery: Delivery) -> str:
     match delivery.importer:
         case "drop":
             return f"{count(-delivery.clips, 'clip')} dropped for good"
+        case value if value == DROP_TAUGHT:
+            return f"{count(-delivery.clips, 'clip')} with pseudo-labels dropped"
         case "correct":
             return f"{count(delivery.repeats, 'clip')} corrected"
         case "resplit":
@@ -20,6 +22,8 @@ def change_text(delivery: Delivery) -> str:
     return (
         f"{count(delivery.clips, 'new clip')} from {delivery.name} ({delivery.importer}), "
         f"{count(delivery.delivered, 'clip')} delivered, {duration(delivery.seconds)} read"
+        + (", labelled by an adapter" if delivery.teacher else "")
+        + _in_words(delivery.relabelled, "clip", " in place of pseudo-labels")
         + _in_words(delivery.quarantined, "clip", " to quarantine")
         + _in_words(delivery.repeats, "clip", " known already")
         + _in_words(delivery.withdrawn, "clip", " left out as dropped")

@@ -14,13 +14,14 @@ from pipelines.datasets.dataset_version import (
     DatasetVersion,
     Delivery,
     PinnedTrials,
-    ValidationSummary,
     utc_seconds,
 )
 from pipelines.datasets.shard_rewriting import RewrittenFolder, rewrite_folder
+from pipelines.datasets.shard_totals import count_shards
 from pipelines.datasets.slot_change import SlotChange
 from pipelines.datasets.slot_language import added_units, next_units
-from pipelines.datasets.slot_shards import count_shards, next_records, pinned_golden
+from pipelines.datasets.slot_shards import next_records, pinned_golden
+from pipelines.datasets.validation_summary import ValidationSummary
 from pipelines.datasets.versions import golden_ref
 from pipelines.errors import DataRefused
 from pipelines.local.workspace import Workspace

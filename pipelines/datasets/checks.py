@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from elp_core.data.extra_columns import EXTRA_TEXTS
 from elp_core.frame_rate import frame_rate
 from elp_core.languages import LanguageConfig
 from pipelines.datasets.clip_rules import Rule, rules_for, text_columns
-from pipelines.datasets.dataset_version import RuleResult, ValidationSummary
 from pipelines.datasets.delivery import ClipFault
 from pipelines.datasets.expectations import Validate
 from pipelines.datasets.quarantine import count_reasons
-from pipelines.datasets.slot_shards import ShardTotals
+from pipelines.datasets.shard_totals import ShardTotals
+from pipelines.datasets.validation_summary import RuleResult, ValidationSummary
 from pipelines.errors import DataRefused
 from pipelines.local.workspace import Workspace
 from pipelines.number_text import count
@@ -190,7 +191,8 @@ def _some(names: Sequence[str]) -> str:
 
 def _frame(parts: Sequence[Path], language: LanguageConfig, rare: Collection[str]) -> pd.DataFrame:
     """Return the rows of the parts without the audio; empty text is None, and the columns of `text_columns` are new."""
-    names = [name for name in pq.read_schema(parts[0]).names if name != "audio"]
+    # not those that only some shards have
+    names = [name for name in pq.read_schema(parts[0]).names if name not in ("audio", *EXTRA_TEXTS)]
     tables = [pq.read_table(part, columns=names).replace_schema_metadata(None) for part in parts]
     frame: pd.DataFrame = pa.concat_tables(tables).to_pandas()
     for name, column in text_columns(frame, language, rare).items():

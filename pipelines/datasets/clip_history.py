@@ -9,7 +9,7 @@ from pipelines.datasets.clip_table import ShownClip, read_clip
 from pipelines.datasets.dataset_version import DatasetVersion, GoldenRef
 from pipelines.datasets.local_files import LocalFiles
 
-_WORDS = ("text", "speaker", "label", "condition", "split")
+_WORDS = ("text", "speaker", "label", "condition", "split", "group")
 """What a new version can change of a clip."""
 _LEARNING = ("train", "validation")
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from elp_core.groups import GROUP
 from elp_core.types import Decibels, Hertz, Seconds
 from pipelines.datasets.shard_columns import read_columns
 from pipelines.datasets.version_summary import VersionFigures, count_clips
@@ -15,7 +16,7 @@ from pipelines.registry.names import normal_name
 
 _NAMES = ("speaker", "label", "condition")
 _FLOATS = ("duration", "rms_db", "peak", "clipping", "dc", "silence", "snr_db")
-_COLUMNS = ("id", "audio.path", "split", "text", *_NAMES, *_FLOATS, "source_rate", "delivery")
+_COLUMNS = ("id", "audio.path", "split", "text", *_NAMES, *_FLOATS, "source_rate", "delivery", "teacher", GROUP)
 ORDERS: dict[str, list[tuple[str, str]]] = {
     "file name": [("path", "ascending"), ("id", "ascending")],
     "longest first": [("duration", "descending"), ("id", "ascending")],
@@ -48,6 +49,9 @@ class ShownClip:
     snr_db: Decibels
     source_rate: Hertz
     delivery: str
+    teacher: str = ""
+    """As `Clip.teacher`."""
+    group: str = ""
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,8 @@ class ClipFilter:
     speaker: str = ""
     label: str = ""
     condition: str = ""
+    group: str = ""
+    """One key with its value, such as ``dialect=kansai``."""
     text: str = ""
     """A part of the transcript, of the file's name or the beginning of the id, whatever the case."""
     order: str = ""
@@ -84,6 +90,8 @@ class ClipTable:
         for name in ("split", *_NAMES):
             if value := getattr(wanted, name):
                 found = found.filter(pc.equal(found[name], value))
+        if wanted.group:
+            found = found.filter(pc.match_substring(_enclosed(found[GROUP]), f"; {wanted.group};"))
         if part := wanted.text.strip():
             matches: list[Callable[[], pa.ChunkedArray]] = [
                 lambda: pc.match_substring(found["text"], part, ignore_case=True),
@@ -109,6 +117,11 @@ def read_clip_table(shards: tuple[Path, ...], dropped: frozenset[str]) -> ClipTa
 def read_clip(shard: Path, row: int) -> ShownClip:
     """Return the clip in a row of a shard."""
     return ShownClip(**_normal(read_columns(shard, _COLUMNS).slice(row, 1)).to_pylist()[0])
+
+
+def _enclosed(groups: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return the texts of groups so that each pair has the same characters before and after it."""
+    return pc.binary_join_element_wise("; ", groups, ";", "")
 
 
 def _read(shard: Path) -> pa.Table:

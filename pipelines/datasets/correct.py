@@ -1,4 +1,4 @@
-"""Correct the words, speakers, labels or splits of known clips: a new dataset version; the old one stays in history.
+"""Correct words, speakers, labels, splits or groups of known clips: a new dataset version; the old one stays.
 
 Shards are immutable: new shards replace those that hold such clips. The record of the version keeps a digest of the
 words that a corrected clip had before: a later delivery with the old words is a repeat, and does not undo the
@@ -18,14 +18,7 @@ from elp_core.languages import LanguageConfig
 from pipelines.datasets.changed_clips import changed_clips, rewritten_folder
 from pipelines.datasets.checks import check_clips
 from pipelines.datasets.corrections import Correction, Corrections, read_corrections, stored_clips
-from pipelines.datasets.dataset_version import (
-    GOLDEN,
-    QUARANTINE,
-    SHARDS,
-    DatasetVersion,
-    GoldenRef,
-    ValidationSummary,
-)
+from pipelines.datasets.dataset_version import GOLDEN, QUARANTINE, SHARDS, DatasetVersion, GoldenRef
 from pipelines.datasets.delivery import ClipFault
 from pipelines.datasets.expectations import validate_rows
 from pipelines.datasets.quarantine import read_quarantine
@@ -35,6 +28,7 @@ from pipelines.datasets.slot_change import SlotChange, require_space, slot_trans
 from pipelines.datasets.slot_language import rare_letters, require_same_language
 from pipelines.datasets.slot_shards import present_files, restore_shards, slot_shards
 from pipelines.datasets.transcripts import without_tags
+from pipelines.datasets.validation_summary import ValidationSummary
 from pipelines.datasets.versions import version_at
 from pipelines.errors import DataRefused, UsageError
 from pipelines.local.workspace import Workspace

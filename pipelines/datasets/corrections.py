@@ -1,4 +1,4 @@
-"""A file of corrections: its rows name known clips and say what their words, speaker, label or split should be."""
+"""A file of corrections: its rows name known clips and say what their words, speaker, label, split, group are."""
 
 import posixpath
 import re
@@ -8,13 +8,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from elp_core.groups import GROUP
 from elp_core.types import Split
 from pipelines.datasets.clip_words import words_digest
 from pipelines.datasets.delivery import SPLIT_NAMES, ClipFault
 from pipelines.datasets.importers.listing import SPEAKER_KEYS, TEXT_KEYS
 from pipelines.datasets.importers.manifest_rows import TABLE_SUFFIXES, key_name, manifest_rows
 from pipelines.datasets.importers.manifest_text import printable, read_text, undecodable
-from pipelines.datasets.importers.row_values import text_value
+from pipelines.datasets.importers.row_values import group_value, text_value
 from pipelines.datasets.shard_columns import read_columns
 from pipelines.errors import IntakeError
 from pipelines.number_text import count
@@ -22,7 +23,7 @@ from pipelines.registry.names import normal_name
 
 ID_KEYS = ("id", "clip", "clip_id")
 PATH_KEYS = ("audio_filepath", "file_name", "path", "file")
-WORDS = ("text", "speaker", "label", "split")
+WORDS = ("text", "speaker", "label", "split", GROUP)
 """What a correction can change."""
 _KEYS: dict[str, Sequence[str]] = {
     "text": TEXT_KEYS,
@@ -50,11 +51,14 @@ class StoredClip:
     speaker: str
     label: str
     split: Split
+    teacher: str = ""
+    """As `Clip.teacher`."""
+    group: str = ""
 
     @property
     def digest(self) -> str:
         """Return the `words_digest` of what is stored."""
-        return words_digest(self.id, self.text, self.speaker, self.label, self.split)
+        return words_digest(self.id, self.text, self.speaker, self.label, self.split, self.group)
 
 
 @dataclass(frozen=True)
@@ -68,8 +72,9 @@ class Correction:
 
     @property
     def changes(self) -> dict[str, tuple[str, str]]:
-        """Return the old and the new value of each word that changes."""
-        pairs = ((name, getattr(self.before, name), getattr(self.after, name)) for name in WORDS)
+        """Return the old and the new value of each word that changes, and of the mark of a pseudo-label."""
+        names = (*WORDS, "teacher")
+        pairs = ((name, getattr(self.before, name), getattr(self.after, name)) for name in names)
         return {name: (old, new) for name, old, new in pairs if old != new}
 
 
@@ -86,13 +91,14 @@ class Corrections:
 
 def stored_clips(shards: Iterable[Path]) -> dict[str, StoredClip]:
     """Return the clips in shards by id; the audio is not read."""
-    columns = ("id", "condition", *WORDS)
+    columns = ("id", "condition", *WORDS, "teacher")
     found = {}
     for shard in shards:
         table = read_columns(shard, [*columns, "audio.path"])
         for row in table.to_pylist():
             names = {name: normal_name(row[name]) for name in ("path", "condition", "speaker", "label")}
-            found[row["id"]] = StoredClip(id=row["id"], text=row["text"], split=row["split"], **names)
+            words = {name: row[name] for name in ("id", "text", "teacher")}
+            found[row["id"]] = StoredClip(split=row["split"], **words, **names)
     return found
 
 
@@ -110,7 +116,8 @@ def read_corrections(
 
     A row names a clip by its id (or the first 8 digits and more) or by its path as it was delivered, and has the new
     values; what it leaves out stays. `quarantined` are paths in quarantine, `withdrawn` the ids of dropped clips. A
-    clip that gets another speaker goes into that speaker's split, unless the row names one or the set is closed.
+    clip that gets another speaker goes into that speaker's split, unless the row names one or the set is closed. A row
+    with the text or the label of a clip with a pseudo-label removes its mark, whether the words change or not.
     """
     text = read_text(file, encoding)
     keys = _keys(file, text)
@@ -133,6 +140,8 @@ def read_corrections(
             first = changes.setdefault(clip.id, (line, values))
             if first[1] != values:
                 here.append(f"it names the clip of line {first[0]} with other values; keep one")
+            if _after(clip, values).teacher and values.get("split", "train") != "train":
+                here.append("its words are a pseudo-label, so it stays in the training split; add its right words")
         skipped += clip is None and not here
         faults += [f"line {line}: {fault}" for fault in here]
     if not faults and not named:
@@ -211,8 +220,9 @@ class _Index:
 
 def _values(row: Mapping[str, Any], normalise: Normalise, faults: list[str]) -> dict[str, str]:
     """Return the new values that a row has, in their normal form."""
-    given = {name: text_value(row, _KEYS[name], faults) for name in WORDS}
-    faults += [f"{name} has bytes that are not UTF-8; correct them" for name in WORDS if undecodable(given[name])]
+    given = {name: text_value(row, keys, faults) for name, keys in _KEYS.items()}
+    faults += [f"{name} has bytes that are not UTF-8; correct them" for name in given if undecodable(given[name])]
+    given[GROUP] = group_value(row, faults)
     values = {name: normal_name(value) for name, value in given.items() if name != "text" and normal_name(value)}
     if split := values.get("split"):
         if split.lower() not in SPLIT_NAMES:
@@ -228,7 +238,9 @@ def _values(row: Mapping[str, Any], normalise: Normalise, faults: list[str]) -> 
 
 
 def _after(clip: StoredClip, values: Mapping[str, Any]) -> StoredClip:
-    return replace(clip, **values)
+    # a person who gives the words answers for them, also if they are those of the pseudo-label
+    teacher = "" if {"text", "label"} & values.keys() else clip.teacher
+    return replace(clip, **values, teacher=teacher)
 
 
 def _with_splits(
@@ -245,6 +257,7 @@ def _with_splits(
     for one in found:
         home = homes.get(one.after.speaker, set())
         follows = one.after.speaker != one.before.speaker and "split" not in changes[one.before.id][1]
+        follows = follows and not one.after.teacher
         split = next(iter(home)) if follows and len(home) == 1 else one.after.split
         moved.append(replace(one, after=replace(one.after, split=split)))
     return moved

@@ -13,6 +13,7 @@ from elp_core.errors import ConfigError
 from elp_core.languages import NormaliserId
 from elp_core.types import Clip, Seconds
 from pipelines.datasets.alignment import Alignment
+from pipelines.datasets.validation_summary import ValidationSummary
 from pipelines.errors import VersioningError
 from pipelines.registry.lineage import normaliser_text
 from pipelines.registry.plain_json import shape_fault
@@ -29,6 +30,8 @@ READMIT = "readmit"
 """In place of a delivery's format: dropped clips may come again from this version on."""
 RENORMALISE = "renormalise"
 """In place of a delivery's format: the transcripts have another normal form from this version on."""
+DROP_TAUGHT = "drop-pseudo-labels"
+"""In place of a delivery's format: clips with pseudo-labels left with this version."""
 TRIALS_FILE = "golden-trials.txt"
 """The trials of the golden set, if a list of them is pinned with it."""
 SHARDS, QUARANTINE, GOLDEN = "shards", "quarantine", "golden"
@@ -72,29 +75,10 @@ class Delivery:
     none."""
     alignment: Alignment | None = None
     """What cut its recordings; left out of the record if they were not aligned."""
-
-
-@dataclass(frozen=True)
-class RuleResult:
-    """How many clips broke one rule."""
-
-    reason: str
-    expects: str
-    """The rule in words."""
-    broken: int
-
-
-@dataclass(frozen=True)
-class ValidationSummary:
-    """Outcome of the checks of a delivery."""
-
-    evaluated: int = 0
-    """Clips that could be read."""
-    failed: int = 0
-    rules: tuple[RuleResult, ...] = ()
-    delivery: str = ""
-    docs: str = ""
-    """Path of the Data Docs in the workspace."""
+    teacher: str = ""
+    """Digest of the bundle that labelled its clips; left out of the record if people did."""
+    relabelled: int = 0
+    """Clips with a pseudo-label that it replaced by labels of people; left out of the record if there is none."""
 
 
 @dataclass(frozen=True)
@@ -147,17 +131,22 @@ class DatasetVersion:
     withdrawn: tuple[str, ...] = ()
     """Ids of clips that were dropped for good: intake leaves them out, whichever delivery contains them."""
     corrected: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """Digests of the words that corrected clips had before, by clip id: a delivery with such words is no conflict. Left
-    out of the record if there is none."""
+    """Digests of the words that corrected clips had before, by clip id: a delivery with such words is no conflict."""
     language: TranscriptLanguage = field(default_factory=TranscriptLanguage)
     units: Mapping[str, Any] = field(default_factory=dict)
-    """What a head writes, in the order of its outputs (`Units.to_json`); empty for English letters, the default.
-
-    Later versions append to it; the order never changes.
-    """
+    """What a head writes, in the order of its outputs (`Units.to_json`); empty for English letters, the default. Later
+    versions append to it; the order never changes."""
+    groups: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    """Clips by value, for each key of groups, and no speaker. Left out of the record if there is none."""
     doubtful_names: Mapping[str, int] = field(default_factory=dict)
-    """Number of speakers, labels and conditions that look like another name or like a missing value, by kind. Git keeps
-    this record for ever, so the names are not in it; see `name_warnings`. Left out of the record if there is none."""
+    """Number of names that look like another name or like a missing value, by kind. Git keeps this record for ever, so
+    the names are not in it; see `name_warnings`. Left out of the record if there is none."""
+    teachers: tuple[str, ...] = ()
+    """Digests of the bundles that labelled clips of this version (`Clip.teacher`), sorted. Left out of the record if
+    there is none, as are the two fields below."""
+    taught_clips: int = 0
+    """Clips with a pseudo-label; all are training clips."""
+    taught_seconds: Seconds = 0.0
     revision: str = ""
     """Git commit, known from the tag; the record itself cannot contain it."""
 
@@ -263,10 +252,11 @@ def record_text(record: DatasetVersion | GoldenRef) -> str:
     if isinstance(record, DatasetVersion) and not record.units:
         del values["units"]
     for delivery in values.get("deliveries", ()):
-        for name in ("untagged", "new_units", "protocol", "filled", "alignment"):
+        for name in ("untagged", "new_units", "protocol", "filled", "alignment", "teacher", "relabelled"):
             if not delivery[name]:
                 del delivery[name]
-    for name in ("doubtful_names", "corrected", "words", "protocol", "trials"):
+    taught = ("teachers", "taught_clips", "taught_seconds")
+    for name in ("doubtful_names", "corrected", "groups", "words", "protocol", "trials", *taught):
         if not values.get(name):
             values.pop(name, None)
     return json.dumps(values, indent=2, sort_keys=True, ensure_ascii=False) + "\n"

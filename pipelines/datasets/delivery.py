@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from elp_core.config import to_dict
+from elp_core.errors import CorpusError
+from elp_core.groups import GROUP, normal_group
 from elp_core.languages import LanguageConfig
 from elp_core.types import Decibels, Seconds, Split
 from pipelines.datasets.alignment import Alignment
@@ -85,6 +87,10 @@ class SourceClip:
     """Hash of the recording without its transcript that an alignment cut the clip from."""
     side: str = ""
     """Which channel it is (``left``, ``right``, ``channel-2``), if a clip of the source became one for each channel."""
+    teacher: str = ""
+    """Digest of the bundle that wrote its text or label; empty if a person did. No format of delivery names one."""
+    group: str = ""
+    """Groups of the speaker and the device in their normal form; one that is not understood is a fault of the clip."""
 
     @property
     def whole(self) -> bool:
@@ -95,6 +101,11 @@ class SourceClip:
         # here, so that no importer can forget it
         for name in ("path", "speaker", "label", "condition"):
             object.__setattr__(self, name, normal_name(getattr(self, name)))
+        try:
+            object.__setattr__(self, "group", normal_group(self.group))
+        except CorpusError as error:
+            object.__setattr__(self, "group", "")
+            object.__setattr__(self, "fault", self.fault or ClipFault("bad_group", str(error)))
         object.__setattr__(self, "text", self.text.encode("utf-8", "backslashreplace").decode("utf-8"))
 
 
@@ -115,6 +126,8 @@ class Importer:
     """Return the name of the published evaluation protocol that the splits follow; arguments as for `read`."""
     trials: Callable[..., TrialNames | None] | None = None
     """Return the source's own list of verification trials, or None; arguments as for `read`."""
+    remarks: Callable[..., list[str]] | None = None
+    """Return sentences on what of the source becomes no clip and is no fault; arguments as for `read`."""
 
 
 @dataclass(frozen=True)
@@ -257,10 +270,12 @@ def read_delivery(
             audio, digest = reader.read(clip.audio)
             names = [clip.path, clip.text, clip.speaker, clip.label, clip.split, clip.condition]
             said = [digest, *names, clip.start, clip.seconds]
-            newer = {"channel": clip.channel, "declared": clip.declared}
-            given = {name: value for name, value in newer.items() if value is not None}
+            newer = {"channel": clip.channel, "declared": clip.declared, "teacher": clip.teacher or None}
+            # a delivery that brings groups is none that an older version took in
+            group = {GROUP: clip.group} if clip.group else {}
+            given = {name: value for name, value in newer.items() if value is not None} | group
             whole.update(json.dumps([*said, *([given] if given else [])], sort_keys=True).encode())
-            earlier.update(json.dumps(said).encode())
+            earlier.update(json.dumps([*said, *([group] if group else [])]).encode())
             hashed = replace(clip, audio=audio, sha256=digest)
             kept.add(hashed)
             read += each.clips(hashed) if each else [hashed]

@@ -20,7 +20,8 @@ from pipelines.datasets.judged_delivery import JudgedDelivery, judge_delivery, r
 from pipelines.datasets.measuring import IntakeSettings
 from pipelines.datasets.name_warnings import name_warnings
 from pipelines.datasets.quarantine import count_reasons, not_held, read_quarantine
-from pipelines.datasets.slot_shards import count_shards, present_files
+from pipelines.datasets.shard_totals import count_shards
+from pipelines.datasets.slot_shards import present_files
 from pipelines.datasets.staging import Progress
 from pipelines.datasets.versions import find_latest
 from pipelines.local.workspace import Workspace
@@ -58,6 +59,8 @@ class IntakePlan:
     """New clips by label."""
     conditions: Mapping[str, int]
     """New clips by recording condition."""
+    groups: Mapping[str, Mapping[str, int]]
+    """New clips by value, for each key of groups."""
     repeats: int
     """Clips that the slot has already, or that occur more than once in the delivery."""
     withdrawn: int
@@ -69,7 +72,8 @@ class IntakePlan:
     refused: tuple[str, ...]
     """Why the delivery as a whole would be refused; empty if it would be taken in."""
     warnings: tuple[str, ...] = ()
-    """Names of the slot that look like another name, or like a missing value, with the new clips."""
+    """Names of the slot that look like another name, or like a missing value, with the new clips; and groups of known
+    clips that would not be stored."""
     needs: tuple[str, ...] = ()
     """What the slot then lacks for a training and a verdict, the remedy last."""
     filled: Mapping[str, int] = field(default_factory=dict)
@@ -156,13 +160,14 @@ def _plan(
         split_seconds=new.split_seconds,
         labels=dict(sorted(labels.items())),
         conditions=new.conditions,
+        groups=new.groups,
         repeats=len(judged.repeats),
         withdrawn=judged.staged.withdrawn,
         quarantine=count_reasons(faults.values()),
         details=details,
         # nothing keeps the list of what was not delivered
         refused=() if known else tuple(text.replace(kept, "") for text in judged.refused),
-        warnings=tuple(name_warnings(judged.totals.names)),
+        warnings=(*name_warnings(judged.totals.names), *filter(None, [judged.ungrouped])),
         needs=tuple(judged.needs),
         filled=judged.moved,
         alignment=judged.alignment,

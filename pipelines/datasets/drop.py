@@ -31,17 +31,11 @@ from pipelines.datasets.golden_trials import GoldenTrials, remaining_trials
 from pipelines.datasets.quarantine import count_reasons, read_quarantine, split_quarantine
 from pipelines.datasets.refused_delivery import forget_refused
 from pipelines.datasets.shard_columns import read_columns
+from pipelines.datasets.shard_totals import count_shards
 from pipelines.datasets.shared_branch import on_newest_state
 from pipelines.datasets.slot_change import SlotChange, require_space, slot_transaction, store_change
 from pipelines.datasets.slot_language import pinned_units, require_same_language
-from pipelines.datasets.slot_shards import (
-    count_shards,
-    next_records,
-    pinned_golden,
-    restore_shards,
-    slot_shards,
-    without_clips,
-)
+from pipelines.datasets.slot_shards import next_records, pinned_golden, restore_shards, slot_shards, without_clips
 from pipelines.datasets.subject import Subject
 from pipelines.datasets.trial_files import read_positions
 from pipelines.datasets.versions import version_at

@@ -5,15 +5,10 @@ from pathlib import Path
 from pipelines.datasets import dvc
 from pipelines.datasets.dataset_version import GOLDEN, SHARDS, GoldenRef
 from pipelines.datasets.golden_trials import GoldenTrials, apply_list, judges_pairs, pin_trials
+from pipelines.datasets.shard_totals import count_shards
 from pipelines.datasets.shared_branch import on_newest_state
 from pipelines.datasets.slot_change import SlotChange, require_space, slot_transaction, store_change
-from pipelines.datasets.slot_shards import (
-    count_shards,
-    next_golden_ref,
-    only_split,
-    pinned_golden,
-    slot_shards,
-)
+from pipelines.datasets.slot_shards import next_golden_ref, only_split, pinned_golden, slot_shards
 from pipelines.datasets.trial_files import read_trial_list
 from pipelines.datasets.versions import golden_ref, pinned_trials, version_at
 from pipelines.errors import DataRefused, UsageError

@@ -1,5 +1,6 @@
 """Take a delivery in: read, measure, check, quarantine, version. The same delivery twice makes one version."""
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 from pipelines.chunk_map import ChunkMap
 from pipelines.datasets.aligned_delivery import Aligner, align_delivery, require_not_aligned, with_aligner
 from pipelines.datasets.dataset_version import GOLDEN, QUARANTINE, SHARDS, DatasetVersion, Delivery, utc_seconds
-from pipelines.datasets.delivery import delivery_options
+from pipelines.datasets.delivery import DeliveryOptions, Importer, delivery_options
 from pipelines.datasets.expectations import validation_process
 from pipelines.datasets.golden_trials import apply_list, judges_pairs
 from pipelines.datasets.importers import choose_importer
@@ -32,8 +33,9 @@ from pipelines.local.workspace import Workspace
 from pipelines.number_text import count
 from pipelines.registry.slot import Slot
 
+_log = logging.getLogger(__name__)
 
-@on_newest_state
+
 def add_delivery(
     workspace: Workspace,
     slot: Slot,
@@ -58,6 +60,22 @@ def add_delivery(
     """
     checked = delivery_options(options or {})
     chosen = choose_importer(source, importer, checked.format_options)
+    return add_from_importer(workspace, slot, source, chosen, checked, progress, meanwhile, aligner, chunk_map)
+
+
+@on_newest_state
+def add_from_importer(
+    workspace: Workspace,
+    slot: Slot,
+    source: Path,
+    chosen: Importer,
+    checked: DeliveryOptions,
+    progress: Progress | None = None,
+    meanwhile: Callable[[], None] | None = None,
+    aligner: Aligner | None = None,
+    chunk_map: ChunkMap | None = None,
+) -> DatasetVersion:
+    """Take a source into the slot as `add_delivery` does, with an importer and options that were checked before."""
     with slot_transaction(workspace, slot) as stage:
         current = find_latest(workspace, slot)
         content = read_for_slot(workspace, slot, current, source, chosen, checked, stage / "members")
@@ -84,6 +102,8 @@ def add_delivery(
         if judged.refused:
             keep_refused(workspace, slot, content.source, judged.refused, judged.quarantined())
             raise DataRefused(str(slot), judged.refused)
+        if judged.ungrouped:
+            _log.warning("%s", judged.ungrouped)
         change = _change(workspace, slot, current, judged, present, stage)
         if current and not change.arriving[SHARDS] and not change.arriving[QUARANTINE]:
             return current
@@ -106,7 +126,7 @@ def _change(
     test = [] if pinned_golden(workspace, slot) else only_split([*present, *judged.shards], "test", stage / GOLDEN)
     copies = {content.clips[repeat.position].path: repeat.id for repeat in repeats}
     listed = apply_list(content.trials, test, copies) if content.trials and test and judges_pairs(slot) else None
-    units = next_units(slot, judged.language, current, present, judged.shards)
+    units = next_units(slot, judged.language, current, judged.stored.files, judged.shards)
     held = [*read_quarantine(slot_shards(workspace, slot, QUARANTINE))]
     new = not_held(judged.quarantined(), held)
     delivery = Delivery(
@@ -128,6 +148,8 @@ def _change(
         untagged=content.untagged,
         filled=judged.moved,
         alignment=judged.alignment,
+        teacher=next((clip.teacher for clip in content.clips if clip.teacher), ""),
+        relabelled=len(staged.relabelled - judged.bad.keys()),
     )
     version, golden = next_records(
         workspace,
@@ -146,9 +168,9 @@ def _change(
         units=units,
     )
     arriving = {
-        SHARDS: judged.shards,
+        SHARDS: [*judged.shards, *judged.stored.arriving],
         QUARANTINE: write_quarantine(new, content.name, stage / QUARANTINE),
         GOLDEN: test,
     }
     subject, trials = f"Add {count(delivery.clips, 'clip')} to {slot} ({version.name})", listed.text if listed else ""
-    return SlotChange(slot, subject, version, golden, arriving, trials=trials)
+    return SlotChange(slot, subject, version, golden, arriving, {SHARDS: judged.stored.leaving}, trials)

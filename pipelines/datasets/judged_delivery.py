@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 
@@ -24,20 +25,16 @@ from pipelines.datasets.delivery import (
 from pipelines.datasets.expectations import Validate
 from pipelines.datasets.measuring import IntakeSettings
 from pipelines.datasets.quarantine import with_own_sound
+from pipelines.datasets.shard_rewriting import RewrittenFolder, rewrite_folder
+from pipelines.datasets.shard_totals import ShardTotals, count_shards
 from pipelines.datasets.slot_language import rare_letters, require_same_language
 from pipelines.datasets.slot_needs import slot_needs
-from pipelines.datasets.slot_shards import (
-    ShardTotals,
-    clip_sounds,
-    count_shards,
-    pinned_golden,
-    slot_shards,
-    without_clips,
-)
+from pipelines.datasets.slot_shards import clip_sounds, pinned_golden, slot_shards, without_clips
 from pipelines.datasets.split_filling import NewClip, place_clips, placed_clips, rewrite_splits
 from pipelines.datasets.staging import Progress, Repeat, StagedClips, stage_clips
 from pipelines.datasets.transcripts import apply_transcript_rules
 from pipelines.local.workspace import Workspace
+from pipelines.number_text import count
 from pipelines.registry.slot import Slot
 
 
@@ -65,11 +62,21 @@ class JudgedDelivery:
     """Clips that the rule of `split_filling` gave another split than the shares of the policy."""
     bad: Mapping[str, ClipFault]
     """Of each bad clip that was measured, by its id."""
+    stored: RewrittenFolder
+    """The slot's shards without the pseudo-labels that the delivery replaces."""
 
     @property
     def new(self) -> int:
         """Return how many clips are new and good."""
         return len(self.staged.indices.keys() - self.bad.keys())
+
+    @property
+    def ungrouped(self) -> str:
+        """Return a sentence on groups that the delivery says of clips which were stored without; empty if none."""
+        if not (number := sum(one.grouped for one in self.repeats)):
+            return ""
+        remedy = "set them with: elp data correct SITE/TASK FILE, by this manifest or a table"
+        return f"the groups of {count(number, 'clip')} that were taken in before are not stored; {remedy}"
 
     @property
     def alignment(self) -> Alignment | None:
@@ -162,7 +169,9 @@ def judge_delivery(
     if bad:
         # a split may have lost all its clips to quarantine
         shards, moved = _filled(workspace, slot, content, staged, shards, present, stage / "filled-again")
-    totals = count_shards([*present, *shards])
+    relabelled = staged.relabelled - bad.keys()
+    stored = rewrite_folder(present, relabelled.__contains__, _without(relabelled), stage / "relabelled")
+    totals = count_shards([*stored.files, *shards])
     refused = set_faults(
         workspace,
         slot,
@@ -174,7 +183,7 @@ def judge_delivery(
     )
     needs = slot_needs(workspace, slot, totals)
     return JudgedDelivery(
-        content, own.language, staged, checked, faults, repeats, shards, totals, refused, needs, moved, bad
+        content, own.language, staged, checked, faults, repeats, shards, totals, refused, needs, moved, bad, stored
     )
 
 
@@ -191,7 +200,7 @@ def _filled(
     table = [
         row for part in parts for row in pq.read_table(part, columns=["id", "speaker", "label", "split"]).to_pylist()
     ]
-    clips = [NewClip(**row, named=bool(content.clips[staged.indices[row["id"]]].split)) for row in table]
+    clips = [NewClip(**row, named=_named(row, content, staged)) for row in table]
     policy, golden = workspace.settings.for_slot(slot).data, bool(pinned_golden(workspace, slot))
     placed = placed_clips(present)
     # a speaker of the golden set may have no other clip any more; in training, every verdict would fail
@@ -200,6 +209,16 @@ def _filled(
     found = place_clips(clips, placed, slot, policy, golden=golden)
     rewritten = rewrite_splits(parts, found.splits, folder) if found.splits else parts
     return rewritten, {str(split): count for split, count in found.filled.items()}
+
+
+def _named(row: Mapping[str, Any], content: DeliveryContent, staged: StagedClips) -> bool:
+    """Return whether the split of a new clip is given: by its source, or because it was a training clip before."""
+    stays = row["id"] in staged.relabelled and not row["speaker"]
+    return stays or bool(content.clips[staged.indices[row["id"]]].split)
+
+
+def _without(clips: Collection[str]) -> Callable[[dict[str, Any]], dict[str, Any] | None]:
+    return lambda row: None if row["id"] in clips else row
 
 
 def _duplicates(staged: StagedClips, checked: CheckedClips) -> dict[str, ClipFault]:

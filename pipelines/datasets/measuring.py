@@ -118,6 +118,8 @@ def _measured(clip: SourceClip, settings: IntakeSettings) -> ShardRow:
         path=clip.path,
         source_rate=rate,
         delivery=settings.delivery,
+        teacher=clip.teacher,
+        group=clip.group,
     )
 
 

@@ -9,7 +9,7 @@ NAME_KINDS = ("speaker", "label", "condition")
 _SHOWN = 5
 
 Names = Mapping[str, Mapping[str, int]]
-"""Clips by name, for each kind of name."""
+"""Clips by name, for each kind of name and each key of groups."""
 
 
 def count_doubtful(names: Names) -> dict[str, int]:

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from elp_core.files import write_whole
+from elp_core.groups import GROUP
 from pipelines.datasets.delivery import ClipFault, SourceClip
 from pipelines.registry.names import normal_name
 
@@ -30,6 +31,8 @@ SCHEMA = pa.schema(
         *(pa.field(name, pa.string()) for name in (*_WORDS[1:], "delivery")),
     ]
 )
+_GROUPED = SCHEMA.append(pa.field(GROUP, pa.string()))
+"""Of a file with a clip that has groups: all others are the bytes that older releases wrote."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +86,7 @@ def write_quarantine(faulty: Iterable[tuple[SourceClip, ClipFault]], delivery: s
             kept = clip.audio if isinstance(clip.audio, bytes) else clip.audio.read_bytes()
             # a part of a file that could not be read has no sound of its own
             kept = kept if kept or clip.whole else None
-        words = {name: getattr(clip, name) for name in _WORDS}
+        words = {name: getattr(clip, name) for name in (*_WORDS, GROUP)}
         about = {"sha256": clip.sha256, "reason": fault.reason, "detail": fault.detail, "delivery": delivery}
         records.append({**words, **about, "bytes": kept, "size": size})
         held += len(kept or b"")
@@ -129,7 +132,8 @@ def count_reasons(faults: Iterable[ClipFault | QuarantinedClip]) -> dict[str, in
 def _write(records: list[dict[str, Any]], folder: Path) -> Path:
     # named by content, as shards are: a run that is repeated writes the same file
     sink = pa.BufferOutputStream()
-    pq.write_table(pa.Table.from_pylist(records, schema=SCHEMA), sink, compression="zstd")
+    schema = _GROUPED if any(record.get(GROUP) for record in records) else SCHEMA
+    pq.write_table(pa.Table.from_pylist(records, schema=schema), sink, compression="zstd")
     content = sink.getvalue().to_pybytes()
     target = folder / f"{hashlib.sha256(content).hexdigest()[:16]}.parquet"
     write_whole(target, content)

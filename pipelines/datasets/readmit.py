@@ -3,10 +3,11 @@
 import hashlib
 
 from pipelines.datasets.dataset_version import READMIT, SHARDS, DatasetVersion, Delivery, utc_seconds
+from pipelines.datasets.shard_totals import count_shards
 from pipelines.datasets.shared_branch import on_newest_state
 from pipelines.datasets.slot_change import SlotChange, slot_transaction, store_change
 from pipelines.datasets.slot_language import pinned_units
-from pipelines.datasets.slot_shards import count_shards, next_records, restore_shards, slot_shards
+from pipelines.datasets.slot_shards import next_records, restore_shards, slot_shards
 from pipelines.datasets.subject import Subject
 from pipelines.datasets.versions import version_at
 from pipelines.errors import UsageError

@@ -13,6 +13,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
+from elp_core.groups import GROUP
 from elp_core.languages import LanguageConfig, Units
 from pipelines.datasets.checks import check_clips, require_good_set
 from pipelines.datasets.clip_rules import transcript_reasons
@@ -25,7 +26,6 @@ from pipelines.datasets.dataset_version import (
     Delivery,
     GoldenRef,
     TranscriptLanguage,
-    ValidationSummary,
     utc_seconds,
 )
 from pipelines.datasets.delivery import ClipFault, SourceClip
@@ -33,6 +33,7 @@ from pipelines.datasets.expectations import validate_rows
 from pipelines.datasets.present_form import RenormalisedClip, in_present_form, require_possible
 from pipelines.datasets.quarantine import count_reasons, read_quarantine, write_quarantine
 from pipelines.datasets.shard_rewriting import rewrite_folder
+from pipelines.datasets.shard_totals import count_shards
 from pipelines.datasets.shared_branch import on_newest_state
 from pipelines.datasets.slot_change import SlotChange, require_space, slot_transaction, store_change
 from pipelines.datasets.slot_language import (
@@ -42,14 +43,8 @@ from pipelines.datasets.slot_language import (
     pinned_units,
     rare_letters,
 )
-from pipelines.datasets.slot_shards import (
-    count_shards,
-    next_records,
-    pinned_golden,
-    present_files,
-    restore_shards,
-    slot_shards,
-)
+from pipelines.datasets.slot_shards import next_records, pinned_golden, present_files, restore_shards, slot_shards
+from pipelines.datasets.validation_summary import ValidationSummary
 from pipelines.datasets.versions import version_at
 from pipelines.errors import DataRefused, UsageError
 from pipelines.local.workspace import Workspace
@@ -277,4 +272,5 @@ def _change(
 def _quarantined(row: Mapping[str, Any], fault: ClipFault) -> SourceClip:
     """Return a stored clip as quarantine keeps it; its digest is the clip's id, by which an erasure names it."""
     words = {name: row[name] for name in ("text", "speaker", "label", "split", "condition")}
+    words[GROUP] = row.get(GROUP) or ""
     return SourceClip(row["audio"]["path"], row["audio"]["bytes"], sha256=row["id"], **words)

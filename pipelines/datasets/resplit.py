@@ -97,7 +97,8 @@ def _new_splits(
         stays = not golden and (clip.id in pinned or clip.speaker in kept)
         return NewClip(clip.id, clip.speaker, clip.label, "test" if stays else clip.split, named=stays)
 
-    known = [placed(clip) for clip in clips.values()]
+    # pseudo-labels stay in the training split
+    known = [placed(clip) for clip in clips.values() if not clip.teacher]
     moved = place_clips(known, PlacedClips(), slot, policy, golden=bool(pinned) and not golden).splits
     wanted = {clip.id: moved.get(clip.id, clip.split) for clip in known}
     return {key: split for key, split in wanted.items() if split != clips[key].split}

@@ -3,7 +3,8 @@
 from pipelines.datasets.dataset_version import GOLDEN_FILE, SHARDS, DatasetVersion, GoldenRef, parse_record
 from pipelines.datasets.name_warnings import name_warnings
 from pipelines.datasets.readiness import SplitContent, golden_needs, remedy, split_contents, training_needs
-from pipelines.datasets.slot_shards import ShardTotals, count_shards, slot_shards
+from pipelines.datasets.shard_totals import ShardTotals, count_shards
+from pipelines.datasets.slot_shards import slot_shards
 from pipelines.local.workspace import Workspace
 from pipelines.registry.slot import Slot
 

@@ -1,8 +1,6 @@
-"""The Parquet files of a slot: list, restore and rewrite them, count what they hold, and record it as a version."""
+"""The Parquet files of a slot: list, restore and rewrite them, and record what they hold as a version."""
 
-from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -10,7 +8,6 @@ import pyarrow.parquet as pq
 from elp_core.data.corpus import write_shard
 from elp_core.fail_points import durable_write
 from elp_core.languages import Units
-from elp_core.types import Seconds
 from pipelines.datasets import dvc
 from pipelines.datasets.clip_words import words_of_shards
 from pipelines.datasets.dataset_version import (
@@ -23,20 +20,20 @@ from pipelines.datasets.dataset_version import (
     GoldenRef,
     PinnedTrials,
     TranscriptLanguage,
-    ValidationSummary,
     parse_record,
     protocols,
     renormalised,
     utc_seconds,
 )
-from pipelines.datasets.name_warnings import NAME_KINDS, count_doubtful
+from pipelines.datasets.name_warnings import count_doubtful
 from pipelines.datasets.quarantine import QuarantinedClip, read_quarantine
 from pipelines.datasets.remote_check import push_lost_files
+from pipelines.datasets.shard_totals import ShardTotals, count_shards
+from pipelines.datasets.validation_summary import ValidationSummary
 from pipelines.datasets.versions import golden_ref, latest_number, version_at
-from pipelines.errors import WorkspaceError
+from pipelines.errors import DataRefused, WorkspaceError
 from pipelines.local.workspace import Workspace
 from pipelines.registry.lineage import ids_digest
-from pipelines.registry.names import normal_name
 from pipelines.registry.slot import Slot
 
 
@@ -128,66 +125,6 @@ def only_split(shards: Iterable[Path], split: str, folder: Path) -> list[Path]:
     return [write_shard(table.to_pylist(), folder) for table in tables if table.num_rows]
 
 
-@dataclass(frozen=True)
-class ShardTotals:
-    """Figures of a set of shards."""
-
-    shards: tuple[str, ...]
-    """Names of the files."""
-    ids: tuple[str, ...]
-    seconds: Seconds
-    speakers: int
-    splits: dict[str, int]
-    split_seconds: dict[str, float]
-    conditions: dict[str, int]
-    shared: tuple[str, ...]
-    """Speakers that occur in more than one split."""
-    classes: dict[str, dict[str, int]]
-    """Clips by label, for each split; clips without a label are not counted."""
-    names: dict[str, dict[str, int]]
-    """Clips by name, for each kind of name: ``speaker``, ``label``, ``condition``."""
-    split_speakers: dict[str, int]
-    """Named speakers in each split."""
-
-
-def count_shards(shards: Sequence[Path]) -> ShardTotals:
-    """Count what shards hold, by the normal form of its names; the audio is not read."""
-    ids: list[str] = []
-    splits: Counter[str] = Counter()
-    names: dict[str, Counter[str]] = {kind: Counter() for kind in NAME_KINDS}
-    lengths: dict[str, float] = defaultdict(float)
-    homes: dict[str, set[str]] = defaultdict(set)
-    classes: dict[str, Counter[str]] = defaultdict(Counter)
-    for shard in shards:
-        table = pq.read_table(shard, columns=["id", "duration", "split", "speaker", "condition", "label"]).to_pydict()
-        ids += table["id"]
-        splits.update(table["split"])
-        # older releases stored names as they were delivered
-        columns = {kind: [normal_name(name) for name in table[kind]] for kind in NAME_KINDS}
-        for kind in NAME_KINDS:
-            names[kind].update(columns[kind])
-        rows = zip(table["duration"], table["split"], columns["speaker"], columns["label"], strict=True)
-        for seconds, split, speaker, label in rows:
-            lengths[split] += seconds
-            if speaker:
-                homes[speaker].add(split)
-            if label:
-                classes[split][label] += 1
-    return ShardTotals(
-        shards=tuple(sorted(shard.name for shard in shards)),
-        ids=tuple(ids),
-        seconds=sum(lengths.values()),
-        speakers=len(homes),
-        splits=dict(sorted(splits.items())),
-        split_seconds={name: round(value, 3) for name, value in sorted(lengths.items())},
-        conditions=dict(sorted(names["condition"].items())),
-        shared=tuple(sorted(speaker for speaker, found in homes.items() if len(found) > 1)),
-        classes={split: dict(sorted(labels.items())) for split, labels in sorted(classes.items())},
-        names={kind: dict(counts) for kind, counts in names.items()},
-        split_speakers=dict(Counter(split for found in homes.values() for split in found)),
-    )
-
-
 def next_records(
     workspace: Workspace,
     slot: Slot,
@@ -229,6 +166,7 @@ def next_records(
         splits=totals.splits,
         split_seconds=totals.split_seconds,
         conditions=totals.conditions,
+        groups=totals.groups,
         classes=totals.classes if "label" in slot.task_spec.needs else {},
         quarantined=sum(quarantine.values()),
         quarantine=dict(sorted(quarantine.items())),
@@ -244,6 +182,9 @@ def next_records(
         language=language,
         units=units.to_json() if units else {},
         doubtful_names=count_doubtful(totals.names),
+        teachers=totals.teachers,
+        taught_clips=totals.taught_clips,
+        taught_seconds=totals.taught_seconds,
     )
     return version, ref
 
@@ -272,6 +213,9 @@ def next_golden_ref(
     `deliveries` are those of its dataset version, `corrected` the ids of all corrected clips of the slot.
     """
     totals = count_shards(shards)
+    if totals.teachers:
+        # a verdict on it would measure agreement with another model
+        raise DataRefused(str(slot), [f"{totals.taught_clips} of its clips have pseudo-labels"], "the golden set")
     number = latest_number(workspace.root, slot, "golden") + 1
     worded = renormalised(deliveries) or not frozenset(corrected).isdisjoint(totals.ids)
     return GoldenRef(

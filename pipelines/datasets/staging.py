@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from elp_core.data.corpus import ShardRow, write_shard
+from elp_core.groups import GROUP
 from elp_core.types import SPLITS, Seconds
 from pipelines.chunk_map import ChunkMap
 from pipelines.datasets.clip_words import words_digest
@@ -32,6 +33,7 @@ class KnownClip(NamedTuple):
     speaker: str
     label: str
     split: str
+    group: str = ""
 
 
 class Repeat(NamedTuple):
@@ -44,6 +46,8 @@ class Repeat(NamedTuple):
     """A sentence on the difference; empty if the words are the same, too."""
     stored: bool
     """Whether the slot has the clip from an earlier delivery."""
+    grouped: bool = False
+    """Whether this one says groups of a clip that was stored without any."""
 
 
 @dataclass
@@ -61,6 +65,8 @@ class StagedClips:
     """Clips that were left out because they were dropped for good."""
     seconds: Seconds = 0.0
     """Audio read, the repeats included."""
+    relabelled: set[str] = field(default_factory=set)
+    """Of the new clips, those that the slot has with a pseudo-label, by id."""
 
 
 def stage_clips(
@@ -82,6 +88,7 @@ def stage_clips(
     With a `chunk_map`, the clips of a large delivery are measured by it.
     """
     staged, known = StagedClips(), _known_clips(present)
+    taught = taught_ids(present)
     rows: list[ShardRow] = []
     held, total = 0, len(content.clips)
     clips = _with_stored_splits(content.clips, present)
@@ -94,6 +101,14 @@ def stage_clips(
             staged.faults[index] = measured
         else:
             staged.seconds += measured.duration
+            if measured.id in taught and not measured.teacher:
+                # the words of a person replace those of another model
+                before = known.pop(measured.id, None)
+                measured = replace(measured, group=measured.group or (before.group if before else ""))
+                taught.remove(measured.id)
+                staged.relabelled.add(measured.id)
+                if not (measured.speaker or content.clips[index].split):
+                    measured = replace(measured, split="train")
             if measured.id in withdrawn:
                 staged.withdrawn += 1
             elif _is_new(index, measured, known, staged, corrected or {}, named=bool(content.clips[index].split)):
@@ -114,15 +129,21 @@ def _with_stored_splits(clips: Sequence[SourceClip], present: Sequence[Path]) ->
     return [replace(clip, split=clip.split or splits.get(clip.speaker, "")) for clip in clips] if splits else clips
 
 
+def taught_ids(shards: Iterable[Path]) -> set[str]:
+    """Return the ids of the clips with a pseudo-label."""
+    tables = (read_columns(shard, ["id", "teacher"]).to_pydict() for shard in shards)
+    return {key for table in tables for key, teacher in zip(table["id"], table["teacher"], strict=True) if teacher}
+
+
 def _known_clips(shards: Iterable[Path]) -> dict[str, KnownClip]:
     """Return the records in shards by clip id; the audio is not read."""
     known: dict[str, KnownClip] = {}
     for shard in shards:
-        table = read_columns(shard, ["id", "audio.path", "text", "speaker", "label", "split"])
-        columns = [table[name].to_pylist() for name in ("id", "path", "text", "speaker", "label", "split")]
-        for clip_id, path, text, speaker, label, split in zip(*columns, strict=True):
+        table = read_columns(shard, ["id", "audio.path", "text", "speaker", "label", "split", GROUP])
+        columns = [table[name].to_pylist() for name in ("id", *KnownClip._fields)]
+        for clip_id, path, text, speaker, label, split, group in zip(*columns, strict=True):
             # older releases stored names as they were delivered
-            known[clip_id] = KnownClip(path, text, normal_name(speaker), normal_name(label), split)
+            known[clip_id] = KnownClip(path, text, normal_name(speaker), normal_name(label), split, group)
     return known
 
 
@@ -136,23 +157,31 @@ def _is_new(
     named: bool,
 ) -> bool:
     """Whether the sound was never delivered before; a repeat is noted. `named`: the source names the clip's split."""
-    mine = KnownClip(row.path, row.text, row.speaker, row.label, row.split)
+    mine = KnownClip(row.path, row.text, row.speaker, row.label, row.split, row.group)
     # adding it makes a repeat inside the same delivery known as well
     before = known.setdefault(row.id, mine)
     if before is mine:
         return True
+    stored, grouped = row.id not in staged.indices, bool(mine.group and not before.group)
+    # what a source does not say contradicts nothing, and what it says more does not either
     if not named:
-        # what a source does not say contradicts nothing
         mine = mine._replace(split=before.split)
+    groups = {row.group}
+    if not (mine.group and before.group) or mine.group == before.group:
+        mine, groups = mine._replace(group=before.group), {row.group, before.group, ""}
     differing = [
         f"{name} {theirs!r} and {ours!r}"
         for name, theirs, ours in zip(KnownClip._fields[1:], before[1:], mine[1:], strict=True)
         if theirs != ours
     ]
-    said = [mine] if named else [mine._replace(split=split) for split in SPLITS]
+    splits = (mine.split,) if named else SPLITS
+    said = [mine._replace(split=split, group=group) for split in splits for group in groups]
+    if row.teacher:
+        # a pseudo-label contradicts nobody
+        differing = []
     if differing and any(words_digest(row.id, *words[1:]) in corrected.get(row.id, ()) for words in said):
         # what the clip was called before its correction: the correction stays
         differing = []
     conflict = f"{before.path} and {row.path} are one recording with {', '.join(differing)}" if differing else ""
-    staged.repeats.append(Repeat(index, row.id, conflict, row.id not in staged.indices))
+    staged.repeats.append(Repeat(index, row.id, conflict, stored, stored and grouped))
     return False

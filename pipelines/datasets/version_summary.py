@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from elp_core.groups import GROUP, group_values
 from elp_core.types import SPLITS, Seconds
 
 _COUNTED = ("speaker", "label")
@@ -49,7 +50,7 @@ class Histogram:
 
 @dataclass(frozen=True)
 class NameLine:
-    """The clips of one speaker, label or condition."""
+    """The clips of one speaker, label, condition or group."""
 
     name: str
     clips: int
@@ -69,6 +70,8 @@ class VersionFigures:
     """The most frequent first; clips without a name are not counted."""
     labels: tuple[NameLine, ...]
     conditions: tuple[NameLine, ...]
+    groups: tuple[NameLine, ...] = ()
+    """Such as ``dialect=kansai``; a clip counts for each of its keys."""
 
 
 def count_clips(table: pa.Table) -> VersionFigures:
@@ -91,7 +94,18 @@ def count_clips(table: pa.Table) -> VersionFigures:
         speakers=_names(table, "speaker"),
         labels=_names(table, "label"),
         conditions=_names(table, "condition"),
+        groups=_groups(table),
     )
+
+
+def _groups(table: pa.Table) -> tuple[NameLine, ...]:
+    found: dict[str, NameLine] = {}
+    for line in _names(table, GROUP):
+        for key, value in group_values(line.name).items():
+            old = found.get(name := f"{key}={value}") or NameLine(name, 0, 0.0)
+            splits = {one: old.splits.get(one, 0) + line.splits.get(one, 0) for one in {*old.splits, *line.splits}}
+            found[name] = NameLine(name, old.clips + line.clips, old.seconds + line.seconds, splits)
+    return tuple(sorted(found.values(), key=lambda line: (-line.clips, line.name)))
 
 
 def histogram(title: str, unit: str, values: npt.NDArray[Any], least: float) -> Histogram | None:

@@ -6,6 +6,7 @@
 `decide`              the pure decision, from two sets of scores and a policy
 `compare`, `interval` two systems on one set of clips; bootstrap intervals
 `slices`, `operating_point`, `safety`   recording conditions; rates at a threshold; limits next to the metric's
+`simulated_conditions`, `simulated_scores`   both systems under conditions that no training uses; their record
 `measure`, `interference`, `overlap`    size and speed; answers of other slots; golden clips in the training data
 `enrolled_voices`     the voices that a promotion invalidates, and their false rejects
 `normalisers`         the normal forms behind scores, which must agree

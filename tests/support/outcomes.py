@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pipelines.datasets.dataset_version import DatasetVersion, ValidationSummary
+from pipelines.datasets.dataset_version import DatasetVersion
+from pipelines.datasets.validation_summary import ValidationSummary
 from pipelines.gating.gate import GateOutcome
 from pipelines.registry.policies import GatePolicy
 from pipelines.registry.slot import Slot

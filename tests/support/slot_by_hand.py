@@ -21,11 +21,11 @@ from pipelines.datasets.dataset_version import (
     DatasetVersion,
     Delivery,
     GoldenRef,
-    ValidationSummary,
     record_text,
 )
 from pipelines.datasets.delivery import ClipFault, SourceClip
 from pipelines.datasets.quarantine import write_quarantine
+from pipelines.datasets.validation_summary import ValidationSummary
 from pipelines.local import git
 from pipelines.registry.lineage import ids_digest
 from pipelines.registry.slot import Slot

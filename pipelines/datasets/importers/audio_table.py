@@ -26,7 +26,13 @@ from pipelines.datasets.importers.listing import ENCODING, ROOT, part_or_whole
 from pipelines.datasets.importers.manifest_rows import key_name, table_delimiter
 from pipelines.datasets.importers.manifest_text import printable
 from pipelines.datasets.importers.named_files import declared_root
-from pipelines.datasets.importers.row_values import channel_value, language_value, refuse_times, seconds_value
+from pipelines.datasets.importers.row_values import (
+    channel_value,
+    group_value,
+    language_value,
+    refuse_times,
+    seconds_value,
+)
 
 USUAL_NAMES: dict[str, tuple[str, ...]] = {
     "path": ("path", "file", "filename", "file_name", "audio", "audio_path", "audio_filepath", "wav", "wav_filename"),
@@ -38,6 +44,7 @@ USUAL_NAMES: dict[str, tuple[str, ...]] = {
     "offset": ("offset", "start"),
     "duration": ("duration",),
     "channel": ("channel", "channel_selector"),
+    "group": ("group",),
 }
 """Names of columns that are recognised, by what they are; an upper-case name counts, too."""
 _SUFFIXES = (".csv", ".tsv")
@@ -91,6 +98,7 @@ def _words(
     faults: list[str] = []
     start, duration = (seconds_value(values, name, faults) for name in ("offset", "duration"))
     channel, language = channel_value(values, faults), language_value(others, faults)
+    group = group_value(values, faults)
     refuse_times(others, faults)
     for fault in faults:
         reader.fault(reader.source, fault, line)
@@ -107,6 +115,7 @@ def _words(
         "declared": declared,
         "channel": channel,
         "language": language,
+        "group": group,
     }
 
 

@@ -1,8 +1,8 @@
 """Mozilla Common Voice: the folder of a language with ``clips/*.mp3``, ``train.tsv``, ``validated.tsv`` and others.
 
-The speaker is `client_id`. The tables train, dev and test give their splits; of validated and other, the speaker
-decides. Clips of ``invalidated.tsv``, and clips whose sentence is in ``reported.tsv``, go to quarantine; so do those
-whose `locale` is another language than the slot's.
+The speaker is `client_id`, with the gender and the age that the tables have. The tables train, dev and test give their
+splits; of validated and other, the speaker decides. Clips of ``invalidated.tsv``, and clips whose sentence is in
+``reported.tsv``, go to quarantine; so do those whose `locale` is another language than the slot's.
 """
 
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pipelines.datasets.delivery import SPLIT_NAMES, ClipFault, Importer, SourceClip
 from pipelines.datasets.format_option import FormatOption
-from pipelines.datasets.importers.corpus_files import CorpusReader, comma_list
+from pipelines.datasets.importers.corpus_files import CorpusReader, comma_list, known_groups, short_gender
 
 _PUBLISHED = ("train", "dev", "test")
 _TABLES = (*_PUBLISHED, "validated", "other", "invalidated")
@@ -44,6 +44,8 @@ def _clips(reader: CorpusReader, tables: str, reported: str) -> Iterator[SourceC
                 fault = ClipFault("reported", f"its sentence was reported: {why}")
             split = SPLIT_NAMES.get(name, "")
             words = {"text": row["sentence"], "speaker": row["client_id"], "language": row.get("locale", "").strip()}
+            said = {"gender": short_gender(row.get("gender", "")), "age": row.get("age", "")}
+            words["group"] = known_groups(reader, table, line, **said)
             yield reader.clip(audio, **words, split=split, fault=fault)
 
 

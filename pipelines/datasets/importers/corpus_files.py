@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from elp_core.errors import CorpusError
+from elp_core.groups import group_text
 from pipelines.datasets.delivery import ClipFault, SourceClip
 from pipelines.datasets.importers.manifest_text import printable, read_text, undecodable
 from pipelines.errors import IntakeError
@@ -140,6 +142,25 @@ class CorpusReader:
             raise IntakeError.of_faults(self.source, self.faults)
         if not found:
             raise IntakeError(f"{self.source} names no clip; expected {self.expects}")
+
+
+def known_groups(reader: CorpusReader, path: Path, line: int, **values: str) -> str:
+    """Return the groups that a corpus says of a speaker, in their normal form; what is not understood is a fault."""
+    try:
+        return group_text(values)
+    except CorpusError as error:
+        reader.fault(path, str(error), line)
+        return ""
+
+
+def short_gender(text: str) -> str:
+    """Return ``f`` or ``m`` for the ways in which corpora write them; any other text in lower case.
+
+    >>> short_gender("Female"), short_gender(" M"), short_gender("non-binary")
+    ('f', 'm', 'non-binary')
+    """
+    name = text.strip().lower()
+    return {"female": "f", "male": "m"}.get(name, name)
 
 
 def csv_quoting(delimiter: str) -> Literal[0, 3]:

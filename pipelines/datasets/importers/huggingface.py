@@ -12,17 +12,18 @@ from typing import Any, Literal
 
 import pyarrow as pa
 
+from elp_core.groups import GROUP
 from elp_core.types import Split
-from pipelines.datasets.delivery import SPLIT_NAMES, Importer, SourceClip
+from pipelines.datasets.delivery import SPLIT_NAMES, ClipFault, Importer, SourceClip
 from pipelines.datasets.format_option import FormatOption
 from pipelines.datasets.importers.audio_table import USUAL_NAMES
 from pipelines.datasets.importers.corpus_files import CorpusReader, comma_list, named_columns
 from pipelines.datasets.importers.manifest_text import printable, read_text
-from pipelines.datasets.importers.row_values import LANGUAGE_KEYS, text_value
+from pipelines.datasets.importers.row_values import LANGUAGE_KEYS, group_value, text_value
 from pipelines.errors import IntakeError
 from pipelines.registry.plain_json import shape_fault
 
-_COLUMNS = ("audio", "text", "speaker", "label", "condition", "language")
+_COLUMNS = ("audio", "text", "speaker", "label", "condition", "language", GROUP)
 _USUAL = USUAL_NAMES | {"language": LANGUAGE_KEYS}
 
 
@@ -68,14 +69,21 @@ def _clip(
     audio = row[places["audio"]] or {}
     content, named = audio.get("bytes"), audio.get("path") or ""
     words: dict[str, Any] = {
-        what: _word(row[column], features.get(column, {})) for what, column in places.items() if what != "audio"
+        what: _word(row[column], features.get(column, {}))
+        for what, column in places.items()
+        if what not in ("audio", GROUP)
     }
+    faults: list[str] = []
+    if GROUP in places:
+        words[GROUP] = group_value({GROUP: row[places[GROUP]]}, faults)
+    # one clip's value is no fault of the dataset
+    fault = ClipFault("bad_group", faults[0]) if faults else None
     split: Split | Literal[""] = SPLIT_NAMES.get(folder.name.lower(), "") if folder != reader.source else ""
     name = f"{folder.name}/{number:07d}" + (f"-{Path(named).name}" if named else "")
     if content is None and (found := reader.named(folder / named, folder / "state.json")):
         content = found.read_bytes()
     if content is not None:
-        yield SourceClip(printable(name), content, split=split, **words)
+        yield SourceClip(printable(name), content, split=split, fault=fault, **words)
 
 
 def _word(value: Any, feature: Any) -> str:

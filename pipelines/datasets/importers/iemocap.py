@@ -44,6 +44,7 @@ def _clips(reader: CorpusReader, protocol: str, fold: int) -> Iterator[SourceCli
             # the letter of the turn is the voice; that of the dialogue is who wore the markers
             speaker=f"{name[:5]}{name.rsplit('_', 1)[1][0]}",
             label=CLASSES[label],
+            group=f"gender={name.rsplit('_', 1)[1][0].lower()}",
             split=drawn[position] if protocol == _RANDOM else sessions.get(session, "train"),
         )
 

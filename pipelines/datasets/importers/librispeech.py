@@ -1,8 +1,8 @@
 """LibriSpeech, and the 10 h set of Libri-Light for fine-tuning: FLAC files by speaker and chapter with `*.trans.txt`.
 
 LibriSpeech: ``LibriSpeech/<part>/<speaker>/<chapter>/<speaker>-<chapter>-<number>.flac`` with SPEAKERS.TXT at the top;
-the part (``train-clean-100``, ``dev-other`` …) gives the split. Libri-Light: ``librispeech_finetuning/1h/<0..5>/<clean
-or other>/…`` and ``9h/<clean or other>/…``; all of it is for training.
+the part (``train-clean-100``, ``dev-other`` …) gives the split, and SPEAKERS.TXT the gender. Libri-Light:
+``librispeech_finetuning/1h/<0..5>/<clean or other>/…`` and ``9h/<clean or other>/…``; all of it is for training.
 """
 
 import re
@@ -11,7 +11,14 @@ from pathlib import Path
 
 from pipelines.datasets.delivery import SPLIT_NAMES, Importer, SourceClip
 from pipelines.datasets.format_option import FormatOption
-from pipelines.datasets.importers.corpus_files import CorpusReader, audio_files, comma_list, sound_of
+from pipelines.datasets.importers.corpus_files import (
+    CorpusReader,
+    audio_files,
+    comma_list,
+    known_groups,
+    short_gender,
+    sound_of,
+)
 
 _PART = re.compile(r"(train|dev|test)-(clean|other)(?:-\d+)?")
 _LIMITED = {"10min": ("1h/0",), "1h": ("1h",), "10h": ("1h", "9h")}
@@ -28,7 +35,7 @@ def _clips(reader: CorpusReader, parts: str, subset: str) -> Iterator[SourceClip
     folders = _limited(reader.source, subset) or _parts(reader.source)
     if unknown := set(comma_list(parts)) - {folder.name for folder in folders}:
         reader.fault(reader.source, f"there is no part {', '.join(sorted(unknown))}")
-    published = _speakers(reader)
+    published, genders = _speakers(reader)
     for folder in folders:
         named = _PART.fullmatch(folder.name)
         if parts and folder.name not in comma_list(parts):
@@ -38,7 +45,11 @@ def _clips(reader: CorpusReader, parts: str, subset: str) -> Iterator[SourceClip
             yield from _chapter(
                 reader,
                 chapter,
-                {"split": SPLIT_NAMES[named[1]] if named else "train", "condition": named[2] if named else condition},
+                {
+                    "split": SPLIT_NAMES[named[1]] if named else "train",
+                    "condition": named[2] if named else condition,
+                    "group": genders.get(chapter.parent.name, ""),
+                },
                 published.get(chapter.parent.name, folder.name) if named else "",
                 folder.name,
             )
@@ -63,12 +74,17 @@ def _chapters(folder: Path) -> set[Path]:
     return {path.parent for path in folder.rglob("*.trans.txt")}
 
 
-def _speakers(reader: CorpusReader) -> dict[str, str]:
-    """Return the part of each speaker by SPEAKERS.TXT (``id | sex | part | minutes | name``), if the file is there."""
+def _speakers(reader: CorpusReader) -> tuple[dict[str, str], dict[str, str]]:
+    """Return part and groups of each speaker by SPEAKERS.TXT (``id | sex | part | minutes | name``), if it is there."""
     tops = [reader.source, reader.source.parent, reader.source / "LibriSpeech"]
     path = next((top / "SPEAKERS.TXT" for top in tops if (top / "SPEAKERS.TXT").is_file()), None)
-    rows = (line.split("|") for _, line in reader.lines(path) if not line.startswith(";")) if path else ()
-    return {fields[0].strip(): fields[2].strip() for fields in rows if len(fields) >= 5}
+    lines = ((at, line.split("|")) for at, line in reader.lines(path) if not line.startswith(";")) if path else ()
+    parts, groups = dict[str, str](), dict[str, str]()
+    for at, fields in lines:
+        if path and len(fields) >= 5:
+            parts[fields[0].strip()] = fields[2].strip()
+            groups[fields[0].strip()] = known_groups(reader, path, at, gender=short_gender(fields[1]))
+    return parts, groups
 
 
 def _parts(source: Path) -> list[Path]:

@@ -20,6 +20,7 @@ from pipelines.datasets.importers.manifest_text import printable, read_text, und
 from pipelines.datasets.importers.named_files import NamedFiles, declared_root
 from pipelines.datasets.importers.row_values import (
     channel_value,
+    group_value,
     language_value,
     refuse_times,
     seconds_value,
@@ -89,6 +90,7 @@ def clip_of_row(
     chosen = _split(row, split, faults)
     start, seconds = seconds_value(row, "offset", faults), seconds_value(row, "duration", faults)
     channel, language = channel_value(row, faults), language_value(row, faults)
+    group = group_value(row, faults)
     refuse_times(row, faults)
     if faults or isinstance(audio, str):
         return None
@@ -108,6 +110,7 @@ def clip_of_row(
         channel=channel,
         declared=declared,
         language=language,
+        group=group,
         fault=ClipFault("not_utf8", "the transcript is not UTF-8") if undecodable(text) else None,
     )
 

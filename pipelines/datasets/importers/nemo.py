@@ -12,8 +12,8 @@ _SUFFIXES = (".jsonl", ".json", ".ndjson")
 def nemo_clips(source: Path, encoding: str = "", root: str = "") -> Iterator[SourceClip]:
     """Yield the clips of all manifests of `source`, in the order of the lines. Paths are relative to the manifest.
 
-    An object may also name ``speaker``, ``label``, ``split``, ``condition``, ``channel`` and ``offset``. A ``duration``
-    that is shorter than the rest of the file cuts the clip out of it; ``offset`` is 0 if it is missing.
+    An object may also name ``speaker``, ``label``, ``split``, ``condition``, ``group``, ``channel`` and ``offset``. A
+    ``duration`` that is shorter than the rest of the file cuts the clip out of it; ``offset`` is 0 if it is missing.
     ``train_manifest.json`` gives its split to the lines that name none.
     """
     manifests = ((path, path.name.lower().split("manifest")[0].strip("_-.")) for path in _manifests(source))

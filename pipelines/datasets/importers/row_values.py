@@ -5,7 +5,10 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from elp_core.errors import CorpusError
+from elp_core.groups import GROUP, group_text, normal_group
 from elp_core.types import Seconds
+from pipelines.datasets.importers.manifest_text import undecodable
 
 Values = Mapping[str, Any]
 _EXACT = 2**53
@@ -101,6 +104,31 @@ def language_value(row: Values, faults: list[str]) -> str:
         if isinstance(row.get(key), str) and row[key].strip().lower() in _TRANSLATIONS:
             faults.append(f"{key} is {row[key]}; a translation is no transcript")
     return (written or spoken).strip()
+
+
+def group_value(row: Values, faults: list[str]) -> str:
+    """Return the groups that a row names, an object of texts or one text, in their normal form; empty for none."""
+    value, before = row.get(GROUP), len(faults)
+    several = isinstance(value, Mapping)
+    named = _named_groups(value, faults) if isinstance(value, Mapping) else {GROUP: text_value(row, (GROUP,), faults)}
+    if any(undecodable(text) for pair in named.items() for text in pair):
+        faults.append("group has bytes that are not UTF-8; correct them, or name the encoding with --encoding")
+    if len(faults) > before:
+        return ""
+    try:
+        return group_text(named) if several else normal_group(named[GROUP])
+    except CorpusError as error:
+        faults.append(str(error))
+        return ""
+
+
+def _named_groups(value: Mapping[Any, Any], faults: list[str]) -> dict[str, str]:
+    here: list[str] = []
+    # the key of a name that occurs twice is no text
+    twice = [f"group gives {name} twice" for key, name in value.items() if not isinstance(key, str)]
+    named = {key: text_value(value, (key,), here) for key in value if isinstance(key, str)}
+    faults += [*twice, *(f"group: {fault}" for fault in here)]
+    return named
 
 
 def refuse_times(row: Values, faults: list[str]) -> None:

@@ -4,6 +4,7 @@ The official lists are VoxCeleb1-O (``veri_test2.txt``: the 40 speakers of the t
 and -H (``list_test_hard2.txt``); the lists before their correction have no 2 in the name. With -E and -H every speaker
 is a test speaker: train on other data, such as VoxCeleb2. The clips of the list are the test split. Of the other
 speakers of VoxCeleb1-O, one in fifty is for validation, by the hash of the name: the corpus has no validation speakers.
+Gender and nationality are those of ``vox1_meta.csv``, if it is next to the lists.
 """
 
 import hashlib
@@ -13,7 +14,7 @@ from pathlib import Path
 from elp_core.types import Split
 from pipelines.datasets.delivery import Importer, SourceClip
 from pipelines.datasets.format_option import FormatOption
-from pipelines.datasets.importers.corpus_files import CorpusReader, audio_files
+from pipelines.datasets.importers.corpus_files import CorpusReader, audio_files, is_file, known_groups, short_gender
 from pipelines.datasets.trial_files import TrialNames, read_trial_list
 
 LISTS = {
@@ -25,6 +26,7 @@ LISTS = {
 _TEST_SPEAKERS = range(10270, 10310)
 """Of VoxCeleb1-O: ``id10270`` to ``id10309``."""
 _VALIDATION_SHARE = 0.02
+_META = "vox1_meta.csv"
 
 
 def voxceleb_clips(source: Path, trials: str = "O") -> Iterator[SourceClip]:
@@ -39,7 +41,7 @@ def _clips(reader: CorpusReader, trials: str) -> Iterator[SourceClip]:
     if chosen is None and trials != "O":
         reader.fault(reader.source, f"the trial list {LISTS[trials][0]} is missing; put it next to the folder wav/")
     tested = {name.split("/")[0] for name in named} if trials != "O" else set()
-    found = set[str]()
+    found, groups = set[str](), _groups(reader)
     for top in _tops(reader.source):
         for audio in audio_files(top):
             parts = audio.relative_to(top).parts
@@ -47,7 +49,7 @@ def _clips(reader: CorpusReader, trials: str) -> Iterator[SourceClip]:
                 reader.fault(audio, "expected <speaker>/<video>/<number>.wav")
                 continue
             found.add("/".join(parts))
-            yield reader.clip(audio, speaker=parts[0], split=_split(parts[0], tested))
+            yield reader.clip(audio, speaker=parts[0], split=_split(parts[0], tested), group=groups.get(parts[0], ""))
     missing = sorted(named - found)
     for name in missing[:20]:
         reader.fault(reader.source, f"the file {name} of {chosen.name if chosen else ''} does not exist")
@@ -61,6 +63,21 @@ def voxceleb_trials(source: Path, trials: str = "O") -> TrialNames | None:
     files = [folder / name for name in LISTS[trials] for folder in places]
     path = next((path for path in files if path.is_file()), None)
     return read_trial_list(path, f"VoxCeleb1-{trials} ({path.name})") if path else None
+
+
+def _groups(reader: CorpusReader) -> dict[str, str]:
+    """Return gender and nationality of each speaker by ``vox1_meta.csv``, if it is there: a table with tabs."""
+    source = reader.source
+    places = [folder / _META for folder in (source, source / "meta", source.parent)]
+    path = next((place for place in places if is_file(place)), None)
+    rows = reader.table(path, "\t", ("VoxCeleb1 ID",)) if path else ()
+    return {
+        row["VoxCeleb1 ID"].strip(): known_groups(
+            reader, path, line, gender=short_gender(row.get("Gender", "")), nationality=row.get("Nationality", "")
+        )
+        for line, row in rows
+        if path
+    }
 
 
 def _split(speaker: str, tested: set[str]) -> Split:

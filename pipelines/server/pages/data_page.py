@@ -28,7 +28,8 @@ _LISTED = 15
 """Speakers, labels and versions that a table lists."""
 _CHOICES = 500
 """Names up to which a filter offers them in a list."""
-_FILTERS = ("split", "speaker", "label", "condition", "text", "order")
+_KINDS = ("speaker", "label", "condition", "group")
+_FILTERS = ("split", *_KINDS, "text", "order")
 _DOCS_POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; img-src 'self' data:; base-uri 'none'; form-action 'none'; "
     "frame-ancestors 'self'"
@@ -89,7 +90,7 @@ def data_page(site: str, task: str) -> Response:
     total, rows = clips.page(ClipFilter(**query), first, _SHOWN)
     version = {} if data.shown is data.newest else {"version": data.shown.version}
     figures = clips.figures
-    names = {kind: getattr(figures, f"{kind}s") for kind in ("speaker", "label", "condition")}
+    names = {kind: getattr(figures, f"{kind}s") for kind in _KINDS}
     return render_page(
         "data.html",
         slot=slot,

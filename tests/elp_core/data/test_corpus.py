@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from elp_core.audio import load
 from elp_core.data.corpus import SCHEMA, ShardRow, make_row, read_clips, read_table, write_shard
+from elp_core.data.extra_columns import EXTRA_TEXTS, with_extra_texts
 from elp_core.errors import CorpusError
 from tests.support.clips import voice
 
@@ -64,6 +67,28 @@ def test_what_cannot_be_a_shard(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_the_mark_of_a_pseudo_label_is_a_column_of_its_own_shards_alone(tmp_path: Path) -> None:
+    plain, sound = rows(), voice(0.3, 200.0, 9)
+    taught = make_row(sound, split="train", text="t9", teacher="sha256:abc")
+    without, marked = write_shard(plain, tmp_path), write_shard([taught, plain[0]], tmp_path / "marked")
+    assert pq.read_schema(without).names == SCHEMA.names
+    assert pq.read_schema(marked).names == [*SCHEMA.names, "teacher"]
+    found = {clip.id: clip.teacher for clip in read_clips([without], ["test"], "meta") + read_clips([marked])}
+    assert found == {taught.id: "sha256:abc", plain[0].id: "", plain[1].id: ""}
+    # shards with different columns are read as one
+    grouped = write_shard([make_row(voice(0.3, 200.0, 8), split="train", group="device=headset")], tmp_path)
+    shards = [without, marked, grouped]
+    tables = [with_extra_texts(pq.read_table(path, columns=None), EXTRA_TEXTS).drop(["audio"]) for path in shards]
+    assert pa.concat_tables(tables).column_names[-2:] == ["teacher", "group"]
+    # a shard that loses its last mark is the shard that never had one
+    cleared = [row | {"teacher": ""} for row in pq.read_table(marked).to_pylist()]
+    unmarked = [make_row(sound, split="train", text="t9"), plain[0]]
+    assert write_shard(cleared, tmp_path / "a").read_bytes() == write_shard(unmarked, tmp_path / "b").read_bytes()
+    for split in ("validation", "test"):
+        with pytest.raises(CorpusError, match=f"has a pseudo-label and the split '{split}'"):
+            write_shard([make_row(sound, split=split, teacher="sha256:abc")], tmp_path)
+
+
 def test_what_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(CorpusError, match="does not exist"):
         read_clips([tmp_path / "none.parquet"])
@@ -100,3 +125,21 @@ def test_hugging_face_datasets_takes_the_audio_column(tmp_path: Path) -> None:
     assert loaded.column_names == SCHEMA.names
     sound = loaded.cast_column("audio", datasets.Audio(decode=False))[0]["audio"]
     assert len(load(sound["bytes"])) == 4800
+
+
+def test_only_a_shard_with_a_group_has_their_column(tmp_path: Path) -> None:
+    plain, other = rows(2)
+    grouped = dataclasses.replace(other, group="dialect=kansai")
+    old = write_shard([plain], tmp_path)
+    assert pq.read_schema(old).names == SCHEMA.names
+    assert write_shard([{**pq.read_table(old).to_pylist()[0], "group": ""}], tmp_path) == old
+    new = write_shard([plain, grouped], tmp_path)
+    assert pq.read_schema(new).names == [*SCHEMA.names, "group"]
+    assert {clip.id: clip.group for clip in read_clips([new], columns="meta")} == {
+        plain.id: "",
+        other.id: "dialect=kansai",
+    }
+    apart = [old, write_shard([grouped], tmp_path)]
+    assert [clip.group for clip in read_clips(apart)] == [clip.group for clip in read_clips([new])]
+    assert read_table(apart, ["id", "group"])["group"].to_pylist() == ["", "dialect=kansai"]
+    assert write_shard(pq.read_table(new).to_pylist(), tmp_path) == new

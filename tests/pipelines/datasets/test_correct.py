@@ -329,3 +329,39 @@ def test_words_of_the_transcripts_are_no_columns(tmp_path: Path, header: str) ->
     file.write_text(f"{header}\n{name}{';' if 'sep' in header else ','}my id card and a paper clip\n")
     (found,) = read_corrections(file, {clip.id: clip}, lambda text: text).found
     assert found.changes == {"text": ("old", "my id card and a paper clip")}
+
+
+def test_groups_are_set_by_a_correction_and_stay_through_every_later_change(
+    workspace: Workspace, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    said = {"dialect": "kansai", "gender": "f"}
+    people = {f"{name}_{take}": {"group": said} for name in ("anna", "doris") for take in range(4)}
+    people["anna_3"] |= SPOILT["anna_3"]
+    source = write_delivery(tmp_path / "grouped", each=4, **people)
+    # a delivery does not change what is stored, and says so
+    assert add_delivery(workspace, SLOT, source).version == 1
+    assert "the groups of 7 clips that were taken in before are not stored" in caplog.text
+    done = correct_clips(workspace, SLOT, source, golden=True)
+    assert (len(done.corrections), done.golden_clips) == (7, 4)
+    assert done.corrections[0].changes == {"group": ("", "dialect=kansai; gender=f")}
+    assert done.dataset.groups == {"dialect": {"kansai": 7}, "gender": {"f": 7}}
+    golden = load_golden(str(workspace.root), "latest", SLOT, tmp_path / "cache")
+    assert {clip.group for clip in golden.clips} == {"dialect=kansai; gender=f"}
+    assert done.golden is not None
+    assert done.golden.words
+    # what a source does not say contradicts nothing; another value does
+    assert add_delivery(workspace, SLOT, write_delivery(tmp_path / "plain", each=4, **SPOILT)).version == 2
+    more = write_delivery(tmp_path / "more", each=5, **SPOILT, bert_4={"group": "gender=m; unit=tablet"})
+    assert add_delivery(workspace, SLOT, more).groups["gender"] == {"f": 7, "m": 1}
+    with pytest.raises(DataRefused, match="group 'dialect=kansai; gender=f' and 'gender=m'"):
+        add_delivery(
+            workspace, SLOT, write_delivery(tmp_path / "other", each=4, **SPOILT, doris_1={"group": "gender=m"})
+        )
+    left = drop_clips(workspace, SLOT, Subject(clip=done.corrections[0].after.id)).dataset
+    assert left.groups == {"dialect": {"kansai": 6}, "gender": {"f": 6, "m": 1}, "unit": {"tablet": 1}}
+    gone = drop_clips(workspace, SLOT, Subject("anna")).dataset
+    assert gone.groups == {"dialect": {"kansai": 4}, "gender": {"f": 4, "m": 1}, "unit": {"tablet": 1}}
+    assert {clip.group for clip in _clips(workspace, "latest", tmp_path).values() if clip.speaker == "doris"} == {
+        "dialect=kansai; gender=f",
+        "",
+    }

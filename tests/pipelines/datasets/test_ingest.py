@@ -12,7 +12,8 @@ from elp_core.types import SAMPLE_RATE
 from pipelines.datasets.checks import docs_folder
 from pipelines.datasets.delivery_plan import plan_delivery
 from pipelines.datasets.ingest import add_delivery
-from pipelines.datasets.slot_shards import count_shards, quarantined_clips, slot_shards
+from pipelines.datasets.shard_totals import count_shards
+from pipelines.datasets.slot_shards import quarantined_clips, slot_shards
 from pipelines.datasets.versions import dataset_versions, load_golden, load_split
 from pipelines.errors import WorkspaceError
 from pipelines.local import git

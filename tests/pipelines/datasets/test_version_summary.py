@@ -47,6 +47,7 @@ def test_values_that_are_no_numbers_are_not_drawn() -> None:
 def table(**columns: list[object]) -> pa.Table:
     rows = len(columns["split"])
     usual = {"speaker": ["ann"] * rows, "label": [""] * rows, "condition": [""] * rows, "text": [""] * rows}
+    usual["group"] = ["dialect=kansai; gender=f", *[""] * (rows - 1)]
     numbers = {"duration": [1.0] * rows, "rms_db": [-20.0] * rows, "snr_db": [30.0] * rows}
     return pa.table({"id": [f"{n}" for n in range(rows)], **usual, **numbers, **columns})
 
@@ -71,6 +72,10 @@ def test_splits_count_clips_seconds_speakers_labels_and_words() -> None:
     ]
     assert [line.name for line in figures.speakers] == ["ann", "ben", "eve"]
     assert figures.conditions == ()
+    assert [(line.name, line.clips, line.splits) for line in figures.groups] == [
+        ("dialect=kansai", 1, {"test": 1}),
+        ("gender=f", 1, {"test": 1}),
+    ]
     assert [one.title for one in figures.histograms] == [
         "Duration",
         "Level",
