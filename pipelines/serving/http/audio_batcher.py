@@ -1,9 +1,9 @@
 """Requests of many clients, adapters and tasks in one batch: a queue by seconds of audio in front of `AdapterHost`.
 
 A few threads compute, each a batch; while they do, requests queue, and the next batch takes them. Threads that are idle
-share what is queued. The oldest request is in every next batch, so none waits for ever. A request whose client has gone is
-left out. An answer is stored in the future of its own request, which was queued together with the waveform: there is no
-second list that answers could be matched against.
+share what is queued. The oldest request is in every next batch, so none waits for ever. A request whose client has gone
+is left out. An answer is stored in the future of its own request, which was queued together with the waveform: there is
+no second list that answers could be matched against.
 """
 
 from __future__ import annotations
