@@ -35,7 +35,7 @@ def safety_checks(
     return (
         *operating,
         plausible_improvement(found, policy, measured.subject),
-        *((_worst_condition(challenger, slices, closed_set, policy),) if slices else ()),
+        *((_worst_condition(challenger, slices, closed_set, policy),) if conditions(challenger) else ()),
         _other_slots(measured.interference, policy),
         _backbone_unchanged(measured),
         *_budgets(policy, measured),
@@ -87,7 +87,9 @@ def _worst_condition(
     `min_slice` do not count.
     """
     name, limit = "worst condition", policy.safety.max_slice
-    values = {s.name: s.challenger for s in slices if s.size >= policy.min_slice and s.challenger is not None}
+    recorded = conditions(challenger)
+    counted = [s for s in slices if s.size >= policy.min_slice and s.name in recorded]
+    values = {s.name: s.challenger for s in counted if s.challenger is not None}
     if not values:
         detail = f"no condition has {policy.min_slice} {challenger.unit} or more"
         return GateCheck(name, limit is None, detail, undecided=limit is not None, derived=True)
@@ -95,9 +97,9 @@ def _worst_condition(
     detail = f"{worst} with {metric_title(challenger.metric)} {percent(values[worst])}"
     if limit is None:
         return GateCheck(name, True, f"{detail}, no limit is set", derived=True)
-    at_limit, places = replace(policy, limit=limit), conditions(challenger)
+    at_limit = replace(policy, limit=limit)
     intervals = {
-        condition: compare_scores(challenger.select(places[condition]), None, at_limit, closed_set).challenger
+        condition: compare_scores(challenger.select(recorded[condition]), None, at_limit, closed_set).challenger
         for condition in values
     }
     broken = holm({key: p_value_above(found, limit) for key, found in intervals.items()}, (1.0 - policy.confidence) / 2)

@@ -1,4 +1,4 @@
-"""The same comparison on each recording condition, with Holm's correction over the conditions (Holm 1979)."""
+"""The same comparison on each recording condition and each group, with Holm's correction over all (Holm 1979)."""
 
 from collections.abc import Mapping
 
@@ -7,10 +7,11 @@ import numpy as np
 from elp_core.errors import CorpusError
 from elp_core.metrics.scores import ClipScores, IntArray
 from pipelines.gating.compare import PairedComparison, compare_scores
+from pipelines.gating.group_gaps import group_positions
 from pipelines.gating.interval import p_value_above
 from pipelines.registry.evidence_scores import Scores
 from pipelines.registry.policies import GatePolicy
-from pipelines.registry.verdict import Outcome, SliceResult
+from pipelines.registry.verdict import Outcome, SliceKind, SliceResult
 
 UNNAMED = "(none)"
 """Name of the slice of clips without a condition, if other clips have one."""
@@ -24,7 +25,7 @@ _NOTES = {
 def judge_slices(
     challenger: Scores, champion: Scores | None, policy: GatePolicy, closed_set: bool, whole: PairedComparison
 ) -> tuple[SliceResult, ...]:
-    """Return one result for each condition, by name; an empty tuple if no clip has a condition.
+    """Return one result for each condition, then for each group, by name; an empty tuple if no clip has either.
 
     A slice fails if it is worse than allowed at its Holm level. The chance of refusing an adapter that is no worse on
     any slice therefore stays at (1 − confidence) / 2 in total. A slice that is too small, or whose interval contains
@@ -33,7 +34,12 @@ def judge_slices(
     """
     compared: dict[str, PairedComparison | str] = {}
     sizes: dict[str, int] = {}
-    for name, at in conditions(challenger).items():
+    grouped = {
+        f"{key}={value}": at for key, values in group_positions(challenger).items() for value, at in values.items()
+    }
+    # a condition of such a name is the same words for other clips
+    plain = {f"condition {name}" if name in grouped else name: at for name, at in conditions(challenger).items()}
+    for name, at in (plain | grouped).items():
         part = challenger.select(at)
         sizes[name] = part.size
         try:
@@ -51,19 +57,21 @@ def judge_slices(
         if isinstance(found, PairedComparison) and sizes[name] >= policy.min_slice
     }
     worse = holm(p_values, (1.0 - policy.confidence) / 2)
+    notes = _NOTES | ({"failed": f"{_NOTES['failed']} and groups"} if grouped else {})
     results = []
     for name, found in compared.items():
         size, p = sizes[name], p_values.get(name)
+        kind: SliceKind = "group" if name in grouped else "condition"
         if isinstance(found, str):
-            results.append(SliceResult(name, "undecided", size, 0, None, None, None, None, found))
+            results.append(SliceResult(name, "undecided", size, 0, None, None, None, None, found, kind))
             continue
         judged, before = found.delta or found.challenger, found.champion.value if found.champion else None
         outcome: Outcome = "failed" if name in worse else "passed" if judged.upper <= target else "undecided"
-        note = _NOTES[outcome]
+        note = notes[outcome]
         if p is None:
             outcome, note = "undecided", f"{size} {challenger.unit}, at least {policy.min_slice} are needed"
         numbers = (found.challenger.value, before, (judged.lower, judged.upper), p)
-        results.append(SliceResult(name, outcome, size, found.blocks, *numbers, note))
+        results.append(SliceResult(name, outcome, size, found.blocks, *numbers, note, kind))
     return tuple(results)
 
 
