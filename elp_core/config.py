@@ -19,6 +19,8 @@ Precision = Literal["no", "bf16", "fp16"]
 Device = Literal["auto", "cpu", "cuda"]
 TrainingCondition = Literal["room", "babble", "noise", "clipping", "telephone", "codec", "packet-loss"]
 """The conditions that training can draw; `elp_core.conditions` makes them."""
+SweepCondition = Literal["hall", "talker", "traffic", "alarm", "speech-codec", "mp3", "muffled", "bursts", "overdrive"]
+"""The families of conditions that training never draws: an evaluation uses them."""
 
 T = TypeVar("T")
 

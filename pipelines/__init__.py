@@ -8,8 +8,8 @@ The rooms, in the order in which data meets them:
 4. `registry`: the records that all rooms share (slots, versions, lineages, verdicts, keys), and the server's client.
 5. `server`: runs inside MLflow: who may do what, champion transitions, overrides, the ledger, the console's pages.
 6. `serving`: answers audio files with a version's adapter.
-7. `comparison`, `robustness` and `audit`: methods side by side on one slot's data; versions under simulated conditions;
-   the origin of an adapter, and erasure.
+7. `comparison`, `tuning`, `robustness` and `audit`: methods side by side on one slot's data; a better
+   configuration of a slot; versions under simulated conditions; the origin of an adapter, and erasure.
 8. `distribution`: brings a site's champions to its boxes, and reports back what they run.
 9. `retention`: what is stored, what keeps it, and what the policy removes.
 10. `request_log`: what `elp serve` has answered, sampled and bounded; the monitor and the console read it.

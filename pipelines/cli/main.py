@@ -62,6 +62,7 @@ VERBS: dict[str, dict[str, tuple[str, str]]] = {
         "requests": ("requests_verbs:requests", "Show what elp serve has answered and logged, and remove it."),
         "enrol": ("enrol_verbs:enrol_group", "Enrol voices, compare recordings with them, renew them."),
         "compare": ("compare_verb:compare", "Compare methods on a slot's data, with a report."),
+        "tune": ("tune_verb:tune_verb", "Search for a smaller or better configuration of a slot."),
         "sweep": ("sweep_verb:sweep_verb", "Measure how the champion degrades under simulated conditions."),
     },
     "Operations": {

@@ -19,6 +19,7 @@ from pipelines.gating.compare import PairedComparison, compare_scores, token_cou
 from pipelines.gating.group_gaps import gap_checks, measure_gaps
 from pipelines.gating.interval import LIMIT_WORDS, Interval, combine, further_blocks
 from pipelines.gating.safety import safety_checks
+from pipelines.gating.simulated_scores import SimulatedScores
 from pipelines.gating.slices import judge_slices
 from pipelines.number_text import count, metric_title, percent, points
 from pipelines.registry.evidence_scores import Scores
@@ -38,16 +39,17 @@ def decide_verdict(
     closed_set: bool = False,
     measured: Measured | None = None,
     normaliser: NormaliserId | None = None,
+    simulated: Sequence[SimulatedScores] = (),
 ) -> Verdict:
     """Compare `challenger` with `champion` (None if the slot has no champion yet) on the clips both were scored on.
 
     `checks` are conditions in addition to the statistics; without `measured`, the scores alone are judged. `normaliser`
     is noted in the verdict. In a closed set, the golden set's speakers are also in the training data, so clips are
-    resampled instead of speakers. Raises CorpusError if the two were not scored on the same clips, or if the metric
-    cannot be computed on them.
+    resampled instead of speakers. `simulated` are further slices: both systems under simulated conditions. Raises
+    CorpusError if the two were not scored on the same clips, or if the metric cannot be computed on them.
     """
     found = compare_scores(challenger, champion, policy, closed_set)
-    slices = judge_slices(challenger, champion, policy, closed_set, found)
+    slices = judge_slices(challenger, champion, policy, closed_set, found, simulated)
     limit = found.challenger.judge(policy.limit)
     margin = found.delta.judge(policy.margin) if found.delta else None
     gaps = measure_gaps(challenger, champion, policy, closed_set)

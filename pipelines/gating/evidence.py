@@ -12,6 +12,7 @@ from typing import Any
 
 from elp_core.errors import OpsError
 from pipelines.gating.decide import decide_verdict
+from pipelines.gating.simulated_scores import SimulatedScores
 from pipelines.registry.evidence_scores import Scores, pack_scores, unpack_scores
 from pipelines.registry.plain_json import shape_fault
 from pipelines.registry.policies import current_gate_names
@@ -51,6 +52,8 @@ class Evidence:
     challenger: Scores
     champion: Scores | None
     context: EvidenceContext
+    simulated: tuple[SimulatedScores, ...] = ()
+    """Both systems under simulated conditions, if the policy has some."""
 
     def to_bytes(self) -> bytes:
         """Return the content of evidence.json."""
@@ -61,6 +64,9 @@ class Evidence:
             "champion": pack_scores(self.champion) if self.champion else None,
             "context": {key: value for key, value in asdict(self.context).items() if value or key == "champion"},
         }
+        if self.simulated:
+            # evidence without them keeps its bytes
+            values["simulated"] = [one.to_json() for one in self.simulated]
         return (json.dumps(values, sort_keys=True) + "\n").encode()
 
     def recompute(self) -> Verdict:
@@ -71,7 +77,13 @@ class Evidence:
         old, scores = self.verdict, (self.challenger, self.champion)
         facts = [check for check in old.checks if not check.derived]
         return decide_verdict(
-            *scores, old.policy, facts, closed_set=old.closed_set, measured=old.measured, normaliser=old.normaliser
+            *scores,
+            old.policy,
+            facts,
+            closed_set=old.closed_set,
+            measured=old.measured,
+            normaliser=old.normaliser,
+            simulated=self.simulated,
         )
 
 
@@ -90,7 +102,11 @@ def read_evidence(path: Path) -> Evidence:
     # a later release may name more; nothing is decided from the context
     known = {item.name for item in fields(EvidenceContext)}
     context = {key: value for key, value in values.get("context", {}).items() if key in known}
-    return Evidence(verdict, unpack_scores(values["challenger"]), champion, EvidenceContext(**context))
+    try:
+        simulated = tuple(SimulatedScores.from_json(one) for one in values.get("simulated", ()))
+    except (KeyError, TypeError, AttributeError) as error:
+        raise OpsError(f"{file}: the simulated conditions are damaged: {shape_fault(error)}; gate again") from error
+    return Evidence(verdict, unpack_scores(values["challenger"]), champion, EvidenceContext(**context), simulated)
 
 
 def same_decision(one: Verdict, other: Verdict) -> bool:

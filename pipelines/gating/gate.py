@@ -165,6 +165,7 @@ def _judge(
     from pipelines.gating.measure import measure_speed, memory_digest, overlap_checks
     from pipelines.gating.normalisers import common_normaliser
     from pipelines.gating.scored_versions import open_versions, score_versions
+    from pipelines.gating.simulated_conditions import simulate_conditions
 
     cache, closed_set = case.cache, case.golden.closed_set
     golden = load_golden(case.repository, case.golden.tag, case.slot, cache)
@@ -187,6 +188,7 @@ def _judge(
     if champion:
         checks += voice_checks(client, case.challenger, challenger, champion, golden.clips)
     policy = case.settings.gate
+    simulated = simulate_conditions(systems, golden, case.settings, log, chunk_map)
     speed = measure_speed(challenger.model, golden.clips)
     interference = check_interference(client, case.challenger, backbone, policy.safety, case.repository, cache, log)
     measured = Measured(
@@ -203,9 +205,16 @@ def _judge(
     )
     scores, before_scores = challenger.scores, champion.scores if champion else None
     verdict = decide_verdict(
-        scores, before_scores, policy, checks, closed_set=closed_set, measured=measured, normaliser=normaliser
+        scores,
+        before_scores,
+        policy,
+        checks,
+        closed_set=closed_set,
+        measured=measured,
+        normaliser=normaliser,
+        simulated=simulated,
     )
-    return Evidence(verdict, scores, before_scores, _context(case, backbone, challenger, champion))
+    return Evidence(verdict, scores, before_scores, _context(case, backbone, challenger, champion), simulated)
 
 
 def _context(

@@ -1,6 +1,7 @@
 """The same comparison on each recording condition and each group, with Holm's correction over all (Holm 1979)."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -9,6 +10,7 @@ from elp_core.metrics.scores import ClipScores, IntArray
 from pipelines.gating.compare import PairedComparison, compare_scores
 from pipelines.gating.group_gaps import group_positions
 from pipelines.gating.interval import p_value_above
+from pipelines.gating.simulated_scores import SimulatedScores
 from pipelines.registry.evidence_scores import Scores
 from pipelines.registry.policies import GatePolicy
 from pipelines.registry.verdict import Outcome, SliceKind, SliceResult
@@ -23,14 +25,22 @@ _NOTES = {
 
 
 def judge_slices(
-    challenger: Scores, champion: Scores | None, policy: GatePolicy, closed_set: bool, whole: PairedComparison
+    challenger: Scores,
+    champion: Scores | None,
+    policy: GatePolicy,
+    closed_set: bool,
+    whole: PairedComparison,
+    simulated: Sequence[SimulatedScores] = (),
 ) -> tuple[SliceResult, ...]:
-    """Return one result for each condition, then for each group, by name; an empty tuple if no clip has either.
+    """Return one result for each condition, for each group, by name, and for each simulated condition.
+
+    The tuple is empty if there is none of them.
 
     A slice fails if it is worse than allowed at its Holm level. The chance of refusing an adapter that is no worse on
     any slice therefore stays at (1 − confidence) / 2 in total. A slice that is too small, or whose interval contains
     the margin, is undecided: it is reported and does not change the verdict. `whole`, the comparison on all clips, is
-    used for a slice that contains all of them.
+    used for a slice that contains all of them. Simulated conditions have the margin of their policy; without a champion
+    they are reported only, because the absolute limit is one on the recordings as they are.
     """
     compared: dict[str, PairedComparison | str] = {}
     sizes: dict[str, int] = {}
@@ -50,11 +60,17 @@ def judge_slices(
             )
         except CorpusError as error:
             compared[name] = str(error)
-    target = policy.limit if champion is None else policy.margin
+    targets = dict.fromkeys(compared, policy.limit if champion is None else policy.margin)
+    for one in simulated:
+        # a recorded condition may have the same name
+        name = one.name if one.name not in compared else f"{one.name}*"
+        sizes[name], targets[name] = one.challenger.size, policy.robustness.margin if policy.robustness else 0.0
+        compared[name] = _simulated(one, replace(policy, margin=targets[name]), closed_set)
+    reported = set() if champion else set(list(compared)[len(compared) - len(simulated) :])
     p_values = {
-        name: p_value_above(found.delta or found.challenger, target)
+        name: p_value_above(found.delta or found.challenger, targets[name])
         for name, found in compared.items()
-        if isinstance(found, PairedComparison) and sizes[name] >= policy.min_slice
+        if isinstance(found, PairedComparison) and sizes[name] >= policy.min_slice and name not in reported
     }
     worse = holm(p_values, (1.0 - policy.confidence) / 2)
     notes = _NOTES | ({"failed": f"{_NOTES['failed']} and groups"} if grouped else {})
@@ -66,13 +82,22 @@ def judge_slices(
             results.append(SliceResult(name, "undecided", size, 0, None, None, None, None, found, kind))
             continue
         judged, before = found.delta or found.challenger, found.champion.value if found.champion else None
-        outcome: Outcome = "failed" if name in worse else "passed" if judged.upper <= target else "undecided"
+        outcome: Outcome = "failed" if name in worse else "passed" if judged.upper <= targets[name] else "undecided"
         note = notes[outcome]
         if p is None:
             outcome, note = "undecided", f"{size} {challenger.unit}, at least {policy.min_slice} are needed"
+        if name in reported:
+            note = "there is no champion to compare with"
         numbers = (found.challenger.value, before, (judged.lower, judged.upper), p)
         results.append(SliceResult(name, outcome, size, found.blocks, *numbers, note, kind))
     return tuple(results)
+
+
+def _simulated(one: SimulatedScores, policy: GatePolicy, closed_set: bool) -> PairedComparison | str:
+    try:
+        return compare_scores(one.challenger, one.champion, policy, closed_set)
+    except CorpusError as error:
+        return str(error)
 
 
 def holm(p_values: Mapping[str, float], level: float) -> set[str]:

@@ -4,9 +4,10 @@ import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
-from elp_core.config import to_dict
+from elp_core._ranges import Checked, later, within
+from elp_core.config import SweepCondition, to_dict
 from elp_core.errors import ConfigError
 from pipelines.registry.signing.canonical_json import canonical_json, sha256
 
@@ -101,6 +102,25 @@ class DataPolicy:
 
 
 @dataclass(frozen=True)
+class RobustnessPolicy(Checked):
+    """Simulated conditions under which the gate compares challenger and champion, in addition to the recorded ones."""
+
+    families: tuple[SweepCondition, ...] = get_args(SweepCondition)
+    """Families of `elp sweep`."""
+    severity: int = within(2, 1, 4)
+    margin: float = within(0.05, 0.0, 1.0)
+    """Non-inferiority margin on challenger − champion under each family."""
+    clips: int = within(300, 0)
+    """Most golden clips that are answered under each family, the first by their hash; 0 answers all."""
+
+    def other_faults(self) -> list[str]:
+        """Return the fault of families that are missing, unknown or named twice."""
+        known, chosen = get_args(SweepCondition), set(self.families)
+        fine = chosen and len(chosen) == len(self.families) and chosen <= set(known)
+        return [] if fine else [f"families is {list(self.families)}, expected some of {', '.join(known)}, each once"]
+
+
+@dataclass(frozen=True)
 class GatePolicy:
     """Declared limits of the regression check."""
 
@@ -120,6 +140,8 @@ class GatePolicy:
     voices: VoicePolicy = "report"
     """What becomes of a version that passed if voices are enrolled under another bundle (ASV): the verdict reports
     them, or the promotion waits until every one is renewed."""
+    robustness: RobustnessPolicy | None = later(None)  # noqa: RUF009 - it is a field
+    """Simulated conditions that are slices of the verdict; None for none."""
     max_gap: float | None = None
     """Limit on the metric of the worst group minus that of the best one, for each key of groups; None is no limit."""
 

@@ -130,11 +130,11 @@ def _require_same_normaliser(slot: Slot, golden: GoldenRef, systems: Sequence[Ev
 def _data(
     golden: GoldenSet, pinned: GoldenRef, request: SweepRequest, inputs: Mapping[str, Any], cache: Path
 ) -> SweepData:
+    from pipelines.gating.simulated_conditions import first_by_hash
     from pipelines.training.provenance import code_digest
 
-    everything = sorted(golden.clips, key=lambda clip: clip.id)
-    clips = everything[: request.clips or None]
-    trials = golden.trials.between({clip.id for clip in clips}) if golden.trials else None
+    part = first_by_hash(golden, request.clips)
+    clips, trials = part.clips, part.trials
     whole = {
         **inputs,
         "golden": pinned.digest + pinned.words,
@@ -144,7 +144,7 @@ def _data(
         # codecs and rooms are theirs
         "packages": {name: importlib.metadata.version(name) for name in ("soundfile", "pyroomacoustics", "torch")},
     }
-    return SweepData(clips, everything, trials, whole, cache / "sweeps")
+    return SweepData(clips, golden.clips, trials, whole, cache / "sweeps")
 
 
 def _digest(result: RobustnessSweep) -> str:

@@ -23,7 +23,7 @@ PARTS = {
     ),
     "adapters": (
         *("README.md", "gate.md", "registry.md", "enrolled-voices.md", "audit.md"),
-        *("decoding.md", "tasks.md", "training.md", "compare.md", "robustness.md"),
+        *("decoding.md", "tasks.md", "training.md", "compare.md", "tune.md", "robustness.md"),
     ),
 }
 """In two workspaces, because they take minutes; each begins with the README's."""

@@ -20,7 +20,7 @@ from elp_core.conditions import (
     transmission,
 )
 from elp_core.conditions.speech_level import mix_over_speech, speech_power
-from elp_core.config import TrainingCondition
+from elp_core.config import SweepCondition, TrainingCondition
 from elp_core.data.augment import generator
 from elp_core.types import SAMPLE_RATE
 from tests.support.clips import voice
@@ -52,6 +52,7 @@ def few_rooms(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_training_and_sweep_share_nothing() -> None:
     training, sweep = {one.name for one in TRAINING_FAMILIES}, {one.name for one in SWEEP_FAMILIES}
     assert training == set(typing.get_args(TrainingCondition))
+    assert sweep == set(typing.get_args(SweepCondition))
     assert len(sweep) == 9
     assert not training & sweep
     used = codecs.SPEECH_SEVERITIES + codecs.MUSIC_SEVERITIES

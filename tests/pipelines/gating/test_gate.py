@@ -277,6 +277,15 @@ def test_the_second_version_meets_the_champion(
     assert second.verdict.outcome == "undecided", "sixteen clips of two speakers do not show two points"
     assert second.verdict.needed > 0
     assert registry.get(client, slot, 2).status == "candidate"
+    robust = judge({**EASY, "min_slice": 1, "robustness": {"families": ["talker", "bursts"], "clips": 6}}, 2)
+    evidence = read_evidence(robust.evidence)
+    assert [(one.family, len(one.challenger.ids)) for one in evidence.simulated] == [("talker", 6), ("bursts", 6)]
+    assert all(one.champion is not None for one in evidence.simulated)
+    assert [found.name for found in robust.verdict.slices if found.name not in set(evidence.challenger.conditions)] == [
+        "talker (simulated, severity 2)",
+        "bursts (simulated, severity 2)",
+    ]
+    assert evidence.recompute() == robust.verdict
 
 
 def test_another_metric_is_another_verdict_and_scores_the_champion_too(

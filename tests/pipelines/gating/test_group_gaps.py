@@ -15,6 +15,7 @@ from pipelines.gating.evidence import Evidence, EvidenceContext, read_evidence
 from pipelines.gating.group_gaps import group_positions, measure_gaps
 from pipelines.registry.policies import GatePolicy, policy_digest
 from pipelines.registry.verdict import Verdict
+from tests.support.benchmark_modules import benchmark_module
 from tests.support.scores import clips, trials
 
 POLICY = GatePolicy(limit=0.5, margin=0.02, resamples=500, min_slice=30)
@@ -123,13 +124,9 @@ def test_without_groups_nothing_new_is_written() -> None:
         GatePolicy(max_gap=-1)
 
 
-def test_a_gap_of_exactly_the_limit_is_seldom_called_too_large() -> None:
-    policy, false_alarms, decided = replace(POLICY, resamples=300, max_gap=0.1), 0, 0
-    for seed in range(60):
-        rates = {"unit=a": 0.25, "unit=b": 0.15, "unit=c": 0.2}
-        (gap,) = measure_gaps(grouped(rates, 60, 8, seed), None, policy, False)
-        false_alarms += gap.outcome == "failed"
-        (gap,) = measure_gaps(grouped({"unit=a": 0.5, "unit=b": 0.15}, 60, 8, seed), None, policy, False)
-        decided += gap.outcome == "failed"
-    assert false_alarms <= 4
-    assert decided >= 50
+def test_a_gap_of_exactly_the_limit_is_seldom_decided_and_a_large_one_is() -> None:
+    simulation = benchmark_module("gate_gap_simulation")
+    golden = simulation.GroupedSet(3, 10, 10, 5, 0.05)
+    assert simulation.gap_outcomes(golden, simulation.LIMIT, 40)["failed"] <= 0.1
+    assert simulation.gap_outcomes(golden, simulation.LIMIT, 40)["passed"] <= 0.1
+    assert simulation.gap_outcomes(golden, 0.35, 20)["failed"] >= 0.9

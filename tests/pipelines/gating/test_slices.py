@@ -1,12 +1,19 @@
 from __future__ import annotations
 
-import numpy as np
+from dataclasses import replace
+from pathlib import Path
 
+import numpy as np
+import pytest
+
+from elp_core.errors import ConfigError
 from pipelines.gating.compare import compare_scores
 from pipelines.gating.decide import decide_verdict
+from pipelines.gating.evidence import Evidence, EvidenceContext, read_evidence
+from pipelines.gating.simulated_scores import SimulatedScores
 from pipelines.gating.slices import UNNAMED, conditions, holm, judge_slices
 from pipelines.registry.evidence_scores import Scores
-from pipelines.registry.policies import GatePolicy
+from pipelines.registry.policies import GatePolicy, RobustnessPolicy, policy_digest
 from pipelines.registry.verdict import SliceResult
 from tests.support.scores import clips, trials
 
@@ -86,3 +93,53 @@ def test_a_p_value_on_its_level_is_rejected_and_the_next_level_is_larger() -> No
     assert holm({"a": 0.026, "b": 0.001}, 0.05) == {"a", "b"}
     assert holm({"a": 0.026, "b": 0.03}, 0.05) == set()
     assert holm({}, 0.05) == set()
+
+
+HALL = "hall (simulated, severity 2)"
+ROBUST = replace(POLICY, robustness=RobustnessPolicy(("hall", "mp3"), margin=0.1))
+
+
+def under(family: str, after: np.ndarray, before: np.ndarray | None) -> SimulatedScores:
+    return SimulatedScores(family, 2, clips(after, 8), None if before is None else clips(before, 8))
+
+
+def test_a_simulated_condition_that_is_worse_beyond_its_margin_refuses_an_adapter(tmp_path: Path) -> None:
+    before = np.random.default_rng(0).binomial(5, 0.2, 400)
+    mild, harsh = np.minimum(before + (np.arange(400) % 20 == 0), 5), np.minimum(before + 2, 5)
+    named = clips(before, 8, conditions=("clean", HALL))
+    kinds = (under("hall", harsh, before), under("mp3", mild, before))
+    verdict = decide_verdict(named, named, ROBUST, simulated=kinds)
+    assert {s.name: s.outcome for s in verdict.slices} == {
+        "clean": "passed",
+        HALL: "passed",
+        f"{HALL}*": "failed",
+        "mp3 (simulated, severity 2)": "passed",
+    }
+    assert verdict.outcome == "failed"
+    assert verdict.reasons[0].startswith(f"condition {HALL}*: worse than allowed")
+    # the same under Holm's correction alone: a margin that contains the harm passes it
+    wide = replace(ROBUST, robustness=RobustnessPolicy(("hall", "mp3"), margin=0.6))
+    assert decide_verdict(named, named, wide, simulated=kinds).outcome == "passed"
+    file = tmp_path / "evidence.json"
+    file.write_bytes(Evidence(verdict, named, named, EvidenceContext(), kinds).to_bytes())
+    assert read_evidence(file).recompute() == read_evidence(file).verdict == verdict
+
+
+def test_without_a_champion_simulated_conditions_are_reported_only() -> None:
+    scores, kinds = clips(np.zeros(80, int), 8), (under("hall", np.full(80, 5), None),)
+    (found,) = decide_verdict(scores, None, ROBUST, simulated=kinds).slices
+    assert (found.outcome, found.challenger, found.p) == ("undecided", 1.0, None)
+    assert found.note == "there is no champion to compare with"
+    assert decide_verdict(scores, None, ROBUST, simulated=kinds).outcome == "passed"
+
+
+def test_a_policy_without_robustness_has_the_digest_and_the_evidence_of_before() -> None:
+    assert "robustness" not in GatePolicy().to_json()
+    assert policy_digest(ROBUST) != policy_digest(POLICY)
+    scores = clips([0] * 40)
+    assert (
+        b"simulated"
+        not in Evidence(decide_verdict(scores, scores, POLICY), scores, scores, EvidenceContext()).to_bytes()
+    )
+    with pytest.raises(ConfigError, match=r"severity is 5, expected 1 to 4\n.*families is \['hall', 'hall'\]"):
+        RobustnessPolicy(("hall", "hall"), severity=5)

@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import shutil
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from elp_core.errors import OpsError
+from elp_core.types import Clip
+from pipelines.datasets import versions
+from pipelines.local.workspace import Workspace, open_workspace
+from pipelines.progress_text import Report
+from pipelines.registry.plain_json import plain
+from pipelines.tuning import trial_store, tune_trial
+from pipelines.tuning import tune_slot as tune_slot_module
+from pipelines.tuning.trial_store import FailedTraining
+from pipelines.tuning.tune_request import TrialCall, TuneHooks, TuneRequest
+from pipelines.tuning.tune_slot import tune_slot
+from tests.support.workspaces import Site
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture(scope="module")
+def copy(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """A workspace that may be written into; six epochs have a rung."""
+    root = tmp_path_factory.mktemp("tune") / "workspace"
+    shutil.copytree(site.workspace.root, root)
+    text = (root / "elp.yaml").read_text().replace("epochs: 2", "epochs: 7")
+    (root / "elp.yaml").write_text(f"{text}slots: {{plant-a/asr: {{task: {{width: 64}}}}}}\n")
+    return open_workspace(root)
+
+
+@pytest.fixture
+def trainings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Run trainings in this process: each of their own processes imports PyTorch again. The files of their results."""
+    made: list[str] = []
+
+    def run(command: list[str], errors: Path, report: Report) -> tuple[int, str]:
+        assert command[:4] == [sys.executable, "-P", "-m", tune_trial.__name__]
+        monkeypatch.setattr(sys, "argv", command[3:])
+        made.append(command[-1])
+        with contextlib.redirect_stdout(io.StringIO()) as said:
+            tune_trial._main()
+        for line in said.getvalue().splitlines():
+            report(*json.loads(line))
+        return 0, ""
+
+    monkeypatch.setattr(trial_store, "run_child", run)
+    return made
+
+
+@pytest.mark.usefixtures("trainings")
+def test_a_search_that_is_killed_continues_and_repeats_nothing(
+    copy: Workspace, site: Site, trainings: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard: set[str] = set()
+    read_clips = versions.read_clips
+
+    def watched(files: Any, splits: Any, columns: Any = "all") -> list[Clip]:
+        clips = read_clips(files, splits, columns)
+        heard.update(clip.id for clip in clips if clip.audio)
+        return clips
+
+    golden = versions.load_golden(str(copy.root), "v1", site.asr, copy.cache)
+    monkeypatch.setattr(versions, "read_clips", watched)
+    monkeypatch.setattr(versions, "load_golden", lambda *_: pytest.fail("the golden set was read"))
+    # networks this small are measured in milliseconds
+    monkeypatch.setattr(tune_slot_module, "SLOWER", 100.0)
+    request = TuneRequest(trials=3, parameters=0.5, seeds=1)
+    names: list[str] = []
+
+    def dies(call: TrialCall) -> Any:
+        names.append(call.name)
+        if sum(name.startswith("trial of") for name in names) == 2:
+            raise KeyboardInterrupt
+        return call.train()
+
+    with pytest.raises(KeyboardInterrupt):
+        tune_slot(copy, site.asr, request, TuneHooks(run=dies, log=lambda _: None))
+    assert len(trainings) == 4
+    found, folder = tune_slot(copy, site.asr, request, TuneHooks(log=lambda _: None))
+    assert len(found.searched) == 3
+    assert [trial.role for trial in found.trials[:2]] == ["present", "head only"]
+    assert all(trial.parameters <= found.parameter_limit for trial in found.searched)
+    assert found.parameter_limit == round(found.present.parameters / 2)
+    assert {trial.title for trial in found.searched} >= {names[-1].removeprefix("trial of ")}
+    assert sum(found.layer_shares) == pytest.approx(1, abs=0.01)
+    (finalist, *_) = found.finalists
+    assert finalist.against_present.clips == 16
+    assert len(finalist.against_present.by_seed) == 1
+    # ids of the golden set are read, to leave its clips out; its audio is not
+    assert len(heard) == 32
+    assert heard.isdisjoint(clip.id for clip in golden.clips)
+    assert (folder / "tune.html").is_file()
+    assert json.loads((folder / "tune.json").read_text())["slot"] == "plant-a/asr"
+    count = len(trainings)
+    assert len(set(trainings)) == count, "no training was made twice"
+    again, same = tune_slot(copy, site.asr, request, TuneHooks(log=lambda _: None))
+    assert len(trainings) == count
+    assert (plain(replace(again, seconds=found.seconds)), same) == (plain(found), folder)
+
+
+def test_without_the_present_configuration_there_is_no_search(copy: Workspace, site: Site) -> None:
+    def fails(call: TrialCall) -> Any:
+        return FailedTraining("the loss is nan")
+
+    with pytest.raises(OpsError, match="the training of present configuration failed: the loss is nan"):
+        tune_slot(copy, site.asv, TuneRequest(trials=1), TuneHooks(run=fails, log=lambda _: None))
