@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import functools
 import math
+import re
 import types
 import typing
 from collections.abc import Mapping
@@ -21,6 +22,10 @@ TrainingCondition = Literal["room", "babble", "noise", "clipping", "telephone", 
 """The conditions that training can draw; `elp_core.conditions` makes them."""
 SweepCondition = Literal["hall", "talker", "traffic", "alarm", "speech-codec", "mp3", "muffled", "bursts", "overdrive"]
 """The families of conditions that training never draws: an evaluation uses them."""
+
+STARTS = ("fresh", "champion", "nearest", "average")
+"""Values of `TrainConfig.init`; a version such as ``v3`` is another one."""
+_VERSION = re.compile(r"v[1-9][0-9]*")
 
 T = TypeVar("T")
 
@@ -111,6 +116,18 @@ class AugmentConfig(Checked):
 
 
 @dataclass(frozen=True)
+class WarmConfig(Checked):
+    """How a training continues from other adapters. A training that starts fresh ignores it."""
+
+    epochs: int = positive(5)
+    """Most epochs; `TrainConfig.epochs` if that is less."""
+    rate: float = positive(0.5)
+    """Factor of the learning rates. A new head learns at the full rate."""
+    generations: int = within(6, 1)
+    """Trainings in a row that may start from one another: the next one starts fresh, so that drift has an end."""
+
+
+@dataclass(frozen=True)
 class TrainConfig(Checked):
     """One training run. Parameter groups have their own learning rates, as in arXiv 2407.21066, section IV."""
 
@@ -135,6 +152,17 @@ class TrainConfig(Checked):
     device: str = field(default="auto", metadata=one_of(Device))
     checkpoint_minutes: float = within(5.0, 0)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
+    init: str = later("fresh")
+    """Where the tensors start: ``fresh`` (random), ``champion`` (of the slot), ``nearest`` (the champion of the task
+    that answers the validation clips best), ``average`` (of the task's champions), or a version of the slot, such as
+    ``v3``. Only `pipelines` has adapters to start from; `elp_core` trains the model that it is given."""
+    warm: WarmConfig = later(WarmConfig())  # noqa: RUF009 (it is frozen)
+
+    def other_faults(self) -> list[str]:
+        """Return the fault of a start that is unknown."""
+        if self.init in STARTS or (isinstance(self.init, str) and _VERSION.fullmatch(self.init)):
+            return []
+        return [f"init is {self.init!r}, expected one of {', '.join(STARTS)}, or a version of the slot such as v3"]
 
 
 def to_dict(config: Any) -> dict[str, Any]:

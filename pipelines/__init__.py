@@ -12,7 +12,8 @@ The rooms, in the order in which data meets them:
    configuration of a slot; versions under simulated conditions; the origin of an adapter, and erasure.
 8. `distribution`: brings a site's champions to its boxes, and reports back what they run.
 9. `retention`: what is stored, what keeps it, and what the policy removes.
-10. `request_log`: what `elp serve` has answered, sampled and bounded; the monitor and the console read it.
+10. `selection`: which recordings of a site to label next, and which the champion labels itself.
+11. `request_log`: what `elp serve` has answered, sampled and bounded; the monitor and the console read it.
 
 Around them: `orchestration` (the Prefect flows that run 1 to 3 on workers), `local` (the workspace, its settings and
 the processes of `elp up`), `cli` (the command `elp`) and `demo` (the main job on an embedded corpus).

@@ -7,6 +7,7 @@ OpsError                    exit code 1
 ├── IntakeError             a source cannot be read as the format it claims to be
 ├── DataRefused             the data as a whole failed its checks: no version was made
 ├── NotTrainable            a dataset version cannot be trained on: no training was started
+├── NotAParent              the version that `train.init` names cannot be started from
 ├── VersioningError         DVC or Git could not store, find or fetch a dataset version
 │   ├── PushRejected        another machine has pushed to the Git repository first
 │   └── SlotChangedElsewhere    another machine has changed the same slot's data first
@@ -78,6 +79,10 @@ class NotTrainable(OpsError):
     def __init__(self, tag: str, faults: Sequence[str]) -> None:
         lines = "".join(f"\n  - {fault}" for fault in faults)
         super().__init__(f"training was not started: {tag} is stored, but it cannot be trained on yet{lines}")
+
+
+class NotAParent(OpsError):
+    """The version that `train.init` names cannot be started from; no training was started."""
 
 
 class VersioningError(OpsError):

@@ -6,6 +6,7 @@
 `champion_periods`   the champions at a moment, and every adapter on a backbone
 `erasure_plan`       what an erasure needs, in order
 `adapter_records`    the tree of one adapter, from its statements and the ledger
+`learned_from`       the adapters that one learned from, recorded and checked
 `verify`, `checks`   the same tree, computed again from the bytes branch by branch
 `facts`, `tables`, `bill_of_materials`   the answers as tree, tables, HTML and CycloneDX
 """

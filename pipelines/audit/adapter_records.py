@@ -4,14 +4,16 @@ import contextlib
 import math
 import sqlite3
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from elp_core.languages import units_text
 from pipelines.audit.facts import Fact
+from pipelines.audit.learned_from import learned_branch
 from pipelines.audit.server_records import ServerRecords, backbone_of, newest_statements, statement_of
 from pipelines.audit.tables import short
 from pipelines.errors import AttestationError, RegistryError
 from pipelines.number_text import count, metric_title, percent, points
+from pipelines.registry.ancestry import by_bundle
 from pipelines.registry.client.server_api import StoredStatement
 from pipelines.registry.description import verdict_headline
 from pipelines.registry.ledger.entry import MOVES, LedgerEntry, read_entry
@@ -40,6 +42,8 @@ class AdapterRecords:
     """Every statement about it, newest first."""
     entries: tuple[LedgerEntry, ...]
     """Every ledger entry about it."""
+    known: Mapping[str, RegisteredAdapter] = field(default_factory=dict)
+    """Every registered adapter by its bundle, if this one learned from others."""
 
     @property
     def version(self) -> int:
@@ -82,7 +86,8 @@ def find_records(records: ServerRecords, slot: Slot, version: int | None) -> Ada
     stored = tuple(records.statements(slot.model_name, adapter.version))
     lineage, verdict = newest_statements(map(statement_of, stored))
     entries = tuple(entry for entry in _entries(records, slot) if adapter.version in (entry.before, entry.after))
-    return AdapterRecords(slot, adapter.with_periods(periods), lineage, verdict, stored, entries)
+    known = by_bundle(records.adapters()) if lineage and lineage.learned else {}
+    return AdapterRecords(slot, adapter.with_periods(periods), lineage, verdict, stored, entries, known)
 
 
 def adapter_tree(db: sqlite3.Connection, subject: AdapterRecords, checked: Branches | None = None) -> Fact:
@@ -103,6 +108,7 @@ def adapter_tree(db: sqlite3.Connection, subject: AdapterRecords, checked: Branc
             _golden(lineage),
             Fact("backbone", backbone_of(lineage), children=(fingerprint,)),
             _training(lineage),
+            *learned_branch(lineage, subject.known),
         ]
     recorded = tuple(Fact(one.kind, one.digest, note=f"recorded {short(one.at)}") for one in stored)
     branches += [_verdict(subject.verdict), Fact("statements", str(len(stored)), children=recorded), _ledger(subject)]

@@ -14,6 +14,7 @@ from pipelines.audit.adapter_records import AdapterRecords
 from pipelines.audit.server_records import backbone_of
 from pipelines.errors import RegistryError
 from pipelines.number_text import count
+from pipelines.registry.lineage import LearnedFrom
 from pipelines.registry.signing.canonical_json import utc_now
 from pipelines.registry.statements import LineageStatement
 from pipelines.registry.verdict_statement import VerdictStatement
@@ -43,9 +44,10 @@ def bill_of_materials(subject: AdapterRecords, packages: Sequence[str] = ()) -> 
     if lineage is None:
         raise RegistryError(f"{subject.name} has no lineage statement to make a bill of materials from")
     model, backbone = _model(subject, lineage), _backbone(lineage)
+    parents = [_parent(subject, one) for one in lineage.learned]
     data = [_dataset(lineage), *_golden(lineage)]
     libraries = [_library(entry) for entry in packages]
-    used = [component["bom-ref"] for component in (backbone, *data, *libraries)]
+    used = [component["bom-ref"] for component in (backbone, *parents, *data, *libraries)]
     tool = {"type": "application", "name": "elp-foundry", "version": metadata.version("elp-foundry")}
     found: Json = {
         "$schema": "http://cyclonedx.org/schema/bom-1.6.schema.json",
@@ -54,7 +56,7 @@ def bill_of_materials(subject: AdapterRecords, packages: Sequence[str] = ()) -> 
         "serialNumber": f"urn:uuid:{uuid.uuid5(_NAMESPACE, lineage.bundle)}",
         "version": 1,
         "metadata": {"timestamp": utc_now(), "tools": {"components": [tool]}, "component": model},
-        "components": [backbone, *data, *libraries],
+        "components": [backbone, *parents, *data, *libraries],
         "dependencies": [{"ref": model["bom-ref"], "dependsOn": used}, *({"ref": ref} for ref in used)],
     }
     text = json.dumps(found, indent=2, ensure_ascii=False) + "\n"
@@ -144,6 +146,28 @@ def _backbone(lineage: LineageStatement) -> Json:
         "hashes": [_sha256(lineage.fingerprint)],
         "modelCard": {"modelParameters": {"approach": {"type": "self-supervised"}}},
     }
+
+
+def _parent(subject: AdapterRecords, learned: LearnedFrom) -> Json:
+    """Return an adapter that this one learned from."""
+    known = subject.known.get(learned.bundle)
+    origin = {
+        "elp:role": learned.role,
+        "elp:share": "" if learned.weight == 1 else learned.weight,
+        "elp:dataset": known.dataset if known else "",
+        "elp:lineage-statement": known.statement if known else "",
+    }
+    found: Json = {
+        "type": "machine-learning-model",
+        "bom-ref": f"adapter:{learned.bundle}",
+        "group": "elp",
+        "name": known.slot if known else learned.slot or "adapter",
+        "description": "An adapter that this one learned from; it is not part of the bundle.",
+        "hashes": [_sha256(learned.bundle)],
+        "properties": _properties(origin),
+    }
+    version = known.version if known else learned.version
+    return {**found, "version": str(version)} if version else found
 
 
 def _dataset(lineage: LineageStatement) -> Json:

@@ -77,12 +77,14 @@ def plan_erasure(
     `place` returns the path of an MD5 in the DVC remote; `logged` has the number of its logged requests by slot.
     """
     found = find_trained_on(db, records, subject, slot)
-    if not found.holdings and not found.unknown and not logged:
+    if not found.holdings and not found.adapters and not found.unknown and not logged:
         similar = f"; similar names: {', '.join(map(repr, found.similar))}" if found.similar else ""
         raise VersioningError(
             f"nothing in {slot or 'any slot'} holds {subject}; speakers are written as the delivery named them{similar}"
         )
-    names = sorted({one.slot for one in found.holdings} | {one.slot for one in found.adapters})
+    holding = {one.slot for one in found.holdings}
+    # last the slots that only learned from others: a retraining must not start from what is not dropped yet
+    names = [*sorted(holding), *sorted({one.slot for one in found.adapters} - holding)]
     versions = db.execute("SELECT slot, kind, MAX(version) FROM release GROUP BY slot, kind").fetchall()
     newest = {(name, kind): version for name, kind, version in versions}
     slots = tuple(_slot_plan(newest, records, found, name) for name in names)
@@ -123,6 +125,13 @@ def _replace_champion(records: ServerRecords, champion: TrainedAdapter, trained:
         way, command = "leave the slot without a champion", "retire"
     stop = Step(f"if v{champion.version} must stop at once: {way}", (f"elp {command} {slot} --reason erasure",))
     again = f"v{champion.version} was trained on {champion.clips} of the clips: train its successor on the other clips"
+    if not champion.clips:
+        again = f"it learned from them through another adapter ({champion.chain}): train its successor"
+    if champion.learned or champion.chain:
+        again += (
+            ". After the drop in every slot, a warm start uses no adapter that learned from dropped clips: it starts "
+            "from others, or fresh. A version that train.init names is refused then: set train.init: fresh"
+        )
     return [stop, Step(again, (f"elp retrain {slot}", f"elp promote {slot}"))]
 
 

@@ -6,7 +6,7 @@ Nothing is verified here: `pipelines.audit.verify` checks entries and statements
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from pipelines.errors import AttestationError
 from pipelines.registry.client import server_api
@@ -32,12 +32,7 @@ class ServerRecords:
 
     def adapters(self, slot: str = "", fingerprint: str = "") -> list[RegisteredAdapter]:
         """Return every adapter ever registered; `fingerprint` may be the beginning of the backbone's."""
-        found: list[RegisteredAdapter] = []
-        wanted: dict[str, Any] = {"slot": slot or None, "fingerprint": fingerprint or None, "after": 0}
-        while (page := server_api.call_server(self.uri, "GET", "/adapters", params=wanted))["adapters"]:
-            found += [RegisteredAdapter(**one) for one in page["adapters"]]
-            wanted["after"] = page["last"]
-        return found
+        return server_api.registered_records(self.uri, slot, fingerprint)
 
     def champion_periods(self, slot: str = "") -> list[ChampionPeriod]:
         """Return every champion period, in the order of the ledger."""

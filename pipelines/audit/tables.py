@@ -90,6 +90,8 @@ def trained_on_answer(found: TrainedOn) -> AuditAnswer:
         f"{count(len(data), 'dataset version')} and {count(len(golden), 'golden set')}. "
         f"{count(len(found.adapters), 'adapter')} trained on them; champions among them: {len(found.champions)}."
     ]
+    if through := sum(not one.clips for one in found.adapters):
+        lead.append(f"{count(through, 'adapter')} of these learned from them through other adapters only.")
     if found.subject.clip and found.speakers:
         lead.append(f"Speaker: {', '.join(found.speakers)}.")
     if found.subject.speaker and not found.slot and len({one.slot for one in found.holdings}) > 1:
@@ -102,12 +104,14 @@ def trained_on_answer(found: TrainedOn) -> AuditAnswer:
         )
     if found.unknown:
         lead.append(f"The training data of {count(len(found.unknown), 'adapter')} is unknown; the reasons are listed.")
-    head = ("slot", "version", "status", "clips", "dataset", "champion (UTC)", "exact")
+    head: tuple[str, ...] = ("slot", "version", "status", "clips", "dataset", "champion (UTC)", "exact")
+    if any(one.chain for one in found.adapters):
+        head = (*head, "learned from")
     versions = tuple(
         (one.tag, one.clips, *(one.splits.get(split, 0) for split in _SPLITS), one.learnable) for one in data
     )
     tables = [
-        Table("Adapters trained on them", head, tuple(map(_trained_row, found.adapters))),
+        Table("Adapters trained on them", head, tuple(_trained_row(one)[: len(head)] for one in found.adapters)),
         Table("Dataset versions", ("version", "clips", *_SPLITS, "used in training"), versions),
         Table("Golden sets (used to judge, not to train)", ("version", "clips"), golden),
     ]
@@ -152,7 +156,7 @@ def short(moment: str) -> str:
 def _trained_row(one: TrainedAdapter) -> tuple[Any, ...]:
     periods = "; ".join(f"{short(period.since)} … {_until(period.until)}" for period in one.champion_periods)
     exact = "yes" if one.certain else one.note
-    return one.slot, _version(one.version), one.status, one.clips, one.dataset, periods, exact
+    return one.slot, _version(one.version), one.status, one.clips, one.dataset, periods, exact, one.chain
 
 
 def _steps(title: str, steps: Iterable[Step]) -> Table:

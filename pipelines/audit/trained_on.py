@@ -4,10 +4,14 @@ An adapter was trained on the clips of the training and validation splits of its
 golden set in force: the first fit the weights, the second select the epoch and the threshold. Adapters are only judged
 on the clips of a golden set. Each training signs the digest of the clips that it used. If the index computes the same
 digest, the answer for this adapter is exact; if not, the adapter is reported with the reason.
+
+An adapter also learns from the adapters that its training started from, and from those that labelled its clips. The
+answer closes over them, through any number of them and across slots.
 """
 
 import sqlite3
 from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from pipelines.audit.data_index import LEARNING, used_digests
@@ -15,6 +19,7 @@ from pipelines.audit.server_records import ServerRecords
 from pipelines.datasets.subject import Subject
 from pipelines.errors import UsageError
 from pipelines.number_text import count
+from pipelines.registry.ancestry import Ancestor, ancestors, by_bundle
 from pipelines.registry.names import similar_to
 from pipelines.registry.registered_adapter import RegisteredAdapter
 from pipelines.registry.slot import Slot
@@ -25,6 +30,8 @@ _LAST_NAMED = """SELECT every.rowid FROM clip c
     WHERE c.speaker = ? AND s.last = (SELECT MAX(later.last) FROM clip d JOIN span later ON later.file = d.file
         WHERE d.id = c.id AND later.slot = s.slot AND later.folder = s.folder)"""
 """All rows in a slot of the recordings that have a speaker's name in the last version of the slot that holds them."""
+_Id = tuple[str, int, str]
+"""Slot, version and bundle of an adapter."""
 _FEW_SLOTS = 5
 """Up to so many slots are asked for their champion periods one by one."""
 
@@ -50,11 +57,14 @@ class TrainedAdapter(RegisteredAdapter):
     """An adapter that was trained on the subject, or may have been."""
 
     clips: int
-    """Clips of the subject that its training used."""
+    """Clips of the subject that its training used itself."""
     certain: bool
-    """Whether the clips of its dataset version are those that its lineage names."""
+    """Whether the clips of its dataset version are those that its lineage names; of all that it learned from, too."""
     note: str
     """Why it is not certain."""
+    chain: str = ""
+    """The way to an adapter that it learned from and that was trained on the subject, such as ``v7 ← v6 ← v3, which was
+    trained on 12 of the clips``; empty if there is none."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +100,9 @@ def find_trained_on(
     holdings = _holdings(db, clips, only)
     counts = {one.tag: one.learnable for one in holdings if one.kind == "data"}
     trained = _trained(db, records, counts, only)
-    adapters, unknown = (tuple(one for one in trained if bool(one.clips) is sure) for sure in (True, False))
+    adapters, unknown = (
+        tuple(one for one in trained if bool(one.clips or one.chain) is sure) for sure in (True, False)
+    )
     ids = {clip for _, clip, _, split in clips if split in (*LEARNING, "test")}
     speakers = sorted({speaker for _, _, speaker, _ in clips if speaker})
     return TrainedOn(
@@ -171,21 +183,62 @@ def _pinned(db: sqlite3.Connection, clips: list[tuple[int, bytes, str, str]]) ->
 
 
 def _trained(db: sqlite3.Connection, records: ServerRecords, counts: dict[str, int], slot: str) -> list[TrainedAdapter]:
-    """Return the adapters on a version that holds the subject, and those whose training data is unknown."""
-    adapters = records.adapters(slot)
+    """Return the adapters that learned from the subject, and those whose training data is unknown.
+
+    With a `slot` the clips are those of this slot; adapters of other slots that learned from its adapters belong to the
+    answer, too.
+    """
+    adapters = records.adapters()
+    asked = [adapter for adapter in adapters if slot in ("", adapter.slot)]
+    known, found, notes = by_bundle(adapters), list[TrainedAdapter](), _notes(db, asked)
+    direct = {_id(one): clips for one in asked if (clips := counts.get(one.dataset, 0))}
+    for adapter in adapters:
+        before = ancestors(adapter.learned, known)
+        chain = _chain(adapter, before, direct)
+        note = notes.get(_id(adapter), "") or _unknown_ancestor(adapter, before, notes)
+        clips = direct.get(_id(adapter), 0)
+        if clips or chain or (note and slot in ("", adapter.slot)):
+            found.append(TrainedAdapter(**vars(adapter), clips=clips, certain=not note, note=note, chain=chain))
+    slots = sorted({adapter.slot for adapter in found})
+    return records.with_periods(found, slots if len(slots) <= _FEW_SLOTS else [""])
+
+
+def _id(adapter: RegisteredAdapter) -> _Id:
+    return adapter.slot, adapter.version, adapter.bundle
+
+
+def _notes(db: sqlite3.Connection, adapters: Sequence[RegisteredAdapter]) -> dict[_Id, str]:
+    """Return why the training data of each adapter is unknown; empty if it is known."""
     revisions = dict(db.execute("SELECT tag, revision FROM release"))
     gaps = dict(db.execute("SELECT tag, MIN(reason) FROM gap GROUP BY tag"))
     used = used_digests(db, {adapter.dataset for adapter in adapters})
-    found = []
+    notes = {}
     for adapter in adapters:
         tag = adapter.dataset
         note = _why_unknown(adapter, revisions.get(tag)) or gaps.get(tag, "")
         if not note and used.get(tag) != adapter.clips_digest:
             note = f"its lineage names other clips than {tag} has"
-        if (clips := counts.get(tag, 0)) or note:
-            found.append(TrainedAdapter(**vars(adapter), clips=clips, certain=not note, note=note))
-    slots = sorted({adapter.slot for adapter in found})
-    return records.with_periods(found, slots if len(slots) <= _FEW_SLOTS else [""])
+        notes[_id(adapter)] = note
+    return notes
+
+
+def _chain(adapter: RegisteredAdapter, before: Iterable[Ancestor], direct: Mapping[_Id, int]) -> str:
+    """Return the way to the nearest adapter that was trained on the subject; empty if there is none."""
+    for one in before:
+        if one.adapter and (clips := direct.get(_id(one.adapter))):
+            return f"{one.chain(adapter.slot, adapter.version)}, which was trained on {clips} of the clips"
+    return ""
+
+
+def _unknown_ancestor(adapter: RegisteredAdapter, before: Iterable[Ancestor], notes: Mapping[_Id, str]) -> str:
+    """Return why it is unknown what an adapter learned from other adapters; empty if it is known."""
+    for one in before:
+        chain = one.chain(adapter.slot, adapter.version)
+        if one.adapter is None:
+            return f"it learned from {one.learned.name}, of which the server has no record ({chain})"
+        if reason := notes.get(_id(one.adapter), ""):
+            return f"it learned from {one.adapter.name} ({chain}): {reason}"
+    return ""
 
 
 def _why_unknown(adapter: RegisteredAdapter, revision: str | None) -> str:

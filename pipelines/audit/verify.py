@@ -31,6 +31,7 @@ from pipelines.audit.checks.statement_checks import (
     check_tags,
 )
 from pipelines.audit.facts import Fact, State
+from pipelines.audit.learned_from import BRANCH, check_learned
 from pipelines.audit.server_records import ServerRecords, newest_statements
 from pipelines.local.workspace import Workspace
 from pipelines.registry.adapter_version import CHALLENGER
@@ -68,6 +69,17 @@ class Verification:
     def check(self, stored: Iterable[StoredStatement], ledger: CheckedLedger) -> list[CheckedStatement]:
         """Check statements against the trusted keys and the ledger."""
         return [check_statement(one, self.trusted, ledger) for one in stored]
+
+
+@dataclass(frozen=True)
+class _About:
+    """Checks the statements about any version against one checked ledger."""
+
+    tools: Verification
+    ledger: CheckedLedger
+
+    def checked_about(self, model: str, version: int) -> list[CheckedStatement]:
+        return self.tools.check(self.tools.records.statements(model, version), self.ledger)
 
 
 def start_verification(workspace: Workspace, records: ServerRecords, log: Log) -> Verification:
@@ -111,6 +123,7 @@ def verify_adapter(db: sqlite3.Connection, tools: Verification, subject: Adapter
         found["training"] = check_training(tools.client, lineage)
         tools.log("computing the backbone's fingerprint")
         found["backbone"] = (check_backbone(lineage),)
+        found[BRANCH] = check_learned(lineage, subject.known, _About(tools, ledger))
     return adapter_tree(db, subject, found)
 
 

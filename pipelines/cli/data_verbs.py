@@ -1,4 +1,4 @@
-"""``elp data add | log | show | quarantine | golden | drop | correct | renormalise | readmit | resplit | inspect``."""
+"""``elp data add | log | show | golden | drop``; the other verbs of ``elp data`` have modules of their own."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from pipelines.cli.progress_bar import clips_progress
 from pipelines.cli.quarantine_verb import show_quarantine
 from pipelines.cli.renormalise_verb import renormalise_data
 from pipelines.cli.resplit_verb import resplit_data
+from pipelines.cli.suggest_verb import suggest_data
 from pipelines.cli.version_verb import show_version
 from pipelines.datasets.readiness import needs_text
 from pipelines.local.workspace import Workspace
@@ -42,6 +43,7 @@ data.add_command(resplit_data)
 data.add_command(show_version)
 data.add_command(inspect_data)
 data.add_command(show_quarantine)
+data.add_command(suggest_data)
 
 
 @data.command(name="add")
@@ -71,7 +73,7 @@ def add_data(
     elp data add plant-a/asr clips.csv --columns path=file,text=sentence --dry-run
     elp data add plant-a/asr meetings/ --align champion
     """
-    from pipelines.datasets.importers import accepting
+    from pipelines.datasets.importers import accepting, source_remarks
     from pipelines.datasets.ingest import add_delivery
     from pipelines.datasets.slot_needs import doubtful_names, version_needs
     from pipelines.datasets.versions import find_latest
@@ -87,7 +89,8 @@ def add_data(
         version = add_delivery(workspace, slot, source, importer, options, report, aligner=aligner)
     # a delivery that was taken in before makes no version
     new = before is None or version.version > before.version
-    warnings, needs = doubtful_names(workspace, version), version_needs(workspace, version)
+    remarks = source_remarks(source, importer, options["format_options"])
+    warnings, needs = [*remarks, *doubtful_names(workspace, version)], version_needs(workspace, version)
     emit(
         {"new": new, "dataset": version, "warnings": warnings, "needs": needs},
         lambda _: "\n".join([_added(version, new, needs), *warnings]),

@@ -126,6 +126,8 @@ class Importer:
     """Return the name of the published evaluation protocol that the splits follow; arguments as for `read`."""
     trials: Callable[..., TrialNames | None] | None = None
     """Return the source's own list of verification trials, or None; arguments as for `read`."""
+    remarks: Callable[..., list[str]] | None = None
+    """Return sentences on what of the source becomes no clip and is no fault; arguments as for `read`."""
 
 
 @dataclass(frozen=True)

@@ -160,6 +160,13 @@ def load_golden(repository: str, revision: str, slot: Slot, cache: Path) -> Gold
     return GoldenSet(ref.tag, ref.digest, clips, _golden_trials(repository, ref, slot, [clip.id for clip in clips]))
 
 
+def golden_ids(repository: str, slot: Slot, cache: Path) -> frozenset[str]:
+    """Return the ids of the newest golden set of a slot, without its audio; none if the slot has no golden set."""
+    ref = _record_at(GoldenRef, repository, "latest", slot)
+    clips = _golden_clips(repository, ref.revision, slot, cache, "meta") if ref else []
+    return frozenset(clip.id for clip in clips)
+
+
 def pinned_trials(repository: str, ref: GoldenRef, slot: Slot, cache: Path) -> TrialList | None:
     """Return the list of trials that is pinned with a golden set, or None; the set's audio is not read."""
     if ref.trials is None:

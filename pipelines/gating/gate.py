@@ -182,7 +182,9 @@ def _judge(
     checks = (
         GateCheck("bundle intact", True, f"all files are as registered in {case.challenger.bundle_digest}"),
         GateCheck("same backbone", True, f"both systems ran on {backbone.id}, {backbone.fingerprint}"),
-        *overlap_checks(case.repository, case.challenger, challenger.bundle, golden.clips, closed_set, cache),
+        *overlap_checks(
+            case.repository, case.challenger, challenger.bundle, golden.clips, closed_set, cache, client.tracking_uri
+        ),
         *_protocol_checks(case.golden),
     )
     if champion:

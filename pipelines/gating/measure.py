@@ -3,7 +3,7 @@
 import hashlib
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 import torch
@@ -14,8 +14,12 @@ from elp_core.data.collate import collate
 from elp_core.model import ElpModel
 from elp_core.types import SAMPLE_RATE, Clip, Seconds
 from pipelines.datasets.versions import load_split
+from pipelines.errors import VersioningError
 from pipelines.registry.adapter_version import AdapterVersion
+from pipelines.registry.ancestry import ancestors, by_bundle
+from pipelines.registry.client.server_api import registered_records
 from pipelines.registry.lineage import Lineage, ids_digest
+from pipelines.registry.slot import Slot
 from pipelines.registry.verdict import GateCheck, Speed
 
 ROUNDS = 5
@@ -59,12 +63,18 @@ def measure_speed(model: ElpModel, clips: Sequence[Clip], rounds: int = ROUNDS) 
 
 
 def overlap_checks(
-    repository: str, version: AdapterVersion, bundle: Path, golden: Sequence[Clip], closed_set: bool, cache: Path
+    repository: str,
+    version: AdapterVersion,
+    bundle: Path,
+    golden: Sequence[Clip],
+    closed_set: bool,
+    cache: Path,
+    uri: str = "",
 ) -> tuple[GateCheck, GateCheck]:
     """Return whether a clip, or in an open set a speaker, of the golden set is in the training data.
 
     The training data is read again from the dataset version that the bundle's lineage names, and must have the digest
-    that the lineage states.
+    that the lineage states. The clips of all adapters that it learned from count, too; the server at `uri` knows them.
     """
     lineage = Lineage.from_json(json.loads((bundle / "lineage.json").read_text(encoding="utf-8")))
     tag = lineage.dataset.tag
@@ -74,15 +84,40 @@ def overlap_checks(
     detail = f"the clips of {tag} are not the clips that the bundle's lineage states as its training data"
     if same:
         detail = f"{len(shared)} of {len(golden)} golden clips are among the {len(trained)} training clips ({tag})"
+    inherited = _inherited_fault(repository, lineage, {clip.id for clip in golden}, cache, uri)
+    detail += f"; {inherited}" if inherited else ""
     speakers = {clip.speaker for clip in golden} - {""}
     known = {clip.speaker for clip in trained} & speakers
     overlap = f"{len(known)} of {len(speakers)} golden speakers are in the training data"
     if closed_set:
         overlap += "; the data is declared a closed set, so the error rates are valid for known speakers only"
     return (
-        GateCheck("no clip in training", same and not shared, detail),
+        GateCheck("no clip in training", same and not shared and not inherited, detail),
         GateCheck("speakers", closed_set or not known, overlap),
     )
+
+
+def _inherited_fault(repository: str, lineage: Lineage, golden: Collection[str], cache: Path, uri: str) -> str:
+    """Return which adapter that a challenger learned from knows a golden clip, or may know one; empty if none does."""
+    if not lineage.all_learned:
+        return ""
+    for one in ancestors(lineage.all_learned, by_bundle(registered_records(uri))):
+        if any(step.role == "teacher" for step in one.path):
+            # it gave labels of other clips, and no tensors that could know an answer
+            continue
+        if one.adapter is None:
+            return f"the server has no record of {one.learned.name}, which it learned from"
+        tag, name = one.adapter.dataset, one.adapter.name
+        try:
+            clips = load_split(repository, tag, Slot.parse(one.adapter.slot), ("train", "validation"), cache, "meta")
+        except VersioningError as error:
+            return f"it learned from {name}, whose training data cannot be read: {error}"
+        ids = {clip.id for clip in clips}
+        if ids_digest(ids) != one.adapter.clips_digest:
+            return f"it learned from {name}, and the clips of {tag} are not those that its lineage states"
+        if shared := len(ids & set(golden)):
+            return f"it learned from {name}, which was trained on {shared} of the golden clips ({tag})"
+    return ""
 
 
 def _seconds(work: Callable[[], None], device: torch.device) -> float:

@@ -35,6 +35,8 @@ class Tags:
     DIRTY = "elp.dirty"
     SEED = "elp.seed"
     FLOW_RUN = "elp.flow_run"
+    PARENTS = "elp.parents"
+    """Adapters that it learned from; a version that learned from none has no such tag."""
     GATE = "elp.gate"
     """JSON of `GateRecord`: what the verdict was about."""
     PROMOTED_AT = "elp.promoted_at"

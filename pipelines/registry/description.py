@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from elp_core.languages import units_text
 from pipelines.number_text import metric_title, percent, points
 from pipelines.registry.adapter_version import Tags, report_address
-from pipelines.registry.lineage import Lineage, TrainedLanguage, normaliser_text
+from pipelines.registry.lineage import LearnedFrom, Lineage, TrainedLanguage, normaliser_text
 from pipelines.registry.verdict_statement import ReportedRate, Span, VerdictStatement
 
 _UNITS = 40
@@ -22,6 +22,7 @@ _LINEAGE = (
     ("backbone", Tags.BACKBONE),
     ("fingerprint", Tags.FINGERPRINT),
     ("bundle", Tags.BUNDLE),
+    ("learned from", Tags.PARENTS),
     ("training key", Tags.KEY),
     ("code", Tags.CODE),
     ("seed", Tags.SEED),
@@ -49,7 +50,13 @@ def version_tags(lineage: Lineage, bundle_digest: str, metric: str, value: float
         Tags.KEY: lineage.key,
         Tags.BUNDLE: bundle_digest,
         Tags.FINGERPRINT: lineage.backbone.fingerprint,
+        **({Tags.PARENTS: parents} if (parents := parents_text(lineage.learned)) else {}),
     }
+
+
+def parents_text(learned: Sequence[LearnedFrom]) -> str:
+    """Return the adapters that one learned from as its tag has them, such as ``plant-a/asr v3 (init)``."""
+    return ", ".join(f"{one.name} ({one.role})" for one in learned)
 
 
 def verdict_headline(verdict: VerdictStatement) -> str:
@@ -107,6 +114,16 @@ def language_rows(language: TrainedLanguage) -> list[tuple[str, str]]:
     if language.parent:
         rows.append(("new units", shown_units(language.added)))
         rows.append(("head started from", f"`{language.parent}`"))
+    return rows
+
+
+def start_rows(lineage: Lineage) -> list[tuple[str, str]]:
+    """Return the rows on what a training learned from in addition to its clips; none for a fresh start."""
+    rows = [(f"learned from ({one.role})", f"{one.name}, `{one.bundle}`") for one in lineage.learned]
+    if lineage.start.why:
+        rows.append((f"started fresh, not from {lineage.start.init}", code_span(lineage.start.why)))
+    if lineage.start.head:
+        rows.append(("new head", code_span(lineage.start.head)))
     return rows
 
 

@@ -89,6 +89,57 @@ class TrainedLanguage:
 
 
 @dataclass(frozen=True)
+class LearnedFrom:
+    """An adapter that a training learned from, in addition to its clips."""
+
+    bundle: str = ""
+    """``sha256:…`` of its bundle."""
+    slot: str = ""
+    """``SITE/TASK``; empty if it is not known, as the version is 0 then."""
+    version: int = 0
+    role: str = ""
+    """``init`` (the tensors started from it), ``average`` (from the mean of several), ``teacher`` (it labelled clips),
+    or ``units`` (a head with more units started from its rows)."""
+    weight: float = 1.0
+    """Share in a mean; 1 for other roles."""
+
+    @property
+    def name(self) -> str:
+        """``SITE/TASK v3``, or the digest if its version is not known."""
+        return f"{self.slot} v{self.version}" if self.slot and self.version else self.bundle
+
+
+@dataclass(frozen=True)
+class StartCandidate:
+    """A champion that a training compared before it chose one to start from."""
+
+    slot: str = ""
+    version: int = 0
+    bundle: str = ""
+    value: float | None = None
+    """Metric on the validation clips that were used for the choice; None if it could not be used."""
+    why: str = ""
+    """Why it was not used; empty if it was."""
+
+
+@dataclass(frozen=True)
+class TrainingStart:
+    """Where the tensors of a training started; empty if that was fresh, as it was set."""
+
+    init: str = ""
+    """`train.init` of the settings: champion, nearest, average or a version."""
+    inputs: str = ""
+    """Training key of the same inputs with a fresh start."""
+    generation: int = 0
+    """Trainings of the slot in a row before it, each of which the next one started from; 0 for a fresh start."""
+    head: str = ""
+    """Why the head is new although the other tensors are not; empty if it is not new."""
+    why: str = ""
+    """Why the start was fresh although the settings asked for another one."""
+    candidates: tuple[StartCandidate, ...] = field(default=(), metadata={"of": StartCandidate})
+
+
+@dataclass(frozen=True)
 class TrainerCode:
     """The code that trained."""
 
@@ -143,7 +194,16 @@ class Lineage:
     validation: Mapping[str, Any] = field(default_factory=dict)
     """``metric`` and what was measured on the validation split."""
     language: TrainedLanguage = field(default_factory=TrainedLanguage)
+    start: TrainingStart = field(default_factory=TrainingStart)
+    learned: tuple[LearnedFrom, ...] = field(default=(), metadata={"of": LearnedFrom})
+    """Adapters that this one learned from, teachers too; without the one that gave a head its rows (`language`)."""
     format: int = FORMAT
+
+    @property
+    def all_learned(self) -> tuple[LearnedFrom, ...]:
+        """The adapters that this one learned from, with the one that gave a head its rows."""
+        parent = self.language.parent
+        return (*([LearnedFrom(parent, self.slot, 0, "units")] if parent else []), *self.learned)
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any], where: str = "lineage") -> Lineage:
@@ -162,6 +222,10 @@ class Lineage:
             del values["hardware"]["processes"]
         if self.language == TrainedLanguage():
             del values["language"]
+        if self.start == TrainingStart():
+            del values["start"]
+        if not self.learned:
+            del values["learned"]
         return values
 
 
@@ -181,7 +245,14 @@ def _known(kind: Any, values: Any) -> Any:
         return values
     # the records inside `Lineage` are its fields' default factories
     kinds = {f.name: f.default_factory for f in dataclasses.fields(kind)}
-    return {name: _known(kinds[name], value) for name, value in values.items() if name in kinds}
+    lists = {f.name: f.metadata["of"] for f in dataclasses.fields(kind) if "of" in f.metadata}
+    return {
+        name: [_known(lists[name], one) for one in value]
+        if name in lists and isinstance(value, list | tuple)
+        else _known(kinds[name], value)
+        for name, value in values.items()
+        if name in kinds
+    }
 
 
 def ids_digest(ids: Iterable[str]) -> str:

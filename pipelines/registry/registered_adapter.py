@@ -1,8 +1,10 @@
 """What the server reports: every adapter that was ever registered, the times when it was champion, and a change."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
-from typing import Self
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any, Self
+
+from pipelines.registry.lineage import LearnedFrom, read_known
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,17 @@ class RegisteredAdapter:
     """``sha256:…`` of the ids of the clips that the training used."""
     champion_periods: tuple[ChampionPeriod, ...] = ()
     """Oldest first; the server sends them separately."""
+    key: str = ""
+    """Training key."""
+    inputs: str = ""
+    """Training key of the same inputs with a fresh start."""
+    learned: tuple[LearnedFrom, ...] = ()
+    """The adapters that it learned from; the API leaves it out if there is none."""
+
+    @property
+    def name(self) -> str:
+        """``SITE/TASK v3``."""
+        return f"{self.slot} v{self.version}"
 
     @property
     def is_champion(self) -> bool:
@@ -60,9 +73,17 @@ class RegisteredAdapter:
             return "champion"
         return "deleted" if self.deleted else "was champion" if self.champion_periods else "never champion"
 
-    def to_json(self) -> dict[str, str | int]:
+    def to_json(self) -> dict[str, Any]:
         """Return what the API sends: everything but the champion periods."""
-        return {name: value for name, value in vars(self).items() if name != "champion_periods"}
+        values = {name: value for name, value in vars(self).items() if name not in ("champion_periods", "learned")}
+        return {**values, "learned": [vars(one) for one in self.learned]} if self.learned else values
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """Read what `to_json` gave, here or on a server of another release, which may send other fields, too."""
+        known = {f.name: values[f.name] for f in fields(cls) if f.name in values}
+        learned = tuple(read_known(LearnedFrom, one, "learned") for one in known.pop("learned", ()))
+        return cls(**known, learned=learned)
 
     def with_periods(self, periods: Iterable[ChampionPeriod]) -> Self:
         """Return the adapter with its own of these champion periods.

@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Any, Self
 
 from elp_core.errors import ConfigError
 from pipelines.registry.signing.canonical_json import moment
@@ -91,15 +92,26 @@ class StoredAdapter:
     outcome: str = ""
     """Of the newest verdict; empty if the gate has not judged it."""
     parent: str = ""
-    """Bundle whose head its own head was started from; empty without one."""
+    """Bundle that it learned from, such as the one that its training started from; empty without one."""
     dataset: str = ""
     """Tag of the dataset version; empty if it is not known."""
     bytes: int = 0
+    learned: tuple[str, ...] = ()
+    """Further bundles that it learned from."""
 
     @property
     def key(self) -> AdapterKey:
         """Return slot and version."""
         return self.slot, self.version
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what the API sends; a field that an earlier release did not have is left out if it is empty."""
+        return {name: value for name, value in vars(self).items() if value or name != "learned"}
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """Read what `to_json` gave."""
+        return cls(**{**values, "learned": tuple(values.get("learned", ()))})
 
 
 @dataclass(frozen=True)
@@ -125,8 +137,10 @@ class _Marks:
             if one.key in self.kept:
                 continue
             self.kept[one.key] = why
-            parents = self.by_bundle.get(one.parent, []) if one.parent else []
-            waiting += [(parent, f"parent of {one.slot} v{one.version}") for parent in parents]
+            # their dataset versions stay with them, so that the trace of a person stays complete
+            for bundle in (one.parent, *one.learned):
+                parents = self.by_bundle.get(bundle, []) if bundle else []
+                waiting += [(parent, f"parent of {one.slot} v{one.version}") for parent in parents]
 
 
 def decide_retention(

@@ -14,7 +14,14 @@ from elp_core.config import from_dict
 from elp_core.errors import ConfigError
 from pipelines.errors import AttestationError
 from pipelines.registry.in_toto import STATEMENT, check_prefixed, read_subject, statement_payload
-from pipelines.registry.lineage import TrainedClips, TrainedLanguage, TrainerHardware, read_known
+from pipelines.registry.lineage import (
+    LearnedFrom,
+    TrainedClips,
+    TrainedLanguage,
+    TrainerHardware,
+    TrainingStart,
+    read_known,
+)
 from pipelines.registry.plain_json import shape_fault
 from pipelines.registry.signing.canonical_json import moment, parse_canonical_json
 from pipelines.registry.verdict_statement import VERDICT, VERDICT_WITH_PAGE, VerdictStatement, read_verdict
@@ -32,7 +39,7 @@ class Material:
     """An input of a training, named by digest (an in-toto ResourceDescriptor)."""
 
     name: str
-    """dataset, golden, backbone, code, packages, clips, units or parent."""
+    """dataset, golden, backbone, code, packages, clips, units or parent; of further adapters parent-1, parent-2 …"""
     digest: Mapping[str, str]
     """Hexadecimal digits by algorithm."""
     uri: str = ""
@@ -113,6 +120,27 @@ class LineageStatement:
     def language(self) -> TrainedLanguage:
         """The language and the units of the head; empty for English letters, the default."""
         return read_known(TrainedLanguage, self.given.get("language", {}), "language")
+
+    @property
+    def start(self) -> TrainingStart:
+        """Where the tensors started; empty if that was fresh, as it was set."""
+        return read_known(TrainingStart, self.given.get("start", {}), "start")
+
+    @property
+    def inputs(self) -> str:
+        """Training key of the same inputs with a fresh start."""
+        return str(self.start.inputs or self.key)
+
+    @property
+    def learned(self) -> tuple[LearnedFrom, ...]:
+        """The adapters that it learned from: each material with the digest of a bundle."""
+        found = []
+        for one in self.materials:
+            if digest := one.digest.get("elpBundle", ""):
+                # a head with more units names its champion alone, which is one of the same slot
+                known = one.annotations or {"slot": str(self.asked.get("slot", "")), "role": "units"}
+                found.append(read_known(LearnedFrom, {**known, "bundle": f"sha256:{digest}"}, one.name))
+        return tuple(found)
 
     def digest_of(self, material: str, algorithm: str) -> str:
         """Return the digits that the statement names for a material; empty if it names none."""

@@ -62,7 +62,7 @@ def read_records(uri: str) -> StoredRecords:
     """Ask the server what is stored."""
     found = call_server(uri, "GET", "/retention", params={"sizes": "true"})
     return StoredRecords(
-        tuple(StoredAdapter(**one) for one in found["adapters"]),
+        tuple(StoredAdapter.from_json(one) for one in found["adapters"]),
         tuple(Hold(**one) for one in found["holds"]),
         frozenset(found["datasets_in_use"]),
         tuple(found["trash"]),

@@ -55,7 +55,7 @@ def get_retention() -> Response:
     with registry().ManagedSessionMaker() as session:
         connection = session.connection()
         found: dict[str, Any] = {
-            "adapters": [asdict(one) for one in stored_adapters(connection, slot, sizes)],
+            "adapters": [one.to_json() for one in stored_adapters(connection, slot, sizes)],
             "trash": trash_json(read_trash(session)),
             "holds": [asdict(hold) for hold in stored_holds(session)],
             # with a grace of 0 no training would count

@@ -4,6 +4,7 @@
 `provenance`   the training key, what a lineage records of this moment, and its statement to sign
 `train`        train one slot or several, each only once
 `ranks`        one training in several processes, each a `rank_process`
+`starting_point`  where the tensors start; `start_candidates`, `parent_data`, `nearest` find what they can start from
 `spoken`       language and units of a recogniser, and the champion that it grows from
 `curves`       training curves for MLflow and for the report
 `pass_progress`  how far a pass over several slots is

@@ -180,6 +180,8 @@ def _lineage(
         mlflow_run=run_id,
         validation=validation,
         language=inputs.language,
+        start=inputs.start.record,
+        learned=inputs.learned,
     )
 
 

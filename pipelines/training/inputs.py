@@ -3,27 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from elp_core.config import to_dict
+from elp_core.config import WarmConfig, to_dict
 from pipelines.datasets.readiness import SplitContent, remedy, training_needs
 from pipelines.datasets.slot_language import require_same_language
 from pipelines.errors import NotTrainable
 from pipelines.local.settings import Settings, SlotSettings
 from pipelines.number_text import count
-from pipelines.registry.client import model_registry
-from pipelines.registry.lineage import TrainedLanguage, ids_digest
+from pipelines.registry.ancestry import by_bundle
+from pipelines.registry.client import model_registry, server_api
+from pipelines.registry.lineage import LearnedFrom, TrainedLanguage, ids_digest
+from pipelines.registry.registered_adapter import RegisteredAdapter
 from pipelines.registry.slot import Slot
+from pipelines.training.parent_data import LearningData
 from pipelines.training.provenance import RELEASED_CODE, task_digest, training_key
 from pipelines.training.spoken import GrownFrom, find_grown_from, keyed_language, task_options, trained_language
+from pipelines.training.start_candidates import StartRequest
+from pipelines.training.starting_point import StartingPoint, find_start, made_before
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
     from elp_core.backbones import Backbone
     from elp_core.model import ElpModel
+    from elp_core.tasks import Task
+    from pipelines.datasets.dataset_version import DatasetVersion
     from pipelines.datasets.versions import TrainingData
 
 
@@ -50,20 +57,19 @@ class TrainingInputs:
     language: TrainedLanguage
     grown: GrownFrom | None = None
     """The champion whose head the new one starts from."""
+    start: StartingPoint = field(default_factory=StartingPoint)
+    learned: tuple[LearnedFrom, ...] = ()
+    """Adapters that it learns from: those that it starts from, and those that labelled clips."""
 
     def new_model(self) -> ElpModel:
-        """Return the untrained model; a head whose units grew has the champion's rows."""
+        """Return the untrained model: a fresh one, or one that starts from others; a grown head has known rows."""
         from elp_core.assemble import build
         from elp_core.bundle import load_bundle
-        from elp_core.tasks import SpeechRecognition, decide_by, make_task
         from elp_core.tasks.grown_head import start_head_from
 
-        task = make_task(self.slot.task, self.data.train, self.options)
-        if isinstance(task, SpeechRecognition):
-            # that of the transcripts; the packages of this machine may have changed since
-            task = replace(task, normaliser=self.language.normaliser)
-            task = decide_by(task, self.settings.gate.metric or None)
+        task = _new_task(self.slot, self.data, self.options, self.language, self.settings)
         model = build(self.backbone, self.settings.adapter, task, self.settings.train.seed)
+        self.start.apply(model, self.backbone)
         if self.grown:
             start_head_from(model, load_bundle(self.grown.bundle, self.backbone))
         return model
@@ -123,42 +129,121 @@ def _inputs(
     backbone: Backbone,
     cache: Path,
 ) -> TrainingInputs:
-    from elp_core.training.recipe import RECIPE_VERSION
-
-    options = task_options(settings, data.dataset)
-    grown = find_grown_from(client, repository, slot, data, options, backbone, cache)
-    language = trained_language(data.dataset, grown)
-
+    options, language = task_options(settings, data.dataset), trained_language(data.dataset)
     ids = ids_digest(clip.id for clip in (*data.train, *data.validation))
-    config: dict[str, Any] = {name: to_dict(getattr(settings, name)) for name in ("adapter", "train", "task")}
-    if settings.gate.metric not in ("", settings.language.resolve().metric):
-        # it chooses the best epoch
-        config["metric"] = settings.gate.metric
-    # a task from elsewhere has no recipe version: its code is part of the key
-    keyed = {"slot": str(slot), **config, "task_code": task_digest(slot.task_spec)}
-
-    def key(spoken: TrainedLanguage, **code: Any) -> str:
-        named = {**keyed, **keyed_language(spoken, options)}
-        return training_key(data.dataset.dvc_hash, named, backbone.fingerprint, settings.train.seed, ids, **code)
-
-    if language.units:
-        # the same training from another champion's rows, or from none, is not done again
-        versions = {version.key: version.bundle_digest for version in model_registry.list_versions(client, slot)}
-        starts = (key(replace(language, parent=one), recipe=RECIPE_VERSION) for one in ("", *versions.values()))
-        former = tuple(one for one in starts if one in versions)
-    else:
-        former = tuple(key(language, code=digest) for digest in RELEASED_CODE.get(RECIPE_VERSION, ()))
+    keys = _Keys(slot, data.dataset.dvc_hash, settings, backbone.fingerprint, ids, options)
+    known = _known_adapters(client, data.dataset, settings)
+    made, start = list[RegisteredAdapter](), StartingPoint()
+    if settings.train.init != "fresh":
+        place = LearningData.of(repository, cache, slot, data)
+        task = _new_task(slot, data, options, language, settings)
+        request = StartRequest(
+            client, place, known, settings.train, settings.adapter, backbone, task, language, data.validation
+        )
+        made = made_before(request, {keys.of(language), *keys.released(language)})
+        # a version that exists needs no start: it is not trained again
+        if all(one.deleted for one in made):
+            start = find_start(request, keys.of(language))
+    grown = None if start.parents else find_grown_from(client, repository, slot, data, options, backbone, cache)
+    if grown:
+        language = trained_language(data.dataset, grown)
+    former = [one.key for one in made]
+    if not start.parents:
+        former += _former_keys(client, keys, language)
     return TrainingInputs(
         slot=slot,
         repository=repository,
         data=data,
-        settings=settings,
+        settings=replace(settings, train=start.rates(settings.train)),
         backbone=backbone,
         ids=ids,
-        key=key(language, recipe=RECIPE_VERSION),
-        former_keys=former,
-        config=config,
+        key=keys.of(language, start),
+        former_keys=tuple(former),
+        config=_config(settings),
         options=options,
         language=language,
         grown=grown,
+        start=start,
+        learned=(*(one.learned for one in start.parents), *_teachers(data.dataset, known)),
     )
+
+
+def _former_keys(client: MlflowClient, keys: _Keys, language: TrainedLanguage) -> list[str]:
+    """Return the keys that the same training has or had from another start of the head, or in earlier releases."""
+    if not language.units:
+        return keys.released(language)
+    # the same training from another champion's rows, or from none, is not done again
+    versions = {version.key: version.bundle_digest for version in model_registry.list_versions(client, keys.slot)}
+    starts = (keys.of(replace(language, parent=one)) for one in ("", *versions.values()))
+    return [one for one in starts if one in versions]
+
+
+@dataclass(frozen=True)
+class _Keys:
+    """What the training keys of a slot's inputs have in common."""
+
+    slot: Slot
+    dvc_hash: str
+    settings: SlotSettings
+    fingerprint: str
+    ids: str
+    options: Any
+
+    def of(self, language: TrainedLanguage, start: StartingPoint | None = None, **code: Any) -> str:
+        """Return the key of a training with this start; None is a fresh one."""
+        from elp_core.training.recipe import RECIPE_VERSION
+
+        start = start or StartingPoint()
+        settings = self.settings
+        # where it was to start is no input; where it starts is
+        train = replace(start.rates(settings.train), init="fresh", warm=WarmConfig())
+        # a task from elsewhere has no recipe version: its code is part of the key
+        own = {"slot": str(self.slot), "task_code": task_digest(self.slot.task_spec)}
+        config = _config(replace(settings, train=train))
+        named = {**own, **config, **keyed_language(language, self.options), **start.keyed}
+        code = code or {"recipe": RECIPE_VERSION}
+        return training_key(self.dvc_hash, named, self.fingerprint, settings.train.seed, self.ids, **code)
+
+    def released(self, language: TrainedLanguage) -> list[str]:
+        """Return the keys that releases without a recipe version gave the fresh training; English letters only."""
+        from elp_core.training.recipe import RECIPE_VERSION
+
+        if language.units:
+            return []
+        return [self.of(language, code=digest) for digest in RELEASED_CODE.get(RECIPE_VERSION, ())]
+
+
+def _config(settings: SlotSettings) -> dict[str, Any]:
+    config: dict[str, Any] = {name: to_dict(getattr(settings, name)) for name in ("adapter", "train", "task")}
+    if settings.gate.metric not in ("", settings.language.resolve().metric):
+        # it chooses the best epoch
+        config["metric"] = settings.gate.metric
+    return config
+
+
+def _new_task(slot: Slot, data: TrainingData, options: Any, language: TrainedLanguage, settings: SlotSettings) -> Task:
+    from elp_core.tasks import SpeechRecognition, decide_by, make_task
+
+    task = make_task(slot.task, data.train, options)
+    if isinstance(task, SpeechRecognition):
+        # that of the transcripts; the packages of this machine may have changed since
+        task = replace(task, normaliser=language.normaliser)
+        task = decide_by(task, settings.gate.metric or None)
+    return task
+
+
+def _teachers(dataset: DatasetVersion, known: Mapping[str, RegisteredAdapter]) -> list[LearnedFrom]:
+    """Return the adapters that labelled clips of a dataset version."""
+    found = []
+    for digest in sorted(dataset.teachers):
+        one = known.get(digest)
+        found.append(LearnedFrom(digest, one.slot if one else "", one.version if one else 0, "teacher"))
+    return found
+
+
+def _known_adapters(
+    client: MlflowClient, dataset: DatasetVersion, settings: SlotSettings
+) -> Mapping[str, RegisteredAdapter]:
+    """Return the registered adapters by bundle; none if the training neither starts from one nor has teachers."""
+    needed = settings.train.init != "fresh" or dataset.teachers
+    return by_bundle(server_api.registered_records(client.tracking_uri)) if needed else {}

@@ -19,7 +19,14 @@ from elp_core.config import to_dict
 from elp_core.task_specs import TaskSpec
 from pipelines.errors import VersioningError
 from pipelines.local import git
-from pipelines.registry.lineage import Lineage, PinnedGolden, TrainerCode, TrainerHardware, TrainingDataset
+from pipelines.registry.lineage import (
+    LearnedFrom,
+    Lineage,
+    PinnedGolden,
+    TrainerCode,
+    TrainerHardware,
+    TrainingDataset,
+)
 from pipelines.registry.signing.canonical_json import canonical_json, sha256
 from pipelines.registry.statements import LineageStatement, Material
 
@@ -147,6 +154,8 @@ def lineage_statement(model: str, bundle: BundleManifest) -> LineageStatement:
             "flow_run": lineage.flow_run,
             # only of a language that is not the default: older statements keep their bytes
             **({"language": values["language"]} if "language" in values else {}),
+            # only if the settings asked for another start than a fresh one
+            **({"start": values["start"]} if "start" in values else {}),
         },
         materials=_materials(lineage),
         versions={"elp-foundry": lineage.code.version},
@@ -182,6 +191,10 @@ def _materials(lineage: Lineage) -> tuple[Material, ...]:
         ),
         *((Material("units", {"elpUnits": _hex(language.units)}),) if language.units else ()),
         *((Material("parent", {"elpBundle": _hex(language.parent)}),) if language.parent else ()),
+        *(
+            Material(f"parent-{number}", {"elpBundle": _hex(one.bundle)}, annotations=_without(one, "bundle"))
+            for number, one in enumerate(lineage.learned, start=1)
+        ),
     )
 
 
@@ -190,5 +203,5 @@ def _hex(prefixed: str) -> str:
     return prefixed.rpartition(":")[2]
 
 
-def _without(record: TrainingDataset | PinnedGolden, *names: str) -> dict[str, Any]:
+def _without(record: TrainingDataset | PinnedGolden | LearnedFrom, *names: str) -> dict[str, Any]:
     return {name: value for name, value in to_dict(record).items() if name not in names}

@@ -2,7 +2,8 @@
 
 A head whose units grew starts from the rows of the champion only if all clips of the champion's training are still in
 the slot, with the same transcripts. They are then among the clips of the new training, and an erasure still finds every
-adapter by its clips; what was corrected does not live on in the rows.
+adapter by its clips; what was corrected does not live on in the rows. The adapters that the champion learned from must
+not have learned anything else, either.
 """
 
 from __future__ import annotations
@@ -20,11 +21,13 @@ from pipelines.datasets.dataset_version import DatasetVersion, TranscriptLanguag
 from pipelines.datasets.slot_language import pinned_units
 from pipelines.errors import VersioningError
 from pipelines.local.settings import SlotSettings
-from pipelines.registry.client import model_registry
+from pipelines.registry.ancestry import by_bundle
+from pipelines.registry.client import model_registry, server_api
 from pipelines.registry.client.bundle_models import download_bundle
 from pipelines.registry.lineage import Lineage, TrainedLanguage, ids_digest
 from pipelines.registry.signing.canonical_json import canonical_json, sha256
 from pipelines.registry.slot import Slot
+from pipelines.training.parent_data import LearningData, parent_obstacle
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -101,6 +104,11 @@ def find_grown_from(
         return None
     if not _trained_on(repository, slot, lineage, cache) <= {(c.id, c.text) for c in (*data.train, *data.validation)}:
         return None
+    if lineage.all_learned:
+        adapters = by_bundle(server_api.registered_records(client.tracking_uri))
+        record, place = adapters.get(champion.bundle_digest), LearningData.of(repository, cache, slot, data)
+        if record is None or parent_obstacle(place, record, adapters):
+            return None
     return GrownFrom(folder, champion.bundle_digest, units.symbols[len(known.symbols) :])
 
 

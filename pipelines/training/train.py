@@ -276,7 +276,7 @@ def _job(
     inputs, folder = training.inputs, training.folder
     model = inputs.new_model()
     curves.metric = metric_title(model.task.metric)
-    training.log(f"training {inputs}")
+    training.log(f"training {inputs}{inputs.start.text}")
     with disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
     data, config = inputs.data, inputs.settings.train

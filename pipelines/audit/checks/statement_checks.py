@@ -9,6 +9,7 @@ from pipelines.audit.server_records import backbone_of
 from pipelines.errors import AttestationError
 from pipelines.registry.adapter_version import Tags
 from pipelines.registry.client.server_api import StoredStatement
+from pipelines.registry.description import parents_text
 from pipelines.registry.ledger.entry import LedgerEntry
 from pipelines.registry.signing.canonical_json import sha256
 from pipelines.registry.signing.envelope import read_envelope, verify
@@ -72,6 +73,8 @@ def check_tags(tags: Mapping[str, str], lineage: LineageStatement | None, verdic
             Tags.KEY: lineage.key,
             Tags.SEED: str(lineage.seed),
         }
+        if lineage.learned and Tags.PARENTS in tags:
+            wanted[Tags.PARENTS] = parents_text([one for one in lineage.learned if one.role != "units"])
         if Tags.DVC_HASH in tags:
             tags = {**tags, Tags.DVC_HASH: plain_md5(tags[Tags.DVC_HASH])}
             wanted[Tags.DVC_HASH] = plain_md5(lineage.digest_of("dataset", "dvcMd5"))

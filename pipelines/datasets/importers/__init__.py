@@ -85,6 +85,12 @@ def accepting(source: Path) -> tuple[Importer, ...]:
     return tuple(importer for importer in IMPORTERS if importer.accepts(source))
 
 
+def source_remarks(source: Path, name: str | None = None, options: Mapping[str, str] | None = None) -> list[str]:
+    """Return sentences on what of a source becomes no clip and is no fault; arguments as for `choose_importer`."""
+    chosen = choose_importer(source, name, options)
+    return chosen.remarks(source, **(options or {})) if chosen.remarks else []
+
+
 def check_format_options(importer: Importer, options: Mapping[str, str]) -> None:
     """Raise a UsageError that names every option that the format does not have, or whose value it does not allow."""
     known = {option.name: option for option in importer.options}

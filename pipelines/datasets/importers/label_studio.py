@@ -1,18 +1,29 @@
-"""Label Studio's JSON export: regions on a recording, each with a text area and perhaps a label, the speaker."""
+"""Label Studio's JSON export: regions on a recording, each with a text area and perhaps a label, the speaker.
 
+Tasks without regions are about whole recordings: see `label_studio_tasks`.
+"""
+
+import contextlib
 import functools
 import json
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, unquote, urlsplit
 
 from pipelines.datasets.delivery import Importer, SourceClip
-from pipelines.datasets.importers.listing import ENCODING
+from pipelines.datasets.importers.label_studio_tasks import (
+    Task,
+    chosen_annotations,
+    has_regions,
+    recording_address,
+    unlabelled_tasks,
+    uploaded_name,
+    whole_clips,
+)
+from pipelines.datasets.importers.listing import ENCODING, ROOT
 from pipelines.datasets.importers.manifest_text import read_text
+from pipelines.datasets.importers.named_files import NamedFiles, declared_root
 from pipelines.datasets.importers.timed_segments import (
-    RECORDINGS,
     TimedSegment,
     annotated_clips,
     annotation_files,
@@ -21,52 +32,89 @@ from pipelines.datasets.importers.timed_segments import (
 from pipelines.errors import IntakeError
 from pipelines.registry.plain_json import shape_fault
 
-_UPLOADED = re.compile(r"[0-9a-f]{8}-(.+)")
-"""Label Studio puts eight digits before the name of an uploaded file."""
+
+def label_studio_clips(source: Path, encoding: str = "", root: str = "") -> Iterator[SourceClip]:
+    """Yield the clips of every export: the regions of recordings next to it, then the recordings as a whole.
+
+    A whole recording may be in a folder below the export, or below `root`, whose end its address has.
+    """
+    exports = _exports(source, encoding)
+    clips, faults = list[SourceClip](), list[str]()
+    top = source if source.is_dir() else source.parent
+    for path, tasks in exports:
+        whole = [(place, task) for place, task in tasks if not has_regions(task)]
+        here = list[str]()
+        with _as_exported(path.relative_to(top).as_posix()):
+            clips += whole_clips(whole, NamedFiles(path.parent, declared_root(root)), here)
+        faults += [f"{path.relative_to(top)}: {fault}" for fault in here]
+    if faults:
+        raise IntakeError.of_faults(source, faults)
+    files = [path for path, tasks in exports if any(has_regions(task) for _, task in tasks)]
+    if files or not clips:
+        yield from annotated_clips(source, files, functools.partial(_segments, encoding=encoding), LABEL_STUDIO.expects)
+    yield from clips
 
 
-def label_studio_clips(source: Path, encoding: str = "") -> Iterator[SourceClip]:
-    """Yield the clips of every export; a task names its recording, whose file is expected next to the export."""
+def left_out_tasks(source: Path, encoding: str = "", root: str = "") -> list[str]:
+    """Return a sentence on each export with tasks that were skipped, or that nobody has answered."""
+    return [sentence for _, tasks in _exports(source, encoding) for sentence in unlabelled_tasks(tasks)]
+
+
+def _exports(source: Path, encoding: str) -> list[tuple[Path, list[tuple[str, Task]]]]:
+    """Return every export with its tasks and their places; an IntakeError names one that is not as it should be."""
     files = [path for path in annotation_files(source, ".json") if _is_export(path)]
-    return annotated_clips(source, files, functools.partial(_segments, encoding=encoding), LABEL_STUDIO.expects)
+    top, found = source if source.is_dir() else source.parent, []
+    for path in files:
+        try:
+            found.append((path, _tasks(path, encoding)))
+        except IntakeError as error:
+            fault = f"{path.relative_to(top)}: {str(error).replace(f'{path} ', 'it ', 1)}"
+            raise IntakeError.of_faults(source, [fault]) from error
+    return found
 
 
-def _segments(path: Path, encoding: str) -> Iterator[tuple[str, Sequence[TimedSegment]]]:
+def _tasks(path: Path, encoding: str) -> list[tuple[str, Task]]:
     try:
-        tasks = json.loads(read_text(path, encoding))
+        read = json.loads(read_text(path, encoding))
     except json.JSONDecodeError as error:
         raise IntakeError(f"it is not JSON ({error.msg} in line {error.lineno})") from error
     except (ValueError, RecursionError) as error:
         raise IntakeError("it is not JSON (a number is too long, or it is nested too deeply)") from error
-    for count, task in enumerate(tasks if isinstance(tasks, list) else [tasks], 1):
-        try:
-            place = f"task {task.get('id', count)}"
-            yield _recording(task, path.parent, place), _regions(task, place)
-        except (AttributeError, KeyError, TypeError, IndexError, ValueError, OverflowError) as error:
-            raise IntakeError(
-                f"task {count} is not as Label Studio exports it ({shape_fault(error)}); export as JSON"
-            ) from error
+    tasks = read if isinstance(read, list) else [read]
+    found = []
+    for number, task in enumerate(tasks, 1):
+        with _as_exported(f"task {number}"):
+            place = f"task {task.get('id', number)}"
+            # what every later step reads
+            has_regions(task), dict(task["data"])
+            found.append((place, task))
+    return found
 
 
-def _recording(task: Mapping[str, Any], folder: Path, place: str) -> str:
-    values = [value for value in task["data"].values() if isinstance(value, str)]
-    named = [name for value in values if Path(name := _file_name(value)).suffix.lower() in RECORDINGS]
-    if len(named) != 1:
-        raise IntakeError(f"{place} names {len(named)} recordings in its data, expected one")
-    uploaded = _UPLOADED.fullmatch(named[0])
-    return uploaded[1] if uploaded and not (folder / named[0]).exists() else named[0]
+@contextlib.contextmanager
+def _as_exported(what: str) -> Iterator[None]:
+    """Refuse what has another shape than Label Studio writes, with a sentence that names it."""
+    try:
+        yield
+    except (AttributeError, KeyError, TypeError, IndexError, ValueError, OverflowError) as error:
+        raise IntakeError(f"{what} is not as Label Studio exports it ({shape_fault(error)}); export as JSON") from error
 
 
-def _file_name(address: str) -> str:
-    """Return the file name in an address such as ``/data/local-files/?d=calls/a.wav`` or ``s3://bucket/a.wav``."""
-    parts = urlsplit(address)
-    path = parse_qs(parts.query).get("d", [parts.path])[0]
-    return unquote(path).replace("\\", "/").rpartition("/")[2]
+def _segments(path: Path, encoding: str) -> Iterator[tuple[str, Sequence[TimedSegment]]]:
+    for place, task in _tasks(path, encoding):
+        if has_regions(task):
+            with _as_exported(place):
+                yield _recording(task, path.parent, place), _regions(task, place)
 
 
-def _regions(task: Mapping[str, Any], place: str) -> list[TimedSegment]:
-    made = [one for one in task["annotations"] if not one.get("was_cancelled")]
-    chosen = [one for one in made if one.get("ground_truth")] or made
+def _recording(task: Task, folder: Path, place: str) -> str:
+    name = recording_address(task, place).rpartition("/")[2]
+    uploaded = uploaded_name(name)
+    return uploaded if uploaded and not (folder / name).exists() else name
+
+
+def _regions(task: Task, place: str) -> list[TimedSegment]:
+    chosen = chosen_annotations(task)
     if len(chosen) > 1:
         raise IntakeError(f"{place} has {len(chosen)} annotations; export one, or mark one as the ground truth")
     regions: dict[str, dict[str, Any]] = {}
@@ -114,5 +162,6 @@ LABEL_STUDIO = Importer(
     expects="a JSON export of Label Studio (not JSON-MIN) next to the recordings that its tasks name",
     accepts=_accepts,
     read=label_studio_clips,
-    options=(ENCODING,),
+    options=(ENCODING, ROOT),
+    remarks=left_out_tasks,
 )

@@ -26,7 +26,7 @@ from pipelines.registry.client.connection import (
 )
 from pipelines.registry.holds import Hold
 from pipelines.registry.ledger.entry import LedgerEntry, LedgerRow, read_entry
-from pipelines.registry.registered_adapter import ChampionChange
+from pipelines.registry.registered_adapter import ChampionChange, RegisteredAdapter
 from pipelines.registry.slot import Slot
 
 API = "/elp/api/v1"
@@ -73,6 +73,16 @@ def find_statement(uri: str, digest: str) -> StoredStatement | None:
         return _statement(call_server(uri, "GET", f"/statements/{digest}"))
     except RegistryError:
         return None
+
+
+def registered_records(uri: str, slot: str = "", fingerprint: str = "") -> list[RegisteredAdapter]:
+    """Return every adapter ever registered, of a slot or of all, and by the beginning of a fingerprint."""
+    found: list[RegisteredAdapter] = []
+    wanted: dict[str, Any] = {"slot": slot or None, "fingerprint": fingerprint or None, "after": 0}
+    while (page := call_server(uri, "GET", "/adapters", params=wanted))["adapters"]:
+        found += [RegisteredAdapter.from_json(one) for one in page["adapters"]]
+        wanted["after"] = page["last"]
+    return found
 
 
 def bring_back_trained(uri: str, slot: Slot, keys: Sequence[str]) -> int | None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from elp_core.errors import ConfigError
 from pipelines.errors import AttestationError
 from pipelines.registry.ledger.entry import MOVES
 from pipelines.registry.registered_adapter import ChampionPeriod, RegisteredAdapter
@@ -124,7 +125,7 @@ def _learn(connection: sa.Connection, rows: Iterable[Any]) -> None:
     unread = {(row.model, row.after_version) for row in rows if row.digest and row.digest not in _known}
     for row in rows_at(connection, unread, STATEMENTS.c.model, STATEMENTS.c, STATEMENTS.c.kind == "lineage"):
         # an attribute of the lineage is looked up in what the trainer wrote
-        with suppress(AttestationError, LookupError, AttributeError):
+        with suppress(AttestationError, ConfigError, LookupError, AttributeError):
             lineage = read_lineage(row).statement
             _known[row.digest] = RegisteredAdapter(
                 *("", 0, lineage.bundle, "", "", ""),
@@ -133,6 +134,9 @@ def _learn(connection: sa.Connection, rows: Iterable[Any]) -> None:
                 dataset=lineage.dataset,
                 revision=lineage.digest_of("dataset", "gitCommit"),
                 clips_digest="sha256:" + lineage.digest_of("clips", "elpIds"),
+                key=lineage.key,
+                inputs=lineage.inputs,
+                learned=lineage.learned,
             )
 
 

@@ -13,6 +13,7 @@ from mlflow.entities.model_registry.model_version_stages import STAGE_DELETED_IN
 from mlflow.store.model_registry.dbmodels.models import SqlModelVersion, SqlModelVersionTag, SqlRegisteredModelAlias
 from mlflow.store.tracking.dbmodels.models import SqlExperiment, SqlRun, SqlTag
 
+from elp_core.errors import ConfigError
 from pipelines.errors import AttestationError
 from pipelines.registry.adapter_version import CHALLENGER, CHAMPION, Tags
 from pipelines.registry.holds import Hold
@@ -26,8 +27,8 @@ from pipelines.server.storage.override_requests import open_requests
 
 _SOURCE = "models:/"
 _FEW = 500
-_parents: dict[str, str] = {}
-"""The parent in a lineage statement, by its digest: a statement never changes, and most have none."""
+_parents: dict[str, tuple[str, ...]] = {}
+"""The bundles that a lineage statement learned from, by its digest: a statement never changes, and most have none."""
 
 
 @dataclass
@@ -38,7 +39,7 @@ class _Known:
     """When the newest entry about it was made."""
     bundle: dict[tuple[str, int], str] = field(default_factory=dict)
     dataset: dict[tuple[str, int], str] = field(default_factory=dict)
-    parent: dict[tuple[str, int], str] = field(default_factory=dict)
+    parents: dict[tuple[str, int], tuple[str, ...]] = field(default_factory=dict)
     outcome: dict[tuple[str, int], str] = field(default_factory=dict)
     former: set[tuple[str, int]] = field(default_factory=set)
     override: set[tuple[str, int]] = field(default_factory=set)
@@ -77,9 +78,10 @@ def stored_adapters(
                 override=key in known.override,
                 hold=kept.summary if kept else "",
                 outcome=known.outcome.get(key, ""),
-                parent=known.parent.get(key, ""),
+                parent="".join(known.parents.get(key, ())[:1]),
                 dataset=known.dataset.get(key, ""),
                 bytes=(sizes or {}).get(model, 0),
+                learned=known.parents.get(key, ())[1:],
             )
         )
     return sorted(found, key=lambda one: one.key)
@@ -132,7 +134,7 @@ def _known(connection: sa.Connection) -> _Known:
             continue
         key = str(slot), int(row.version)
         if row.kind == "lineage":
-            known.bundle[key], known.dataset[key], known.parent[key] = row.bundle, row.dataset, _parents[row.digest]
+            known.bundle[key], known.dataset[key], known.parents[key] = row.bundle, row.dataset, _parents[row.digest]
         else:
             known.outcome[key] = row.outcome
     about = sa.func.coalesce(LEDGER.c.after_version, LEDGER.c.before_version)
@@ -160,15 +162,14 @@ def _learn_parents(connection: sa.Connection) -> None:
     few = [STATEMENTS.c.digest.in_(unread)] if len(unread) <= _FEW else []
     for row in connection.execute(sa.select(STATEMENTS).where(lineages, *few)):
         if row.digest in unread:
-            _parents[row.digest] = _parent(row)
+            _parents[row.digest] = _learned(row)
 
 
-def _parent(row: Any) -> str:
+def _learned(row: Any) -> tuple[str, ...]:
     # a lineage that cannot be read names no parent; the audit reports it
-    with suppress(AttestationError, LookupError, AttributeError):
-        digest = read_lineage(row).statement.digest_of("parent", "elpBundle")
-        return f"sha256:{digest}" if digest else ""
-    return ""
+    with suppress(AttestationError, ConfigError, LookupError, AttributeError):
+        return tuple(one.bundle for one in read_lineage(row).statement.learned)
+    return ()
 
 
 def _iso(milliseconds: int | None) -> str:

@@ -23,7 +23,7 @@ from pipelines.server.storage.version_rows import alias_version, leaving_the_tra
 DESCRIPTIVE = frozenset(
     {
         *(Tags.METRIC, Tags.VALUE, Tags.KEY, Tags.BUNDLE, Tags.BACKBONE, Tags.FINGERPRINT, Tags.DATASET),
-        *(Tags.DVC_HASH, Tags.REVISION, Tags.CODE, Tags.DIRTY, Tags.SEED, Tags.FLOW_RUN),
+        *(Tags.DVC_HASH, Tags.REVISION, Tags.CODE, Tags.DIRTY, Tags.SEED, Tags.FLOW_RUN, Tags.PARENTS),
     }
 )
 """Tags under ``elp.`` that a client may give a version when it creates it, and cannot change afterwards."""

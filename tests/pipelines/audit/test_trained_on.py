@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from sqlite3 import Connection
 from typing import Any
@@ -10,11 +11,14 @@ from typing import Any
 import pytest
 
 from pipelines.audit.data_index import opened
+from pipelines.audit.erasure_plan import plan_erasure
+from pipelines.audit.tables import trained_on_answer
 from pipelines.audit.trained_on import TrainedOn, find_trained_on
 from pipelines.datasets.subject import Subject
 from pipelines.errors import UsageError
-from pipelines.registry.lineage import ids_digest
-from pipelines.registry.registered_adapter import RegisteredAdapter
+from pipelines.registry.lineage import LearnedFrom, ids_digest
+from pipelines.registry.registered_adapter import ChampionPeriod, RegisteredAdapter
+from pipelines.registry.slot import Slot
 from tests.support.audited import ASR, ASV, Ground
 from tests.support.proof import ring
 from tests.support.records import Recorded
@@ -167,3 +171,68 @@ def test_digits_that_fit_two_clips_are_refused(db: Connection, records: OneAdapt
     db.execute("INSERT INTO clip VALUES (1, ?, 'ann', 'train', 1.0)", (bytes.fromhex("1" * 63 + "0"),))
     with pytest.raises(UsageError, match="the ids of 2 clips begin with 11111111"):
         find_trained_on(db, records, Subject(clip="1" * 8))
+
+
+class Several(Recorded):
+    """The records of a server with these adapters."""
+
+    found: tuple[RegisteredAdapter, ...] = ()
+
+    def adapters(self, slot: str = "", fingerprint: str = "") -> list[RegisteredAdapter]:
+        return [one for one in self.found if slot in ("", one.slot)]
+
+
+def _learned(slot: str, version: int, role: str = "init") -> LearnedFrom:
+    return LearnedFrom(f"{slot} v{version}", slot, version, role)
+
+
+@pytest.fixture
+def chained(db: Connection, tmp_path: Path) -> Several:
+    """a/asr v1 was trained on ann; b/asr v1 started from it, and b/asr v2 from b/asr v1; v3 has a lost teacher."""
+    db.execute("INSERT INTO release VALUES ('b/asr', 'data', 1, 'data/b/asr/v1', 'c1', '', '', '')")
+    db.execute("INSERT INTO file VALUES (3, 'm3', 'three', 0)")
+    db.execute("INSERT INTO span VALUES ('b/asr', 'shards', 3, 1, 1)")
+    db.execute("INSERT INTO clip VALUES (3, ?, 'cat', 'train', 1.0)", (bytes.fromhex("4" * 64),))
+    first = _with_adapter(OneAdapter(ring(tmp_path / "one")), bundle="a/asr v1").adapter
+    other = replace(first, slot="b/asr", dataset="data/b/asr/v1", clips_digest=ids_digest(["4" * 64]))
+    records = Several(ring(tmp_path / "several"))
+    records.found = (
+        first,
+        replace(other, bundle="b/asr v1", learned=(_learned("a/asr", 1),)),
+        replace(other, bundle="b/asr v2", version=2, learned=(_learned("b/asr", 1),)),
+        replace(other, bundle="b/asr v3", version=3, learned=(LearnedFrom("lost", role="teacher"),)),
+    )
+    return records
+
+
+@pytest.mark.parametrize("slot", [None, Slot("a", "asr")])
+def test_who_learned_from_an_adapter_that_was_trained_on_them_is_in_the_answer(
+    db: Connection, chained: Several, slot: Slot | None
+) -> None:
+    found = find_trained_on(db, chained, Subject(speaker="ann"), slot)
+    assert {(one.slot, one.version): (one.clips, one.chain) for one in found.adapters} == {
+        ("a/asr", 1): (1, ""),
+        ("b/asr", 1): (0, "v1 ← a/asr v1, which was trained on 1 of the clips"),
+        ("b/asr", 2): (0, "v2 ← v1 ← a/asr v1, which was trained on 1 of the clips"),
+    }
+    assert find_trained_on(db, chained, Subject(speaker="cat"), Slot("a", "asr")).adapters == ()
+
+
+def test_who_learned_from_an_adapter_of_unknown_data_is_unknown(db: Connection, chained: Several) -> None:
+    (alone,) = find_trained_on(db, chained, Subject(speaker="nobody")).unknown
+    assert (alone.version, alone.note) == (3, "it learned from lost, of which the server has no record (v3 ← lost)")
+    db.execute("INSERT INTO gap VALUES ('data/a/asr/v1', 'shards', 'the DVC remote holds no file m1')")
+    notes = {one.version: one.note for one in find_trained_on(db, chained, Subject(speaker="nobody")).unknown[1:]}
+    assert notes[2] == "it learned from a/asr v1 (v2 ← v1 ← a/asr v1): the DVC remote holds no file m1"
+
+
+def test_the_plan_retrains_who_learned_from_them_after_the_drops(db: Connection, chained: Several) -> None:
+    promoted = {"a/asr": chained.found[0], "b/asr": chained.found[2]}
+    periods = [ChampionPeriod(1, n, a.version, a.bundle, "2026", None, "promoted", "", "") for n, a in promoted.items()]
+    chained.champion_periods = lambda slot="": [one for one in periods if slot in ("", one.slot)]  # type: ignore[method-assign]
+    plan = plan_erasure(db, chained, Subject(speaker="ann"))
+    assert [one.slot for one in plan.slots] == ["a/asr", "b/asr"]
+    (stop, again) = plan.slots[1].steps
+    assert (stop.commands, again.commands[0]) == (("elp retire b/asr --reason erasure",), "elp retrain b/asr")
+    assert again.what.startswith("it learned from them through another adapter (v2 ← v1 ← a/asr v1, which was trained")
+    assert "learned from" in trained_on_answer(plan.found).tables[0].head

@@ -1,0 +1,101 @@
+"""What assesses unlabelled recordings: the champion of a slot, or the backbone alone if there is none."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+from pipelines.datasets.slot_shards import clip_sounds
+from pipelines.errors import RegistryError
+from pipelines.local.addresses import mlflow_uri
+from pipelines.local.workspace import Workspace
+from pipelines.registry.client import model_registry
+from pipelines.registry.client.bundle_models import download_bundle
+from pipelines.registry.client.connection import connect
+from pipelines.registry.slot import Slot
+from pipelines.selection.site_recordings import HeldClips
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from elp_core.backbones import Backbone
+    from elp_core.model import ElpModel
+
+T = TypeVar("T")
+_AT_ONCE = 64
+"""Recordings in memory at once."""
+_COVERED = 2000
+"""Training clips whose features say what is covered: the ones with the lowest ids, which are a random sample."""
+
+
+@dataclass(frozen=True, eq=False)
+class Assessor:
+    """A model on this machine, and the version that it is."""
+
+    model: ElpModel | Backbone
+    version: int | None = None
+    """Of the champion; None if the backbone alone assesses."""
+    bundle: str = ""
+    """Digest of the champion's bundle."""
+    classes: tuple[str, ...] = ()
+    """Classes that it answers with, if it has some."""
+
+    @property
+    def backbone(self) -> Backbone:
+        """The backbone, which an adapter does not change."""
+        from elp_core.model import ElpModel
+
+        return self.model.backbone if isinstance(self.model, ElpModel) else self.model
+
+    @property
+    def min_samples(self) -> int:
+        """Samples at 16 kHz that a recording needs."""
+        return self.backbone.min_samples
+
+
+def champion_assessor(workspace: Workspace, slot: Slot) -> Assessor | None:
+    """Return the champion of a slot, verified; None if the slot has none. A ServiceError if no registry answers."""
+    from elp_core.backbones import Backbone
+    from elp_core.bundle import open_bundle
+    from elp_core.tasks.classification import ClipClassification
+
+    client = connect(mlflow_uri(workspace))
+    champion = model_registry.find_champion(client, slot)
+    if champion is None:
+        return None
+    folder = download_bundle(client, champion, workspace.cache)
+    manifest, model = open_bundle(folder, Backbone.from_pretrained(workspace.settings.backbone))
+    if manifest.digest != champion.bundle_digest:
+        raise RegistryError(f"{folder} holds the bundle {manifest.digest}, expected {champion.bundle_digest}")
+    classes = tuple(model.task.classes) if isinstance(model.task, ClipClassification) else ()
+    return Assessor(model, champion.version, champion.bundle_digest, classes)
+
+
+def backbone_assessor(workspace: Workspace) -> Assessor:
+    """Return the backbone of the workspace, which has features and no answers."""
+    from elp_core.backbones import Backbone
+
+    return Assessor(Backbone.from_pretrained(workspace.settings.backbone))
+
+
+def covered_features(held: HeldClips, assessor: Assessor) -> list[npt.NDArray[np.float32]]:
+    """Return the features [C] of training clips that people labelled: a sample of the slot."""
+    from elp_core.audio import load
+    from elp_core.inference.assess_clips import assess_waveforms
+
+    found: list[npt.NDArray[np.float32]] = []
+    for ids in chunks(held.labelled[:_COVERED]):
+        sounds = clip_sounds(held.shards, ids)
+        waveforms = [load(sounds[clip]) for clip in ids]
+        found += [one.features for one in assess_waveforms(assessor.backbone, waveforms)]
+    return found
+
+
+def chunks(items: Iterable[T]) -> Iterator[Sequence[T]]:
+    """Yield items, some dozens at a time."""
+    rest = iter(items)
+    while chunk := list(itertools.islice(rest, _AT_ONCE)):
+        yield chunk

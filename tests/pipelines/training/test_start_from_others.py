@@ -1,0 +1,123 @@
+"""Trainings that start from other adapters, with real data and a real server: what they name, and what ends them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipelines.audit.adapter_records import find_records
+from pipelines.audit.bill_of_materials import bill_of_materials
+from pipelines.audit.data_index import open_index
+from pipelines.audit.erasure_plan import plan_erasure
+from pipelines.audit.server_records import ServerRecords
+from pipelines.audit.verify import start_verification, verify_adapter
+from pipelines.datasets.drop import drop_clips
+from pipelines.datasets.subject import Subject
+from pipelines.errors import NotAParent
+from pipelines.gating.gate import gate_version
+from pipelines.local.settings import Settings
+from pipelines.registry.adapter_version import Tags
+from pipelines.registry.client import model_registry, server_api
+from pipelines.registry.client.connection import connect
+from pipelines.registry.policies import policy_digest
+from pipelines.registry.slot import Slot
+from pipelines.training.register import Registered
+from pipelines.training.train import train_adapters
+from tests.support.workspaces import Site, own_slot
+
+pytestmark = pytest.mark.integration
+LENIENT = {"limit": 9.0, "margin": 5.0, "resamples": 100, "safety": {"max_slowdown": None, "interference_slots": 0}}
+FIRST, SECOND = Slot("warm-a", "asr"), Slot("warm-b", "asr")
+
+
+@dataclass
+class Plant:
+    """Two sites with the same data for one task, their server, and the steps of a night."""
+
+    site: Site
+    uri: str
+    cache: Path
+    said: list[str] = field(default_factory=list)
+
+    def settings(self, **train: Any) -> Settings:
+        mine: Mapping[str, Any] = self.site.settings.defaults["asr"]
+        changed = {**mine, "train": {**mine["train"], **train}, "gate": LENIENT}
+        return replace(self.site.settings, defaults={"asr": changed})
+
+    def train(self, slot: Slot, data: int = 1, **train: Any) -> Registered:
+        where: dict[str, Any] = {"mlflow_uri": self.uri, "cache": self.cache, "log": self.said.append}
+        return train_adapters(self.site.repository, {slot: slot.tag(data)}, self.settings(**train), **where)[slot]
+
+    def promote(self, slot: Slot, version: int) -> None:
+        settings, where = self.settings(), {"mlflow_uri": self.uri, "log": self.said.append}
+        outcome = gate_version(self.site.repository, slot, settings, version, cache=self.cache, **where)  # type: ignore[arg-type]
+        assert outcome.verdict.outcome == "passed", outcome.verdict.reasons
+        policy = policy_digest(settings.for_slot(slot).gate)
+        server_api.promote_version(slot, policy=policy, reason="it passed", **where)  # type: ignore[arg-type]
+
+    def learned(self, slot: Slot, version: int) -> list[tuple[str, str]]:
+        (one,) = (one for one in server_api.registered_records(self.uri, str(slot)) if one.version == version)
+        return [(parent.name, parent.role) for parent in one.learned]
+
+
+@pytest.fixture(scope="module")
+def plant(site: Site, mlflow_uri: str, tmp_path_factory: pytest.TempPathFactory) -> Plant:
+    for slot in (FIRST, SECOND):
+        own_slot(site, slot)
+    return Plant(site, mlflow_uri, tmp_path_factory.mktemp("warm"))
+
+
+def test_a_start_is_named_traced_and_ends_with_a_drop(plant: Plant) -> None:
+    first = plant.train(FIRST, init="champion")
+    assert "starting fresh, not from champion: warm-a/asr has no champion yet" in plant.said[0]
+    # a fresh start is the same training, whatever the settings asked for first
+    assert plant.train(FIRST).version == first.version
+    plant.promote(FIRST, first.version)
+    # without a delivery there is nothing to do, although there is a champion to start from by now
+    assert plant.train(FIRST, init="champion").reused
+    warm = plant.train(FIRST, init="champion", batch_seconds=4.0)
+    assert (warm.reused, plant.learned(FIRST, warm.version)) == (False, [("warm-a/asr v1", "init")])
+    assert plant.train(FIRST, init="average", batch_seconds=4.0).version == warm.version
+    tags = model_registry.get(connect(plant.uri), FIRST, warm.version).tags
+    assert tags[Tags.PARENTS] == "warm-a/asr v1 (init)"
+
+    near = plant.train(SECOND, init="nearest")
+    assert plant.learned(SECOND, near.version) == [("warm-a/asr v1", "init")]
+    plant.promote(SECOND, near.version)
+    _audited(plant, near.version)
+
+    workspace, records = plant.site.workspace, ServerRecords(plant.uri)
+    speaker = Subject(speaker="ann")
+    drop_clips(workspace, FIRST, speaker)
+    with open_index(workspace, plant.said.append) as db:
+        plan = plan_erasure(db, records, speaker, FIRST)
+    assert [one.slot for one in plan.slots] == [str(FIRST), str(SECOND)]
+    assert plan.slots[1].champion is not None
+    assert plan.slots[1].champion.chain == f"v{near.version} ← warm-a/asr v1, which was trained on 8 of the clips"
+    # the same data, and yet another training: what it learned from knows dropped clips
+    clean = plant.train(SECOND, init="nearest")
+    assert (clean.reused, plant.learned(SECOND, clean.version)) == (False, [])
+    assert any("8 clips of its training data were dropped from warm-a/asr" in line for line in plant.said)
+    assert plant.train(SECOND, init="nearest").version == clean.version
+    with pytest.raises(NotAParent, match=r"train\.init is v1, and .* v1 cannot be started from: 8 clips"):
+        plant.train(FIRST, 2, init="v1")
+
+
+def _audited(plant: Plant, version: int) -> None:
+    """The tree, its verification and the bill of materials name the parent."""
+    workspace, records = plant.site.workspace, ServerRecords(plant.uri)
+    subject = find_records(records, SECOND, version)
+    tools = start_verification(workspace, records, plant.said.append)
+    with open_index(workspace, plant.said.append) as db:
+        tree = verify_adapter(db, tools, subject)
+    (branch,) = (one for one in tree.children if one.name == "learned from")
+    assert [(one.name, one.value, one.state) for one in branch.children if one.name != "candidate"] == [
+        ("train.init", "nearest", ""),
+        ("init", "warm-a/asr v1", ""),
+        ("statement of", "warm-a/asr v1", "verified"),
+    ]
+    assert '"elp:role",\n          "value": "init"' in bill_of_materials(subject)
