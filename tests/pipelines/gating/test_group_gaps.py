@@ -13,6 +13,7 @@ from elp_core.metrics.scores import ClipScores
 from pipelines.gating.decide import decide_verdict
 from pipelines.gating.evidence import Evidence, EvidenceContext, read_evidence
 from pipelines.gating.group_gaps import group_positions, measure_gaps
+from pipelines.gating.report import verdict_page
 from pipelines.registry.policies import GatePolicy, policy_digest
 from pipelines.registry.verdict import Verdict
 from tests.support.benchmark_modules import benchmark_module
@@ -113,6 +114,10 @@ def test_the_evidence_alone_gives_the_verdict_again(tmp_path: Path) -> None:
     assert read.verdict == verdict
     assert read.challenger.groups == UNEVEN.groups
     assert read.recompute() == verdict
+    page = verdict_page(read, [])
+    assert "<h2>By group</h2>" in page
+    assert "The error of dialect=kansai is 22.7 points above that of dialect=kanto" in page
+    assert "By recording condition" not in page
 
 
 def test_without_groups_nothing_new_is_written() -> None:
