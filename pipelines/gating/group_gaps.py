@@ -177,9 +177,6 @@ def _difference(one: _Value, other: _Value, system: int, policy: GatePolicy, con
     # errors are whole numbers: at the limit, a group has at least so many
     pooled = max((rates[0] * one.tokens + rates[1] * other.tokens) / (one.tokens + other.tokens), policy.max_gap or 0.0)
     floor = math.hypot(binomial_error(pooled, one.tokens), binomial_error(pooled, other.tokens))
-    draws, blocks, clips = (
-        one.draws[system] - other.draws[system],
-        min(one.blocks, other.blocks),
-        min(one.clips, other.clips),
-    )
+    draws, blocks = one.draws[system] - other.draws[system], min(one.blocks, other.blocks)
+    clips = min(one.clips, other.clips)
     return confidence_interval(rates[0] - rates[1], draws, blocks, floor, clips, confidence)
