@@ -32,6 +32,8 @@ class DraftAnswer:
     margin: float
     """0 to 1: of a class, its probability minus that of the second; of a transcript, the confidence, and 0 if it has
     no word."""
+    none_of_these: bool = False
+    """Whether the model answers that it is of no known class."""
 
     @property
     def uncertainty(self) -> float:
@@ -101,4 +103,4 @@ def _class(task: ClipClassification, row: npt.NDArray[np.float32]) -> DraftAnswe
     found = task.decide(row)
     ranked = [*found.probabilities.values()]
     second = ranked[1] if len(ranked) > 1 else 0.0
-    return DraftAnswer(found.likeliest, found.probability, found.probability - second)
+    return DraftAnswer(found.likeliest, found.probability, found.probability - second, found.label is None)

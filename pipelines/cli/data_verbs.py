@@ -15,6 +15,7 @@ from pipelines.cli.inspect_verb import inspect_data
 from pipelines.cli.options import complete_dataset, on_current_workspace, options_of_delivery, slot_argument
 from pipelines.cli.output import emit, progress, table, wants_json
 from pipelines.cli.progress_bar import clips_progress
+from pipelines.cli.pseudo_label_verb import pseudo_label_data
 from pipelines.cli.quarantine_verb import show_quarantine
 from pipelines.cli.renormalise_verb import renormalise_data
 from pipelines.cli.resplit_verb import resplit_data
@@ -44,6 +45,7 @@ data.add_command(show_version)
 data.add_command(inspect_data)
 data.add_command(show_quarantine)
 data.add_command(suggest_data)
+data.add_command(pseudo_label_data)
 
 
 @data.command(name="add")

@@ -1,7 +1,10 @@
 """`elp sweep`: how the champion answers under simulated conditions that no training uses."""
 
+from typing import get_args
+
 import click
 
+from elp_core.config import SweepCondition
 from pipelines.cli.options import complete_adapter, on_workspace, slot_argument
 from pipelines.cli.output import emit, table, wants_json
 from pipelines.cli.progress_bar import long_work
@@ -24,7 +27,14 @@ from pipelines.registry.slot import Slot
     metavar="N",
     help="Answer at most so many golden clips, the first by their hash; 0: all [default: 300].",
 )
-@click.option("--family", "families", multiple=True, metavar="NAME", help="Only this family; several are possible.")
+@click.option(
+    "--family",
+    "families",
+    multiple=True,
+    type=click.Choice(get_args(SweepCondition)),
+    metavar="NAME",
+    help=f"Only this family; several are possible. Families: {', '.join(get_args(SweepCondition))}.",
+)
 @on_workspace
 def sweep_verb(workspace: Workspace, slot: Slot, version: int | None, clips: int, families: tuple[str, ...]) -> None:
     """Measure how the champion degrades under rooms, voices, noises, codecs and faults of lines.

@@ -27,12 +27,13 @@ def simulate_conditions(
     policy = settings.gate.robustness
     if policy is None:
         return ()
-    part, found = first_by_hash(golden, policy.clips), list[SimulatedScores]()
+    part, everything = first_by_hash(golden, policy.clips), first_by_hash(golden, 0).clips
+    found = list[SimulatedScores]()
     log(f"evaluating {count(len(policy.families), 'simulated condition')} on {count(len(part.clips), 'clip')} each")
     for name in policy.families:
         family = sweep_family(name)
         # other voices are drawn from the whole golden set: what a clip gets does not depend on how many are answered
-        clips = [changed_clip(clip, family, policy.severity, golden.clips) for clip in part.clips]
+        clips = [changed_clip(clip, family, policy.severity, everything) for clip in part.clips]
         challenger, *others = score_versions(systems, replace(part, clips=clips), settings, chunk_map, None)
         champion = others[0].scores if others else None
         found.append(SimulatedScores(name, policy.severity, challenger.scores, champion))

@@ -53,8 +53,8 @@ def sweep_sentences(found: RobustnessSweep) -> list[str]:
         mean, per = found.overall.degradations[place], found.overall.normalised[place]
         worst = max(found.families, key=lambda one: one.degradations[place].value)
         sentences.append(
-            f"{system.name}: {metric} {percent(system.clean.value)} on the clean clips; under the conditions it is "
-            f"{_change_text(mean)} worse on average, {per:.2f} points per dB. Hardest: {worst.family} "
+            f"{system.name}: {metric} {percent(system.clean.value)} on the clean clips; under the conditions it "
+            f"changes by {_change_text(mean)} on average, {per:.2f} points per dB. Hardest: {worst.family} "
             f"({points(worst.degradations[place].value)})."
         )
     if change := found.overall.difference:

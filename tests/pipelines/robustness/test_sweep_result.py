@@ -76,8 +76,8 @@ def test_the_report_holds_every_number_and_loads_nothing(two: RobustnessSweep, t
     assert all(text in page for row in cell_rows(two) for text in row)
     assert "http" not in page
     first, _, both = sweep_sentences(two)
-    assert first.startswith("v1: WER 2.00 % on the clean clips; under the conditions it is +6.00 points (")
-    assert first.endswith(" worse on average, 1.50 points per dB. Hardest: hall (+9.00 points).")
+    assert first.startswith("v1: WER 2.00 % on the clean clips; under the conditions it changes by +6.00 points (")
+    assert first.endswith(" on average, 1.50 points per dB. Hardest: hall (+9.00 points).")
     assert both.startswith("v2 degrades ")
 
 

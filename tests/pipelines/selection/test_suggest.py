@@ -102,6 +102,17 @@ def test_the_recordings_that_are_worth_most_are_labelled_and_taken_in(
     assert added["dataset"]["clips"] == before.clips + 4
     assert added["warnings"][0] == "1 of 5 tasks left out: 1 skipped (such as task 5)"
 
+    # the champion labels others, marked and in training only; they are still suggested
+    limits = ["--share", "0.2", "--agree", "1", "--confidence", "0"]
+    labelled = _shown(capfd, "data", "pseudo-label", str(SLOT), str(site), *limits)
+    version = find_latest(watched.workspace, SLOT)
+    assert version
+    assert (version.teachers, version.taught_clips) == ((labelled["teacher"],), labelled["taken"])
+    assert 0 < version.taught_seconds <= labelled["budget"]
+    assert labelled["agreed"] == labelled["taken"] + labelled["refused"]["over_share"]
+    none = _shown(capfd, "data", "pseudo-label", str(SLOT), str(site), *limits, "--dry-run")
+    assert none["taken"] == 0
+
     # what is labelled now is not suggested again
     again = _shown(capfd, *command[:-1], str(tmp_path / "again"), "--no-champion")
     assert again["basis"] == "coverage alone: without the champion, as asked"

@@ -1,0 +1,145 @@
+"""The time of a sweep, and what conditions in training change under the families of the sweep, on real speech.
+
+    python benchmarks/bench_robustness.py [--slot noisy-site/asr] [--epochs N] [--share S] [--clips N]
+    python benchmarks/bench_robustness.py --trainings 0,0.5
+
+Needs ELP_FSDD (a folder or the archive). Each training is the slot's default one with another share of copies that get
+conditions (`augment.conditions`); 0 is the usual augmentation. Each adapter answers the published test split, which is
+the golden set, clean and under all families at four severities, by the code of `elp sweep`. `--epochs` and `--share`
+(of the training clips, taken by their hash) make it shorter: the figures of the usual length need hours.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import os
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench_real_speech import SLOTS, Quiet
+
+if TYPE_CHECKING:
+    from elp_core.model import ElpModel
+    from elp_core.types import Clip
+    from pipelines.local.settings import SlotSettings
+    from pipelines.robustness.sweep_result import RobustnessSweep
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def prepared(slot_name: str, source: Path, folder: Path) -> tuple[dict[str, list[Clip]], SlotSettings]:
+    """Return the clips of a slot's splits after intake with its checks, and its settings."""
+    import subprocess
+
+    from pipelines.datasets.ingest import add_delivery
+    from pipelines.datasets.versions import load_golden, load_split
+    from pipelines.local.initialise import init_workspace
+    from pipelines.local.workspace import open_workspace
+    from pipelines.registry.slot import Slot
+
+    init_workspace(folder)
+    (folder / "elp.yaml").write_text(f"slots:\n  {slot_name}: {{data: {{closed_set: true}}}}\n")
+    subprocess.run(["git", "commit", "-qam", "FSDD shares its speakers"], cwd=folder, check=True)
+    workspace, slot = open_workspace(folder), Slot.parse(slot_name)
+    version = add_delivery(workspace, slot, source, "fsdd", SLOTS[slot_name])
+    cache = workspace.state / "cache"
+    clips = {s: load_split(str(folder), version.tag, slot, (s,), cache) for s in ("train", "validation")}
+    clips["test"] = list(load_golden(str(folder), version.tag, slot, cache).clips)
+    return clips, workspace.settings.for_slot(slot)
+
+
+def trained(
+    clips: dict[str, list[Clip]], settings: SlotSettings, task_name: str, conditions: float, epochs: int | None
+) -> ElpModel:
+    """Return the model after a training with this share of copies with conditions."""
+    from elp_core.assemble import build
+    from elp_core.backbones import Backbone
+    from elp_core.tasks import make_task
+    from elp_core.training import train
+
+    config = settings.train
+    config = dataclasses.replace(config, augment=dataclasses.replace(config.augment, conditions=conditions))
+    if epochs:
+        config = dataclasses.replace(config, epochs=epochs)
+    task = make_task(task_name, clips["train"], settings.task)
+    model = build(Backbone.from_pretrained("elp:tiny"), settings.adapter, task, config.seed)
+    started = time.monotonic()
+    train(model, clips["train"], clips["validation"], config, Quiet(f"conditions {conditions:g}"), None)
+    print(f"conditions {conditions:g}: trained in {time.monotonic() - started:.0f} s", flush=True)
+    return model
+
+
+def swept(
+    models: list[tuple[str, ElpModel]], clips: list[Clip], settings: SlotSettings, slot: str, folder: Path
+) -> RobustnessSweep:
+    """Sweep the models over all families, as `elp sweep` does without its registry; print the time of each."""
+    from elp_core.conditions import SEVERITIES, SWEEP_FAMILIES
+    from pipelines.gating.divided_evaluation import EvaluatedSystem
+    from pipelines.robustness.sweep_cells import CLEAN, SimulatedCondition, SweepData, run_cells
+    from pipelines.robustness.sweep_report import write_sweep
+    from pipelines.robustness.sweep_result import SweepSubject, sweep_result
+
+    systems = [EvaluatedSystem(name, f"sha256:{name}", folder, model) for name, model in models]
+    data = SweepData(clips, clips, None, {}, folder / "cells")
+    cells = [CLEAN, *(SimulatedCondition(one.name, level) for one in SWEEP_FAMILIES for level in SEVERITIES)]
+    for system in systems:
+        started, used = time.monotonic(), time.process_time()
+        run_cells([system], data, cells, settings, lambda line: None, None)
+        seconds, cpu = time.monotonic() - started, time.process_time() - used
+        audio = sum(clip.duration for clip in clips) / 60
+        print(
+            f"{system.name}: {len(clips)} clips ({audio:.1f} min) under {len(cells)} conditions in {seconds:.0f} s "
+            f"({cpu:.0f} s of CPU)",
+            flush=True,
+        )
+    found = run_cells(systems, data, cells, settings, lambda line: None, None)
+    versions = tuple((name, place + 1, f"sha256:{name}") for place, (name, _) in enumerate(models))
+    subject = SweepSubject(slot, "FSDD, test split", "", len(clips), "elp:tiny", True, versions)
+    started = time.monotonic()
+    result = sweep_result(subject, found, settings.gate)
+    write_sweep(result, folder / "report")
+    print(f"intervals and report in {time.monotonic() - started:.0f} s", flush=True)
+    return result
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--slot", default="noisy-site/asr", choices=sorted(SLOTS))
+    parser.add_argument("--epochs", type=int, help="train less than the default")
+    parser.add_argument("--share", type=float, default=1.0, help="of the training clips")
+    parser.add_argument("--clips", type=int, default=0, help="of the test split; 0 is all")
+    parser.add_argument("--trainings", default="0,0.5", help="shares of copies with conditions: one or two")
+    arguments = parser.parse_args()
+    source = Path(os.environ.get("ELP_FSDD") or ROOT.parent / "shared" / "data" / "fsdd.tar.gz")
+    if not source.exists():
+        print("skipped: no real speech here; set ELP_FSDD to the Free Spoken Digit Dataset (folder or archive)")
+        return
+    from pipelines.robustness.sweep_report import family_headers, family_rows, sweep_sentences
+
+    with tempfile.TemporaryDirectory() as parent:
+        clips, settings = prepared(arguments.slot, source, Path(parent) / "workspace")
+        train = sorted(clips["train"], key=lambda clip: clip.id)
+        clips["train"] = train[: round(arguments.share * len(train))]
+        test = sorted(clips["test"], key=lambda clip: clip.id)[: arguments.clips or None]
+        task = arguments.slot.partition("/")[2]
+        models = [
+            (f"conditions {share:g}", trained(clips, settings, task, share, arguments.epochs))
+            for share in map(float, arguments.trainings.split(","))
+        ]
+        found = swept(models, test, settings, arguments.slot, Path(parent))
+    print("\n| " + " | ".join(family_headers(found)) + " |")
+    print("|" + "---|" * len(family_headers(found)))
+    print("\n".join("| " + " | ".join(row) + " |" for row in family_rows(found)))
+    print("\n".join(sweep_sentences(found)))
+    if len(found.systems) == 2:
+        before, after = (change.value for change in found.overall.degradations)
+        clean = 100 * (found.systems[1].clean.value - found.systems[0].clean.value)
+        ratio = f"{after / before:.2f}" if before > 0 else "unknown"
+        print(f"mean degradation: {ratio} of that of the first training; clean: {clean:+.2f} points")
+
+
+if __name__ == "__main__":
+    main()
