@@ -1,0 +1,281 @@
+"""Labels chosen by `elp data suggest` against random ones at equal numbers, and pseudo-labels on and off.
+
+    ELP_FSDD=fsdd.tar.gz python benchmarks/bench_suggest.py rounds --task asr --first 60 --add 60 --rounds 4 --seeds 3
+    ELP_FSDD=fsdd.tar.gz python benchmarks/bench_suggest.py pseudo --labels 120 --share 0.5
+    python benchmarks/bench_suggest.py rounds --shards workspace/data/plant-a/asr/shards
+
+`rounds` begins with the same random labels for every way, trains, and lets each way choose the next labels by its own
+model: `random`, `suggest` (uncertainty times coverage), `uncertain` (the least sure ones), `coverage` (without a
+model). `pseudo` trains with and without the champion's labels of the rest. The sound is FSDD with factory noise of
+5 dB, or the shards of any slot. The test split decides. Each training is one line of the record file, and a second call
+continues with what is missing; the numbers of labels and trainings are options.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from elp_core.assemble import build, calibrate, evaluate
+from elp_core.audio import clip_id, encode_flac, load
+from elp_core.backbones import Backbone
+from elp_core.config import TrainConfig
+from elp_core.data.corpus import read_clips
+from elp_core.data.noise import factory_noise, mix
+from elp_core.inference.assess_clips import AssessedClip, assess_waveforms
+from elp_core.methods import method_from_dict
+from elp_core.metrics.scores import ClipScores
+from elp_core.model import ElpModel
+from elp_core.tasks import make_task
+from elp_core.training import train
+from elp_core.types import Clip
+from pipelines.datasets.importers.fsdd import fsdd_clips
+from pipelines.selection.agreement import AgreedLabel, AgreementLimits, balanced_share, disagreement, disturbed
+from pipelines.selection.coverage_pick import pick_clips, principal_points
+
+WAYS = ("random", "suggest", "uncertain", "coverage")
+Takes = dict[str, list[Clip]]
+
+
+def noisy_takes(source: Path, sizes: Sequence[int]) -> Takes:
+    """Return the clips of FSDD with noise by split, at most so many each; the order mixes speakers and digits."""
+    rows = sorted(fsdd_clips(source), key=lambda one: (hash_of(one.path), one.path))
+    found: Takes = {"train": [], "validation": [], "test": []}
+    limits = dict(zip(found, sizes, strict=True))
+    for one in rows:
+        split = one.split or "train"
+        if len(found[split]) >= limits[split]:
+            continue
+        clean = load(one.audio)
+        samples = mix(clean, factory_noise(len(clean), int(clip_id(clean)[:8], 16)), 5.0)
+        audio, seconds = encode_flac(samples), len(samples) / 16_000
+        found[split].append(Clip(clip_id(samples), audio, seconds, split, one.text, one.speaker, label=one.text))
+    return found
+
+
+def hash_of(name: str) -> float:
+    """Return a place in [0, 1) that depends on a name only."""
+    from elp_core.data.recordings import split_place
+
+    return split_place(name)
+
+
+class TrainingLog:
+    """The trainings that were done: one line each, with what was labelled."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        lines = file.read_text().splitlines() if file.exists() else []
+        self.done: dict[str, dict[str, Any]] = {row["name"]: row for row in map(json.loads, lines)}
+
+    def once(self, name: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """Return the row of a training; do it if it was not done."""
+        if name not in self.done:
+            self.done[name] = {"name": name, **make()}
+            with self.file.open("a") as file:
+                file.write(json.dumps(self.done[name]) + "\n")
+            print(f"{name}: {self.done[name]['value']:.1%}", flush=True)
+        return self.done[name]
+
+
+def trained(options: argparse.Namespace, backbone: Backbone, clips: Sequence[Clip], takes: Takes) -> ElpModel:
+    """Return an adapter that was trained on these clips."""
+    torch.manual_seed(0)
+    config = replace(TrainConfig(), epochs=options.epochs, min_steps=options.min_steps, device="cpu")
+    method = method_from_dict({"method": options.method} if options.method != "elp" else {})
+    model = build(backbone, method, make_task(options.task, clips), config.seed)
+    train(model, clips, takes["validation"], config)
+    calibrate(model, takes["validation"], device="cpu")
+    return model
+
+
+def judged(model: ElpModel, takes: Takes) -> dict[str, Any]:
+    """Return the error on the test split, and the errors of each clip."""
+    found = evaluate(model, takes["test"], device="cpu")
+    assert isinstance(found.scores, ClipScores)
+    return {"value": found.value, "errors": found.scores.errors.tolist(), "tokens": found.scores.tokens.tolist()}
+
+
+def next_labels(
+    way: str, number: int, pool: Sequence[Clip], labelled: Sequence[Clip], model: ElpModel, seed: int
+) -> list[str]:
+    """Return the ids of the clips that a way labels next."""
+    if way == "random":
+        order = np.random.default_rng(seed).permutation(len(pool))
+        return [pool[place].id for place in order[:number]]
+    found = assessed(model, pool)
+    weights = [max(0.02, one.answer.uncertainty) if one.answer else 1.0 for one in found]
+    if way == "uncertain":
+        order = np.argsort(-np.array(weights), kind="stable")
+        return [pool[place].id for place in order[:number]]
+    known = np.stack([one.features for one in assessed(model, labelled)])
+    points, covered = principal_points(np.stack([one.features for one in found]), known)
+    picked = pick_clips(points, covered, weights if way == "suggest" else [1.0] * len(pool), number)
+    return [pool[pick.place].id for pick in picked.picks]
+
+
+def assessed(model: ElpModel, clips: Sequence[Clip]) -> list[AssessedClip]:
+    """Return the features and the answers of clips."""
+    return [one for start in range(0, len(clips), 64) for one in assess_some(model, clips[start : start + 64])]
+
+
+def assess_some(model: ElpModel, clips: Sequence[Clip]) -> list[AssessedClip]:
+    """Return the features and the answers of some dozens of clips."""
+    return assess_waveforms(model, [load(clip.audio) for clip in clips])
+
+
+def rounds(options: argparse.Namespace, backbone: Backbone, takes: Takes) -> None:
+    """Train each way round after round, and print the errors at equal numbers of labels."""
+    log, by_id = TrainingLog(options.out), {clip.id: clip for clip in takes["train"]}
+    for seed in range(options.seeds):
+        order = np.random.default_rng(1000 + seed).permutation(len(takes["train"]))
+        first = [takes["train"][place].id for place in order[: options.first]]
+        for way in options.ways:
+            ids = list(first)
+            for number in range(options.rounds + 1):
+                row = log.once(
+                    f"{options.task} {options.method} seed {seed} {'start' if not number else way} {len(ids)}",
+                    lambda ids=ids, way=way, seed=seed, number=number: one_round(  # type: ignore[misc]
+                        options, backbone, takes, [by_id[one] for one in ids], seed=seed + 97 * number
+                    ),
+                )
+                ids = [*ids, *row["next"][way]]
+    print_rounds(options, log)
+
+
+def one_round(
+    options: argparse.Namespace, backbone: Backbone, takes: Takes, labelled: Sequence[Clip], *, seed: int
+) -> dict[str, Any]:
+    """Train on the labelled clips, and let every way choose from the rest."""
+    model, known = trained(options, backbone, labelled, takes), {clip.id for clip in labelled}
+    pool = [clip for clip in takes["train"] if clip.id not in known]
+    chosen = {way: next_labels(way, options.add, pool, labelled, model, seed) for way in options.ways}
+    return {"clips": len(labelled), **judged(model, takes), "next": chosen}
+
+
+def print_rounds(options: argparse.Namespace, log: TrainingLog) -> None:
+    """Print the mean error over seeds with its range, and the labels that each way needs for the last random error."""
+    curves: dict[str, list[float]] = {}
+    print(f"| labels | {' | '.join(options.ways)} |\n|---|{'---|' * len(options.ways)}")
+    sizes = [options.first + number * options.add for number in range(options.rounds + 1)]
+    for number, size in enumerate(sizes):
+        cells = []
+        for way in options.ways:
+            name = "start" if not number else way
+            rows = [log.done[f"{options.task} {options.method} seed {s} {name} {size}"] for s in range(options.seeds)]
+            values = [row["value"] for row in rows]
+            low, high = interval(rows)
+            curves.setdefault(way, []).append(float(np.mean(values)))
+            cells.append(f"{np.mean(values):.1%} ({low:.1%} … {high:.1%})")
+        print(f"| {size} | {' | '.join(cells)} |")
+    goal = min(curves["random"]) if "random" in curves else 0.0
+    for way, curve in curves.items():
+        # the first crossing, on a straight line between two rounds
+        needed = next(
+            (labels_at(sizes, curve, place, goal) for place in range(len(curve)) if curve[place] <= goal), None
+        )
+        shown = f"{needed:.0f} labels ({needed / sizes[-1]:.0%})" if needed else f"more than {sizes[-1]} labels"
+        print(f"{way}: {shown} for {goal:.1%}, the best error of random labels")
+
+
+def labels_at(sizes: Sequence[int], curve: Sequence[float], place: int, goal: float) -> float:
+    """Return the number of labels at which a curve reaches an error, given the first round that is at or below it."""
+    if place == 0 or curve[place - 1] == curve[place]:
+        return float(sizes[place])
+    share = (curve[place - 1] - goal) / (curve[place - 1] - curve[place])
+    return sizes[place - 1] + share * (sizes[place] - sizes[place - 1])
+
+
+def interval(rows: Sequence[dict[str, Any]], draws: int = 2000) -> tuple[float, float]:
+    """Return the 95 % interval of the mean error over seeds; test clips are resampled, the same ones for all seeds."""
+    errors, tokens = (np.array([row[name] for row in rows], np.float64) for name in ("errors", "tokens"))
+    places = np.random.default_rng(0).integers(0, errors.shape[1], (draws, errors.shape[1]))
+    found = (errors[:, places].sum(axis=2) / tokens[:, places].sum(axis=2)).mean(axis=0)
+    return float(np.quantile(found, 0.025)), float(np.quantile(found, 0.975))
+
+
+def pseudo(options: argparse.Namespace, backbone: Backbone, takes: Takes) -> None:
+    """Train on some labels with and without the pseudo-labels of the rest."""
+    log, limits = TrainingLog(options.out), AgreementLimits(options.share, options.agree, options.confidence)
+    print("| seed | labels | pseudo-labels | right | without | with |\n|---|---|---|---|---|---|")
+    for seed in range(options.seeds):
+        order = np.random.default_rng(1000 + seed).permutation(len(takes["train"]))
+        some = [takes["train"][place] for place in order[: options.labels]]
+        name = f"{options.task} {options.method} pseudo seed {seed} {options.labels} {limits}"
+        row = log.once(name, lambda some=some: with_and_without(options, backbone, takes, some, limits))  # type: ignore[misc]
+        cells = (f"{row['taken']}", f"{row['right']:.0%}", f"{row['without']:.1%}", f"{row['value']:.1%}")
+        print(f"| {seed} | {options.labels} | {' | '.join(cells)} |", flush=True)
+
+
+def with_and_without(
+    options: argparse.Namespace, backbone: Backbone, takes: Takes, some: Sequence[Clip], limits: AgreementLimits
+) -> dict[str, Any]:
+    """Return the errors of both trainings, and how many pseudo-labels are right."""
+    teacher, known = trained(options, backbone, some, takes), {clip.id for clip in some}
+    pool, classes = [clip for clip in takes["train"] if clip.id not in known], options.task != "asr"
+    clean = assessed(teacher, pool)
+    sounds = [disturbed(load(clip.audio), clip.id, teacher.backbone.min_samples) for clip in pool]
+    other = [one for place in range(0, len(pool), 64) for one in assess_waveforms(teacher, sounds[place : place + 64])]
+    agreed: dict[str, Clip] = {}
+    for clip, first, second in zip(pool, clean, other, strict=True):
+        assert first.answer is not None
+        assert second.answer is not None
+        if not disagreement(first.answer, second.answer, limits, classes=classes):
+            words = {"label": first.answer.text} if classes else {"text": first.answer.text}
+            agreed[clip.id] = replace(clip, teacher="sha256:0", **words)  # type: ignore[arg-type]
+    preferred = [AgreedLabel(one.id, one.label if classes else "1", one.duration) for one in agreed.values()]
+    taken = [agreed[one] for one in balanced_share(preferred, limits.share * sum(clip.duration for clip in some))]
+    right = {clip.id: clip.label if classes else clip.text for clip in pool}
+    correct = sum((one.label if classes else one.text) == right[one.id] for one in taken)
+    model = trained(options, backbone, [*some, *taken], takes) if taken else teacher
+    return {
+        "taken": len(taken),
+        "right": correct / max(1, len(taken)),
+        "without": judged(teacher, takes)["value"],
+        **judged(model, takes),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("part", choices=("rounds", "pseudo"), nargs="?", default="rounds")
+    parser.add_argument("--task", choices=("asr", "sic", "ser"), default="asr")
+    parser.add_argument("--method", default="elp")
+    parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS))
+    parser.add_argument("--first", type=int, default=60)
+    parser.add_argument("--add", type=int, default=60)
+    parser.add_argument("--rounds", type=int, default=4)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--labels", type=int, default=120)
+    parser.add_argument("--share", type=float, default=0.3)
+    parser.add_argument("--agree", type=float, default=0.05)
+    parser.add_argument("--confidence", type=float, default=0.8)
+    parser.add_argument("--epochs", type=int, default=24)
+    parser.add_argument("--min-steps", type=int, default=24)
+    parser.add_argument("--sizes", type=int, nargs=3, default=[2000, 100, 300], help="clips of pool, validation, test")
+    parser.add_argument("--shards", type=Path, help="folder with the shards of a slot, in place of FSDD")
+    parser.add_argument("--out", type=Path, default=Path("suggest.jsonl"))
+    options = parser.parse_args()
+    source = Path(os.environ.get("ELP_FSDD") or Path(__file__).parents[2] / "shared" / "data" / "fsdd.tar.gz")
+    torch.set_num_threads(1)
+    if options.shards:
+        clips = read_clips(sorted(options.shards.glob("*.parquet")))
+        takes = {split: [clip for clip in clips if clip.split == split] for split in ("train", "validation", "test")}
+    elif source.exists():
+        takes = noisy_takes(source, options.sizes)
+    else:
+        print(f"{source} is missing; name FSDD by ELP_FSDD")
+        return
+    {"rounds": rounds, "pseudo": pseudo}[options.part](options, Backbone.from_pretrained("elp:tiny"), takes)
+
+
+if __name__ == "__main__":
+    main()
