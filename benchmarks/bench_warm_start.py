@@ -12,10 +12,11 @@ interval. Each training is one line of the record file, and a second call contin
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ from elp_core.model import ElpModel
 from elp_core.tasks import make_task
 from elp_core.training import start_from, train
 from elp_core.types import Clip
+from pipelines.datasets.delivery import SourceClip
 from pipelines.datasets.importers.fsdd import fsdd_clips
 from pipelines.gating.compare import compare_scores
 from pipelines.registry.lineage import LearnedFrom
@@ -42,16 +44,23 @@ MARGIN = 0.02
 Way = tuple[str, Sequence[tuple[ElpModel, float]]]
 
 
-def read_takes(source: Path, validation: int, test: int) -> dict[str, list[Clip]]:
-    """Return the clips of FSDD by split, in an order that mixes speakers and digits; at most so many to judge on."""
-    found: dict[str, list[Clip]] = {"train": [], "validation": [], "test": []}
+def read_takes(source: Path, most: Mapping[str, int]) -> dict[str, list[Clip]]:
+    """Return the clips of FSDD by split, at most so many of each, in an order that mixes speakers and digits."""
+    found: dict[str, list[SourceClip]] = {split: [] for split in most}
     for one in fsdd_clips(source):
-        samples, split = load(one.audio), one.split or "train"
-        name, seconds = clip_id(samples), len(samples) / 16_000
-        found[split].append(Clip(name, encode_flac(samples), seconds, split, text=one.text, speaker=one.speaker))
-    # ids are hashes
-    ordered = {split: sorted(clips, key=lambda clip: clip.id) for split, clips in found.items()}
-    return ordered | {"validation": ordered["validation"][:validation], "test": ordered["test"][:test]}
+        found[one.split or "train"].append(one)
+    chosen = {
+        split: sorted(clips, key=lambda clip: hashlib.sha256(clip.path.encode()).digest())[: most[split]]
+        for split, clips in found.items()
+    }
+    return {split: [encoded(one) for one in clips] for split, clips in chosen.items()}
+
+
+def encoded(one: SourceClip) -> Clip:
+    """Return a recording as a slot keeps it."""
+    samples = load(one.audio)
+    sound = clip_id(samples), encode_flac(samples), len(samples) / 16_000
+    return Clip(*sound, one.split or "train", one.text, one.speaker, one.label)
 
 
 class Record:
@@ -80,11 +89,11 @@ class Record:
 
 
 def one_training(
-    backbone: Backbone, clips: Sequence[Clip], judged: dict[str, list[Clip]], config: TrainConfig, way: Way
+    backbone: Backbone, clips: Sequence[Clip], judged: dict[str, list[Clip]], config: TrainConfig, way: Way, task: str
 ) -> tuple[ElpModel, dict[str, Any]]:
     """Train fresh or from parents, and judge on the test takes."""
     torch.manual_seed(0)
-    model = build(backbone, ElpConfig(), make_task("asr", clips), config.seed)
+    model = build(backbone, ElpConfig(), make_task(task, clips), config.seed)
     if way[1]:
         start_from(model, way[1])
         # the epochs and rates that `elp train` would take
@@ -134,7 +143,9 @@ def days(options: argparse.Namespace, backbone: Backbone, takes: dict[str, list[
         clips = takes["train"][: day * options.clips]
         fresh = f"night-{day:02d}-fresh"
         made = record.once(
-            fresh, backbone, lambda clips=clips: one_training(backbone, clips, takes, config, ("fresh", ()))
+            fresh,
+            backbone,
+            lambda clips=clips: one_training(backbone, clips, takes, config, ("fresh", ()), options.task),
         )  # type: ignore[misc]
         warm, start = f"night-{day:02d}-warm", before
         if start is None or generation >= config.warm.generations:
@@ -143,7 +154,9 @@ def days(options: argparse.Namespace, backbone: Backbone, takes: dict[str, list[
         else:
             way = "warm", ((start, 1.0),)
             before = record.once(
-                warm, backbone, lambda clips=clips, way=way: one_training(backbone, clips, takes, config, way)
+                warm,
+                backbone,
+                lambda clips=clips, way=way: one_training(backbone, clips, takes, config, way, options.task),
             )  # type: ignore[misc]
             generation += 1
         a, b = record.done[warm], record.done[fresh]
@@ -163,7 +176,7 @@ def site(options: argparse.Namespace, backbone: Backbone, takes: dict[str, list[
         others[name] = record.once(
             f"site-{name}",
             backbone,
-            lambda c=clips, t=theirs: one_training(backbone, c, t, config, ("fresh", ())),  # type: ignore[misc]
+            lambda c=clips, t=theirs: one_training(backbone, c, t, config, ("fresh", ()), options.task),  # type: ignore[misc]
         )
     values = {name: evaluate(model, own["validation"], device="cpu").value for name, model in others.items()}
     nearest = min(values, key=lambda name: (values[name], name))
@@ -179,7 +192,7 @@ def site(options: argparse.Namespace, backbone: Backbone, takes: dict[str, list[
                 total += clip.duration
         for way in ways:
             name = f"site-{new}-{wanted}-{way[0]}"
-            record.once(name, backbone, lambda c=clips, w=way: one_training(backbone, c, own, config, w))  # type: ignore[misc]
+            record.once(name, backbone, lambda c=clips, w=way: one_training(backbone, c, own, config, w, options.task))  # type: ignore[misc]
             row, fresh = record.done[name], record.done[f"site-{new}-{wanted}-fresh"]
             shown = interval(row, fresh, own["test"]) if way[1] else ""
             print(f"| {total:.0f} | {way[0]} | {row['value']:.1%} | {shown} | {row['seconds']:.0f} |", flush=True)
@@ -188,6 +201,7 @@ def site(options: argparse.Namespace, backbone: Backbone, takes: dict[str, list[
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("part", choices=("days", "site"), nargs="?", default="days")
+    parser.add_argument("--task", choices=("asr", "sic"), default="asr", help="words, or the digit as a class")
     parser.add_argument("--days", type=int, default=20)
     parser.add_argument("--clips", type=int, default=100, help="of a day, or of each other site")
     parser.add_argument("--speaker", default="theo")
@@ -205,7 +219,9 @@ def main() -> None:
         print(f"{source} is missing; name FSDD by ELP_FSDD")
         return
     torch.set_num_threads(1)
-    takes, backbone = read_takes(source, *options.judged), Backbone.from_pretrained("elp:tiny")
+    learned = options.days * options.clips if options.part == "days" else 3000
+    most = {"train": learned, "validation": options.judged[0], "test": options.judged[1]}
+    takes, backbone = read_takes(source, most), Backbone.from_pretrained("elp:tiny")
     warm = WarmConfig(options.warm_epochs, options.rate, options.generations)
     config = replace(TrainConfig(), epochs=options.epochs, min_steps=options.min_steps, device="cpu", warm=warm)
     {"days": days, "site": site}[options.part](options, backbone, takes, config)

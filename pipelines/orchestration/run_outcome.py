@@ -87,6 +87,7 @@ class RunOutcome:
                 "champion version": gate.champion,
                 "first version": verdict.first_version,
                 "clips still needed": verdict.needed,
+                **{f"gap of {gap.key}": gap.note for gap in verdict.gaps},
                 "reasons": "; ".join(verdict.reasons),
                 "evidence": str(gate.evidence),
             }

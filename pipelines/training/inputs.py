@@ -134,22 +134,20 @@ def _inputs(
     keys = _Keys(slot, data.dataset.dvc_hash, settings, backbone.fingerprint, ids, options)
     known = _known_adapters(client, data.dataset, settings)
     made, start = list[RegisteredAdapter](), StartingPoint()
+    former = _former_keys(client, keys, language)
     if settings.train.init != "fresh":
         place = LearningData.of(repository, cache, slot, data)
         task = _new_task(slot, data, options, language, settings)
         request = StartRequest(
             client, place, known, settings.train, settings.adapter, backbone, task, language, data.validation
         )
-        made = made_before(request, {keys.of(language), *keys.released(language)})
+        made = made_before(request, {keys.of(language), *former})
         # a version that exists needs no start: it is not trained again
         if all(one.deleted for one in made):
             start = find_start(request, keys.of(language))
     grown = None if start.parents else find_grown_from(client, repository, slot, data, options, backbone, cache)
     if grown:
         language = trained_language(data.dataset, grown)
-    former = [one.key for one in made]
-    if not start.parents:
-        former += _former_keys(client, keys, language)
     return TrainingInputs(
         slot=slot,
         repository=repository,
@@ -158,7 +156,7 @@ def _inputs(
         backbone=backbone,
         ids=ids,
         key=keys.of(language, start),
-        former_keys=tuple(former),
+        former_keys=(*(one.key for one in made), *(former if not start.parents else ())),
         config=_config(settings),
         options=options,
         language=language,

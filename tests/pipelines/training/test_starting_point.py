@@ -1,0 +1,60 @@
+"""What a start makes of its candidates: the parents, the key, the rates, and when it is fresh after all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from elp_core.config import TrainConfig, WarmConfig
+from pipelines.registry.lineage import LearnedFrom
+from pipelines.registry.slot import Slot
+from pipelines.training import starting_point
+from pipelines.training.start_candidates import OpenedCandidate
+from pipelines.training.starting_point import StartingPoint, StartParent, find_start
+
+SLOT = Slot("new", "sic")
+
+
+def _opened(site: str, deep: int = 1, seed: int = 0, head: str = "") -> OpenedCandidate:
+    version: Any = SimpleNamespace(slot=Slot(site, "sic"), version=3, bundle_digest=f"sha256:{site}", name=site)
+    return OpenedCandidate(version, Path(site), head, deep, seed)
+
+
+def _start(monkeypatch: pytest.MonkeyPatch, init: str, *opened: OpenedCandidate) -> StartingPoint:
+    monkeypatch.setattr(starting_point, "task_champions", lambda _: [one.version for one in opened])
+    monkeypatch.setattr(starting_point, "open_candidates", lambda *_: (list(opened), []))
+    request: Any = SimpleNamespace(slot=SLOT, task=None, train=TrainConfig(init=init, warm=WarmConfig(generations=2)))
+    return find_start(request, "k")
+
+
+def test_a_mean_takes_equal_shares_of_those_with_one_seed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("elp_core.bundle.verify_bundle", lambda _: SimpleNamespace(task={}))
+    monkeypatch.setattr("elp_core.tasks.task_from_json", lambda _: None)
+    monkeypatch.setattr("elp_core.training.head_obstacle", lambda *_, **__: "")
+    found = _start(monkeypatch, "average", _opened("a"), _opened("b"), _opened("c", seed=7))
+    assert [(one.learned.slot, one.learned.role, one.learned.weight) for one in found.parents] == [
+        ("a/sic", "average", 0.5),
+        ("b/sic", "average", 0.5),
+    ]
+    assert [(one.slot, one.why) for one in found.record.candidates] == [("c/sic", "its seed is 7, here 0")]
+
+
+def test_after_its_generations_the_next_start_is_fresh(monkeypatch: pytest.MonkeyPatch) -> None:
+    last, next_one = (_start(monkeypatch, "average", _opened("a", deep)) for deep in (2, 3))
+    assert (last.record.generation, len(last.parents)) == (2, 1)
+    assert (next_one.parents, next_one.keyed) == ((), {})
+    assert next_one.record.why == "after 2 trainings that started from one another, the next starts fresh"
+
+
+def test_a_start_from_others_takes_fewer_epochs_and_smaller_steps_but_a_new_head_does_not() -> None:
+    config = TrainConfig(epochs=20, warm=WarmConfig(epochs=4, rate=0.5))
+    parents = (StartParent(LearnedFrom("sha256:a", "a/sic", 1, "init"), Path()),)
+    warm = StartingPoint(parents=parents)
+    assert (warm.rates(config).epochs, warm.rates(config).lr_head) == (4, config.lr_head / 2)
+    new_head = StartingPoint(cast(Any, SimpleNamespace(head="its classes differ")), parents)
+    assert (new_head.rates(config).lr_head, new_head.rates(config).lr_layer) == (config.lr_head, config.lr_layer / 2)
+    assert warm.keyed != new_head.keyed
+    assert StartingPoint().rates(config) == config
