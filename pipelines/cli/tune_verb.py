@@ -84,9 +84,9 @@ def tune_verb(
         found, folder = _read(followed[1].tuning), None
     diff = ""
     if apply and found.change:
-        from pipelines.tuning.apply_settings import apply_change
+        from pipelines.tuning.apply_settings import apply_winner
 
-        diff = apply_change(workspace, slot, found.change, write=not dry_run)
+        diff = apply_winner(workspace, slot, found.change, write=not dry_run)
     _emit(found, folder, diff, _applied(found, diff, apply, dry_run))
 
 

@@ -21,7 +21,7 @@ _LINE = 4096
 """Longest line that is not broken: lines of people stay as they are."""
 
 
-def apply_change(workspace: Workspace, slot: Slot, change: Mapping[str, Any], *, write: bool = True) -> str:
+def apply_winner(workspace: Workspace, slot: Slot, change: Mapping[str, Any], *, write: bool = True) -> str:
     """Write settings of a slot into `elp.yaml`, and return the difference as a unified diff; empty if there is none.
 
     `adapter` replaces the slot's one, `train` and `task` change single keys. Without `write`, the file stays as it is.

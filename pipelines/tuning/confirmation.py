@@ -55,14 +55,17 @@ def confirm(
     first = pairs[0]
     found = first.interval_of(delta, draws, policy.margin, policy.confidence)
     relation: Relation = "undecided"
-    if found.upper < 0 and max(by_seed) <= 0:
+    value = _mean(pairs, 0)
+    # of two systems above the gate's absolute limit, none is worth using, however equal they are
+    useful = value <= policy.limit
+    if useful and found.upper < 0 and max(by_seed) <= 0:
         relation = "better"
-    elif found.judge(policy.margin) == "passed":
+    elif useful and found.judge(policy.margin) == "passed":
         relation = "no worse"
     elif found.judge(policy.margin) == "failed":
         relation = "worse"
     return ConfirmedDifference(
-        value=_mean(pairs, 0),
+        value=value,
         present=_mean(pairs, 1),
         delta=delta,
         lower=found.lower if math.isfinite(found.lower) else None,

@@ -9,7 +9,7 @@ from pipelines.errors import UsageError
 from pipelines.local.settings import read_settings
 from pipelines.local.workspace import Workspace, open_workspace
 from pipelines.registry.slot import Slot
-from pipelines.tuning.apply_settings import apply_change, changed_text
+from pipelines.tuning.apply_settings import apply_winner, changed_text
 from pipelines.tuning.search_space import SearchSpace
 
 SLOT = Slot("plant-a", "asr")
@@ -46,9 +46,9 @@ def workspace(tmp_path: Path, text: str) -> Workspace:
 
 def test_only_the_lines_of_the_slot_change(tmp_path: Path) -> None:
     opened = workspace(tmp_path, TEXT)
-    assert apply_change(opened, SLOT, change(), write=False)
+    assert apply_winner(opened, SLOT, change(), write=False)
     assert (tmp_path / "elp.yaml").read_text() == TEXT
-    diff = apply_change(opened, SLOT, change())
+    diff = apply_winner(opened, SLOT, change())
     changed = [line for line in diff.splitlines() if line[0] in "+-" and line[:3] not in ("+++", "---")]
     assert [line for line in changed if line[0] == "-"] == ["-    adapter: {encoder: {bottleneck: 64}}"]
     assert [line.split(":")[0].strip("+ ") for line in changed if line[0] == "+"] == [
@@ -59,7 +59,7 @@ def test_only_the_lines_of_the_slot_change(tmp_path: Path) -> None:
     assert after.adapter.layer is not None
     assert after.adapter.layer.layers == (1, 3)
     assert (after.task.width, after.data) == (64, before.data)
-    assert apply_change(open_workspace(tmp_path), SLOT, change()) == "", "a second time changes nothing"
+    assert apply_winner(open_workspace(tmp_path), SLOT, change()) == "", "a second time changes nothing"
 
 
 @pytest.mark.parametrize("text", ["", "# nothing yet\n", "backbone: elp:tiny\n", "slots: {}\n"])
@@ -73,5 +73,5 @@ def test_settings_that_two_slots_share_are_not_changed(tmp_path: Path) -> None:
     shared = "slots:\n  plant-a/asr: &small {train: {epochs: 3}}\n  plant-b/asr: *small\n"
     opened = workspace(tmp_path, shared)
     with pytest.raises(UsageError, match="shares settings of plant-a/asr with plant-b/asr"):
-        apply_change(opened, SLOT, change())
+        apply_winner(opened, SLOT, change())
     assert (tmp_path / "elp.yaml").read_text() == shared

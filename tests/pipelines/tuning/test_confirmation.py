@@ -37,6 +37,12 @@ def test_a_finalist_is_compared_over_all_seeds(rate: float, relation: str) -> No
     assert (found.blocks, found.clips) == (20, 400)
 
 
+def test_two_configurations_above_the_limit_of_the_gate_decide_nothing() -> None:
+    bad = seeds(0.7, 1, 2)
+    assert confirm(bad, bad, POLICY, closed_set=False).relation == "undecided"
+    assert confirm(bad, seeds(0.9, 3, 4), POLICY, closed_set=False).relation == "undecided"
+
+
 def test_one_lucky_seed_makes_no_finalist_better() -> None:
     present = seeds(0.2, 4, 5)
     worse = scores(present[1].errors + np.eye(1, 400, dtype=int)[0])
