@@ -138,8 +138,8 @@ def open_service(
         follower = ChampionFollower(source, served, options.every, report)
         if not follower.look().reachable:
             raise ServiceError(follower.state.error)
-        report = metrics.count_batch
-        batcher = AudioBatcher(host, options.batch_seconds, options.max_wait, report, most=options.most_batches)
+        waits, most = options.max_wait, options.most_batches
+        batcher = AudioBatcher(host, options.batch_seconds, waits, metrics.count_batch, most)
         stack.callback(batcher.close)
         decoders = DecodePool(options.decoders, options.decode)
         stack.callback(decoders.close)
