@@ -6,7 +6,8 @@
 Needs ELP_FSDD (a folder or the archive). Each training is the slot's default one with another share of copies that get
 conditions (`augment.conditions`); 0 is the usual augmentation. Each adapter answers the published test split, which is
 the golden set, clean and under all families at four severities, by the code of `elp sweep`. `--epochs` and `--share`
-(of the training clips, taken by their hash) make it shorter: the figures of the usual length need hours.
+(of the training clips, taken by their hash) make it shorter: the figures of the usual length need hours. `--light`
+trains an L-only adapter without masks: the frozen prefix runs once for each copy, so a training takes minutes.
 """
 
 from __future__ import annotations
@@ -72,6 +73,15 @@ def trained(
     return model
 
 
+def light(settings: SlotSettings) -> SlotSettings:
+    """Return the settings with an adapter and an augmentation that leave every state of the backbone as it is."""
+    from elp_core.config import ElpConfig
+
+    augment = dataclasses.replace(settings.train.augment, time_mask=0.0, feature_mask=0.0, join=0.0)
+    train = dataclasses.replace(settings.train, augment=augment)
+    return dataclasses.replace(settings, adapter=ElpConfig(encoder=None, prompt=None, tune_norms=False), train=train)
+
+
 def swept(
     models: list[tuple[str, ElpModel]], clips: list[Clip], settings: SlotSettings, slot: str, folder: Path
 ) -> RobustnessSweep:
@@ -111,6 +121,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, help="train less than the default")
     parser.add_argument("--share", type=float, default=1.0, help="of the training clips")
     parser.add_argument("--clips", type=int, default=0, help="of the test split; 0 is all")
+    parser.add_argument("--light", action="store_true", help="an L-only adapter without masks and joined clips")
     parser.add_argument("--trainings", default="0,0.5", help="shares of copies with conditions: one or two")
     arguments = parser.parse_args()
     source = Path(os.environ.get("ELP_FSDD") or ROOT.parent / "shared" / "data" / "fsdd.tar.gz")
@@ -123,6 +134,8 @@ def main() -> None:
         clips, settings = prepared(arguments.slot, source, Path(parent) / "workspace")
         train = sorted(clips["train"], key=lambda clip: clip.id)
         clips["train"] = train[: round(arguments.share * len(train))]
+        if arguments.light:
+            settings = light(settings)
         test = sorted(clips["test"], key=lambda clip: clip.id)[: arguments.clips or None]
         task = arguments.slot.partition("/")[2]
         models = [

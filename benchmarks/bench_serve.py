@@ -36,6 +36,9 @@ NAMES = {
     "peft1": "`transformers` + `peft`, one after another, 1 thread",
     "peft": "`transformers` + `peft`, one after another",
     "alone": "our library, one after another",
+    "litserve": "LitServe, our library",
+    "ray": "Ray Serve, our library",
+    "elp1": "`elp serve`, a batch at a time",
     "elp": "`elp serve`",
 }
 

@@ -31,7 +31,7 @@ from elp_core.config import TrainConfig
 from elp_core.data.corpus import read_clips
 from elp_core.data.noise import factory_noise, mix
 from elp_core.inference.assess_clips import AssessedClip, assess_waveforms
-from elp_core.methods import method_from_dict
+from elp_core.methods.config import method_from_dict
 from elp_core.metrics.scores import ClipScores
 from elp_core.model import ElpModel
 from elp_core.tasks import make_task

@@ -2,12 +2,14 @@
 
 python benchmarks/serve_ways.py WAY PLANT PORT [--threads N]
 
-WAY is elp (`elp serve`), alone (our library behind a lock) or peft (`transformers` with `peft` behind a lock).
+WAY is elp (`elp serve`), alone (our library behind a lock), peft (`transformers` with `peft` behind a lock), ray or
+litserve (our library in Ray Serve or LitServe, which are not in the lock).
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import io
 import threading
 import warnings
@@ -17,6 +19,7 @@ from typing import Annotated, Any
 
 import soundfile
 from fastapi import FastAPI, File, Form, UploadFile
+from serve_outputs import answer_body, open_outputs
 from serve_plant import PlantChampions, ServedPlant
 
 Classify = Callable[[str, bytes], dict[str, Any]]
@@ -29,7 +32,8 @@ def elp(plant: ServedPlant, asked: argparse.Namespace) -> None:
     from pipelines.serving.http.api_keys import ApiKeyFile
     from pipelines.serving.http.serve_process import ServeOptions, listening_socket, open_service, web_server
 
-    options = ServeOptions(port=asked.port, every=0.2, memory_bytes=asked.memory * 2**20 or None)
+    memory_bytes, most = asked.memory * 2**20 or None, asked.threads
+    options = ServeOptions(port=asked.port, every=0.2, memory_bytes=memory_bytes, most_batches=most)
     keys = ApiKeyFile(plant.root / "keys.json")
     settings = Settings(backbone=plant.backbone)
     listener = listening_socket(options)
@@ -40,12 +44,12 @@ def elp(plant: ServedPlant, asked: argparse.Namespace) -> None:
 
 def alone(plant: ServedPlant, asked: argparse.Namespace) -> None:
     """Run our library as most do it: a thread for each request, one at a time computes."""
-    outputs, lock = _host(plant, asked.threads), threading.Lock()
+    outputs, lock = open_outputs(plant, asked.threads), threading.Lock()
 
     def classify(slot: str, content: bytes) -> dict[str, Any]:
         samples = soundfile.read(io.BytesIO(content), dtype="float32")[0]
         with lock:
-            return _body(outputs([(slot, samples)])[0])
+            return answer_body(outputs([(slot, samples)])[0])
 
     _run(classify, asked.port)
 
@@ -78,27 +82,14 @@ def peft(plant: ServedPlant, asked: argparse.Namespace) -> None:
         with lock, torch.inference_mode():
             model.set_adapter(names[slot])
             frames = model(**inputs).last_hidden_state
-            return _body(heads[slot](frames.mean(1)).softmax(-1)[0])
+            return answer_body(heads[slot](frames.mean(1)).softmax(-1)[0])
 
     _run(classify, asked.port)
 
 
-def _host(plant: ServedPlant, threads: int) -> Callable[[list[tuple[str, Any]]], list[Any]]:
-    import torch
-
-    from elp_core.backbones import Backbone
-    from elp_core.inference import AdapterHost, Request
-
-    torch.set_num_threads(threads)
-    host = AdapterHost(Backbone.from_pretrained(plant.backbone))
-    for slot in plant.slots:
-        host.load(slot, plant.bundle(slot, 1))
-    return lambda pairs: host.outputs([Request(*pair) for pair in pairs])
-
-
-def _body(probabilities: Any) -> dict[str, Any]:
-    values = [float(value) for value in probabilities]
-    return {"label": values.index(max(values)), "probability": max(values), "probabilities": values}
+def kept(plant: ServedPlant, asked: argparse.Namespace) -> None:
+    """Run our library in a server that others keep; its module names the packages that it needs."""
+    importlib.import_module(f"serve_{asked.way}").run(plant, asked.threads, asked.port)
 
 
 def _run(classify: Classify, port: int) -> None:
@@ -113,7 +104,7 @@ def _run(classify: Classify, port: int) -> None:
     uvicorn.run(app, host="127.0.0.1", port=port, log_level="warning", access_log=False)
 
 
-WAYS = {"elp": elp, "alone": alone, "peft": peft}
+WAYS = {"elp": elp, "alone": alone, "peft": peft, "ray": kept, "litserve": kept}
 
 
 def _options() -> argparse.Namespace:
@@ -121,7 +112,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("way", choices=WAYS)
     parser.add_argument("plant", type=Path)
     parser.add_argument("port", type=int)
-    parser.add_argument("--threads", type=int, default=2, help="of torch, for ways other than elp")
+    parser.add_argument("--threads", type=int, default=2, help="of torch; for elp, batches at once")
     parser.add_argument("--memory", type=int, default=0, help="MB of adapters in memory, for elp")
     return parser.parse_args()
 

@@ -11,8 +11,14 @@ EXTRA_TEXTS = ("teacher", GROUP)
 
 
 def with_extra_texts(table: pa.Table, wanted: Collection[str]) -> pa.Table:
-    """Return the rows of a shard with empty texts in the wanted columns of `EXTRA_TEXTS` that the shard lacks."""
-    for name in EXTRA_TEXTS:
-        if name in wanted and name not in table.column_names:
+    """Return the rows of a shard with empty texts in the wanted columns of `EXTRA_TEXTS` that the shard lacks.
+
+    These columns are then the last ones, in their order, so that the tables of several shards fit each other.
+    """
+    extra = [name for name in EXTRA_TEXTS if name in wanted]
+    if not extra:
+        return table
+    for name in extra:
+        if name not in table.column_names:
             table = table.append_column(name, pa.array([""] * table.num_rows, pa.string()))
-    return table
+    return table.select([*(name for name in table.column_names if name not in extra), *extra])

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from elp_core.errors import CorpusError
-from elp_core.metrics.scores import ClipScores, Evaluation, FloatArray, IntArray, clip_columns
+from elp_core.metrics.scores import ClipScores, Evaluation, FloatArray, IntArray, clip_columns, clip_groups
 from elp_core.names import normal_name
 from elp_core.types import Clip
 
@@ -53,7 +53,9 @@ def evaluate_classes(clips: Sequence[Clip], answers: Sequence[str]) -> Evaluatio
     labels, answers = tuple(normal_name(clip.label) for clip in clips), [normal_name(answer) for answer in answers]
     _, counts = confusion(answers, labels)
     wrong = np.array([answer != label for answer, label in zip(answers, labels, strict=True)], np.int64)
-    scores = ClipScores(*clip_columns(clips), wrong, np.ones_like(wrong), tuple(answers), labels, "error_rate")
+    scores = ClipScores(
+        *clip_columns(clips), wrong, np.ones_like(wrong), tuple(answers), labels, "error_rate", clip_groups(clips)
+    )
     extra = {
         "accuracy": 1.0 - float(wrong.mean()),
         "unweighted_accuracy": unweighted_accuracy(counts),

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from elp_core.errors import CorpusError
-from elp_core.metrics.scores import BoolArray, Evaluation, FloatArray, IntArray, TrialScores, clip_columns
+from elp_core.metrics.scores import BoolArray, Evaluation, FloatArray, IntArray, TrialScores, clip_columns, clip_groups
 from elp_core.types import Clip
 
 
@@ -150,7 +150,7 @@ def evaluate_trials(
     Raises:
         CorpusError: Columns differ in length, a score is not finite, or one kind of trial is missing.
     """
-    trials = TrialScores(*clip_columns(clips), a, b, scores, targets)
+    trials = TrialScores(*clip_columns(clips), a, b, scores, targets, clip_groups(clips))
     result = eer(trials.scores, trials.targets)
     cost = min_dcf(trials.scores, trials.targets)
     extra = {

@@ -40,12 +40,14 @@ class ClipScores:
     references: tuple[str, ...]
     metric: str = "wer"
     """Name of the rate."""
+    groups: tuple[str, ...] = ()
+    """Groups of each clip, as `Clip.group`; without any, the column is empty."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "errors", np.asarray(self.errors, np.int64))
         object.__setattr__(self, "tokens", np.asarray(self.tokens, np.int64))
         columns = (self.speakers, self.conditions, self.errors, self.tokens, self.hypotheses, self.references)
-        _same_length(len(self.ids), columns, "clip scores")
+        _same_length(len(self.ids), (*columns, *([self.groups] if self.groups else [])), "clip scores")
         if (self.errors < 0).any() or (self.tokens < 0).any():
             raise CorpusError("clip scores hold a negative count of errors or tokens; expected counts >= 0")
 
@@ -55,12 +57,12 @@ class ClipScores:
     def select(self, keep: Sequence[int] | IntArray) -> ClipScores:
         """Return the clips at the positions `keep`, int64 [K]."""
         at = np.asarray(keep, np.int64)
-        ids, speakers, conditions, hypotheses, references = (
-            tuple(column[i] for i in at)
-            for column in (self.ids, self.speakers, self.conditions, self.hypotheses, self.references)
+        ids, speakers, conditions, hypotheses, references, groups = (
+            tuple(column[i] for i in at) if column else ()
+            for column in (self.ids, self.speakers, self.conditions, self.hypotheses, self.references, self.groups)
         )
         errors, tokens = self.errors[at], self.tokens[at]
-        return ClipScores(ids, speakers, conditions, errors, tokens, hypotheses, references, self.metric)
+        return ClipScores(ids, speakers, conditions, errors, tokens, hypotheses, references, self.metric, groups)
 
     @property
     def size(self) -> int:
@@ -94,6 +96,8 @@ class TrialScores:
     """float64 [N], higher means more similar."""
     targets: BoolArray
     """bool [N], True if both clips are of one speaker."""
+    groups: tuple[str, ...] = ()
+    """Of the clips, as `ClipScores.groups`."""
     metric: ClassVar[str] = "eer"
     unit: ClassVar[str] = "target trials"
     counted: ClassVar[str] = "target trial"
@@ -101,7 +105,8 @@ class TrialScores:
     def __post_init__(self) -> None:
         for name, kind in (("a", np.int64), ("b", np.int64), ("scores", np.float64), ("targets", np.bool_)):
             object.__setattr__(self, name, np.asarray(getattr(self, name), kind))
-        _same_length(len(self.ids), (self.speakers, self.conditions), "clips of the trials")
+        of_clips = (self.speakers, self.conditions, *([self.groups] if self.groups else []))
+        _same_length(len(self.ids), of_clips, "clips of the trials")
         _same_length(len(self.a), (self.b, self.scores, self.targets), "trials")
         # minima and maxima make no copies of millions of trials
         if len(self.a) and not 0 <= min(self.a.min(), self.b.min()) <= max(self.a.max(), self.b.max()) < len(self.ids):
@@ -121,11 +126,12 @@ class TrialScores:
         """Return the trials at the positions `keep`, int64 [K], with the clips that they use."""
         at = np.asarray(keep, np.int64)
         used, places = np.unique(np.concatenate([self.a[at], self.b[at]]), return_inverse=True)
-        ids, speakers, conditions = (
-            tuple(column[i] for i in used) for column in (self.ids, self.speakers, self.conditions)
+        ids, speakers, conditions, groups = (
+            tuple(column[i] for i in used) if column else ()
+            for column in (self.ids, self.speakers, self.conditions, self.groups)
         )
         a, b = np.split(places, 2)
-        return TrialScores(ids, speakers, conditions, a, b, self.scores[at], self.targets[at])
+        return TrialScores(ids, speakers, conditions, a, b, self.scores[at], self.targets[at], groups)
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,6 +149,11 @@ class Evaluation:
 def clip_columns(clips: Sequence[Clip]) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
     """Return ids, speakers and conditions, as the records of scores begin."""
     return tuple(c.id for c in clips), tuple(c.speaker for c in clips), tuple(c.condition for c in clips)
+
+
+def clip_groups(clips: Sequence[Clip]) -> tuple[str, ...]:
+    """Return the groups of clips, as the records of scores end; empty if no clip has one."""
+    return tuple(clip.group for clip in clips) if any(clip.group for clip in clips) else ()
 
 
 def _same_length(

@@ -7,7 +7,7 @@ from rapidfuzz.distance import Levenshtein
 
 from elp_core.errors import CorpusError
 from elp_core.languages import Language, Metric, language
-from elp_core.metrics.scores import ClipScores, Evaluation, IntArray, clip_columns
+from elp_core.metrics.scores import ClipScores, Evaluation, IntArray, clip_columns, clip_groups
 from elp_core.types import Clip
 
 
@@ -85,7 +85,7 @@ def evaluate_transcripts(
         errors, tokens = by_character
         extra = {"wer": error_rate(*by_word), "characters": float(tokens.sum()), **counts}
         extra |= {f"cer_{name}": _variant(answers, references, form) for name, form in spoken.variants.items()}
-    scores = ClipScores(*clip_columns(clips), errors, tokens, answers, references, deciding)
+    scores = ClipScores(*clip_columns(clips), errors, tokens, answers, references, deciding, clip_groups(clips))
     return Evaluation(deciding, error_rate(errors, tokens), scores, extra)
 
 

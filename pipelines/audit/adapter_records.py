@@ -240,7 +240,7 @@ def _numbers(verdict: VerdictStatement) -> Iterator[Fact]:
         low, high = (points(math.nan if bound is None else bound) for bound in verdict.interval or (None, None))
         delta = points(math.nan if verdict.delta is None else verdict.delta)
         yield Fact("difference", f"{delta} ({low} … {high})", note=f"allowed {points(details.margin)}")
-    yield from (Fact(f"condition {one.name}", one.outcome) for one in details.slices)
+    yield from (Fact(f"{one.kind or 'condition'} {one.name}", one.outcome) for one in details.slices)
     yield from (Fact(f"check {one.name}", one.outcome) for one in details.checks if one.outcome != "passed")
 
 

@@ -1,8 +1,10 @@
 """`elp train`, `elp gate`, `elp retrain`: ask a worker for a run and follow it."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -27,8 +29,11 @@ from pipelines.local.workspace import Workspace
 from pipelines.number_text import duration
 from pipelines.orchestration.deployments import FLOWS
 from pipelines.orchestration.follow import follow
-from pipelines.orchestration.prefect_api import connect_prefect, read_outcome, run_name, start_run
+from pipelines.orchestration.prefect_api import FollowedRun, connect_prefect, read_outcome, run_name, start_run
 from pipelines.registry.slot import Slot
+
+if TYPE_CHECKING:
+    from pipelines.orchestration.run_outcome import RunOutcome
 
 _detach = click.option("--detach", is_flag=True, help="Do not wait: print the address of the run and end.")
 
@@ -153,6 +158,27 @@ def _take_in(workspace: Workspace, slot: Slot, source: Path, options: Mapping[st
 
 def _run(workspace: Workspace, flow: str, slots: Sequence[Slot], parameters: Mapping[str, Any], detach: bool) -> None:
     """Ask for a run of a flow, follow it and report it; GateRefused gives the exit code of a refusal."""
+    if (followed := follow_flow(workspace, flow, slots, parameters, detach)) is None:
+        return
+    run, outcome = followed
+    # imported when a run has ended: they load the gate, which shell completion does without
+    from pipelines.cli.run_panel import RunEnd
+    from pipelines.orchestration.run_outcome import REFUSED, UNDECIDED
+
+    ended = f"{run.name}: {mark(run.state)} in {duration(run.seconds)}"
+    end = RunEnd(str(slots[0]) if slots else "", outcome, _server(workspace), ended)
+    emit({"run": run, "outcome": outcome.rows()}, lambda _: end.panel())
+    if run.state in (REFUSED, UNDECIDED):
+        raise GateRefused(end.refusal(run))
+
+
+def follow_flow(
+    workspace: Workspace, flow: str, slots: Sequence[Slot], parameters: Mapping[str, Any], detach: bool
+) -> tuple[FollowedRun, RunOutcome] | None:
+    """Ask for a run of a flow, follow it, and return it with what it did; with `detach`, print its address alone.
+
+    Raises OpsError if the run did not complete.
+    """
     names = [str(slot) for slot in slots]
     name = run_name(flow, names) if names else "retrain all slots"
     if names:
@@ -167,7 +193,7 @@ def _run(workspace: Workspace, flow: str, slots: Sequence[Slot], parameters: Map
         progress(f"{name}: {run.url}")
         if detach:
             emit(run, lambda r: r.url)
-            return
+            return None
         try:
             with long_work() as display:
                 run = follow(client, run, FLOWS[flow], display.log, show=display.show)
@@ -178,15 +204,7 @@ def _run(workspace: Workspace, flow: str, slots: Sequence[Slot], parameters: Map
     if run.state_type != "COMPLETED":
         reason = run.message.removeprefix("Flow run encountered an exception: ") or "no message"
         raise OpsError(f"{name} ended as {run.state}: {reason}\nits page: {run.url}")
-    # imported when a run has ended: they load the gate, which shell completion does without
-    from pipelines.cli.run_panel import RunEnd
-    from pipelines.orchestration.run_outcome import REFUSED, UNDECIDED
-
-    ended = f"{run.name}: {mark(run.state)} in {duration(run.seconds)}"
-    end = RunEnd(names[0] if names else "", outcome, _server(workspace), ended)
-    emit({"run": run, "outcome": outcome.rows()}, lambda _: end.panel())
-    if run.state in (REFUSED, UNDECIDED):
-        raise GateRefused(end.refusal(run))
+    return run, outcome
 
 
 def _server(workspace: Workspace) -> str:

@@ -5,7 +5,8 @@
 `divided_evaluation`, `batch_answers`   a large evaluation in several processes or machines, and what each does
 `decide`              the pure decision, from two sets of scores and a policy
 `compare`, `interval` two systems on one set of clips; bootstrap intervals
-`slices`, `operating_point`, `safety`   recording conditions; rates at a threshold; limits next to the metric's
+`group_gaps`          the worst and the best group of each key, and the gap between them
+`slices`, `operating_point`, `safety`   conditions and groups; rates at a threshold; limits next to the metric's
 `simulated_conditions`, `simulated_scores`   both systems under conditions that no training uses; their record
 `measure`, `interference`, `overlap`    size and speed; answers of other slots; golden clips in the training data
 `enrolled_voices`     the voices that a promotion invalidates, and their false rejects

@@ -45,7 +45,7 @@ def compare_scores(
     systems = _paired(challenger, champion)
     blocks = blocks_for(challenger, closed_set)
     draws = _resampled(systems, blocks, policy.resamples, policy.seed)
-    values = [_metric_value(system) for system in systems]
+    values = [metric_value(system) for system in systems]
     clips, tokens = len(challenger.ids), token_count(challenger)
 
     def bounds(value: float, drawn: FloatArray, rate: float, growth: float = 1.0) -> Interval:
@@ -89,7 +89,8 @@ def token_count(scores: Scores) -> float:
     return float(scores.tokens.sum()) if isinstance(scores, ClipScores) else float(scores.targets.sum())
 
 
-def _metric_value(scores: Scores) -> float:
+def metric_value(scores: Scores) -> float:
+    """Return the metric of scores; raise CorpusError if it cannot be computed on them."""
     if isinstance(scores, ClipScores):
         if not len(scores):
             raise CorpusError("no clips were scored; a gate needs a golden set with at least one clip")

@@ -4,7 +4,7 @@ With Δ = challenger − champion and margin m:
 
 - passed if the upper bound of Δ is at most m and the upper bound of the challenger's own value is at most the limit;
 - failed if the lower bound of Δ is above m, the lower bound of the value is above the limit, a slice is shown to be
-  worse (Holm), or a check failed;
+  worse (Holm), the gap between groups is shown to be above its limit, or another check failed;
 - undecided otherwise, and if an undecided check prevents a pass.
 
 Without a champion the absolute limit alone decides.
@@ -16,6 +16,7 @@ from dataclasses import replace
 
 from elp_core.languages import NormaliserId
 from pipelines.gating.compare import PairedComparison, compare_scores, token_count
+from pipelines.gating.group_gaps import gap_checks, measure_gaps
 from pipelines.gating.interval import LIMIT_WORDS, Interval, combine, further_blocks
 from pipelines.gating.safety import safety_checks
 from pipelines.gating.simulated_scores import SimulatedScores
@@ -51,6 +52,8 @@ def decide_verdict(
     slices = judge_slices(challenger, champion, policy, closed_set, found, simulated)
     limit = found.challenger.judge(policy.limit)
     margin = found.delta.judge(policy.margin) if found.delta else None
+    gaps = measure_gaps(challenger, champion, policy, closed_set)
+    checks = (*checks, *gap_checks(gaps, policy))
     if measured is not None:
         checks = (*checks, *safety_checks(challenger, champion, found, slices, closed_set, policy, measured))
     parts = [limit] if margin is None else [margin, limit]
@@ -80,6 +83,7 @@ def decide_verdict(
         policy=policy,
         measured=measured,
         normaliser=normaliser,
+        gaps=gaps,
     )
     return replace(verdict, reasons=_reasons(verdict, found, limit, margin, _counted_reason(challenger, verdict)))
 
@@ -110,10 +114,12 @@ def _reasons(
         ranked.append((_RANK[margin], f"{metric} {_margin_reason(found.delta, policy.margin, margin)}"))
     own = f"{metric} {percent(found.challenger.value)} ({found.challenger.text})"
     ranked.append((_RANK[limit], f"{own} is {LIMIT_WORDS[limit]} the absolute limit of {percent(policy.limit)}"))
-    ranked += [(0, f"condition {s.name}: {s.note}") for s in slices if s.outcome == "failed"]
+    ranked += [(0, f"{s.kind} {s.name}: {s.note}") for s in slices if s.outcome == "failed"]
     if verdict.outcome == "undecided" and "undecided" in (limit, margin):
         ranked.append((1, _size_reason(verdict) + counted))
-    ranked += [(3, f"condition {s.name} is undecided: {s.note}") for s in slices if s.outcome == "undecided"]
+    if policy.max_gap is None:
+        ranked += [(2, gap.sentence) for gap in verdict.gaps if gap.sentence]
+    ranked += [(3, f"{s.kind} {s.name} is undecided: {s.note}") for s in slices if s.outcome == "undecided"]
     return tuple(sentence for _, sentence in sorted(ranked, key=lambda item: item[0]))
 
 

@@ -118,7 +118,8 @@ def same_decision(one: Verdict, other: Verdict) -> bool:
     def without_sentences(verdict: Verdict) -> Verdict:
         checks = tuple(replace(check, detail="") for check in verdict.checks)
         slices = tuple(replace(part, note="") for part in verdict.slices)
-        return replace(verdict, reasons=(), checks=checks, slices=slices)
+        gaps = tuple(replace(gap, note="") for gap in verdict.gaps)
+        return replace(verdict, reasons=(), checks=checks, slices=slices, gaps=gaps)
 
     return without_sentences(one) == without_sentences(other)
 

@@ -1,4 +1,4 @@
-"""The same comparison on each recording condition, with Holm's correction over the conditions (Holm 1979)."""
+"""The same comparison on each recording condition and each group, with Holm's correction over all (Holm 1979)."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -8,11 +8,12 @@ import numpy as np
 from elp_core.errors import CorpusError
 from elp_core.metrics.scores import ClipScores, IntArray
 from pipelines.gating.compare import PairedComparison, compare_scores
+from pipelines.gating.group_gaps import group_positions
 from pipelines.gating.interval import p_value_above
 from pipelines.gating.simulated_scores import SimulatedScores
 from pipelines.registry.evidence_scores import Scores
 from pipelines.registry.policies import GatePolicy
-from pipelines.registry.verdict import Outcome, SliceResult
+from pipelines.registry.verdict import Outcome, SliceKind, SliceResult
 
 UNNAMED = "(none)"
 """Name of the slice of clips without a condition, if other clips have one."""
@@ -31,7 +32,9 @@ def judge_slices(
     whole: PairedComparison,
     simulated: Sequence[SimulatedScores] = (),
 ) -> tuple[SliceResult, ...]:
-    """Return one result for each condition, by name, and for each simulated one; an empty tuple if there is none.
+    """Return one result for each condition, for each group, by name, and for each simulated condition.
+
+    The tuple is empty if there is none of them.
 
     A slice fails if it is worse than allowed at its Holm level. The chance of refusing an adapter that is no worse on
     any slice therefore stays at (1 − confidence) / 2 in total. A slice that is too small, or whose interval contains
@@ -41,7 +44,12 @@ def judge_slices(
     """
     compared: dict[str, PairedComparison | str] = {}
     sizes: dict[str, int] = {}
-    for name, at in conditions(challenger).items():
+    grouped = {
+        f"{key}={value}": at for key, values in group_positions(challenger).items() for value, at in values.items()
+    }
+    # a condition of such a name is the same words for other clips
+    plain = {f"condition {name}" if name in grouped else name: at for name, at in conditions(challenger).items()}
+    for name, at in (plain | grouped).items():
         part = challenger.select(at)
         sizes[name] = part.size
         try:
@@ -65,21 +73,23 @@ def judge_slices(
         if isinstance(found, PairedComparison) and sizes[name] >= policy.min_slice and name not in reported
     }
     worse = holm(p_values, (1.0 - policy.confidence) / 2)
+    notes = _NOTES | ({"failed": f"{_NOTES['failed']} and groups"} if grouped else {})
     results = []
     for name, found in compared.items():
         size, p = sizes[name], p_values.get(name)
+        kind: SliceKind = "group" if name in grouped else "condition"
         if isinstance(found, str):
-            results.append(SliceResult(name, "undecided", size, 0, None, None, None, None, found))
+            results.append(SliceResult(name, "undecided", size, 0, None, None, None, None, found, kind))
             continue
         judged, before = found.delta or found.challenger, found.champion.value if found.champion else None
         outcome: Outcome = "failed" if name in worse else "passed" if judged.upper <= targets[name] else "undecided"
-        note = _NOTES[outcome]
+        note = notes[outcome]
         if p is None:
             outcome, note = "undecided", f"{size} {challenger.unit}, at least {policy.min_slice} are needed"
         if name in reported:
             note = "there is no champion to compare with"
         numbers = (found.challenger.value, before, (judged.lower, judged.upper), p)
-        results.append(SliceResult(name, outcome, size, found.blocks, *numbers, note))
+        results.append(SliceResult(name, outcome, size, found.blocks, *numbers, note, kind))
     return tuple(results)
 
 

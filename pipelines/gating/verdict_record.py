@@ -128,7 +128,10 @@ def verdict_statement(version: AdapterVersion, record: GateRecord, evidence: Evi
             limit=verdict.policy.limit,
             clips=verdict.clips,
             closed_set=verdict.closed_set,
-            slices=tuple(NamedOutcome(found.name, found.outcome) for found in verdict.slices),
+            slices=tuple(
+                NamedOutcome(found.name, found.outcome, "group" if found.kind == "group" else "")
+                for found in verdict.slices
+            ),
             checks=tuple(NamedOutcome(check.name, check.outcome) for check in verdict.checks),
             reasons=verdict.reasons,
         ),

@@ -1,6 +1,7 @@
 """Prefect flows, their deployments and schedules. No arithmetic: each task calls one function of another room.
 
 `flows`, `tasks`     the flows, and their steps as tasks with retries
+`tune_flow`          the flow of `elp tune`: each training a task
 `gpu_turn`           the GPU of a run: held until its process ends, or the run goes back to its queue
 `run_outcome`        what a run did, as one record for the command line and as a table for Prefect's UI
 `deployments`, `schedules`   the flows as deployments with their pools; a deployment for each schedule

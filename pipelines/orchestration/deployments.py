@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import importlib
 from typing import TYPE_CHECKING, Any
 
 from pipelines.errors import WorkspaceError
@@ -36,6 +37,7 @@ FLOWS = {
     "retrain-all": CPU_POOL,
     # some hundred short recordings; a GPU is for trainings
     MONITOR: CPU_POOL,
+    "tune": GPU_POOL,
 }
 """Flow -> its pool."""
 
@@ -103,18 +105,16 @@ def ensure_deployment(client: SyncPrefectClient, workspace: Workspace, flow: str
 
 def deployment_content(workspace: Workspace, flow: str, slot: str = "") -> dict[str, Any]:
     """Return what a deployment holds except its schedules."""
-    from pipelines.orchestration import flows
-
     attribute, base = flow.replace("-", "_"), deployment_name(workspace)
     own_queue = bool(slot) and FLOWS[flow] == GPU_POOL
-    function: Flow[..., Any] = getattr(flows, attribute)
+    module, function = _module(attribute), _function(attribute)
     parameters = run_parameters(workspace)
     if flow == "retrain-all":
         parameters["deployment"] = f"retrain/{base}"
     return {
         "name": slot_deployment_name(base, slot) if slot else base,
         # by module, so a worker needs this package installed and no copy of its source
-        "entrypoint": f"{flows.__name__}.{attribute}",
+        "entrypoint": f"{module}.{attribute}",
         "description": (function.description or "").split("\n\nArgs:")[0],
         "work_pool_name": FLOWS[flow],
         **({"work_queue_name": slot_queue(workspace.settings, [Slot.parse(slot)])} if own_queue else {}),
@@ -127,14 +127,23 @@ def deployment_content(workspace: Workspace, flow: str, slot: str = "") -> dict[
     }
 
 
+def _module(function: str) -> str:
+    """Return the name of the module of a flow."""
+    return f"{__package__}.{'tune_flow' if function == 'tune' else 'flows'}"
+
+
+def _function(function: str) -> Flow[..., Any]:
+    """Return a flow by the name of its function."""
+    found: Flow[..., Any] = getattr(importlib.import_module(_module(function)), function)
+    return found
+
+
 @functools.cache
 def _schema(function: str) -> dict[str, Any]:
     """Return the schema of the parameters of a flow."""
     from prefect.utilities.callables import parameter_schema
 
-    from pipelines.orchestration import flows
-
-    return parameter_schema(getattr(flows, function).fn).model_dump_for_openapi()
+    return parameter_schema(_function(function).fn).model_dump_for_openapi()
 
 
 def _differs(present: DeploymentResponse, content: dict[str, Any]) -> bool:

@@ -38,7 +38,7 @@ WRONG_RELEASE = "WrongRelease"
 """Name of the failed state of a run that a worker with another release has refused."""
 
 
-def _known_ends(function: Callable[_P, State[Any] | None]) -> Callable[_P, State[Any] | None]:
+def known_ends(function: Callable[_P, State[Any] | None]) -> Callable[_P, State[Any] | None]:
     """Send a run that meets an outage back to its queue; end one for another release, or cancelled, by that name."""
 
     @functools.wraps(function)
@@ -56,7 +56,7 @@ def _known_ends(function: Callable[_P, State[Any] | None]) -> Callable[_P, State
     return run
 
 
-def _open(workspace: str, revision: str, release: str) -> Workspace:
+def open_in_run(workspace: str, revision: str, release: str) -> Workspace:
     """Open the workspace of a run: its folder, or its clone on this machine."""
     require_release(release)
     if is_git_address(workspace):
@@ -71,7 +71,7 @@ def _named(flow: str) -> Callable[[], str]:
 
 
 @flow(name="ingest", flow_run_name="ingest {slot}", persist_result=False)
-@_known_ends
+@known_ends
 def ingest(
     workspace: str,
     slot: str,
@@ -91,12 +91,12 @@ def ingest(
         release: Release that the worker must have; empty allows any.
     """
     wait_for_turn(workspace, [Slot.parse(slot)])
-    dataset, refused = _take_in(_open(workspace, revision, release), Slot.parse(slot), source, options)
+    dataset, refused = _take_in(open_in_run(workspace, revision, release), Slot.parse(slot), source, options)
     publish_outcome("ingest", Slot.parse(slot), RunOutcome(dataset, refused=refused), f"Data of {slot}: {dataset.tag}")
 
 
 @flow(name="train", flow_run_name=_named("train"), persist_result=False)
-@_known_ends
+@known_ends
 def train(
     workspace: str,
     slot: str,
@@ -117,7 +117,7 @@ def train(
     """
     versions = {**dict.fromkeys(map(Slot.parse, also or ()), "latest"), Slot.parse(slot): version}
     wait_for_turn(workspace, list(versions))
-    opened = _open(workspace, revision, release)
+    opened = open_in_run(workspace, revision, release)
     take_gpu(_processes(opened, *versions))
     datasets = {one: tasks.latest_dataset(opened, one, wanted) for one, wanted in versions.items()}
     if also:
@@ -133,7 +133,7 @@ def train(
 
 
 @flow(name="gate", flow_run_name="gate {slot}", persist_result=False)
-@_known_ends
+@known_ends
 def gate(workspace: str, slot: str, version: int | None = None, revision: str = "", release: str = "") -> State[Any]:
     """Judge a registered version against the champion; a refusal ends as Completed under the name Refused or Undecided.
 
@@ -146,14 +146,14 @@ def gate(workspace: str, slot: str, version: int | None = None, revision: str = 
     """
     wait_for_turn(workspace, [Slot.parse(slot)])
     take_gpu()
-    judged, promoted = _judge(_open(workspace, revision, release), Slot.parse(slot), version)
+    judged, promoted = _judge(open_in_run(workspace, revision, release), Slot.parse(slot), version)
     outcome = RunOutcome(gate=judged, promoted=promoted)
     publish_outcome("gate", Slot.parse(slot), outcome, f"The gate on {slot}: {judged.verdict.outcome}")
     return final_state(slot, judged)
 
 
 @flow(name="retrain", flow_run_name=_named("retrain"), persist_result=False)
-@_known_ends
+@known_ends
 def retrain(
     workspace: str,
     slot: str,
@@ -178,7 +178,7 @@ def retrain(
         release: Release that the worker must have; empty allows any.
     """
     # the only reading of elp.yaml in this run
-    opened, parsed = _open(workspace, revision, release), Slot.parse(slot)
+    opened, parsed = open_in_run(workspace, revision, release), Slot.parse(slot)
     slots = list(dict.fromkeys([parsed, *map(Slot.parse, also or ())]))
     if missed := missed_state(opened, parsed):
         return missed
@@ -206,7 +206,7 @@ def retrain(
 
 
 @flow(name="monitor", flow_run_name="monitor {slot}", persist_result=False)
-@_known_ends
+@known_ends
 def monitor(
     workspace: str, slot: str, source: str = "", column: str = "", revision: str = "", release: str = ""
 ) -> State[Any]:
@@ -222,7 +222,7 @@ def monitor(
     """
     from pipelines.orchestration import monitor_tasks  # numpy and scipy are not for the other flows
 
-    opened, parsed = _open(workspace, revision, release), Slot.parse(slot)
+    opened, parsed = open_in_run(workspace, revision, release), Slot.parse(slot)
     if missed := missed_state(opened, parsed, "monitor"):
         return missed
     done = monitor_tasks.look_at_site(opened, parsed, source, column)
@@ -269,7 +269,7 @@ def _judge(workspace: Workspace, slot: Slot, version: int | None) -> tuple[GateO
 
 
 @flow(name="retrain-all", flow_run_name="retrain all slots", persist_result=False)
-@_known_ends
+@known_ends
 def retrain_all(
     workspace: str, deployment: str, slots: list[str] | None = None, revision: str = "", release: str = ""
 ) -> State[Any]:
@@ -285,7 +285,7 @@ def retrain_all(
         revision: Commit at the Git address whose settings are used; empty means the newest one.
         release: Release that the worker must have; empty allows any.
     """
-    opened = _open(workspace, revision, release)
+    opened = open_in_run(workspace, revision, release)
     chosen = slots or tasks.slots_to_train(opened)
     # as tasks, because `run_deployment` cannot be gathered in a synchronous flow
     futures = [

@@ -52,6 +52,8 @@ class RunOutcome:
     slots: tuple[SlotRun, ...] = field(default_factory=tuple)
     refused: Mapping[str, str] = field(default_factory=dict)
     """Deliveries that stay in the inbox: name -> why."""
+    tuning: Mapping[str, Any] = field(default_factory=dict)
+    """What `elp tune` found: `pipelines.tuning.tuning_result.TuningResult` as plain values."""
 
     def rows(self) -> dict[str, Any]:
         """Return names and values for people, in the order of the run."""
@@ -85,11 +87,14 @@ class RunOutcome:
                 "champion version": gate.champion,
                 "first version": verdict.first_version,
                 "clips still needed": verdict.needed,
+                **{f"gap of {gap.key}": gap.note for gap in verdict.gaps},
                 "reasons": "; ".join(verdict.reasons),
                 "evidence": str(gate.evidence),
             }
         if self.promoted:
             rows["promoted"] = True
+        if self.tuning:
+            rows |= tuning_rows(self.tuning)
         return rows | {run.slot: run.text for run in self.slots}
 
     def to_json(self) -> dict[str, Any]:
@@ -98,6 +103,8 @@ class RunOutcome:
         if not self.refused:
             # a command line of the release before knows no such key
             del values["refused"]
+        if not self.tuning:
+            del values["tuning"]
         # a verdict has its own JSON, which is the one that is signed
         if self.gate:
             values["gate"]["verdict"] = self.gate.verdict.to_json()
@@ -118,6 +125,16 @@ class RunOutcome:
             return outcome
         records = {"verdict": Verdict.from_json(gate["verdict"]), "evidence": Path(gate["evidence"])}
         return dataclasses.replace(outcome, gate=GateOutcome(**gate | records))
+
+
+def tuning_rows(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a study found as names and values for people."""
+    from pipelines.tuning.tuning_result import TuningResult, tuning_findings
+
+    found = from_dict(TuningResult, values, "tuning")
+    decision, *others = tuning_findings(found)
+    confirmed = {f"confirmed: {one.tried.title}": one.against_present.relation for one in found.finalists}
+    return {"decision": decision, "study": found.study, **confirmed, "findings": " ".join(others)}
 
 
 def publish_outcome(flow: str, slot: Slot | None, outcome: RunOutcome, title: str) -> None:

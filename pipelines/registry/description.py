@@ -92,7 +92,7 @@ def verdict_rows(verdict: VerdictStatement) -> list[tuple[str, str]]:
         rows.append(("normaliser of the transcripts", normaliser_text(verdict.normaliser)))
     if details.closed_set:
         rows.append(("closed set", "speakers of the golden set were in the training data"))
-    rows += [(f"condition {found.name}", found.outcome) for found in details.slices]
+    rows += [(f"{found.kind or 'condition'} {found.name}", found.outcome) for found in details.slices]
     rows += [("why", reason) for reason in details.reasons]
     report = posixpath.join(posixpath.dirname(verdict.evidence.path), "report.html")
     return [*rows, ("evidence", f"`{report}` in the run's artifacts")]

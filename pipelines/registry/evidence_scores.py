@@ -50,6 +50,9 @@ def pack_scores(scores: Scores) -> dict[str, Any]:
     kind = type(scores)
     packed: dict[str, Any] = {"kind": "clips" if kind is ClipScores else "trials"}
     packed |= {name: list(getattr(scores, name)) for name in _TEXTS[kind]}
+    if any(scores.groups):
+        # evidence without groups is that of older releases
+        packed["groups"] = list(scores.groups)
     if isinstance(scores, ClipScores):
         packed["metric"] = scores.metric
     return packed | {key: _encode(getattr(scores, name), dtype) for name, (key, dtype) in _NUMBERS[kind].items()}
@@ -61,6 +64,7 @@ def unpack_scores(values: Mapping[str, Any]) -> Scores:
         kind = _KINDS[values["kind"]]
         columns: dict[str, Any] = {name: tuple(values[name]) for name in _TEXTS[kind]}
         columns |= {name: _decode(values[key], dtype) for name, (key, dtype) in _NUMBERS[kind].items()}
+        columns["groups"] = tuple(values.get("groups", ()))
         if kind is ClipScores:
             columns["metric"] = str(values.get("metric", "wer"))  # evidence of the first release is of words
     except (KeyError, TypeError, ValueError, zlib.error) as error:

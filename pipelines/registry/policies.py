@@ -142,6 +142,12 @@ class GatePolicy:
     them, or the promotion waits until every one is renewed."""
     robustness: RobustnessPolicy | None = later(None)  # noqa: RUF009 - it is a field
     """Simulated conditions that are slices of the verdict; None for none."""
+    max_gap: float | None = None
+    """Limit on the metric of the worst group minus that of the best one, for each key of groups; None is no limit."""
+
+    def __post_init__(self) -> None:
+        if self.max_gap is not None and not 0 <= self.max_gap <= 1:
+            raise ConfigError(type(self).__name__, [f"max_gap is {self.max_gap}, expected a share from 0 to 1"])
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values; what older policies had not only if it is set, so that they keep their digest."""
@@ -150,6 +156,8 @@ class GatePolicy:
             del values["metric"]
         if self.voices == "report":
             del values["voices"]
+        if self.max_gap is None:
+            del values["max_gap"]
         return values
 
 

@@ -14,6 +14,8 @@ from pipelines.registry.policies import GatePolicy
 
 Outcome = Literal["passed", "failed", "undecided"]
 Bounds = tuple[float, float]
+SliceKind = Literal["condition", "group"]
+"""What the clips of a slice have in common."""
 Unit = Literal["clips", "speakers"]
 """The unit of `elp_core.metrics.bootstrap`, not imported: numpy would double the start time of `elp audit`."""
 
@@ -39,7 +41,7 @@ class GateCheck:
 
 @dataclass(frozen=True)
 class SliceResult:
-    """The comparison on the clips of one recording condition."""
+    """The comparison on the clips of one recording condition, or of one group such as ``dialect=kansai``."""
 
     name: str
     outcome: Outcome
@@ -54,6 +56,40 @@ class SliceResult:
     p: float | None
     """One-sided p-value of "not worse than allowed"; compared with Holm's levels."""
     note: str
+    kind: SliceKind = "condition"
+
+
+@dataclass(frozen=True)
+class GroupGap:
+    """How far apart the groups of one key are: the metric of the worst value minus that of the best one."""
+
+    key: str
+    outcome: Outcome
+    """Against the policy's limit; passed without a limit."""
+    compared: int
+    """Number of values that are large enough; with less than two, there is no gap."""
+    worst: str = ""
+    best: str = ""
+    worst_rate: float | None = None
+    best_rate: float | None = None
+    challenger: float | None = None
+    """The gap: `worst_rate` − `best_rate`."""
+    interval: Bounds | None = None
+    champion: float | None = None
+    """The champion's gap, between its own worst and best value; None for a first version."""
+    champion_interval: Bounds | None = None
+    note: str = ""
+
+    @property
+    def sentence(self) -> str:
+        """Return the gap in words; empty without one."""
+        if self.challenger is None or self.interval is None:
+            return ""
+        low, high = (f"{100 * bound:.1f}" for bound in self.interval)
+        span = f"{low} to {high}" if math.isfinite(self.interval[1]) else "the spread is unknown"
+        before = "" if self.champion is None else f"; with the champion, the gap is {100 * self.champion:.1f} points"
+        worst, best = f"{self.key}={self.worst}", f"{self.key}={self.best}"
+        return f"The error of {worst} is {100 * self.challenger:.1f} points above that of {best} ({span}){before}"
 
 
 @dataclass(frozen=True)
@@ -176,6 +212,8 @@ class Verdict:
     """What the safety checks follow from; None if only the scores were judged."""
     normaliser: NormaliserId | None = None
     """The rule that the transcripts and the answers have their form from; None for English, the default."""
+    gaps: tuple[GroupGap, ...] = ()
+    """Of each key of groups, by key; empty if the golden set has no groups."""
 
     @property
     def passed(self) -> bool:
@@ -188,6 +226,12 @@ class Verdict:
         if self.normaliser is None:
             # verdicts on English never had this key, and evidence is named by its bytes
             del values["normaliser"]
+        # nor had those on golden sets without groups
+        for part in values["slices"]:
+            if part["kind"] == "condition":
+                del part["kind"]
+        if not self.gaps:
+            del values["gaps"]
         return values
 
     @classmethod
@@ -197,6 +241,10 @@ class Verdict:
         for key in ("interval", "challenger_interval", "champion_interval"):
             restored[key] = _bounds(restored.get(key))
         restored["slices"] = [{**s, "interval": _bounds(s.get("interval"))} for s in restored.get("slices", ())]
+        restored["gaps"] = [
+            {**gap, **{key: _bounds(gap.get(key)) for key in ("interval", "champion_interval")}}
+            for gap in restored.get("gaps", ())
+        ]
         return from_dict(cls, restored, "verdict")
 
 

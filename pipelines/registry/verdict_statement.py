@@ -51,10 +51,12 @@ class EvidenceFile:
 
 @dataclass(frozen=True)
 class NamedOutcome:
-    """The outcome of one check, or on one recording condition."""
+    """The outcome of one check, or on one recording condition or group."""
 
     name: str
     outcome: Outcome
+    kind: str = ""
+    """``group`` for a group such as ``dialect=kansai``; empty for all others, and then left out."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,7 @@ class VerdictDetails:
     closed_set: bool
     """Whether speakers of the golden set were in the training data, by declaration."""
     slices: tuple[NamedOutcome, ...]
-    """Recording conditions."""
+    """Recording conditions and groups."""
     checks: tuple[NamedOutcome, ...]
     reasons: tuple[str, ...]
     """Sentences, the deciding one first."""
@@ -157,6 +159,9 @@ class VerdictStatement:
             del predicate["also"]
         if self.voices == "report":
             del predicate["voices"]
+        for one in (one for name in ("slices", "checks") for one in (predicate["details"] or {}).get(name, ())):
+            if not one["kind"]:
+                del one["kind"]
         if page is None:
             return statement_payload(self.model, bundle, [], VERDICT, predicate)
         # that form had no such field, and the signed bytes must come out the same

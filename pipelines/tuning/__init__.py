@@ -9,7 +9,9 @@
 `validation_halves`, `clip_errors`   on which clips a training stops and is scored; a score for each clip
 `finalists`, `confirmation`   the finalists and the present configuration on new seeds, paired
 `time_spent`           the minutes that the sessions of a study have used
+`child_runs`           each training as a run in MLflow, below the run of the study
 `tuning_result`, `tuning_report`   what was found, as a record, sentences and an HTML page
+`apply_settings`       the winner in `elp.yaml`, with its comments
 
 The golden set is not read: a search on it would leave nothing to judge the adapter with.
 """

@@ -90,6 +90,7 @@ def _tuned(session: TuningSession, study: Study, key: str) -> TuningResult:
     alone = session.train("head alone", bare, session.trial_spec(bare))
     layers = session.required("layer weights", ranking, without_speed_limits(session.trial_spec(ranking)))
     space = SearchSpace(settings, ranked_layers(layers.shares))
+    session.hooks.log(f"layers by their learned weight: {', '.join(map(str, space.ranking))}")
     limits = Limits(max(1, round(request.parameters * present.parameters)), SLOWER * present.slowdown)
     seeds = tuple(session.seed + 1 + number for number in range(request.seeds))
     _search(session, study, space, limits, present, seeds)

@@ -42,6 +42,9 @@ def test_a_run_with_a_value_out_of_its_range_is_refused(values: dict[str, Any], 
         ({"join_clips": 0}, "join_clips is 0, expected 1 or more"),
         ({"margin": -0.1}, "margin is -0.1, expected 0.0 to 2.0"),
         ({"margin": math.nan}, "margin is nan"),
+        ({"conditions": 1.5}, "conditions is 1.5, expected 0.0 to 1.0"),
+        ({"families": ()}, r"families is \[\], expected some of room, babble"),
+        ({"families": ("room", "room")}, r"families is \['room', 'room'\], .*each once"),
     ],
 )
 def test_an_augmentation_out_of_its_range_is_refused(values: dict[str, Any], words: str) -> None:

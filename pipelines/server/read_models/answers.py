@@ -52,6 +52,8 @@ class Selection:
     """Empty for all; a trial is shown if one of its clips has the speaker."""
     first: int = 0
     """Place of the first row among those that match."""
+    group: str = ""
+    """A key with its value, such as ``dialect=kansai``; empty for all."""
 
 
 @dataclass(frozen=True)
@@ -136,7 +138,7 @@ class AnswerPage:
 
 @dataclass(frozen=True)
 class ConditionRates:
-    """The metric of each system on one recording condition."""
+    """The metric of each system on one recording condition, or on one group such as ``dialect=kansai``."""
 
     name: str
     size: int
@@ -174,14 +176,19 @@ def show_answers(systems: Sequence[System], wanted: Selection) -> AnswerPage:
 
 
 def condition_rates(systems: Sequence[System]) -> tuple[ConditionRates, ...]:
-    """Return the metric of each system by condition; empty if no clip has one. Raise CorpusError as `show_answers`."""
+    """Return the metric of each system by condition, then by group; empty if no clip has either.
+
+    Raise CorpusError as `show_answers`.
+    """
     _check_same_clips(systems)
-    names = sorted({name or UNNAMED_CONDITION for name in systems[0].scores.conditions})
-    if names == [UNNAMED_CONDITION]:
-        return ()
+    scores = systems[0].scores
+    names = sorted({name or UNNAMED_CONDITION for name in scores.conditions})
+    wanted = {name: Selection(condition=name) for name in names if names != [UNNAMED_CONDITION]}
+    pairs = {pair for text in {*scores.groups} for pair in text.split("; ") if pair}
+    wanted |= {pair: Selection(group=pair) for pair in sorted(pairs)}
     found = []
-    for name in names:
-        kept = _matching(systems[0].scores, Selection(condition=name))
+    for name, selection in wanted.items():
+        kept = _matching(scores, selection)
         parts = [system.scores.select(kept) for system in systems]
         found.append(ConditionRates(name, parts[0].size, tuple(_rate(part) for part in parts)))
     return tuple(found)
@@ -214,6 +221,8 @@ def _matching(scores: Scores, wanted: Selection) -> IntArray:
     condition, speaker = np.ones(count, bool), np.ones(count, bool)
     if wanted.condition:
         condition = _equal((name or UNNAMED_CONDITION for name in scores.conditions), wanted.condition)
+    if wanted.group:
+        condition &= np.array([wanted.group in text.split("; ") for text in scores.groups], bool)
     if wanted.speaker:
         speaker = _equal(scores.speakers, wanted.speaker)
     if isinstance(scores, ClipScores):

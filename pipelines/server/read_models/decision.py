@@ -8,7 +8,7 @@ from typing import Literal
 
 from pipelines.number_text import BEFORE, in_words, metric_title, points
 from pipelines.registry.adapter_version import AdapterVersion
-from pipelines.registry.verdict_statement import VerdictStatement
+from pipelines.registry.verdict_statement import NamedOutcome, VerdictStatement
 from pipelines.server.read_models.grid import find_contender
 from pipelines.server.read_models.slot_page import SlotPage, VersionRow
 
@@ -140,16 +140,20 @@ def _verdict_risks(verdict: VerdictStatement) -> list[Risk]:
     if details is None:
         return [Risk("unknown", "this verdict of an old release does not list its checks")]
     found = [Risk("bad", f"not passed: {one.name}") for one in details.checks if one.outcome == "failed"]
-    found += [Risk("bad", f"worse in the condition {one.name}") for one in details.slices if one.outcome == "failed"]
+    found += [Risk("bad", f"worse {_where(one)} {one.name}") for one in details.slices if one.outcome == "failed"]
     found += [Risk("unknown", f"not decided: {one.name}") for one in details.checks if one.outcome == "undecided"]
-    open_slices = [one.name for one in details.slices if one.outcome == "undecided"]
-    found += [Risk("unknown", f"too little audio of the condition {name}") for name in open_slices]
+    open_slices = [one for one in details.slices if one.outcome == "undecided"]
+    found += [Risk("unknown", f"too little audio of the {one.kind or 'condition'} {one.name}") for one in open_slices]
     if details.closed_set:
         found.append(Risk("unknown", "speakers of the golden set are in the training data: other people may do worse"))
     passed = sum(one.outcome == "passed" for one in (*details.checks, *details.slices))
     if passed:
         found.append(Risk("good", f"{passed} of {len(details.checks) + len(details.slices)} checks passed"))
     return found
+
+
+def _where(part: NamedOutcome) -> str:
+    return "for the group" if part.kind == "group" else "in the condition"
 
 
 def _next_step(page: SlotPage, champion: VersionRow | None, contender: VersionRow | None) -> str:

@@ -1,12 +1,14 @@
 """Requests of many clients, adapters and tasks in one batch: a queue by seconds of audio in front of `AdapterHost`.
 
-One thread computes; while it does, requests queue, and the next batch takes them. The oldest request is in every next
-batch, so none waits for ever. A request whose client has gone is left out. An answer is stored in the future of its own
-request, which was queued together with the waveform: there is no second list that answers could be matched against.
+A few threads compute, each a batch; while they do, requests queue, and the next batch takes them. Threads that are idle
+share what is queued. The oldest request is in every next batch, so none waits for ever. A request whose client has gone
+is left out. An answer is stored in the future of its own request, which was queued together with the waveform: there is
+no second list that answers could be matched against.
 """
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections import deque
@@ -60,10 +62,11 @@ class AudioBatcher:
     """Answers waveforms in batches, with `AdapterHost.outputs`.
 
     Args:
-        host: Is called by one thread only.
+        host: Is called by the threads that compute.
         batch_seconds: Audio in a batch after padding.
         max_wait: How long the first request of a batch waits for others, if nothing is being computed.
-        report: Called after each batch.
+        report: Called after each batch, by the thread that computed it.
+        most: Batches that are computed at once on a CPU, each on its part of the cores. On a GPU it is one.
     """
 
     def __init__(
@@ -72,20 +75,29 @@ class AudioBatcher:
         batch_seconds: Seconds = 32.0,
         max_wait: Seconds = 0.002,
         report: BatchReport | None = None,
+        most: int = 1,
     ) -> None:
+        import torch
+
         self._host, self._batch_seconds, self._max_wait, self._report = host, batch_seconds, max_wait, report
         self._queue: deque[_Waiting] = deque()
         self._changed = threading.Condition()
         self._closed = False
         self._cost = 0.1
         """Seconds that a second of audio took lately."""
-        self._thread = threading.Thread(target=self._serve, name="elp-batches", daemon=True)
-        self._thread.start()
+        self._cores = torch.get_num_threads()
+        threads = min(most, self._cores) if host.backbone.device.type == "cpu" else 1
+        self._idle = threads
+        """Threads that wait for requests, or gather them."""
+        names = [f"elp-batches-{number}" for number in range(threads)]
+        self._threads = [threading.Thread(target=self._serve, name=name, daemon=True) for name in names]
+        for thread in self._threads:
+            thread.start()
 
     @property
     def alive(self) -> bool:
-        """Whether the thread that computes is running."""
-        return self._thread.is_alive()
+        """Whether the threads that compute are running."""
+        return all(thread.is_alive() for thread in self._threads)
 
     @property
     def queued(self) -> tuple[int, Seconds]:
@@ -96,7 +108,7 @@ class AudioBatcher:
     @property
     def delay(self) -> Seconds:
         """Estimate of the time until a new request is computed."""
-        return self.queued[1] * self._cost
+        return self.queued[1] * self._cost / len(self._threads)
 
     def submit(self, name: str, waveform: Waveform, ticket: Ticket, *, pooled: bool = False) -> Future[Any]:
         """Queue float32 [samples] for the adapter `name` of the host; return the future of its output.
@@ -116,18 +128,25 @@ class AudioBatcher:
         return waiting.future
 
     def close(self) -> None:
-        """Answer what is queued, then end the thread."""
+        """Answer what is queued, then end the threads."""
         with self._changed:
             self._closed = True
-            self._changed.notify()
-        self._thread.join()
+            self._changed.notify_all()
+        for thread in self._threads:
+            thread.join()
 
     def _serve(self) -> None:
+        import torch
+
         while batch := self._next_batch():
+            # the small operations of one batch leave much of several cores unused: so much the better if all are busy
+            torch.set_num_threads(self._cores if self._alone() else self._cores // len(self._threads))
             began = time.monotonic()
             self._compute(batch)
             took, seconds = time.monotonic() - began, sum(one.seconds for one in batch)
-            self._cost += 0.2 * (took / seconds - self._cost)
+            with self._changed:
+                self._idle += 1
+                self._cost += 0.2 * (took / seconds - self._cost)
             if self._report:
                 self._report(len(batch), seconds, took)
 
@@ -143,14 +162,27 @@ class AudioBatcher:
                 while not self._closed and (left := ends - time.monotonic()) > 0 and not self._full():
                     self._changed.wait(left)
                 if batch := self._take():
+                    self._idle -= 1
+                    # for the parts of the other idle threads
+                    self._changed.notify_all()
                     return batch
 
+    def _alone(self) -> bool:
+        """Return whether all other threads are idle, and nothing is left for them."""
+        with self._changed:
+            return not self._queue and self._idle == len(self._threads) - 1
+
     def _full(self) -> bool:
-        longest = max(one.seconds for one in self._queue)
-        return longest * len(self._queue) >= self._batch_seconds
+        """Return whether waiting is of no use: there is a batch for each idle thread, or another one took the queue."""
+        longest = max((one.seconds for one in self._queue), default=math.inf)
+        return not self._queue or longest * len(self._queue) >= self._batch_seconds * self._idle
 
     def _take(self) -> list[_Waiting]:
-        """Take the oldest request and, in their order, those that fit into a batch with it after padding."""
+        """Take the oldest request and, in their order, those that fit into a batch with it after padding.
+
+        What other idle threads can compute meanwhile is left to them: together they are as fast as the cores.
+        """
+        most = math.ceil(len(self._queue) / self._idle)
         batch: list[_Waiting] = []
         rest: deque[_Waiting] = deque()
         longest = 0.0
@@ -158,7 +190,7 @@ class AudioBatcher:
             padded = max(longest, one.seconds) * (len(batch) + 1)
             if one.ticket.cancelled:
                 one.future.cancel()
-            elif not batch or padded <= self._batch_seconds:
+            elif not batch or (padded <= self._batch_seconds and len(batch) < most):
                 batch.append(one)
                 longest = max(longest, one.seconds)
             else:

@@ -54,6 +54,8 @@ class ServeOptions:
     """Limit for adapters in memory; over it, those not in use are read from disk again when they are needed."""
     batch_seconds: Seconds = 32.0
     max_wait: Seconds = 0.002
+    most_batches: int = 4
+    """Batches that are computed at once on a CPU; there are never more than cores. On a GPU it is one."""
     decoders: int = 2
     decode: DecodeLimits = field(default_factory=DecodeLimits)
     bounds: RequestBounds = field(default_factory=RequestBounds)
@@ -136,7 +138,8 @@ def open_service(
         follower = ChampionFollower(source, served, options.every, report)
         if not follower.look().reachable:
             raise ServiceError(follower.state.error)
-        batcher = AudioBatcher(host, options.batch_seconds, options.max_wait, metrics.count_batch)
+        waits, most = options.max_wait, options.most_batches
+        batcher = AudioBatcher(host, options.batch_seconds, waits, metrics.count_batch, most)
         stack.callback(batcher.close)
         decoders = DecodePool(options.decoders, options.decode)
         stack.callback(decoders.close)

@@ -3,11 +3,13 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from elp_core.audio import load
 from elp_core.data.corpus import SCHEMA, ShardRow, make_row, read_clips, read_table, write_shard
+from elp_core.data.extra_columns import EXTRA_TEXTS, with_extra_texts
 from elp_core.errors import CorpusError
 from tests.support.clips import voice
 
@@ -73,6 +75,11 @@ def test_the_mark_of_a_pseudo_label_is_a_column_of_its_own_shards_alone(tmp_path
     assert pq.read_schema(marked).names == [*SCHEMA.names, "teacher"]
     found = {clip.id: clip.teacher for clip in read_clips([without], ["test"], "meta") + read_clips([marked])}
     assert found == {taught.id: "sha256:abc", plain[0].id: "", plain[1].id: ""}
+    # shards with different columns are read as one
+    grouped = write_shard([make_row(voice(0.3, 200.0, 8), split="train", group="device=headset")], tmp_path)
+    shards = [without, marked, grouped]
+    tables = [with_extra_texts(pq.read_table(path, columns=None), EXTRA_TEXTS).drop(["audio"]) for path in shards]
+    assert pa.concat_tables(tables).column_names[-2:] == ["teacher", "group"]
     # a shard that loses its last mark is the shard that never had one
     cleared = [row | {"teacher": ""} for row in pq.read_table(marked).to_pylist()]
     unmarked = [make_row(sound, split="train", text="t9"), plain[0]]

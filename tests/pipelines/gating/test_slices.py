@@ -13,8 +13,9 @@ from pipelines.gating.evidence import Evidence, EvidenceContext, read_evidence
 from pipelines.gating.simulated_scores import SimulatedScores
 from pipelines.gating.slices import UNNAMED, conditions, holm, judge_slices
 from pipelines.registry.evidence_scores import Scores
-from pipelines.registry.policies import GatePolicy, RobustnessPolicy, policy_digest
+from pipelines.registry.policies import GatePolicy, RobustnessPolicy, SafetyPolicy, policy_digest
 from pipelines.registry.verdict import SliceResult
+from tests.support.measured import MEASURED
 from tests.support.scores import clips, trials
 
 POLICY = GatePolicy(limit=0.5, margin=0.02, resamples=500, min_slice=30)
@@ -123,6 +124,16 @@ def test_a_simulated_condition_that_is_worse_beyond_its_margin_refuses_an_adapte
     file = tmp_path / "evidence.json"
     file.write_bytes(Evidence(verdict, named, named, EvidenceContext(), kinds).to_bytes())
     assert read_evidence(file).recompute() == read_evidence(file).verdict == verdict
+
+
+def test_the_limit_on_the_worst_condition_is_one_on_recordings() -> None:
+    scores, harsh = clips(np.zeros(80, int), 8, conditions=("clean",)), np.full(80, 5)
+    limited = replace(ROBUST, limit=0.2, safety=SafetyPolicy(max_slice=0.2))
+    verdict = decide_verdict(scores, scores, limited, measured=MEASURED, simulated=(under("hall", harsh, harsh),))
+    (worst,) = [check for check in verdict.checks if check.name == "worst condition"]
+    assert worst.passed
+    assert worst.detail.startswith("clean with WER 0.00 %")
+    assert verdict.outcome == "passed"
 
 
 def test_without_a_champion_simulated_conditions_are_reported_only() -> None:

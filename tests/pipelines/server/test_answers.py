@@ -170,5 +170,8 @@ def test_each_condition_has_its_rates() -> None:
     found = condition_rates(pair(*made))
     assert [(one.name, one.size, one.values) for one in found] == [("(none)", 4, (0.0, 1.0)), ("quiet", 4, (0.2, 0.2))]
     assert condition_rates(pair(clips([0]), clips([1]))) == ()
+    groups = ("dialect=kansai; gender=f", "gender=f") * 4
+    found = condition_rates(pair(*(replace(one, conditions=("",) * 8, groups=groups) for one in made)))
+    assert [(one.name, one.size) for one in found] == [("dialect=kansai", 4), ("gender=f", 8)]
     alone = trials(4, 1, 0.1, conditions=("a", "b"))
     assert condition_rates([System("v1", alone)])[0].values == (None,)

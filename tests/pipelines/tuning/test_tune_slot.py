@@ -16,9 +16,11 @@ from elp_core.types import Clip
 from pipelines.datasets import versions
 from pipelines.local.workspace import Workspace, open_workspace
 from pipelines.progress_text import Report
+from pipelines.registry.client.connection import connect
 from pipelines.registry.plain_json import plain
 from pipelines.tuning import trial_store, tune_trial
 from pipelines.tuning import tune_slot as tune_slot_module
+from pipelines.tuning.child_runs import StudyRuns
 from pipelines.tuning.trial_store import FailedTraining
 from pipelines.tuning.tune_request import TrialCall, TuneHooks, TuneRequest
 from pipelines.tuning.tune_slot import tune_slot
@@ -56,9 +58,14 @@ def trainings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return made
 
 
+def children(client: Any) -> list[Any]:
+    experiments = [one.experiment_id for one in client.search_experiments()]
+    return list(client.search_runs(experiments, "tags.`elp.kind` = 'tuning trial'"))
+
+
 @pytest.mark.usefixtures("trainings")
 def test_a_search_that_is_killed_continues_and_repeats_nothing(
-    copy: Workspace, site: Site, trainings: list[str], monkeypatch: pytest.MonkeyPatch
+    copy: Workspace, site: Site, trainings: list[str], mlflow_uri: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     heard: set[str] = set()
     read_clips = versions.read_clips
@@ -82,10 +89,22 @@ def test_a_search_that_is_killed_continues_and_repeats_nothing(
             raise KeyboardInterrupt
         return call.train()
 
+    client = connect(mlflow_uri)
+    runs = StudyRuns(client, site.asr)
+    hooks = TuneHooks(lambda _: None, opened=runs.open, run=lambda call: runs.record(call, lambda: dies(call)))
     with pytest.raises(KeyboardInterrupt):
-        tune_slot(copy, site.asr, request, TuneHooks(run=dies, log=lambda _: None))
+        tune_slot(copy, site.asr, request, hooks)
     assert len(trainings) == 4
-    found, folder = tune_slot(copy, site.asr, request, TuneHooks(log=lambda _: None))
+    killed = [run.info.run_name for run in children(client) if run.info.status == "KILLED"]
+    assert killed == [names[-1]]
+    hooks = replace(hooks, run=lambda call: runs.record(call, call.train))
+    found, folder = tune_slot(copy, site.asr, request, hooks)
+    runs.close(found, folder)
+    made = children(client)
+    assert {run.data.tags["mlflow.parentRunId"] for run in made} == {runs.parent}
+    assert len(made) == len(trainings), "the run that was killed is the one that was finished"
+    assert {run.info.status for run in made if "wer" in run.data.metrics} == {"FINISHED"}
+    assert client.get_run(runs.parent).data.tags["elp.decision"].startswith(("Use ", "Keep "))
     assert len(found.searched) == 3
     assert [trial.role for trial in found.trials[:2]] == ["present", "head only"]
     assert all(trial.parameters <= found.parameter_limit for trial in found.searched)

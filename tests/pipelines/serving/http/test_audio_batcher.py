@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from elp_core.errors import AudioError, HostError
 from elp_core.inference import AdapterHost, Request
@@ -110,3 +111,24 @@ def test_what_is_queued_is_answered_at_the_end(host: SlowHost) -> None:
     np.testing.assert_allclose(last.result(0), expected(host, "sic", 3), atol=1e-5)
     with pytest.raises(RequestRefused, match="the server is stopping"):
         batcher.submit("sic", WAVES[3], Ticket())
+
+
+def test_idle_threads_share_what_is_queued_and_each_answer_is_that_of_its_request(host: SlowHost) -> None:
+    cores = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        batcher = AudioBatcher(host, max_wait=0.2, most=4)
+        waiting = [batcher.submit(TASKS[n % 4], WAVES[n % 6], Ticket()) for n in range(8)]
+        # neither ends before both have begun: two batches at once, no more than cores
+        assert host.begun.acquire(timeout=60)
+        assert host.begun.acquire(timeout=60)
+        assert batcher.queued == (0, 0)
+        host.gate.set()
+        for number, future in enumerate(waiting):
+            wanted = expected(host, TASKS[number % 4], number % 6)
+            np.testing.assert_allclose(future.result(60), wanted, rtol=1e-5, atol=1e-5)
+        batcher.close()
+    finally:
+        torch.set_num_threads(cores)
+    assert host.sizes == [4, 4]
+    assert not batcher.alive

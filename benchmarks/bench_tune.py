@@ -1,0 +1,185 @@
+"""`elp tune` against random search and against the default configuration, in the time of a few default trainings.
+
+    python benchmarks/bench_tune.py [--sets fsdd-asr,fsdd-asv,embedded-asr] [--seeds 10] [--trainings 6] --out tune.json
+    python benchmarks/bench_tune.py --sets embedded-asr --seeds 1 --epochs 6 --per-speaker 4 --out tune.json   # short
+
+Each seed is a study with `elp tune` and one with random search: the same space, the same length of a trial, the same
+minutes, but uniform points, no starting points and no pruning. The minutes are those of `--trainings` default
+trainings, measured here. Both end with the confirmation on new seeds; the lower of the two confirmed errors wins. The
+golden set is not read. Results are kept in `--out` and not made again. FSDD needs ELP_FSDD or shared/data.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import subprocess
+import tarfile
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+SETS: dict[str, tuple[str, dict[str, Any]]] = {
+    "fsdd-asr": ("noisy-site/asr", {"noise": "factory", "snr": 5.0}),
+    "fsdd-asv": ("clean-site/asv", {}),
+    "embedded-asr": ("plant-a/asr", {}),
+}
+"""Slot and options of the intake, by name of the set."""
+FIRST_TRAINING_TAKE = 10
+"""FSDD: takes 0 to 4 are the test split, 5 to 9 the validation split, as published."""
+
+
+def fsdd(folder: Path, takes: int) -> Path:
+    """Return a folder with the recordings of FSDD up to some takes of training."""
+    source = Path(os.environ.get("ELP_FSDD") or ROOT.parent / "shared" / "data" / "fsdd.tar.gz")
+    with tarfile.open(source) as archive:
+        for member in archive:
+            take = re.search(r"_(\d+)\.wav$", member.name)
+            if take is None or int(take[1]) < FIRST_TRAINING_TAKE + takes:
+                archive.extract(member, folder, filter="data")
+    return folder
+
+
+def make_workspace(folder: Path, name: str, arguments: argparse.Namespace) -> None:
+    """Make a workspace with the data of one set."""
+    from pipelines.datasets.ingest import add_delivery
+    from pipelines.demo.corpus import SITES, DeliveryPlan, write_delivery
+    from pipelines.local.initialise import init_workspace
+    from pipelines.local.workspace import open_workspace
+    from pipelines.registry.slot import Slot
+
+    init_workspace(folder)
+    slot, options = SETS[name]
+    less = f", train: {{epochs: {arguments.epochs}}}" if arguments.epochs else ""
+    closed = "true" if name.startswith("fsdd") else "false"
+    (folder / "elp.yaml").write_text(f"slots:\n  {slot}: {{data: {{closed_set: {closed}}}{less}}}\n")
+    subprocess.run(["git", "commit", "-qam", "the slot of the benchmark"], cwd=folder, check=True)
+    if name.startswith("fsdd"):
+        source, importer = fsdd(folder.parent / f"{name}-audio", arguments.takes), "fsdd"
+        found = next(source.rglob("*.wav")).parent
+        source = found.parent if (found.parent / "recordings").is_dir() else found
+    else:
+        plan = DeliveryPlan("bench", per_speaker=arguments.per_speaker)
+        source, importer = write_delivery(SITES[0], plan, folder.parent / f"{name}-audio", seed=1), None
+    add_delivery(open_workspace(folder), Slot.parse(slot), source, importer, options)
+
+
+def study(folder: Path, name: str, sampler: Any, seed: int, seconds: float, seeds: int) -> dict[str, Any]:
+    """Run one study and return its figures."""
+    from pipelines.local.workspace import open_workspace
+    from pipelines.registry.slot import Slot
+    from pipelines.tuning.tune_request import TuneHooks, TuneRequest
+    from pipelines.tuning.tune_slot import tune_slot
+
+    opened, slot = open_workspace(folder), Slot.parse(SETS[name][0])
+    own = dict(opened.settings.slots[str(slot)])
+    own["train"] = {**own.get("train", {}), "seed": 100 * seed}
+    settings = replace(opened.settings, slots={str(slot): own})
+    request = TuneRequest(minutes=seconds / 60, sampler=sampler, seeds=seeds)
+    began = time.monotonic()
+    found, _ = tune_slot(replace(opened, settings=settings), slot, request, TuneHooks(lambda line: print(" ", line)))
+    best = min(found.finalists, key=lambda one: one.against_present.value, default=None)
+    winner = None if found.winner is None else found.finalists[found.winner]
+    return {
+        "trials": len(found.searched),
+        "pruned": sum(trial.state == "pruned" for trial in found.searched),
+        "best_trial": min((t.value for t in found.searched if t.state == "finished" and t.within), default=None),
+        "confirmed": best and best.against_present.value,
+        "present": best and best.against_present.present,
+        "relation": winner and winner.against_present.relation,
+        "winner": winner and winner.tried.title,
+        "parameters": winner and winner.tried.parameters / found.present.parameters,
+        "wall_seconds": round(time.monotonic() - began),
+    }
+
+
+def default_seconds(folder: Path, name: str) -> float:
+    """Return the wall time of one default training in its own process."""
+    from elp_core.backbones import Backbone
+    from pipelines.datasets.versions import version_at
+    from pipelines.local.workspace import open_workspace
+    from pipelines.registry.slot import Slot
+    from pipelines.tuning.search_space import present_candidate
+    from pipelines.tuning.trial_store import TrialStore
+
+    opened, slot = open_workspace(folder), Slot.parse(SETS[name][0])
+    fingerprint = Backbone.from_pretrained(opened.settings.backbone).fingerprint
+    store, chosen = TrialStore(opened, slot, version_at(opened, "latest", slot), fingerprint), opened.settings
+    settings = chosen.for_slot(slot)
+    spec = store.spec(present_candidate(settings), epochs=settings.train.epochs, seed=7919)
+    began = time.monotonic()
+    store.run(spec, lambda done, total, note: None)
+    return time.monotonic() - began
+
+
+def better(tune: dict[str, Any], random: dict[str, Any]) -> bool:
+    """Return whether a study of `elp tune` ended with a lower confirmed error than random search."""
+    ours, theirs = (one["confirmed"] if one["confirmed"] is not None else float("inf") for one in (tune, random))
+    return bool(ours < theirs)
+
+
+def table(kept: dict[str, Any]) -> str:
+    """Return the results as Markdown."""
+    lines = [
+        "| set | seed | default | tune | random | tune better | winner | of the parameters | relation | trials |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for key in sorted(kept):
+        name, _, seed = key.partition(" tpe ")
+        random = kept.get(f"{name} random {seed}")
+        if not seed or not random:
+            continue
+        tune = kept[key]
+        shown = [
+            "–" if one is None else f"{one:.2%}" for one in (tune["present"], tune["confirmed"], random["confirmed"])
+        ]
+        share = "–" if tune["parameters"] is None else f"{tune['parameters']:.0%}"
+        cells = [name, seed, *shown, "yes" if better(tune, random) else "no", tune["winner"] or "none"]
+        cells += [share, tune["relation"] or "–", f"{tune['trials']} / {random['trials']}"]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sets", default=",".join(SETS))
+    parser.add_argument("--seeds", type=int, default=10, help="studies of each kind")
+    parser.add_argument("--trainings", type=float, default=6.0, help="minutes of a study, in default trainings")
+    parser.add_argument("--confirming", type=int, default=2, help="new seeds of the confirmation")
+    parser.add_argument("--epochs", type=int, help="train less than the default")
+    parser.add_argument("--takes", type=int, default=40, help="training takes of FSDD")
+    parser.add_argument("--per-speaker", type=int, default=8, help="recordings of a speaker of the embedded corpus")
+    parser.add_argument("--out", type=Path, required=True, help="results; kept and continued")
+    parser.add_argument("--folder", type=Path, help="of the workspaces; kept and continued")
+    arguments = parser.parse_args()
+    kept: dict[str, Any] = json.loads(arguments.out.read_text()) if arguments.out.is_file() else {}
+
+    def keep(key: str, make: Any) -> Any:
+        if key not in kept:
+            kept[key] = make()
+            arguments.out.write_text(json.dumps(kept, indent=1))
+            print(key, kept[key], flush=True)
+        return kept[key]
+
+    with tempfile.TemporaryDirectory() as temporary:
+        place = arguments.folder or Path(temporary)
+        for name in arguments.sets.split(","):
+            folder = place / name
+            if not (folder / "elp.yaml").is_file():
+                make_workspace(folder, name, arguments)
+            one = keep(f"{name} default training", lambda folder=folder, name=name: default_seconds(folder, name))
+            for seed in range(1, arguments.seeds + 1):
+                for sampler in ("tpe", "random"):
+                    budget = arguments.trainings * one
+                    run = (folder, name, sampler, seed, budget, arguments.confirming)
+                    keep(f"{name} {sampler} {seed}", lambda run=run: study(*run))
+    print(table(kept))
+
+
+if __name__ == "__main__":
+    main()
