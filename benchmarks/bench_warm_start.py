@@ -93,7 +93,7 @@ def one_training(
 ) -> tuple[ElpModel, dict[str, Any]]:
     """Train fresh or from parents, and judge on the test takes."""
     torch.manual_seed(0)
-    model = build(backbone, ElpConfig(), make_task(task, clips), config.seed)
+    model = build(backbone, ElpConfig(), make_task(task, judged["train"]), config.seed)
     if way[1]:
         start_from(model, way[1])
         # the epochs and rates that `elp train` would take
@@ -132,7 +132,7 @@ def interval(row: dict[str, Any], against: dict[str, Any], test: Sequence[Clip])
     # closed set: all takes are of the same speakers, so clips are resampled
     delta = compare_scores(*scores, GatePolicy(1.0, MARGIN), closed_set=True).delta
     assert delta is not None
-    return f"{100 * delta.value:+.1f} ({100 * delta.low:+.1f} … {100 * delta.high:+.1f})"
+    return f"{100 * delta.value:+.1f} ({100 * delta.lower:+.1f} … {100 * delta.upper:+.1f})"
 
 
 def days(options: argparse.Namespace, backbone: Backbone, takes: dict[str, list[Clip]], config: TrainConfig) -> None:

@@ -29,5 +29,6 @@ Imports point down this list; import-linter checks it. A promotion passes throug
     ledger          * the tables, the `LedgerTransaction` that appends and signs, the trusted keys
     auth            * `principal`: the caller and its rights; `middleware` and `mlflow_login`: the login
     refusal         * HTTP 403 with a sentence, and an entry in the ledger
+    database_outage   HTTP 503 while the database is away
     mlflow_private    the private names of MLflow that the server uses
 """

@@ -17,9 +17,11 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
+from sqlalchemy.exc import OperationalError
 
 from pipelines.registry.operation_figures import BOUNDS, FIGURES_VARIABLE, OperationFigures, read_figures
 from pipelines.server.auth.principal import READ, authorize
+from pipelines.server.database_outage import answer_outage
 from pipelines.server.read_models.registry_metrics import RegistryCounts, count_registry
 from pipelines.server.refusal import Attempt
 from pipelines.server.stores.registry_store import registry
@@ -32,6 +34,7 @@ INBOX_STATES = ("waiting", "incomplete", "claimed", "refused")
 STEPS = ("intake", "training", "gate")
 
 blueprint = Blueprint("elp_metrics", __name__)
+blueprint.register_error_handler(OperationalError, answer_outage)
 
 
 @blueprint.get("/metrics")

@@ -10,11 +10,13 @@ from typing import Any
 from flask import Blueprint, Response, jsonify, request
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import PERMISSION_DENIED, RESOURCE_DOES_NOT_EXIST
+from sqlalchemy.exc import OperationalError
 from werkzeug.exceptions import HTTPException
 
 from elp_core.errors import ElpError
 from pipelines.registry.holds import HeldSubject
 from pipelines.server.auth.principal import login_on
+from pipelines.server.database_outage import answer_outage
 from pipelines.server.delivery.box_routes import blueprint as box_blueprint
 from pipelines.server.delivery.delivery_routes import blueprint as delivery_blueprint
 from pipelines.server.holds import end_hold, make_hold, stored_holds
@@ -252,6 +254,9 @@ def get_holds() -> Response:
     with registry().ManagedSessionMaker() as session:
         found = stored_holds(session)
     return jsonify({"holds": [asdict(hold) for hold in found]})
+
+
+blueprint.register_error_handler(OperationalError, answer_outage)
 
 
 @blueprint.errorhandler(MlflowException)
