@@ -17,6 +17,7 @@ OpsError                    exit code 1
 ├── WrongRelease            a worker has another release of elp than a flow run asks for
 ├── RequestRefused          `elp serve` does not answer a request; has the HTTP status
 ├── RunCancelled            a flow run that is trained with others was cancelled
+├── StudyStopped            a session of `elp tune` was stopped before its work was done
 ├── RegistryError           the model registry does not hold what was asked for
 ├── DeliveryRefused         what a server or a medium offers a box is not to be trusted; nothing changed there
 ├── AttestationError        a key, a signed statement or the ledger is missing, malformed or not to be trusted
@@ -103,6 +104,10 @@ class WrongRelease(OpsError):
 
 class RunCancelled(OpsError):
     """A flow run that is trained in the process of another one was cancelled."""
+
+
+class StudyStopped(OpsError):
+    """A session of a study ends before its work is done; the next one tries again what it was training."""
 
 
 class ServiceError(OpsError):

@@ -3,7 +3,7 @@
 `tune_slot`            the whole: layer weights, search, confirmation, report
 `search_space`, `candidate_size`   what is searched, and the configuration that a point of it means; its parameters
 `layer_ranking`        the encoder's layers by their learned weights: a short training of L-adapters alone
-`tuning_study`, `study_journal`   the Optuna study and its workers; its journal file
+`tuning_study`, `study_journal`, `study_threads`   the Optuna study; its journal file; trainings at once
 `tuning_session`, `tune_request`   the trainings of one process with its time; what it is asked for
 `tune_trial`           one training in its own process, scored on the validation split; `trial_store` keeps the results
 `validation_halves`, `clip_errors`   on which clips a training stops and is scored; a score for each clip

@@ -125,7 +125,8 @@ class SearchSpace:
             "width_log2": _sizes(layer.width, 32),
             "layers": IntDistribution(1, len(self.ranking)),
             "prompt_count": IntDistribution(1, max(_LONGEST_PROMPT, self._prompt), log=True),
-            "dropout": FloatDistribution(0.0, 0.3, step=0.05),
+            # without steps: the present value need not be a multiple of any
+            "dropout": FloatDistribution(0.0, 0.3),
         }
         for name in RATES:
             rate = getattr(train, name)

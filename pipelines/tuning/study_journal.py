@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from pipelines.locks import file_lock
-from pipelines.tuning.time_spent import is_alive
+from pipelines.tuning.time_spent import StudySession, is_alive
 
 if TYPE_CHECKING:
     from optuna import Study
+    from optuna.distributions import BaseDistribution
     from optuna.samplers import BaseSampler
     from optuna.storages.journal import JournalFileOpenLock
+    from optuna.trial import Trial
 
 Sampler = Literal["tpe", "random"]
 STARTUP = 6
@@ -36,7 +38,9 @@ def open_study(folder: Path, sampler: Sampler, seed: int) -> Study:
     folder.mkdir(parents=True, exist_ok=True)
     journal = folder / "journal.log"
     with file_lock(folder / "study.lock"):
-        _drop_cut_line(journal)
+        # a line that another process is writing is not cut off
+        with file_lock(folder / "journal.lock"):
+            _drop_cut_line(journal)
         storage = JournalStorage(JournalFileBackend(str(journal), lock_obj=_journal_lock(folder / "journal.lock")))
         study = optuna.create_study(
             storage=storage, study_name="tune", direction="minimize", load_if_exists=True, pruner=_pruner()
@@ -44,6 +48,14 @@ def open_study(folder: Path, sampler: Sampler, seed: int) -> Study:
     # a session that continues must not draw the points of the one before again
     study.sampler = _sampler(sampler, seed + len(study.get_trials(deepcopy=False)))
     return study
+
+
+def ask_trial(study: Study, ranges: dict[str, BaseDistribution], session: StudySession) -> Trial:
+    """Return the next trial with its session; no other process sees a trial that runs and has none."""
+    with file_lock(session.folder.with_name("study.lock")):
+        trial = study.ask(ranges)
+        trial.set_user_attr(SESSION, session.name)
+    return trial
 
 
 def free_dead_trials(study: Study, folder: Path) -> int:

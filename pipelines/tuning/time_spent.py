@@ -16,6 +16,7 @@ from pathlib import Path
 
 from elp_core.files import write_whole
 from elp_core.types import Seconds
+from pipelines.errors import StudyStopped
 from pipelines.locks import file_lock
 
 _EVERY: Seconds = 2.0
@@ -27,10 +28,18 @@ class StudySession:
     """One process that works on a study."""
 
     folder: Path
+    stopped: threading.Event = field(default_factory=threading.Event)
+    """Is set if the session ends before its work is done."""
     name: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
     began: float = field(default_factory=time.time)
     _noted: float = 0.0
     _guard: threading.Lock = field(default_factory=threading.Lock)
+
+    def go_on(self) -> None:
+        """Note that the session runs; raise StudyStopped if it was stopped."""
+        if self.stopped.is_set():
+            raise StudyStopped("the trainings were stopped; run the command again: it continues the study")
+        self.note()
 
     def note(self) -> None:
         """Note that the session runs; call it often."""

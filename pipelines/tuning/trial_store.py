@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
@@ -14,6 +15,7 @@ from elp_core.config import from_dict
 from elp_core.files import write_whole
 from pipelines.comparison.trial_runner import json_digest, run_child
 from pipelines.datasets.dataset_version import DatasetVersion
+from pipelines.errors import StudyStopped
 from pipelines.local.workspace import Workspace
 from pipelines.locks import file_lock
 from pipelines.progress_text import Report
@@ -161,6 +163,9 @@ class TrialStore:
             code, errors = run_child(command, Path(scratch) / "errors", report)
         if code == 0:
             return ""
+        if code in (-signal.SIGINT, 128 + signal.SIGINT):
+            # a Ctrl-C in a terminal: it says nothing about the configuration
+            raise StudyStopped("a training was interrupted; run the command again: it continues the study")
         return "\n".join(errors.strip().splitlines()[-4:]) or f"its process ended with {code}"
 
 

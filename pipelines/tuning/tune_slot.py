@@ -13,6 +13,7 @@ from pipelines.datasets.slot_language import require_same_language
 from pipelines.datasets.versions import load_split, version_at
 from pipelines.errors import NotTrainable
 from pipelines.local.workspace import Workspace
+from pipelines.locks import file_lock
 from pipelines.number_text import count
 from pipelines.registry.slot import Slot
 from pipelines.tuning.candidate_size import CandidateSizes
@@ -142,7 +143,9 @@ def _search(
         jobs=request.jobs,
     )
     if request.sampler == "tpe":
-        enqueue_points(study, plan)
-        add_present(study, plan, present, session.store.rung(session.trial_spec(session.present)))
+        # of two processes that begin at once, one adds them
+        with file_lock(session.folder / "study.lock"):
+            enqueue_points(study, plan)
+            add_present(study, plan, present, session.store.rung(session.trial_spec(session.present)))
     reserve = session.confirmation_seconds(present, seeds)
     search(study, plan, session.session, lambda tried: session.wants_trial(tried, reserve, present.seconds))

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextvars import copy_context
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -15,6 +13,7 @@ from elp_core.types import Seconds
 from pipelines.number_text import metric_title, percent
 from pipelines.tuning.candidate_size import CandidateSizes
 from pipelines.tuning.search_space import Candidate, present_candidate
+from pipelines.tuning.study_threads import run_together
 from pipelines.tuning.time_spent import StudySession, seconds_spent
 from pipelines.tuning.trial_store import Ended, FailedTraining, Prune, PrunedTraining, TrialStore
 from pipelines.tuning.tune_request import TrialCall, TuneHooks, TuneRequest
@@ -69,9 +68,17 @@ class TuningSession:
         """Return the result of a training, from an earlier one if there is one, and log it."""
 
         def report(done: int, total: int, note: str) -> None:
-            self.session.note()
+            self.session.go_on()
             self.show(f"{name}: {done:,}/{total:,} steps" + (f", {note}" if note else ""))
 
+        def run() -> Ended:
+            ended = self.store.run(spec, report, prune)
+            if isinstance(ended, FailedTraining):
+                # a Ctrl-C in a terminal reaches the process of the training, too
+                self.session.go_on()
+            return ended
+
+        self.session.go_on()
         kept = self.store.result(spec) is not None
         train = spec.settings["train"]
         call = TrialCall(
@@ -81,7 +88,7 @@ class TuningSession:
             epochs=train["epochs"],
             seed=train["seed"],
             kept=kept,
-            train=lambda: self.store.run(spec, report, prune),
+            train=run,
         )
         self.show(name)
         ended = self.hooks.run(call)
@@ -125,10 +132,7 @@ class TuningSession:
 
     def train_all(self, calls: Sequence[tuple[str, Candidate, TuneSpec]]) -> list[Ended]:
         """Return the results of several trainings in their order, as many at once as the request allows."""
-        with ThreadPoolExecutor(self.request.jobs, thread_name_prefix="confirm") as pool:
-            # a copy of the context: Prefect's tasks find their flow in it
-            futures = [pool.submit(copy_context().run, partial(self.train, *call)) for call in calls]
-            return [future.result() for future in futures]
+        return run_together([partial(self.train, *call) for call in calls], self.request.jobs, self.session)
 
 
 def shortened(epochs: int) -> int:

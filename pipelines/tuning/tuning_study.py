@@ -9,14 +9,13 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from contextvars import copy_context
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from elp_core.errors import ConfigError, OpsError
 from pipelines.tuning.search_space import Candidate, SearchSpace
-from pipelines.tuning.study_journal import SESSION, STARTUP, Sampler
+from pipelines.tuning.study_journal import STARTUP, Sampler, ask_trial
+from pipelines.tuning.study_threads import run_together
 from pipelines.tuning.time_spent import StudySession
 from pipelines.tuning.trial_store import Ended, FailedTraining, Prune, PrunedTraining, Rung
 from pipelines.tuning.tune_trial import TuneResult
@@ -27,6 +26,8 @@ if TYPE_CHECKING:
 
 _MOST_REFUSED = 500
 """Points in a row that may have too many parameters."""
+_MOST_FAILED = 5
+"""Trainings of a session in a row that may fail."""
 CANDIDATE, PRUNED = "candidate", "pruned"
 REASON, RESULT, PRESENT = "reason", "result", "present"
 """Attributes of a trial in the study."""
@@ -87,15 +88,16 @@ def add_present(study: Study, plan: SearchPlan, result: TuneResult, rung: Rung |
 def search(study: Study, plan: SearchPlan, session: StudySession, wanted: Callable[[int], bool]) -> None:
     """Try configurations in `plan.jobs` threads while `wanted`, called with the number of tried ones, allows another.
 
-    Raises OpsError if the space has no configuration within the limits.
+    Raises OpsError if the space has no configuration within the limits, or if trainings fail one after the other.
     """
     claim = threading.Lock()
     # started in this process, of the number of those that `wanted` allows
     running = 0
+    failed = 0
 
     def work() -> None:
-        nonlocal running
-        while True:
+        nonlocal running, failed
+        while not session.stopped.is_set():
             with claim:
                 if not wanted(len(tried(study)) + running):
                     return
@@ -104,18 +106,19 @@ def search(study: Study, plan: SearchPlan, session: StudySession, wanted: Callab
                 trial, candidate = asked
                 running += 1
             try:
-                _try(study, trial, candidate, plan)
+                ended = _try(study, trial, candidate, plan)
             finally:
                 with claim:
                     running -= 1
+            with claim:
+                failed = failed + 1 if isinstance(ended, FailedTraining) else 0
+            if isinstance(ended, FailedTraining) and failed >= _MOST_FAILED:
+                raise OpsError(
+                    f"{failed} trainings in a row failed, the last one with: {ended.reason}\nremove the cause, then "
+                    "run the command again: it continues the study"
+                )
 
-    if plan.jobs == 1:
-        work()
-        return
-    with ThreadPoolExecutor(plan.jobs, thread_name_prefix="tune") as pool:
-        # a copy of the context: Prefect's tasks find their flow in it
-        for future in [pool.submit(copy_context().run, work) for _ in range(plan.jobs)]:
-            future.result()
+    run_together([work] * plan.jobs, plan.jobs, session)
 
 
 def tried(study: Study) -> list[FrozenTrial]:
@@ -157,8 +160,7 @@ def _ask(study: Study, plan: SearchPlan, session: StudySession) -> tuple[Trial, 
     from optuna.trial import TrialState
 
     for _ in range(_MOST_REFUSED):
-        trial = study.ask(plan.space.distributions())
-        trial.set_user_attr(SESSION, session.name)
+        trial = ask_trial(study, plan.space.distributions(), session)
         candidate = plan.space.candidate(trial.params)
         try:
             # more than the limit is a positive number, so the constraint is violated
@@ -172,7 +174,7 @@ def _ask(study: Study, plan: SearchPlan, session: StudySession) -> tuple[Trial, 
             trial.set_user_attr(CANDIDATE, candidate.settings())
             return trial, candidate
         study.tell(trial, state=TrialState.FAIL)
-        session.note()
+        session.go_on()
     if tried(study):
         return None
     raise OpsError(
@@ -181,8 +183,8 @@ def _ask(study: Study, plan: SearchPlan, session: StudySession) -> tuple[Trial, 
     )
 
 
-def _try(study: Study, trial: Trial, candidate: Candidate, plan: SearchPlan) -> None:
-    """Train a candidate and tell the study the result."""
+def _try(study: Study, trial: Trial, candidate: Candidate, plan: SearchPlan) -> Ended:
+    """Train a candidate, tell the study the result, and return it."""
     from optuna.trial import TrialState
 
     def is_worse(rung: Rung) -> bool:
@@ -204,6 +206,7 @@ def _try(study: Study, trial: Trial, candidate: Candidate, plan: SearchPlan) -> 
         case FailedTraining(reason):
             trial.set_user_attr(REASON, reason)
             study.tell(trial, state=TrialState.FAIL)
+    return ended
 
 
 def all_candidates(study: Study, space: SearchSpace) -> Iterator[tuple[FrozenTrial, Candidate]]:

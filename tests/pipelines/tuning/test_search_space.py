@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+from optuna.trial import create_trial
 
 from elp_core.config import ElpConfig, EncoderAdapterConfig, LayerAdapterConfig
 from pipelines.local.settings import Settings, SlotSettings
@@ -14,14 +15,25 @@ def settings(task: str, **own: object) -> SlotSettings:
 
 
 @pytest.mark.parametrize("task", ["asr", "asv", "sic"])
-@pytest.mark.parametrize("adapter", [{}, {"encoder": None}, {"encoder": {"bottleneck": 100}, "layer": {"width": 7}}])
+@pytest.mark.parametrize(
+    "adapter",
+    [
+        {},
+        {"encoder": None},
+        {"encoder": {"bottleneck": 100}, "layer": {"width": 7}},
+        {"dropout": 0.12},
+        {"dropout": 0.3},
+    ],
+)
 def test_the_present_configuration_is_a_point_of_the_space(task: str, adapter: dict[str, object]) -> None:
     chosen = settings(task, adapter=adapter)
     space = SearchSpace(chosen, (2, 0, 1))
     point = space.present_point()
     assert point is not None
     assert space.candidate(point) == present_candidate(chosen)
-    assert point.keys() == space.distributions().keys()
+    for one in (point, *space.starting_points()):
+        # refuses a value that its range does not contain
+        create_trial(params=one, distributions=space.distributions(), value=0.5)
 
 
 def test_layers_are_chosen_by_their_rank_and_idle_rates_stay() -> None:
