@@ -110,13 +110,19 @@ def test_one_validation_more_is_cheap_in_a_long_training(epochs: int, cheap: boo
     assert run._cheap_before(clips, held_out, epochs) is cheap
 
 
-@pytest.mark.parametrize("at", [1, 4, 6])
-def test_a_killed_run_goes_on_to_the_same_bits(tmp_path: Path, at: int) -> None:
+CHANGED = replace(
+    CONFIG, augment=AugmentConfig(variants=2, conditions=1.0, families=("babble", "noise", "packet-loss"))
+)
+"""With simulated conditions, and other voices among them."""
+
+
+@pytest.mark.parametrize(("at", "config"), [(1, CONFIG), (4, CONFIG), (6, CONFIG), (4, CHANGED)])
+def test_a_killed_run_goes_on_to_the_same_bits(tmp_path: Path, at: int, config: TrainConfig) -> None:
     straight, killed, resumed = model(), model(), model()
-    result = train(straight, CLIPS, HELD_OUT, CONFIG)
+    result = train(straight, CLIPS, HELD_OUT, config)
     with pytest.raises(KeyboardInterrupt):
-        train(killed, CLIPS, HELD_OUT, CONFIG, Killed(at), tmp_path)
-    again = train(resumed, CLIPS, HELD_OUT, CONFIG, checkpoint=tmp_path)
+        train(killed, CLIPS, HELD_OUT, config, Killed(at), tmp_path)
+    again = train(resumed, CLIPS, HELD_OUT, config, checkpoint=tmp_path)
     assert_same(tensors(straight), tensors(resumed))
     assert [(e.loss, e.value) for e in again.history] == [(e.loss, e.value) for e in result.history]
 

@@ -17,6 +17,7 @@ from elp_core.config import (
     LayerAdapterConfig,
     PromptConfig,
     TrainConfig,
+    TrainingCondition,
 )
 from elp_core.data.store import TensorStore
 from elp_core.errors import FingerprintMismatch, NonFiniteLoss, TrainingError
@@ -30,13 +31,19 @@ CONFIG = TrainConfig(
 )
 STEADY = AugmentConfig(speed=0.0, noise_probability=0.0, gain_db=0.0)
 E, L = EncoderAdapterConfig(8), LayerAdapterConfig(16)
+DRY: tuple[TrainingCondition, ...] = ("babble", "noise", "packet-loss")
+"""Simulated conditions that need no room."""
 KINDS = [
     ("asr", ElpConfig(E, L, PromptConfig(2)), CONFIG),
     ("asv", ElpConfig(E, LayerAdapterConfig(12, (0, 1)), None), replace(CONFIG, seed=4, lr_encoder=3e-4, epochs=2)),
-    ("asr", ElpConfig(EncoderAdapterConfig(4, (1,)), None, None), replace(CONFIG, batch_seconds=1.0, patience=1)),
+    (
+        "asr",
+        ElpConfig(EncoderAdapterConfig(4, (1,)), None, None),
+        replace(CONFIG, batch_seconds=1.0, patience=1, augment=AugmentConfig(variants=2, conditions=1.0, families=DRY)),
+    ),
     ("asv", ElpConfig(None, L, PromptConfig(3, "suffix"), False), replace(CONFIG, clip_norm=0.1)),
 ]
-"""Tasks, parts, seeds, rates, batch sizes and lengths of run that differ; dropout is on."""
+"""Tasks, parts, seeds, rates, batch sizes, conditions and lengths of run that differ; dropout is on."""
 
 
 @pytest.fixture(autouse=True)
