@@ -26,6 +26,7 @@ from elp_core.conditions.families import (
     SweepFamily,
     TrainingFamily,
     draw_conditions,
+    require_families,
     sweep_family,
 )
 
@@ -37,6 +38,7 @@ __all__ = [
     "TrainingFamily",
     "changed_clip",
     "draw_conditions",
+    "require_families",
     "spectral_distance",
     "sweep_family",
 ]

@@ -8,7 +8,7 @@ import numpy as np
 from elp_core.audio import Waveform
 from elp_core.conditions.codecs import MUSIC_SEVERITIES, SPEECH_SEVERITIES, TRAINING_CODECS, transcode
 from elp_core.conditions.disturbances import OtherClip, babble, competing_talker, sweep_noise, training_noise
-from elp_core.conditions.rooms import HALL_SEVERITIES, OFFICES, hall_bank, reverberate
+from elp_core.conditions.rooms import HALL_SEVERITIES, OFFICES, hall_bank, require_rooms, reverberate
 from elp_core.conditions.transmission import (
     BURST_SEVERITIES,
     MUFFLED_SEVERITIES,
@@ -44,6 +44,8 @@ class SweepFamily:
     """What each severity is, for people, the mildest first."""
     apply: Callable[[Waveform, int, OtherClip, np.random.Generator], Waveform]
     """Called with a place in `strengths`."""
+    rooms: bool = False
+    """It needs responses of rooms, which pyroomacoustics computes."""
 
 
 TRAINING_FAMILIES = (
@@ -66,6 +68,7 @@ SWEEP_FAMILIES = (
         "large rooms, talker 2.5 to 4 m away",
         tuple(f"RT60 {seconds:g} s" for seconds in HALL_SEVERITIES),
         lambda samples, place, other, rng: reverberate(samples, hall_bank(HALL_SEVERITIES[place]), rng),
+        rooms=True,
     ),
     SweepFamily(
         "talker",
@@ -125,6 +128,17 @@ def sweep_family(name: str) -> SweepFamily:
         KeyError: There is no such family.
     """
     return {family.name: family for family in SWEEP_FAMILIES}[name]
+
+
+def require_families(names: Sequence[str]) -> None:
+    """Check that this machine can compute families of the sweep.
+
+    Raises:
+        KeyError: There is no such family.
+        ConfigError: One of them needs the package pyroomacoustics, which is missing.
+    """
+    if any(sweep_family(name).rooms for name in names):
+        require_rooms()
 
 
 def draw_conditions(samples: Waveform, names: Sequence[str], other: OtherClip, rng: np.random.Generator) -> Waveform:

@@ -1,7 +1,7 @@
 """The erasure plan: what holds a person's recordings, which adapters were trained on them, and what to do in order."""
 
 import sqlite3
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 from pipelines.audit.server_records import ServerRecords
@@ -71,10 +71,12 @@ def plan_erasure(
     slot: Slot | None = None,
     place: Callable[[str], str] = lambda md5: md5,
     logged: Mapping[str, int] | None = None,
+    teachers: Callable[[str], Collection[str]] = lambda slot: (),
 ) -> ErasurePlan:
     """Plan the erasure of a subject in one slot or in all.
 
-    `place` returns the path of an MD5 in the DVC remote; `logged` has the number of its logged requests by slot.
+    `place` returns the path of an MD5 in the DVC remote; `logged` has the number of its logged requests by slot;
+    `teachers` returns the bundles that labelled clips of a slot's newest dataset version.
     """
     found = find_trained_on(db, records, subject, slot)
     if not found.holdings and not found.adapters and not found.unknown and not logged:
@@ -87,13 +89,19 @@ def plan_erasure(
     names = [*sorted(holding), *sorted({one.slot for one in found.adapters} - holding)]
     versions = db.execute("SELECT slot, kind, MAX(version) FROM release GROUP BY slot, kind").fetchall()
     newest = {(name, kind): version for name, kind, version in versions}
-    slots = tuple(_slot_plan(newest, records, found, name) for name in names)
+    slots = tuple(_slot_plan(newest, records, found, name, teachers(name)) for name in names)
     files = _files(db, subject, slot, place)
     after = (*_requests(logged or {}, subject, slot), *_after(files, subject))
     return ErasurePlan(found, slots, files, after, _stays(found))
 
 
-def _slot_plan(newest: Mapping[tuple[str, str], int], records: ServerRecords, found: TrainedOn, slot: str) -> SlotPlan:
+def _slot_plan(
+    newest: Mapping[tuple[str, str], int],
+    records: ServerRecords,
+    found: TrainedOn,
+    slot: str,
+    teachers: Collection[str],
+) -> SlotPlan:
     # a quarantine belongs to a dataset version
     kinds = {"data": "data", "golden": "golden", "quarantine": "data"}
     mine = (one for one in found.holdings if one.slot == slot)
@@ -104,6 +112,12 @@ def _slot_plan(newest: Mapping[tuple[str, str], int], records: ServerRecords, fo
     if holds:
         what = "make a dataset version (and golden set) without them; later deliveries cannot bring them back"
         steps.append(Step(what, (f"elp data drop {slot} {found.subject.option}",)))
+    # a training on their labels would learn from the person again
+    if taught := sorted({one.bundle for one in found.adapters} & set(teachers)):
+        what = (
+            "drop the pseudo-labels of adapters that were trained on them, or learned from such: they name no speaker"
+        )
+        steps.append(Step(what, tuple(f"elp data drop {slot} --teacher {bundle}" for bundle in taught)))
     if champion is not None:
         steps += _replace_champion(records, champion, {one.version for one in trained})
     elif trained:

@@ -98,7 +98,9 @@ def plan(workspace: Workspace, slot: Slot | None, speaker: str, clip: str, form:
     records = ServerRecords(mlflow_uri(workspace))
     with _index(workspace, records) as db, dvc_remote(workspace.root) as stored:
         logged = _logged(workspace, subject, slot)
-        planned = plan_erasure(db, records, subject, slot, stored.place, logged)
+        planned = plan_erasure(
+            db, records, subject, slot, stored.place, logged, lambda name: _teachers(workspace, name)
+        )
     for hold in holds_on(planned, read_holds(records.uri)):
         text = f"HELD: {hold.summary}; nothing is erased before: elp hold end {hold.number}"
         click.echo(click.style(text, fg="red", bold=True), err=True)
@@ -116,6 +118,14 @@ def _logged(workspace: Workspace, subject: "Subject", slot: Slot | None) -> dict
                 if number := len(subject_numbers(db, speaker=subject.speaker, clip=subject.clip)):
                     found[str(one)] = number
     return found
+
+
+def _teachers(workspace: Workspace, slot: str) -> tuple[str, ...]:
+    """Return the bundles that labelled clips of a slot's newest dataset version in this workspace."""
+    from pipelines.datasets.versions import find_latest
+
+    newest = find_latest(workspace, Slot.parse(slot))
+    return newest.teachers if newest else ()
 
 
 def _answer(workspace: Workspace, slot: Slot | None, question: str, value: str, form: str, output: Path | None) -> int:

@@ -25,7 +25,7 @@ from pipelines.registry.slot import Slot
     type=click.IntRange(min=0),
     default=300,
     metavar="N",
-    help="Answer at most so many golden clips, the first by their hash; 0: all [default: 300].",
+    help="Answer at most so many golden clips, chosen by hash; 0: all [default: 300].",
 )
 @click.option(
     "--family",

@@ -86,12 +86,24 @@ def require_not_aligned(content: DeliveryContent, language: LanguageConfig, curr
         for recording in (*delivery.alignment.recordings, *delivery.alignment.sounds)
     }
     for clip in content.clips if aligned else ():
-        found = None if clip.fault else aligned.get(_recording_id(clip, language)) or aligned.get(_sound_id(clip))
+        found = None if clip.fault else aligned.get(_recording_id(clip, language)) or aligned.get(sound_id(clip))
         if found and (cut := found.alignment):
             raise UsageError(
                 f"{clip.path} was aligned with {cut} for v{found.version}; as a whole, the same sound would be in the "
                 f"data twice: use --align {cut.adapter}@v{cut.version}, or deliver the new recordings alone"
             )
+
+
+def aligned_sounds(current: DatasetVersion) -> frozenset[str]:
+    """Return the `sound_id` of every recording whose segments were taken in."""
+    cut = [one.alignment for one in current.deliveries if one.alignment and one.clips > 0]
+    return frozenset(sound for alignment in cut for sound in alignment.sounds)
+
+
+def sound_id(clip: SourceClip) -> str:
+    """Return what identifies a recording without its transcript."""
+    words = json.dumps([clip.sha256, clip.channel, clip.start, clip.seconds])
+    return hashlib.sha256(words.encode()).hexdigest()[:16]
 
 
 def align_delivery(
@@ -127,7 +139,7 @@ def align_delivery(
             clips.append(replace(clip, fault=found))
             continue
         recordings[recording] = None
-        sound = _sound_id(clip)
+        sound = sound_id(clip)
         sounds[sound] = None
         # the segments of a recording without a speaker stay in one split
         speaker = clip.speaker or PurePosixPath(clip.path).with_suffix("").as_posix()
@@ -210,17 +222,11 @@ def _recording_id(clip: SourceClip, language: LanguageConfig) -> str:
     return hashlib.sha256(words.encode()).hexdigest()[:16]
 
 
-def _sound_id(clip: SourceClip) -> str:
-    """Return what identifies a recording without its transcript."""
-    words = json.dumps([clip.sha256, clip.channel, clip.start, clip.seconds])
-    return hashlib.sha256(words.encode()).hexdigest()[:16]
-
-
 def _require_same_transcript(recording: str, clip: SourceClip, current: DatasetVersion | None) -> None:
     """Refuse what would be in the slot twice, or come back after a drop, cut at other words."""
     for delivery in current.deliveries if current else ():
         cut = delivery.alignment
-        if cut and recording not in cut.recordings and _sound_id(clip) in cut.sounds:
+        if cut and recording not in cut.recordings and sound_id(clip) in cut.sounds:
             raise UsageError(
                 f"{clip.path} was cut into clips by another transcript for v{delivery.version}; cut again, the same "
                 "sound would be in the data twice: correct the words of its clips (elp data correct), or deliver the "

@@ -157,9 +157,16 @@ class DatasetVersion:
 
     @property
     def delivery_keys(self) -> list[str]:
-        """Return the keys of the deliveries that bring nothing new: those since a dropped clip was last readmitted."""
-        last = max((one.version for one in self.deliveries if one.importer == READMIT), default=0)
-        return [one.key for one in self.deliveries if one.version > last]
+        """Return the keys of the deliveries that bring nothing new.
+
+        These are the ones since a dropped clip was last readmitted; of those with pseudo-labels, since some were last
+        dropped.
+        """
+        last, dropped = (
+            max((one.version for one in self.deliveries if one.importer == what), default=0)
+            for what in (READMIT, DROP_TAUGHT)
+        )
+        return [one.key for one in self.deliveries if one.version > (max(last, dropped) if one.teacher else last)]
 
 
 @dataclass(frozen=True)

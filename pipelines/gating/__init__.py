@@ -8,6 +8,7 @@
 `group_gaps`          the worst and the best group of each key, and the gap between them
 `slices`, `operating_point`, `safety`   conditions and groups; rates at a threshold; limits next to the metric's
 `simulated_conditions`, `simulated_scores`   both systems under conditions that no training uses; their record
+`golden_part`         clips by hash, with trials of both kinds
 `measure`, `interference`, `overlap`    size and speed; answers of other slots; golden clips in the training data
 `enrolled_voices`     the voices that a promotion invalidates, and their false rejects
 `normalisers`         the normal forms behind scores, which must agree

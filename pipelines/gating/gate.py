@@ -159,16 +159,18 @@ def _judge(
 ) -> Evidence:
     """Evaluate both versions on one backbone, measure the challenger, and decide."""
     from elp_core.backbones import Backbone
+    from pipelines.datasets.golden_trials import judges_pairs
     from pipelines.datasets.versions import load_golden
     from pipelines.gating.enrolled_voices import voice_checks
     from pipelines.gating.interference import check_interference
     from pipelines.gating.measure import measure_speed, memory_digest, overlap_checks
     from pipelines.gating.normalisers import common_normaliser
     from pipelines.gating.scored_versions import open_versions, score_versions
-    from pipelines.gating.simulated_conditions import simulate_conditions
+    from pipelines.gating.simulated_conditions import simulate_conditions, simulated_part
 
     cache, closed_set = case.cache, case.golden.closed_set
     golden = load_golden(case.repository, case.golden.tag, case.slot, cache)
+    part = simulated_part(golden, case.settings.gate, judges_pairs(case.slot))
     backbone = Backbone.from_pretrained(case.backbone)
     before = memory_digest(backbone)
     versions = (case.challenger, *([case.champion] if case.champion else []))
@@ -190,7 +192,7 @@ def _judge(
     if champion:
         checks += voice_checks(client, case.challenger, challenger, champion, golden.clips)
     policy = case.settings.gate
-    simulated = simulate_conditions(systems, golden, case.settings, log, chunk_map)
+    simulated = simulate_conditions(systems, golden, part, case.settings, log, chunk_map)
     speed = measure_speed(challenger.model, golden.clips)
     interference = check_interference(client, case.challenger, backbone, policy.safety, case.repository, cache, log)
     measured = Measured(

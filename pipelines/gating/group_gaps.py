@@ -29,6 +29,12 @@ from pipelines.registry.evidence_scores import Scores
 from pipelines.registry.policies import GatePolicy
 from pipelines.registry.verdict import Bounds, GateCheck, GroupGap, Outcome
 
+NO_GROUPS = (
+    "the golden set has no groups, so the limit on the gap cannot be applied; pin a golden set of clips with groups "
+    "(group in the manifest), or remove gate.max_gap in elp.yaml"
+)
+"""Detail of the check of a limit on gaps if no clip has a group."""
+
 
 @dataclass(frozen=True)
 class _Value:
@@ -76,9 +82,14 @@ def measure_gaps(
 
 
 def gap_checks(gaps: Sequence[GroupGap], policy: GatePolicy) -> tuple[GateCheck, ...]:
-    """Return the check of the policy's limit on the gap of each key; none without a limit."""
+    """Return the check of the policy's limit on the gap of each key; none without a limit.
+
+    A limit that nothing can be measured against is one undecided check.
+    """
     if policy.max_gap is None:
         return ()
+    if not gaps:
+        return (GateCheck("gap of groups", False, NO_GROUPS, undecided=True, derived=True),)
     return tuple(
         GateCheck(f"gap of {gap.key}", gap.outcome == "passed", gap.note, gap.outcome == "undecided", derived=True)
         for gap in gaps

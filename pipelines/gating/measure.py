@@ -16,7 +16,7 @@ from elp_core.types import SAMPLE_RATE, Clip, Seconds
 from pipelines.datasets.versions import load_split
 from pipelines.errors import VersioningError
 from pipelines.registry.adapter_version import AdapterVersion
-from pipelines.registry.ancestry import ancestors, by_bundle
+from pipelines.registry.ancestry import TENSOR_ROLES, ancestors, by_bundle
 from pipelines.registry.client.server_api import registered_records
 from pipelines.registry.lineage import Lineage, ids_digest
 from pipelines.registry.slot import Slot
@@ -74,7 +74,8 @@ def overlap_checks(
     """Return whether a clip, or in an open set a speaker, of the golden set is in the training data.
 
     The training data is read again from the dataset version that the bundle's lineage names, and must have the digest
-    that the lineage states. The clips of all adapters that it learned from count, too; the server at `uri` knows them.
+    that the lineage states. The clips of all adapters that its tensors come from count, too; the server at `uri` knows
+    these adapters.
     """
     lineage = Lineage.from_json(json.loads((bundle / "lineage.json").read_text(encoding="utf-8")))
     tag = lineage.dataset.tag
@@ -98,13 +99,11 @@ def overlap_checks(
 
 
 def _inherited_fault(repository: str, lineage: Lineage, golden: Collection[str], cache: Path, uri: str) -> str:
-    """Return which adapter that a challenger learned from knows a golden clip, or may know one; empty if none does."""
+    """Return which adapter that gave a challenger tensors knows a golden clip, or may know one; empty if none does."""
     if not lineage.all_learned:
         return ""
-    for one in ancestors(lineage.all_learned, by_bundle(registered_records(uri))):
-        if any(step.role == "teacher" for step in one.path):
-            # it gave labels of other clips, and no tensors that could know an answer
-            continue
+    # a teacher gave labels of other clips, and no tensors that could know an answer
+    for one in ancestors(lineage.all_learned, by_bundle(registered_records(uri)), TENSOR_ROLES):
         if one.adapter is None:
             return f"the server has no record of {one.learned.name}, which it learned from"
         tag, name = one.adapter.dataset, one.adapter.name

@@ -7,7 +7,7 @@ from elp_core.metrics.scores import TrialScores
 from pipelines.gating.compare import PairedComparison, compare_scores
 from pipelines.gating.interval import LIMIT_WORDS, p_value_above
 from pipelines.gating.operating_point import operating_point_checks
-from pipelines.gating.slices import conditions, holm
+from pipelines.gating.slices import condition_slices, holm
 from pipelines.number_text import count, metric_title, percent
 from pipelines.registry.evidence_scores import Scores
 from pipelines.registry.policies import GatePolicy
@@ -35,7 +35,7 @@ def safety_checks(
     return (
         *operating,
         plausible_improvement(found, policy, measured.subject),
-        *((_worst_condition(challenger, slices, closed_set, policy),) if conditions(challenger) else ()),
+        *((_worst_condition(challenger, slices, closed_set, policy),) if condition_slices(challenger) else ()),
         _other_slots(measured.interference, policy),
         _backbone_unchanged(measured),
         *_budgets(policy, measured),
@@ -87,8 +87,8 @@ def _worst_condition(
     `min_slice` do not count.
     """
     name, limit = "worst condition", policy.safety.max_slice
-    recorded = conditions(challenger)
-    counted = [s for s in slices if s.size >= policy.min_slice and s.name in recorded]
+    recorded = condition_slices(challenger)
+    counted = [s for s in slices if s.kind == "condition" and s.size >= policy.min_slice and s.name in recorded]
     values = {s.name: s.challenger for s in counted if s.challenger is not None}
     if not values:
         detail = f"no condition has {policy.min_slice} {challenger.unit} or more"

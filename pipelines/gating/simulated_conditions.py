@@ -8,26 +8,46 @@ from dataclasses import replace
 from pipelines.chunk_map import ChunkMap
 from pipelines.datasets.dataset_version import GoldenSet
 from pipelines.gating.divided_evaluation import EvaluatedSystem
+from pipelines.gating.golden_part import golden_part
 from pipelines.gating.scored_versions import score_versions
 from pipelines.gating.simulated_scores import SimulatedScores
 from pipelines.local.settings import SlotSettings
 from pipelines.number_text import count
+from pipelines.registry.policies import GatePolicy
+
+
+def simulated_part(golden: GoldenSet, policy: GatePolicy, pairs: bool) -> GoldenSet | None:
+    """Return the clips that are answered under the policy's simulated conditions; None if it has none.
+
+    It is called before anything is answered. Raises ConfigError if this machine cannot compute a family, GateRefused as
+    `golden_part`.
+    """
+    from elp_core.conditions import require_families
+
+    if policy.robustness is None:
+        return None
+    require_families(policy.robustness.families)
+    return golden_part(golden, policy.robustness.clips, pairs)
 
 
 def simulate_conditions(
     systems: Sequence[EvaluatedSystem],
     golden: GoldenSet,
+    part: GoldenSet | None,
     settings: SlotSettings,
     log: Callable[[str], None],
     chunk_map: ChunkMap | None,
 ) -> tuple[SimulatedScores, ...]:
-    """Return the scores of the challenger, and of the champion if there is one, under each family of the policy."""
+    """Return the scores of the challenger, and of the champion if there is one, under each family of the policy.
+
+    `part` is the `simulated_part` of the golden set.
+    """
     from elp_core.conditions import changed_clip, sweep_family
 
     policy = settings.gate.robustness
-    if policy is None:
+    if policy is None or part is None:
         return ()
-    part, everything = first_by_hash(golden, policy.clips), first_by_hash(golden, 0).clips
+    everything = sorted(golden.clips, key=lambda clip: clip.id)
     found = list[SimulatedScores]()
     log(f"evaluating {count(len(policy.families), 'simulated condition')} on {count(len(part.clips), 'clip')} each")
     for name in policy.families:
@@ -38,11 +58,3 @@ def simulate_conditions(
         champion = others[0].scores if others else None
         found.append(SimulatedScores(name, policy.severity, challenger.scores, champion))
     return tuple(found)
-
-
-def first_by_hash(golden: GoldenSet, count: int) -> GoldenSet:
-    """Return the `count` first clips by their hash (0: all, in that order), and the trials between them."""
-    clips = sorted(golden.clips, key=lambda clip: clip.id)
-    clips = clips[: count or None]
-    trials = golden.trials.between({clip.id for clip in clips}) if golden.trials else None
-    return replace(golden, clips=clips, trials=trials)

@@ -44,12 +44,8 @@ def judge_slices(
     """
     compared: dict[str, PairedComparison | str] = {}
     sizes: dict[str, int] = {}
-    grouped = {
-        f"{key}={value}": at for key, values in group_positions(challenger).items() for value, at in values.items()
-    }
-    # a condition of such a name is the same words for other clips
-    plain = {f"condition {name}" if name in grouped else name: at for name, at in conditions(challenger).items()}
-    for name, at in (plain | grouped).items():
+    grouped = _group_slices(challenger)
+    for name, at in (condition_slices(challenger) | grouped).items():
         part = challenger.select(at)
         sizes[name] = part.size
         try:
@@ -108,6 +104,17 @@ def holm(p_values: Mapping[str, float], level: float) -> set[str]:
             break
         rejected.add(name)
     return rejected
+
+
+def _group_slices(scores: Scores) -> dict[str, IntArray]:
+    return {f"{key}={value}": at for key, values in group_positions(scores).items() for value, at in values.items()}
+
+
+def condition_slices(scores: Scores) -> dict[str, IntArray]:
+    """Return what `conditions` returns, by the name of each condition's slice."""
+    grouped = _group_slices(scores)
+    # a condition of such a name is the same words for other clips
+    return {f"condition {name}" if name in grouped else name: at for name, at in conditions(scores).items()}
 
 
 def conditions(scores: Scores) -> dict[str, IntArray]:

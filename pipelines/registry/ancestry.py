@@ -4,14 +4,16 @@ A training learns from its clips, from the adapters that its tensors started fro
 Each signed lineage names these adapters by the digests of their bundles, so the records of all adapters are a graph.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from pipelines.registry.lineage import LearnedFrom
 from pipelines.registry.registered_adapter import RegisteredAdapter
 
-_STARTS = ("init", "average", "units")
-"""Roles of the adapters whose tensors a training started from."""
+TENSOR_ROLES = ("init", "average", "units")
+"""Roles of the adapters that gave a training tensors; a ``teacher`` gave it labels."""
+_STARTS = ("init", "average")
+"""Roles of the adapters that a training started from as a whole: rows of a head that grew are no start."""
 
 
 @dataclass(frozen=True)
@@ -42,10 +44,19 @@ def by_bundle(adapters: Iterable[RegisteredAdapter]) -> dict[str, RegisteredAdap
     return found
 
 
-def ancestors(learned: Iterable[LearnedFrom], known: Mapping[str, RegisteredAdapter]) -> list[Ancestor]:
-    """Return every adapter that was learned from, through any number of others; each once, by its shortest way."""
+def ancestors(
+    learned: Iterable[LearnedFrom], known: Mapping[str, RegisteredAdapter], roles: Collection[str] = ()
+) -> list[Ancestor]:
+    """Return every adapter that was learned from, through any number of others; each once, by its shortest way.
+
+    With `roles` only ways through these count: an adapter that is also reached by another role is still found.
+    """
+
+    def followed(parents: Iterable[LearnedFrom]) -> list[LearnedFrom]:
+        return [one for one in parents if not roles or one.role in roles]
+
     found: dict[str, Ancestor] = {}
-    waiting: list[tuple[LearnedFrom, ...]] = [(one,) for one in learned]
+    waiting: list[tuple[LearnedFrom, ...]] = [(one,) for one in followed(learned)]
     # breadth first, and each bundle once: a record that names its own child must not loop
     for path in waiting:
         last = path[-1]
@@ -55,7 +66,7 @@ def ancestors(learned: Iterable[LearnedFrom], known: Mapping[str, RegisteredAdap
                 # a teacher, and the champion that gave a head its rows, are named by their bundle alone
                 path = (*path[:-1], replace(last, slot=adapter.slot, version=adapter.version))
             found[last.bundle] = Ancestor(adapter, path)
-            waiting += [(*path, one) for one in (adapter.learned if adapter else ())]
+            waiting += [(*path, one) for one in followed(adapter.learned if adapter else ())]
     return list(found.values())
 
 

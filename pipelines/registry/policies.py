@@ -111,7 +111,7 @@ class RobustnessPolicy(Checked):
     margin: float = within(0.05, 0.0, 1.0)
     """Non-inferiority margin on challenger − champion under each family."""
     clips: int = within(300, 0)
-    """Most golden clips that are answered under each family, the first by their hash; 0 answers all."""
+    """Most golden clips that are answered under each family, chosen by hash; 0 answers all."""
 
     def other_faults(self) -> list[str]:
         """Return the fault of families that are missing, unknown or named twice."""
@@ -142,7 +142,7 @@ class GatePolicy:
     them, or the promotion waits until every one is renewed."""
     robustness: RobustnessPolicy | None = later(None)  # noqa: RUF009 - it is a field
     """Simulated conditions that are slices of the verdict; None for none."""
-    max_gap: float | None = None
+    max_gap: float | None = later(None)
     """Limit on the metric of the worst group minus that of the best one, for each key of groups; None is no limit."""
 
     def __post_init__(self) -> None:
@@ -156,8 +156,6 @@ class GatePolicy:
             del values["metric"]
         if self.voices == "report":
             del values["voices"]
-        if self.max_gap is None:
-            del values["max_gap"]
         return values
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +13,11 @@ from typing import TYPE_CHECKING, Any
 from elp_core.errors import CorpusError
 from elp_core.files import write_whole
 from elp_core.types import Clip
+from pipelines.gating import batch_answers, divided_evaluation
 from pipelines.gating.divided_evaluation import EvaluatedSystem, answer_systems, judge_answers, own_processes
 from pipelines.local.settings import SlotSettings
 from pipelines.progress_text import Report
+from pipelines.registry import evidence_scores
 from pipelines.registry.evidence_scores import Scores, pack_scores, unpack_scores
 from pipelines.registry.signing.canonical_json import canonical_json, sha256
 
@@ -130,6 +134,16 @@ def _find(data: SweepData, cell: SimulatedCondition, bundle: str) -> tuple[Score
         return None
 
 
+def cell_code() -> str:
+    """Return ``sha256:…`` of the modules outside of `elp_core` that determine the scores of a cell."""
+    modules = (sys.modules[__name__], divided_evaluation, batch_answers, evidence_scores)
+    return "sha256:" + sha256(b"".join(Path(str(one.__file__)).read_bytes() for one in modules))
+
+
 def _path(data: SweepData, cell: SimulatedCondition, bundle: str) -> Path:
+    from elp_core.conditions import sweep_family
+
     key = {**data.inputs, "bundle": bundle, "family": cell.family, "severity": cell.severity}
+    if cell != CLEAN and sweep_family(cell.family).rooms:
+        key["rooms"] = importlib.metadata.version("pyroomacoustics")
     return data.folder / f"{sha256(canonical_json(key))}.json"

@@ -146,7 +146,7 @@ def _band(change: Change, clean: float) -> tuple[float, float]:
 
 
 def _notes(found: RobustnessSweep) -> str:
-    part = "" if found.clips == found.golden_clips else f", the first of {found.golden_clips:,} by their hash"
+    part = "" if found.clips == found.golden_clips else f", chosen by hash from {found.golden_clips:,}"
     bundles = ", ".join(f"{one.name} {one.bundle}" for one in found.systems)
     return (
         f"{count(found.clips, 'clip')} of {found.golden}{part}; backbone {found.backbone}. Degradation: the metric "

@@ -20,7 +20,7 @@ from pipelines.registry.client import model_registry, runs
 from pipelines.registry.client.connection import connect
 from pipelines.registry.plain_json import plain
 from pipelines.registry.slot import Slot
-from pipelines.robustness.sweep_cells import CLEAN, SimulatedCondition, SweepData, run_cells
+from pipelines.robustness.sweep_cells import CLEAN, SimulatedCondition, SweepData, cell_code, run_cells
 from pipelines.robustness.sweep_report import write_sweep
 from pipelines.robustness.sweep_result import RobustnessSweep, SweepSubject, sweep_result
 
@@ -41,7 +41,7 @@ class SweepRequest:
     version: int | None = None
     """A version to compare with the champion."""
     clips: int = CLIPS
-    """Most golden clips that are answered, the first ones by their hash; 0 answers all."""
+    """Most golden clips that are answered, chosen by hash; 0 answers all."""
     families: tuple[str, ...] = ()
     """Names of families; empty for all."""
 
@@ -58,19 +58,24 @@ def sweep_slot(
     """Return the result and the folder with its report, which is also in a run of the slot's experiment.
 
     Results under each family and severity are kept by their inputs, so a sweep that was stopped continues. Raises
-    UsageError for an unknown family, RegistryError if there is nothing to sweep, GateRefused if the versions or the
-    golden set are under different normalisers.
+    UsageError for an unknown family, ConfigError for one that this machine cannot compute, RegistryError if there is
+    nothing to sweep, GateRefused as `golden_part` or if versions and golden set are under different normalisers.
     """
     from elp_core.backbones import Backbone
+    from elp_core.conditions import require_families
+    from pipelines.datasets.golden_trials import judges_pairs
     from pipelines.datasets.versions import golden_ref, load_golden
+    from pipelines.gating.golden_part import golden_part
     from pipelines.gating.scored_versions import open_versions
 
     cells = _cells(request.families)
+    require_families([cell.family for cell in cells])
     client, settings = connect(mlflow_uri), workspace.settings.for_slot(slot)
     versions = _versions(client, slot, request.version)
     repository = str(workspace.root)
     pinned = golden_ref(repository, "latest", slot)
     golden = load_golden(repository, pinned.tag, slot, workspace.cache)
+    part = golden_part(golden, request.clips, judges_pairs(slot))
     backbone = Backbone.from_pretrained(workspace.settings.backbone)
     systems = open_versions(client, versions, backbone, settings.gate, workspace.cache)
     _require_same_normaliser(slot, pinned, systems)
@@ -79,8 +84,9 @@ def sweep_slot(
         "metric": settings.gate.metric,
         "batch_seconds": settings.train.batch_seconds,
         "normaliser": pinned.language.normaliser.digest if pinned.language.normaliser else "",
+        "golden": pinned.digest + pinned.words,
     }
-    data = _data(golden, pinned, request, inputs, workspace.cache)
+    data = _data(golden, part, inputs, settings.train.device, workspace.cache)
     names = " and ".join(system.name for system in systems)
     log(f"sweeping {names} over {count(len(cells), 'condition')} of {count(len(data.clips), 'clip')} of {golden.tag}")
     found = run_cells(systems, data, [CLEAN, *cells], settings, log, progress)
@@ -127,24 +133,23 @@ def _require_same_normaliser(slot: Slot, golden: GoldenRef, systems: Sequence[Ev
     common_normaliser(slot, golden.language.normaliser, others[0] if others else first, first)
 
 
-def _data(
-    golden: GoldenSet, pinned: GoldenRef, request: SweepRequest, inputs: Mapping[str, Any], cache: Path
-) -> SweepData:
-    from pipelines.gating.simulated_conditions import first_by_hash
+def _data(golden: GoldenSet, part: GoldenSet, inputs: Mapping[str, Any], device: str, cache: Path) -> SweepData:
+    from elp_core.assemble import pick_device
+    from pipelines.gating.batch_answers import this_arithmetic
     from pipelines.training.provenance import code_digest
 
-    part = first_by_hash(golden, request.clips)
-    clips, trials = part.clips, part.trials
+    arithmetic = this_arithmetic(pick_device(device).type)
     whole = {
         **inputs,
-        "golden": pinned.digest + pinned.words,
-        "trials": trials.digest if trials else "",
-        "clips": hashlib.sha256("\n".join(clip.id for clip in clips).encode()).hexdigest(),
-        "code": code_digest(),
-        # codecs and rooms are theirs
-        "packages": {name: importlib.metadata.version(name) for name in ("soundfile", "pyroomacoustics", "torch")},
+        "trials": part.trials.digest if part.trials else "",
+        "clips": hashlib.sha256("\n".join(clip.id for clip in part.clips).encode()).hexdigest(),
+        "code": [code_digest(), cell_code()],
+        "device": [arithmetic.device, arithmetic.processor],
+        # codecs are soundfile's
+        "packages": {name: importlib.metadata.version(name) for name in ("soundfile", "torch")},
     }
-    return SweepData(clips, first_by_hash(golden, 0).clips, trials, whole, cache / "sweeps")
+    everything = sorted(golden.clips, key=lambda clip: clip.id)
+    return SweepData(part.clips, everything, part.trials, whole, cache / "sweeps")
 
 
 def _digest(result: RobustnessSweep) -> str:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from pipelines.datasets.slot_shards import clip_sounds
+from pipelines.datasets.shard_columns import shard_ids
 from pipelines.errors import RegistryError
 from pipelines.local.addresses import mlflow_uri
 from pipelines.local.workspace import Workspace
@@ -86,12 +87,28 @@ def covered_features(held: HeldClips, assessor: Assessor) -> list[npt.NDArray[np
     from elp_core.audio import load
     from elp_core.inference.assess_clips import assess_waveforms
 
-    found: list[npt.NDArray[np.float32]] = []
-    for ids in chunks(held.labelled[:_COVERED]):
-        sounds = clip_sounds(held.shards, ids)
-        waveforms = [load(sounds[clip]) for clip in ids]
-        found += [one.features for one in assess_waveforms(assessor.backbone, waveforms)]
-    return found
+    wanted = held.labelled[:_COVERED]
+    found: dict[str, npt.NDArray[np.float32]] = {}
+    for chunk in chunks(sounds_of(held.shards, wanted)):
+        assessed = assess_waveforms(assessor.backbone, [load(sound) for _, sound in chunk])
+        found |= {clip: one.features for (clip, _), one in zip(chunk, assessed, strict=True)}
+    # the order of shards is no part of the choice
+    return [found[clip] for clip in wanted]
+
+
+def sounds_of(shards: Iterable[Path], ids: Collection[str]) -> Iterator[tuple[str, bytes]]:
+    """Yield the ids and FLAC bytes of the clips `ids`; each shard is read once, some dozens of clips at a time."""
+    import pyarrow.parquet as pq
+
+    wanted = frozenset(ids)
+    for shard in shards:
+        if wanted.isdisjoint(shard_ids(shard).to_pylist()):
+            continue
+        with pq.ParquetFile(shard) as file:
+            for batch in file.iter_batches(_AT_ONCE, columns=["id", "audio.bytes"]):
+                for place, clip in enumerate(batch["id"].to_pylist()):
+                    if clip in wanted:
+                        yield clip, batch["audio"][place]["bytes"].as_py()
 
 
 def chunks(items: Iterable[T]) -> Iterator[Sequence[T]]:

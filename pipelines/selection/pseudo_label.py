@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from elp_core.types import Seconds
 from pipelines.datasets.delivery import DeliveryOptions, Importer, SourceClip
 from pipelines.datasets.ingest import add_from_importer
+from pipelines.datasets.versions import find_latest
 from pipelines.errors import UsageError
 from pipelines.local.workspace import Workspace
 from pipelines.registry.slot import Slot
@@ -68,7 +69,7 @@ class PseudoLabelling:
     budget: Seconds
     """What the share allowed, less the pseudo-labels that the slot had."""
     strata: dict[str, int]
-    """Taken recordings by class, or by quarter of the lengths."""
+    """Chosen recordings by class, or by quarter of the lengths."""
     refused: dict[str, int]
     """Considered recordings without a pseudo-label, by reason."""
     left_out: tuple[LeftOut, ...]
@@ -113,7 +114,7 @@ def pseudo_label(
     if not held.labelled:
         raise UsageError(f"{slot} has no training clip that a person labelled; add some first: elp data add")
     left_out: list[LeftOut] = []
-    found = usable_recordings(read_site(workspace, slot, folder, held.taken | held.taught, report), left_out)
+    found = usable_recordings(read_site(workspace, slot, folder, held, report, for_training=True), left_out)
     decoded = [one for chunk in chunks(found) for one in _decoded_twice(champion, chunk, limits, left_out, classes)]
     decoded.sort(key=lambda one: one.id)
     agreed = [one for one in decoded if not one.refused]
@@ -140,8 +141,18 @@ def pseudo_label(
     if dry_run or not chosen:
         return done
     clips = [_clip(one, champion, classes) for one in sorted(chosen, key=lambda one: one.name)]
+    before = find_latest(workspace, slot)
     stored = add_from_importer(workspace, slot, folder, _importer(clips), DeliveryOptions(), report)
-    return PseudoLabelling(**{**vars(done), "dataset": stored})
+    return as_stored(done, before, stored)
+
+
+def as_stored(done: PseudoLabelling, before: DatasetVersion | None, stored: DatasetVersion) -> PseudoLabelling:
+    """Return the outcome with what intake took in: it may send clips to quarantine, or find nothing new."""
+    last, new = stored.deliveries[-1], stored.version > (before.version if before else 0)
+    taken = last.clips if new else 0
+    audio = stored.taught_seconds - (before.taught_seconds if before else 0.0) if new else 0.0
+    refused = {**done.refused, "not_stored": done.taken - taken} if taken < done.taken else done.refused
+    return replace(done, taken=taken, seconds=round(audio, 3), refused=refused, dataset=stored if taken else None)
 
 
 def _decoded_twice(

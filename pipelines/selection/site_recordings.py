@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
 
 from elp_core.types import Decibels, Seconds
-from pipelines.datasets.dataset_version import GOLDEN, SHARDS
+from pipelines.datasets.aligned_delivery import aligned_sounds, sound_id
+from pipelines.datasets.dataset_version import GOLDEN, QUARANTINE, SHARDS
 from pipelines.datasets.delivery import ClipFault, DeliveryOptions, SourceClip
+from pipelines.datasets.quarantine import read_quarantine
 from pipelines.datasets.shard_columns import read_columns
 from pipelines.datasets.slot_shards import present_files
 from pipelines.datasets.versions import find_latest
@@ -24,6 +27,8 @@ if TYPE_CHECKING:
 
 ReadReport = Callable[[int, int, Seconds], None]
 """Takes recordings done, recordings in all, and seconds of audio done."""
+_TOLERANCE: Seconds = 0.1
+"""A clip may be longer than its recording by this, as at intake."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,6 +71,20 @@ class HeldClips:
     labelled_seconds: Seconds = 0.0
     """Audio of `labelled`."""
     taught_seconds: Seconds = 0.0
+    sources: Mapping[str, Seconds] = field(default_factory=dict)
+    """Longest clip by `source_name`, of clips that are labelled or golden."""
+    quarantined: frozenset[str] = frozenset()
+    """The `source_name` of clips in quarantine."""
+    aligned: frozenset[str] = frozenset()
+    """The `sound_id` of recordings that were cut by an alignment."""
+
+
+def source_name(path: str) -> str:
+    """Return the name of a recording without its folders and its ending, in lower case."""
+    from pipelines.datasets.importers.timed_segments import RECORDINGS
+
+    name = PurePosixPath(path)
+    return (name.stem if name.suffix.lower() in RECORDINGS else name.name).casefold()
 
 
 def held_clips(workspace: Workspace, slot: Slot) -> HeldClips:
@@ -77,17 +96,19 @@ def held_clips(workspace: Workspace, slot: Slot) -> HeldClips:
     golden = present_files(workspace, current, GOLDEN, workspace.cache)
     labelled: dict[str, Seconds] = {}
     taught: set[str] = set()
-    taken = set(current.withdrawn)
+    taken, sources = set(current.withdrawn), dict[str, Seconds]()
     for shard in shards:
-        for row in read_columns(shard, ["id", "split", "duration", "teacher"]).to_pylist():
+        for row in read_columns(shard, ["id", "split", "duration", "teacher", "audio.path"]).to_pylist():
             if row["teacher"]:
                 taught.add(row["id"])
                 continue
-            taken.add(row["id"])
+            _hold(row, taken, sources)
             if row["split"] == "train":
                 labelled[row["id"]] = row["duration"]
     for shard in golden:
-        taken |= {*read_columns(shard, ["id"])["id"].to_pylist()}
+        for row in read_columns(shard, ["id", "duration", "audio.path"]).to_pylist():
+            _hold(row, taken, sources)
+    quarantine = present_files(workspace, current, QUARANTINE, workspace.cache)
     return HeldClips(
         labelled=tuple(sorted(labelled)),
         shards=tuple(shards),
@@ -95,7 +116,16 @@ def held_clips(workspace: Workspace, slot: Slot) -> HeldClips:
         taught=frozenset(taught),
         labelled_seconds=sum(labelled.values()),
         taught_seconds=current.taught_seconds,
+        sources=sources,
+        quarantined=frozenset(source_name(one.path) for one in read_quarantine(quarantine)),
+        aligned=aligned_sounds(current),
     )
+
+
+def _hold(row: Mapping[str, Any], taken: set[str], sources: dict[str, Seconds]) -> None:
+    taken.add(row["id"])
+    name = source_name(row["path"])
+    sources[name] = max(sources.get(name, 0.0), row["duration"])
 
 
 def recording_files(folder: Path) -> list[Path]:
@@ -114,13 +144,16 @@ def read_site(
     workspace: Workspace,
     slot: Slot,
     folder: Path,
-    taken: Collection[str],
+    held: HeldClips,
     report: ReadReport | None = None,
+    *,
+    for_training: bool = False,
 ) -> Iterator[SiteRecording | LeftOut]:
     """Yield each recording of a folder, read and measured as at intake, or why it is left out; by name.
 
-    Left out are recordings that cannot be read, whose sound breaks a rule of the slot, that have no speech, whose ids
-    are `taken`, and the second of two that are the same sound. Some hundred are in memory at once.
+    Left out are recordings that cannot be read, whose sound breaks a rule of the slot, that have no speech, that the
+    slot has, and the second of two that are the same sound. `for_training`: they will be training clips without a look
+    by a person, so those with a pseudo-label or in quarantine are left out, too. Some hundred are in memory at once.
     """
     from elp_core.audio import load
     from elp_core.inference.speech_presence import holds_speech
@@ -139,8 +172,8 @@ def read_site(
             yield LeftOut(name, row.reason, row.detail)
         else:
             seconds += row.duration
-            if row.id in taken:
-                yield LeftOut(name, "taken", "the slot has this recording, or it was dropped for good")
+            if why := held_as(row.id, row.duration, clips[place], held, for_training=for_training):
+                yield LeftOut(name, "taken", why)
             elif row.id in seen:
                 yield LeftOut(name, "same_sound", f"the same sound as {seen[row.id]}")
             elif fault := _broken(row, rules):
@@ -152,6 +185,32 @@ def read_site(
                 yield SiteRecording(row.id, name, files[place], samples, row.duration, row.snr_db)
         if report:
             report(place + 1, len(files), seconds)
+
+
+def held_as(clip_id: str, seconds: Seconds, clip: SourceClip, held: HeldClips, *, for_training: bool) -> str:
+    """Return in words how the slot has a recording, or an empty text; `clip` is all of a file.
+
+    Clips that were cut out of it have other ids, so a name of a stored recording counts, too, if the clips are not
+    longer than the recording: another recording of this name is left out rather than a test clip trained on.
+    """
+    if clip_id in held.taken or (for_training and clip_id in held.taught):
+        return "the slot has this recording, or it was dropped for good"
+    name, other = source_name(clip.path), "if it is another recording, rename it"
+    longest = held.sources.get(name)
+    if longest is not None and longest <= seconds + _TOLERANCE:
+        return f"the slot has clips of a recording with this name; {other}"
+    if for_training and name in held.quarantined:
+        return f"a recording with this name is in quarantine; {other}"
+    if held.aligned and sound_id(replace(clip, sha256=_file_digest(clip.audio))) in held.aligned:
+        return "it was cut into clips with --align"
+    return ""
+
+
+def _file_digest(audio: Path | bytes) -> str:
+    if isinstance(audio, bytes):
+        return hashlib.sha256(audio).hexdigest()
+    with audio.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def usable_recordings(found: Iterable[SiteRecording | LeftOut], left_out: list[LeftOut]) -> Iterator[SiteRecording]:

@@ -122,7 +122,7 @@ def suggest_clips(
     held = held_clips(workspace, slot)
     left_out: list[LeftOut] = []
 
-    found = usable_recordings(read_site(workspace, slot, folder, held.taken, report), left_out)
+    found = usable_recordings(read_site(workspace, slot, folder, held, report), left_out)
     candidates = [one for chunk in chunks(found) for one in _assessed(assessor, chunk, left_out)]
     # the order of files is no part of the choice
     candidates.sort(key=lambda one: one.id)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,7 @@ from pipelines.registry.client import model_registry, server_api
 from pipelines.registry.lineage import LearnedFrom, TrainedLanguage, ids_digest
 from pipelines.registry.registered_adapter import RegisteredAdapter
 from pipelines.registry.slot import Slot
-from pipelines.training.parent_data import LearningData
+from pipelines.training.parent_data import LearningData, is_clean
 from pipelines.training.provenance import RELEASED_CODE, task_digest, training_key
 from pipelines.training.spoken import GrownFrom, find_grown_from, keyed_language, task_options, trained_language
 from pipelines.training.start_candidates import StartRequest
@@ -134,7 +134,7 @@ def _inputs(
     keys = _Keys(slot, data.dataset.dvc_hash, settings, backbone.fingerprint, ids, options)
     known = _known_adapters(client, data.dataset, settings)
     made, start = list[RegisteredAdapter](), StartingPoint()
-    former = _former_keys(client, keys, language)
+    former = _former_keys(client, keys, language, lambda: LearningData.of(repository, cache, slot, data))
     if settings.train.init != "fresh":
         place = LearningData.of(repository, cache, slot, data)
         task = _new_task(slot, data, options, language, settings)
@@ -166,14 +166,32 @@ def _inputs(
     )
 
 
-def _former_keys(client: MlflowClient, keys: _Keys, language: TrainedLanguage) -> list[str]:
-    """Return the keys that the same training has or had from another start of the head, or in earlier releases."""
+def _former_keys(
+    client: MlflowClient, keys: _Keys, language: TrainedLanguage, place: Callable[[], LearningData]
+) -> list[str]:
+    """Return the keys that the same training has or had from another start of the head, or in earlier releases.
+
+    Without those of versions whose rows came from what must not be learned from any more. `place` reads the clips.
+    """
     if not language.units:
         return keys.released(language)
     # the same training from another champion's rows, or from none, is not done again
     versions = {version.key: version.bundle_digest for version in model_registry.list_versions(client, keys.slot)}
-    starts = (keys.of(replace(language, parent=one)) for one in ("", *versions.values()))
-    return [one for one in starts if one in versions]
+    new, *grown = (keys.of(replace(language, parent=one)) for one in ("", *versions.values()))
+    return [one for one in (new,) if one in versions] + _clean(client, place, versions, grown)
+
+
+def _clean(
+    client: MlflowClient, place: Callable[[], LearningData], versions: Mapping[str, str], keys: Iterable[str]
+) -> list[str]:
+    """Return those keys whose version, here by its bundle, learned from nothing that was dropped or corrected."""
+    made = [key for key in keys if key in versions]
+    if not made:
+        return []
+    known, data = by_bundle(server_api.registered_records(client.tracking_uri)), place()
+    records = ((key, known.get(versions[key])) for key in made)
+    # what a version without a record learned from is unknown
+    return [key for key, record in records if record and record.learned and is_clean(data, record, known)]
 
 
 @dataclass(frozen=True)

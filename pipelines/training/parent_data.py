@@ -2,7 +2,8 @@
 
 An adapter that learned from a clip keeps something of it. So a training starts only from adapters whose clips are all
 in the newest version of their slot, with the same words, label and speaker; the rule holds for every adapter that those
-learned from, too. What was dropped or corrected then ends with the adapters that were trained on it.
+learned from, too. What was dropped or corrected then ends with the adapters that were trained on it. Clips that judge
+the new training, those of its golden set and of its validation split, fitted none of their weights.
 """
 
 from __future__ import annotations
@@ -37,6 +38,8 @@ class LearningData:
     present: Facts
     golden: frozenset[str]
     """Ids of the slot's golden set: who learned from one of them must not be judged on it."""
+    validation: frozenset[str] = frozenset()
+    """Ids of its validation clips: whose weights know one of them must not be compared, or stopped, by it."""
     read: dict[tuple[str, str], list[Clip] | str] = field(default_factory=dict, repr=False)
     """Clips by slot and version that were read before, or why they cannot be read."""
 
@@ -46,7 +49,8 @@ class LearningData:
         from pipelines.datasets.versions import golden_ids
 
         present = clip_facts(slot, (*data.train, *data.validation))
-        return cls(repository, cache, slot, present, golden_ids(repository, slot, cache))
+        validation = frozenset(clip.id for clip in data.validation)
+        return cls(repository, cache, slot, present, golden_ids(repository, slot, cache), validation)
 
 
 def clip_facts(slot: Slot, clips: Iterable[Clip]) -> Facts:
@@ -90,7 +94,14 @@ def _data_obstacle(place: LearningData, adapter: RegisteredAdapter) -> str:
         )
     if pinned := len({clip.id for clip in clips} & place.golden):
         return f"{count(pinned, 'clip')} of its training data are in the golden set of {place.slot}"
+    if judging := len({clip.id for clip in clips if clip.split == "train"} & place.validation):
+        return f"{count(judging, 'clip')} of its training split are in the validation split of {place.slot}"
     return ""
+
+
+def is_clean(place: LearningData, made: RegisteredAdapter, known: Mapping[str, RegisteredAdapter]) -> bool:
+    """Return whether a version that exists learned from no adapter that must not be learned from any more."""
+    return not (made.learned and parent_obstacle(place, made, known))
 
 
 def _clips(place: LearningData, slot: Slot, version: str) -> list[Clip] | str:

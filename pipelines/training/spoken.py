@@ -1,14 +1,14 @@
 """What a recogniser learns to write: the language and the units of its dataset version, and the champion it grows from.
 
 A head whose units grew starts from the rows of the champion only if all clips of the champion's training are still in
-the slot, with the same transcripts. They are then among the clips of the new training, and an erasure still finds every
-adapter by its clips; what was corrected does not live on in the rows. The adapters that the champion learned from must
-not have learned anything else, either.
+the slot, with the same transcripts, and none moved from training to validation. They are then among the clips of the
+new training, and an erasure still finds every adapter by its clips; what was corrected does not live on in the rows.
+The adapters that the champion learned from must not have learned anything else, either.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
     from elp_core.backbones import Backbone
+    from elp_core.types import Clip
     from pipelines.datasets.versions import TrainingData
 
 
@@ -102,7 +103,7 @@ def find_grown_from(
         return None
     if known is None or not _grew(known, units) or lineage.language.normaliser != data.dataset.language.normaliser:
         return None
-    if not _trained_on(repository, slot, lineage, cache) <= {(c.id, c.text) for c in (*data.train, *data.validation)}:
+    if not _still_there(_trained_on(repository, slot, lineage, cache), data):
         return None
     if lineage.all_learned:
         adapters = by_bundle(server_api.registered_records(client.tracking_uri))
@@ -130,16 +131,24 @@ def _grew(before: Units, now: Units) -> bool:
     return same and len(now.symbols) > len(before.symbols)
 
 
-def _trained_on(repository: str, slot: Slot, lineage: Lineage, cache: Path) -> set[tuple[str, str]]:
-    """Return ids and transcripts of the clips that a lineage names; an empty id stands for clips that are unknown."""
+def _still_there(trained: Sequence[Clip] | None, data: TrainingData) -> bool:
+    """Return whether known clips are all in `data`, none that fitted weights among those that validate."""
+    if trained is None:
+        return False
+    present = {(clip.id, clip.text) for clip in (*data.train, *data.validation)}
+    fitted = {clip.id for clip in trained if clip.split == "train"}
+    return {(clip.id, clip.text) for clip in trained} <= present and fitted.isdisjoint(c.id for c in data.validation)
+
+
+def _trained_on(repository: str, slot: Slot, lineage: Lineage, cache: Path) -> Sequence[Clip] | None:
+    """Return the clips that a lineage names; None if they are unknown."""
     from pipelines.datasets.versions import load_split
 
     try:
         clips = load_split(repository, lineage.dataset.tag, slot, ("train", "validation"), cache, "meta")
     except VersioningError:
-        return {("", "")}
-    known = ids_digest(clip.id for clip in clips) == lineage.training.ids
-    return {(clip.id, clip.text) for clip in clips} if known else {("", "")}
+        return None
+    return clips if ids_digest(clip.id for clip in clips) == lineage.training.ids else None
 
 
 def keyed_language(language: TrainedLanguage, options: Any) -> dict[str, Any]:

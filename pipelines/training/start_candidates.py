@@ -101,7 +101,8 @@ def open_candidate(request: StartRequest, version: AdapterVersion) -> OpenedCand
     record = request.known.get(version.bundle_digest)
     if record is None:
         return "its lineage statement is not on the server, so its training data is unknown"
-    if not record.inputs:
+    # a record without a lineage names no dataset, either: its obstacle is another one
+    if record.dataset and not record.inputs:
         return "the server reports no parents of adapters: update it to this release first"
     if why := parent_obstacle(request.place, record, request.known):
         return why
@@ -132,15 +133,13 @@ def mean_candidates(
     from elp_core.tasks import task_from_json
     from elp_core.training import head_obstacle
 
-    used, left = list[OpenedCandidate](), list[StartCandidate]()
-    for one in opened:
-        if one.seed != request.train.seed:
-            left.append(one.candidate(why=f"its seed is {one.seed}, here {request.train.seed}"))
-        elif len(opened) > 1:
-            task = task_from_json(verify_bundle(one.bundle).task)
-            used.append(replace(one, head=head_obstacle(request.task, task, alone=False)))
-        else:
-            used.append(one)
+    seed = request.train.seed
+    used = [one for one in opened if one.seed == seed]
+    left = [one.candidate(why=f"its seed is {one.seed}, here {seed}") for one in opened if one.seed != seed]
+    if len(used) > 1:
+        tasks = [task_from_json(verify_bundle(one.bundle).task) for one in used]
+        heads = [head_obstacle(request.task, task, alone=False) for task in tasks]
+        used = [replace(one, head=head) for one, head in zip(used, heads, strict=True)]
     return used, left
 
 

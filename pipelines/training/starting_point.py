@@ -17,7 +17,7 @@ from pipelines.errors import NotAParent
 from pipelines.registry.client import model_registry
 from pipelines.registry.lineage import LearnedFrom, StartCandidate, TrainingStart
 from pipelines.registry.registered_adapter import RegisteredAdapter
-from pipelines.training.parent_data import parent_obstacle
+from pipelines.training.parent_data import is_clean
 from pipelines.training.start_candidates import (
     StartRequest,
     mean_candidates,
@@ -138,7 +138,7 @@ def made_before(request: StartRequest, inputs: Collection[str]) -> list[Register
         return []
     slot = str(request.slot)
     made = (one for one in request.known.values() if one.slot == slot and one.inputs in inputs)
-    clean = (one for one in made if not (one.learned and parent_obstacle(request.place, one, request.known)))
+    clean = (one for one in made if is_clean(request.place, one, request.known))
     return sorted(clean, key=lambda one: -one.version)
 
 

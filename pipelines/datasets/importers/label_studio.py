@@ -13,6 +13,7 @@ from typing import Any
 from pipelines.datasets.delivery import Importer, SourceClip
 from pipelines.datasets.importers.label_studio_tasks import (
     Task,
+    answer_controls,
     chosen_annotations,
     has_regions,
     recording_address,
@@ -32,45 +33,77 @@ from pipelines.datasets.importers.timed_segments import (
 from pipelines.errors import IntakeError
 from pipelines.registry.plain_json import shape_fault
 
+_Timed = list[tuple[str, Sequence[TimedSegment]]] | IntakeError
+_MOST_BYTES = 2**30
+"""Of all exports of a source together: their answers are held."""
+
 
 def label_studio_clips(source: Path, encoding: str = "", root: str = "") -> Iterator[SourceClip]:
     """Yield the clips of every export: the regions of recordings next to it, then the recordings as a whole.
 
-    A whole recording may be in a folder below the export, or below `root`, whose end its address has.
+    A whole recording may be in a folder below the export, or below `root`, whose end its address has. The exports are
+    parsed one after the other, each once.
     """
-    exports = _exports(source, encoding)
-    clips, faults = list[SourceClip](), list[str]()
-    top = source if source.is_dir() else source.parent
-    for path, tasks in exports:
-        whole = [(place, task) for place, task in tasks if not has_regions(task)]
-        here = list[str]()
-        with _as_exported(path.relative_to(top).as_posix()):
-            clips += whole_clips(whole, NamedFiles(path.parent, declared_root(root)), here)
-        faults += [f"{path.relative_to(top)}: {fault}" for fault in here]
+    clips, faults, timed = list[SourceClip](), list[str](), dict[Path, _Timed]()
+    for path in _exports(source):
+        here, broken, regions = _read_export(source, path, encoding, root)
+        clips += here
+        faults += broken
+        if regions is not None:
+            timed[path] = regions
     if faults:
         raise IntakeError.of_faults(source, faults)
-    files = [path for path, tasks in exports if any(has_regions(task) for _, task in tasks)]
-    if files or not clips:
-        yield from annotated_clips(source, files, functools.partial(_segments, encoding=encoding), LABEL_STUDIO.expects)
+    if timed or not clips:
+        yield from annotated_clips(source, [*timed], functools.partial(_segments, timed), LABEL_STUDIO.expects)
     yield from clips
 
 
 def left_out_tasks(source: Path, encoding: str = "", root: str = "") -> list[str]:
     """Return a sentence on each export with tasks that were skipped, or that nobody has answered."""
-    return [sentence for _, tasks in _exports(source, encoding) for sentence in unlabelled_tasks(tasks)]
+    return [sentence for path in _exports(source) for sentence in _left_out(source, path, encoding)]
 
 
-def _exports(source: Path, encoding: str) -> list[tuple[Path, list[tuple[str, Task]]]]:
-    """Return every export with its tasks and their places; an IntakeError names one that is not as it should be."""
+def _left_out(source: Path, path: Path, encoding: str) -> list[str]:
+    tasks = _named_tasks(source, path, encoding)
+    return unlabelled_tasks(tasks, answer_controls(tasks))
+
+
+def _exports(source: Path) -> list[Path]:
     files = [path for path in annotation_files(source, ".json") if _is_export(path)]
-    top, found = source if source.is_dir() else source.parent, []
-    for path in files:
-        try:
-            found.append((path, _tasks(path, encoding)))
-        except IntakeError as error:
-            fault = f"{path.relative_to(top)}: {str(error).replace(f'{path} ', 'it ', 1)}"
-            raise IntakeError.of_faults(source, [fault]) from error
-    return found
+    size = sum(path.stat().st_size for path in files)
+    if size > _MOST_BYTES:
+        raise IntakeError(
+            f"the exports in {source} have {size / 2**20:,.0f} MiB together, expected {_MOST_BYTES // 2**20:,} at "
+            "most; deliver them one by one, or export fewer tasks at once"
+        )
+    return files
+
+
+def _read_export(
+    source: Path, path: Path, encoding: str, root: str
+) -> tuple[list[SourceClip], list[str], _Timed | None]:
+    """Return the clips of whole recordings, what is wrong with their tasks, and the regions; None if there is none."""
+    tasks, name = _named_tasks(source, path, encoding), _name(source, path)
+    whole = [(place, task) for place, task in tasks if not has_regions(task)]
+    faults = list[str]()
+    with _as_exported(name):
+        files = NamedFiles(path.parent, declared_root(root))
+        clips = [*whole_clips(whole, answer_controls(tasks), files, faults)]
+    regions = _timed(tasks, path.parent) if len(whole) < len(tasks) else None
+    return clips, [f"{name}: {fault}" for fault in faults], regions
+
+
+def _named_tasks(source: Path, path: Path, encoding: str) -> list[tuple[str, Task]]:
+    """Return the tasks of an export with their places; an IntakeError names the export."""
+    try:
+        return _tasks(path, encoding)
+    except IntakeError as error:
+        fault = f"{_name(source, path)}: {str(error).replace(f'{path} ', 'it ', 1)}"
+        raise IntakeError.of_faults(source, [fault]) from error
+
+
+def _name(source: Path, path: Path) -> str:
+    return path.relative_to(source if source.is_dir() else source.parent).as_posix()
 
 
 def _tasks(path: Path, encoding: str) -> list[tuple[str, Task]]:
@@ -100,11 +133,24 @@ def _as_exported(what: str) -> Iterator[None]:
         raise IntakeError(f"{what} is not as Label Studio exports it ({shape_fault(error)}); export as JSON") from error
 
 
-def _segments(path: Path, encoding: str) -> Iterator[tuple[str, Sequence[TimedSegment]]]:
-    for place, task in _tasks(path, encoding):
-        if has_regions(task):
-            with _as_exported(place):
-                yield _recording(task, path.parent, place), _regions(task, place)
+def _timed(tasks: Sequence[tuple[str, Task]], folder: Path) -> _Timed:
+    """Return the recordings with regions, and these, or what is wrong with them: all files are to be named."""
+    found: list[tuple[str, Sequence[TimedSegment]]] = []
+    try:
+        for place, task in tasks:
+            if has_regions(task):
+                with _as_exported(place):
+                    found.append((_recording(task, folder, place), _regions(task, place)))
+    except IntakeError as error:
+        return error
+    return found
+
+
+def _segments(timed: Mapping[Path, _Timed], path: Path) -> list[tuple[str, Sequence[TimedSegment]]]:
+    found = timed[path]
+    if isinstance(found, IntakeError):
+        raise found
+    return found
 
 
 def _recording(task: Task, folder: Path, place: str) -> str:

@@ -19,10 +19,12 @@ from pipelines.errors import IntakeError
 from pipelines.number_text import count
 
 Task = Mapping[str, Any]
+Controls = Mapping[str, frozenset[str]]
+"""Names of controls, by type."""
 _UPLOADED = re.compile(r"[0-9a-f]{8}-(.+)")
 """Label Studio puts eight digits before the name of an uploaded file."""
 _USUAL = {"textarea": "transcription", "choices": "label"}
-"""Name of the control with the answer, if a task has several of one type."""
+"""Name of the control with the answer, if an export has several of one type."""
 _SPEAKER = "speaker"
 
 
@@ -78,14 +80,39 @@ def _path_of(address: str) -> str:
     return (local[0] if local else unquote(parts.path)).replace("\\", "/")
 
 
-def whole_clips(tasks: Sequence[tuple[str, Task]], files: NamedFiles, faults: list[str]) -> Iterator[SourceClip]:
+def answer_controls(tasks: Iterable[tuple[str, Task]]) -> Controls:
+    """Return the names of the controls of an export, by type, wherever they are used; those of speakers are left out.
+
+    One task does not show them: a person may have filled the comment and not the transcript.
+    """
+    found: dict[str, set[str]] = {kind: set() for kind in _USUAL}
+    for _, task in tasks:
+        for made in (*_mappings(task["annotations"]), *_mappings(task.get("predictions"))):
+            for result in _mappings(made.get("result")):
+                kind, name = str(result.get("type", "")), str(result.get("from_name") or "")
+                if kind in found and name not in ("", _SPEAKER):
+                    found[kind].add(name)
+    return {kind: frozenset(names) for kind, names in found.items()}
+
+
+def _mappings(values: object) -> list[Mapping[str, Any]]:
+    # what is not as expected here is no answer either, such as the numbers of predictions
+    return [one for one in values if isinstance(one, Mapping)] if isinstance(values, list) else []
+
+
+def whole_clips(
+    tasks: Sequence[tuple[str, Task]], controls: Controls, files: NamedFiles, faults: list[str]
+) -> Iterator[SourceClip]:
     """Yield a clip for each answered task; `tasks` have their places, such as ``task 7``.
+
+    `controls` are those of the whole export.
 
     A task whose recording is missing, or is that of another task, is a sentence in `faults`.
     """
     found = dict[str, str]()
     for place, task in tasks:
-        answers = [answer for one in chosen_annotations(task) if (answer := _answer(one, task, place)).given]
+        said = [_answer(one, task, controls, place) for one in chosen_annotations(task)]
+        answers = [answer for answer in said if answer.given]
         if not answers:
             continue
         audio = _located(recording_address(task, place), files)
@@ -100,7 +127,7 @@ def whole_clips(tasks: Sequence[tuple[str, Task]], files: NamedFiles, faults: li
         yield _clip(name, audio, answers, place)
 
 
-def unlabelled_tasks(tasks: Iterable[tuple[str, Task]]) -> list[str]:
+def unlabelled_tasks(tasks: Iterable[tuple[str, Task]], controls: Controls) -> list[str]:
     """Return a sentence on the tasks that nobody has answered; none if there is no such task."""
     skipped, empty, total = list[str](), list[str](), 0
     for place, task in tasks:
@@ -108,7 +135,9 @@ def unlabelled_tasks(tasks: Iterable[tuple[str, Task]]) -> list[str]:
         made = [one for one in task["annotations"] if not one.get("was_cancelled")]
         if task["annotations"] and not made:
             skipped.append(place)
-        elif not has_regions(task) and not any(_answer(one, task, place).given for one in chosen_annotations(task)):
+        elif not has_regions(task) and not any(
+            _answer(one, task, controls, place).given for one in chosen_annotations(task)
+        ):
             empty.append(place)
     if not skipped and not empty:
         return []
@@ -117,7 +146,7 @@ def unlabelled_tasks(tasks: Iterable[tuple[str, Task]]) -> list[str]:
     return [f"{len(skipped) + len(empty)} of {count(total, 'task')} left out: {' and '.join(what)}"]
 
 
-def _answer(annotation: Mapping[str, Any], task: Task, place: str) -> TaskAnswer:
+def _answer(annotation: Mapping[str, Any], task: Task, controls: Controls, place: str) -> TaskAnswer:
     given: dict[str, dict[str, list[str]]] = {"textarea": {}, "choices": {}}
     for result in annotation["result"]:
         kind, value = str(result.get("type", "")), result["value"]
@@ -130,17 +159,22 @@ def _answer(annotation: Mapping[str, Any], task: Task, place: str) -> TaskAnswer
         given[kind].setdefault(str(result["from_name"]), []).extend(parts)
     speakers = [words for kind in given.values() if (words := kind.pop(_SPEAKER, None))]
     named = speakers[0] if speakers else [task["data"].get(_SPEAKER) or ""]
-    texts, labels = (_control(given[kind], kind, place) for kind in ("textarea", "choices"))
+    texts, labels = (_control(given[kind], kind, controls[kind], place) for kind in ("textarea", "choices"))
     text = " ".join(" ".join(texts).split())
     return TaskAnswer(text, labels[0].strip() if labels else "", str(named[0]).strip(), len(labels), bool(speakers))
 
 
-def _control(answers: Mapping[str, list[str]], kind: str, place: str) -> list[str]:
-    """Return the answer of the control that has the transcript, or the class."""
-    if len(answers) > 1 and _USUAL[kind] not in answers:
-        names = ", ".join(sorted(answers))
-        raise IntakeError(f"{place} has several answers ({names}); name the control that counts {_USUAL[kind]!r}")
-    return answers.get(_USUAL[kind]) or next(iter(answers.values()), [])
+def _control(answers: Mapping[str, list[str]], kind: str, controls: frozenset[str], place: str) -> list[str]:
+    """Return the answer of the control that has the transcript, or the class; `controls` are those of the export."""
+    if _USUAL[kind] in controls:
+        return answers.get(_USUAL[kind], [])
+    if len(controls) > 1 and any(word.strip() for words in answers.values() for word in words):
+        names = ", ".join(sorted(controls))
+        raise IntakeError(
+            f"{place} has an answer, and the export has several controls ({names}); name the one that counts "
+            f"{_USUAL[kind]!r}"
+        )
+    return next(iter(answers.values()), [])
 
 
 def _located(address: str, files: NamedFiles) -> Path | str:

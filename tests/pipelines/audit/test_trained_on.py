@@ -236,3 +236,18 @@ def test_the_plan_retrains_who_learned_from_them_after_the_drops(db: Connection,
     assert (stop.commands, again.commands[0]) == (("elp retire b/asr --reason erasure",), "elp retrain b/asr")
     assert again.what.startswith("it learned from them through another adapter (v2 ← v1 ← a/asr v1, which was trained")
     assert "learned from" in trained_on_answer(plan.found).tables[0].head
+
+
+def test_the_plan_drops_what_an_adapter_labelled_that_was_trained_on_them(db: Connection, chained: Several) -> None:
+    labelled = {"a/asr": ["a/asr v1", "other"], "b/asr": ["b/asr v2", "b/asr v3"]}
+    plan = plan_erasure(db, chained, Subject(speaker="ann"), teachers=lambda slot: labelled[slot])
+    commands = {one.slot: [command for step in one.steps for command in step.commands] for one in plan.slots}
+    assert commands == {
+        "a/asr": ["elp data drop a/asr --speaker ann", "elp data drop a/asr --teacher a/asr v1"],
+        "b/asr": ["elp data drop b/asr --teacher b/asr v2"],
+    }
+    promoted = ChampionPeriod(1, "a/asr", 1, "a/asr v1", "2026", None, "promoted", "", "")
+    chained.champion_periods = lambda slot="": [promoted]  # type: ignore[method-assign]
+    plan = plan_erasure(db, chained, Subject(speaker="ann"), teachers=lambda slot: labelled[slot])
+    [*_, drop, _, again] = plan.slots[0].steps
+    assert (drop.commands[0][-18:], again.commands[0]) == ("--teacher a/asr v1", "elp retrain a/asr")

@@ -10,6 +10,7 @@ import pytest
 
 from pipelines.datasets.delivery import SourceClip
 from pipelines.datasets.importers import choose_importer, source_remarks
+from pipelines.datasets.importers.label_studio import LABEL_STUDIO
 from pipelines.errors import IntakeError
 from tests.support.clips import voice, wav
 
@@ -130,7 +131,6 @@ def test_people_who_disagree_send_the_clip_to_quarantine_and_those_who_agree_do_
         (_task(2, "gone.wav", _annotation(_answer("x"))), "task 2: the file gone.wav does not exist"),
         (_task(2, "x/a.wav", _annotation(_answer("x"))), "task 2 and task 1 are about one recording, a.wav; keep one"),
         (_task(2, "a.txt", _annotation(_answer("x"))), "task 2 names 0 recordings in its data, expected one"),
-        (_task(2, "b.wav", _annotation(_answer("x", "one"), _answer("y", "two"))), "task 2 has several answers"),
         (_task(2, "b.wav", _annotation({"type": "textarea", "value": {"text": ["x"]}})), "'from_name' is missing"),
         (_task(2, "b.wav", _annotation(_answer("x") | {"value": {"text": [7]}})), "task 2 has 7 as an answer"),
     ],
@@ -139,3 +139,30 @@ def test_a_task_that_is_not_understood_refuses_the_delivery(folder: Path, task: 
     path = _export(folder / "calls", _task(1, "a.wav", _annotation(_answer("open"))), task)
     with pytest.raises(IntakeError, match=said):
         _clips(path)
+
+
+def test_a_comment_is_no_transcript_and_a_judgement_of_quality_no_class(folder: Path) -> None:
+    quality = _answer("good", "label") | {"from_name": "quality"}
+    nothing = _answer("") | {"value": {"text": []}}
+    path = _export(
+        folder / "calls",
+        _task(1, "a.wav", _annotation(_answer("open"), _answer("sad", "label"))),
+        _task(2, "mon/a.wav", _annotation(_answer("noisy", "comment"))),
+        _task(3, "b.wav", _annotation(nothing, _answer("noisy", "comment"))),
+        _task(4, "tue/50% off+.wav", _annotation(quality)),
+    )
+    assert [(clip.text, clip.label) for clip in _clips(path).values()] == [("open", "sad")]
+    assert source_remarks(path) == ["3 of 4 tasks left out: 3 without an answer (such as task 2)"]
+    # which of two controls has the words, nobody can know, even if no task has both
+    one, two = (_task(number, "a.wav", _annotation(_answer("x", name))) for number, name in ((1, "one"), (2, "two")))
+    unnamed = [task | {"predictions": [7]} for task in (one, two)]
+    with pytest.raises(IntakeError, match=r"several controls \(one, two\); name the one that counts 'transcription'"):
+        _clips(_export(folder / "calls", *unnamed))
+
+
+def test_exports_that_are_too_large_together_are_refused_unread(folder: Path) -> None:
+    for name in ("one", "two"):
+        with _export(folder / name, _task(1, "a.wav")).open("r+b") as file:
+            file.truncate(600 * 2**20)
+    with pytest.raises(IntakeError, match="1,200 MiB together, expected 1,024 at most"):
+        list(LABEL_STUDIO.read(folder))

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from elp_core.config import to_dict
 from elp_core.errors import ConfigError
 from elp_core.metrics.scores import ClipScores
 from pipelines.gating.decide import decide_verdict
@@ -120,11 +121,21 @@ def test_the_evidence_alone_gives_the_verdict_again(tmp_path: Path) -> None:
     assert "By recording condition" not in page
 
 
+def test_a_limit_without_groups_is_undecided_with_the_next_step() -> None:
+    verdict = judge(0.05, replace(UNEVEN, groups=()))
+    assert (verdict.outcome, [check.name for check in verdict.checks]) == ("undecided", ["gap of groups"])
+    assert verdict.reasons[0].startswith("check gap of groups is undecided: the golden set has no groups")
+    assert "or remove gate.max_gap" in verdict.reasons[0]
+
+
 def test_without_groups_nothing_new_is_written() -> None:
     plain = replace(UNEVEN, groups=())
     content = Evidence(decide_verdict(plain, plain, POLICY), plain, plain, EvidenceContext()).to_bytes()
     assert not any(word in content for word in (b'"gaps"', b'"groups"', b'"kind": "condition"', b"max_gap"))
-    assert policy_digest(POLICY) != policy_digest(replace(POLICY, max_gap=0.1))
+    assert "max_gap" not in to_dict(POLICY)
+    # computed when the limit was new
+    limited = "sha256:8f17a86f3f5c01d38263c3cad24e59196673ad3c9192cf053375c41b886057e3"
+    assert policy_digest(GatePolicy(max_gap=0.1)) == limited
     with pytest.raises(ConfigError, match=r"max_gap is -1, expected a share from 0 to 1"):
         GatePolicy(max_gap=-1)
 

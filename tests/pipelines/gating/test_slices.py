@@ -136,6 +136,18 @@ def test_the_limit_on_the_worst_condition_is_one_on_recordings() -> None:
     assert verdict.outcome == "passed"
 
 
+def test_the_worst_condition_is_never_the_group_of_the_same_name() -> None:
+    at = np.arange(160)
+    groups = tuple("gender=f" if n == 1 else "gender=m" for n in at % 4)
+    for wrong, name in ((1, "plain"), (0, "condition gender=f")):
+        # the errors are in the group of that name, and then in the condition of that name
+        scores = clips(5 * (at % 4 == wrong), conditions=("gender=f", "plain"))
+        limited = replace(POLICY, limit=1.0, safety=SafetyPolicy(max_slice=0.2))
+        verdict = decide_verdict(replace(scores, groups=groups), None, limited, measured=MEASURED)
+        (worst,) = [check for check in verdict.checks if check.name == "worst condition"]
+        assert (worst.outcome, worst.detail.split(" (")[0]) == ("failed", f"{name} with WER 50.00 %")
+
+
 def test_without_a_champion_simulated_conditions_are_reported_only() -> None:
     scores, kinds = clips(np.zeros(80, int), 8), (under("hall", np.full(80, 5), None),)
     (found,) = decide_verdict(scores, None, ROBUST, simulated=kinds).slices

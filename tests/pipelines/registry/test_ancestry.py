@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipelines.registry.ancestry import ancestors, by_bundle, generation
+from pipelines.registry.ancestry import TENSOR_ROLES, ancestors, by_bundle, generation
 from pipelines.registry.lineage import LearnedFrom, Lineage, StartCandidate, TrainingStart
 from pipelines.registry.registered_adapter import RegisteredAdapter
 
@@ -36,6 +36,17 @@ def test_a_generation_counts_the_trainings_of_the_slot_alone() -> None:
     assert [generation(one.slot, one.learned, KNOWN) for one in (A1, A2, B1, B2)] == [0, 1, 0, 1]
     assert generation("a/asr", [_from("b/asr", 1)], KNOWN) == 2
     assert generation("a/asr", [_from("a/asr", 2, "teacher")], KNOWN) == 0
+    # rows of a head that grew are no start: after its limit, a slot whose units grow begins again
+    assert generation("a/asr", [_from("a/asr", 2, "units")], KNOWN) == 0
+
+
+def test_an_adapter_that_gave_labels_and_tensors_is_found_by_its_tensors() -> None:
+    base, teacher = _adapter("a/asr", 1), _adapter("a/asr", 3, _from("a/asr", 1))
+    child = _adapter("a/asr", 4, _from("a/asr", 3))
+    known = by_bundle([base, teacher, child])
+    found = ancestors([_from("a/asr", 4), _from("a/asr", 3, "teacher")], known, TENSOR_ROLES)
+    assert [one.chain("a/asr", 5) for one in found] == ["v5 ← v4", "v5 ← v4 ← v3", "v5 ← v4 ← v3 ← v1"]
+    assert ancestors([_from("a/asr", 3, "teacher")], known, TENSOR_ROLES) == []
 
 
 def test_records_that_name_each_other_end() -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from elp_core.errors import ConfigError
 from pipelines.cli.main import run
 from pipelines.errors import RegistryError, UsageError
 from pipelines.local.workspace import open_workspace
@@ -35,6 +37,10 @@ def test_a_champion_and_a_version_are_swept_once_and_kept(
         sweep_slot(workspace, slot, SweepRequest(), mlflow_uri=mlflow_uri)
     with pytest.raises(UsageError, match="'cave' is not a family of the sweep; expected some of hall, talker"):
         sweep_slot(workspace, slot, SweepRequest(families=("cave",)), mlflow_uri=mlflow_uri)
+    with monkeypatch.context() as missing:
+        missing.setitem(sys.modules, "pyroomacoustics", None)
+        with pytest.raises(ConfigError, match="pyroomacoustics, which is missing"):
+            sweep_slot(workspace, slot, SweepRequest(), mlflow_uri=mlflow_uri)
     make_champion(client, bundles.add_bundle(client, slot, "k1", tmp_path))
     bundles.add_bundle(client, slot, "k2", tmp_path, silent=True)
 

@@ -37,6 +37,8 @@ def site(tmp_path: Path) -> Path:
     (folder / "copy of 3.wav").write_bytes((folder / "calls" / "3.wav").read_bytes())
     (folder / "silent.wav").write_bytes(silence())
     (folder / "cut.flac").write_bytes(b"fLaC")
+    # a clip of the golden set has this name
+    (folder / "0_0.wav").write_bytes(wav(voice(0.7, 230, 2)))
     (folder / "short.wav").write_bytes(wav(voice(0.05, 200, 1)))
     return folder
 
@@ -75,6 +77,7 @@ def test_the_recordings_that_are_worth_most_are_labelled_and_taken_in(
         "silent.wav": "silent",
         "cut.flac": "corrupt",
         "short.wav": "too_short",
+        "0_0.wav": "taken",
     }
     assert _shown(capfd, *command) == found
 

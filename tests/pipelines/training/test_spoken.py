@@ -63,8 +63,9 @@ LATER = Clip("c" * 64, b"", 1.0, "train", text="ouvert à 8")
         ((*BEFORE, LATER), RecognitionOptions(width=8), False),
         ((BEFORE[0], LATER), RecognitionOptions(), False),
         ((BEFORE[0], replace(BEFORE[1], text="closed"), LATER), RecognitionOptions(), False),
+        ((BEFORE[0], replace(BEFORE[1], split="validation"), LATER), RecognitionOptions(), False),
     ],
-    ids=["all there", "another width", "one withdrawn", "one corrected"],
+    ids=["all there", "another width", "one withdrawn", "one corrected", "one judges now"],
 )
 def test_a_head_grows_only_from_what_is_still_in_the_slot(
     monkeypatch: pytest.MonkeyPatch, present: tuple[Clip, ...], options: RecognitionOptions, grows: bool
@@ -78,7 +79,8 @@ def test_a_head_grows_only_from_what_is_still_in_the_slot(
     monkeypatch.setattr("pipelines.datasets.versions.load_split", lambda *_: list(BEFORE))
     units = Units().extend(["à 8"])
     dataset = SimpleNamespace(units=units.to_json(), language=TranscriptLanguage(), tag="v2")
-    data = cast(Any, SimpleNamespace(dataset=dataset, train=present, validation=()))
+    train, validation = ([one for one in present if one.split == split] for split in ("train", "validation"))
+    data = cast(Any, SimpleNamespace(dataset=dataset, train=train, validation=validation))
     backbone = cast(Any, SimpleNamespace(fingerprint="f"))
     found = find_grown_from(cast(Any, None), "", SLOT, data, options, backbone, Path())
     assert (found.added if found else None) == (("8", "à") if grows else None)

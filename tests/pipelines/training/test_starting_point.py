@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -10,9 +11,11 @@ import pytest
 
 from elp_core.config import TrainConfig, WarmConfig
 from pipelines.registry.lineage import LearnedFrom
+from pipelines.registry.registered_adapter import RegisteredAdapter
 from pipelines.registry.slot import Slot
 from pipelines.training import starting_point
-from pipelines.training.start_candidates import OpenedCandidate
+from pipelines.training.parent_data import LearningData
+from pipelines.training.start_candidates import OpenedCandidate, open_candidate
 from pipelines.training.starting_point import StartingPoint, StartParent, find_start
 
 SLOT = Slot("new", "sic")
@@ -40,6 +43,24 @@ def test_a_mean_takes_equal_shares_of_those_with_one_seed(monkeypatch: pytest.Mo
         ("b/sic", "average", 0.5),
     ]
     assert [(one.slot, one.why) for one in found.record.candidates] == [("c/sic", "its seed is 7, here 0")]
+
+
+def test_a_mean_that_comes_down_to_one_parent_keeps_its_head(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("elp_core.bundle.verify_bundle", lambda _: SimpleNamespace(task={}))
+    monkeypatch.setattr("elp_core.tasks.task_from_json", lambda _: None)
+    monkeypatch.setattr("elp_core.training.head_obstacle", lambda *_, **__: "its speakers differ")
+    found = _start(monkeypatch, "average", _opened("a"), _opened("b", seed=7))
+    assert ([one.learned.role for one in found.parents], found.record.head) == (["init"], "")
+
+
+def test_an_adapter_without_a_readable_lineage_is_not_taken_for_one_of_an_old_server() -> None:
+    version: Any = SimpleNamespace(fingerprint="f", bundle_digest="b")
+    record = RegisteredAdapter("a/sic", 3, "b", "", "", "")
+    place = LearningData("", Path(), SLOT, frozenset(), frozenset())
+    request: Any = SimpleNamespace(backbone=SimpleNamespace(fingerprint="f"), known={"b": record}, place=place)
+    assert "its lineage statement is not on the server" in str(open_candidate(request, version))
+    request.known["b"] = replace(record, dataset="data/a/sic/v1")
+    assert "update it to this release first" in str(open_candidate(request, version))
 
 
 def test_after_its_generations_the_next_start_is_fresh(monkeypatch: pytest.MonkeyPatch) -> None:
