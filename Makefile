@@ -52,8 +52,8 @@ soak: $(STAMP)  ## the main job under random faults for eight hours
 test-all: $(STAMP)  ## every test, the long ones too
 	$(PYTEST) -n $(JOBS) --dist worksteal -m "not faults"
 
-walk: $(STAMP)  ## every command of the documentation, in real workspaces with servers and workers
-	$(PYTEST) -n $(JOBS) --dist worksteal -m slow tests/docs
+walk: $(STAMP)  ## every command of the documentation, in real workspaces with servers and workers (PAGES="not choices": fewer)
+	$(PYTEST) -n $(JOBS) --dist worksteal -m slow $(if $(PAGES),-k "$(PAGES)") tests/docs
 
 fleet: $(STAMP)  ## seven hosts of this machine's own, as root: servers, Git, a store and three workers that share nothing
 	$(PYTEST) -s tests/fleet

@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import difflib
-import io
-from collections.abc import Mapping, MutableMapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 from elp_core.config import to_dict
 from elp_core.files import write_whole
 from pipelines.errors import UsageError, WorkspaceError
 from pipelines.local.settings import Settings, read_settings
 from pipelines.local.workspace import SETTINGS_FILE, Workspace
+from pipelines.registry.plain_json import plain
 from pipelines.registry.slot import Slot
-
-if TYPE_CHECKING:
-    from ruamel.yaml import YAML
-
-_LINE = 4096
-"""Longest line that is not broken: lines of people stay as they are."""
+from pipelines.tuning.yaml_splice import set_in_yaml
 
 
 def apply_winner(workspace: Workspace, slot: Slot, change: Mapping[str, Any], *, write: bool = True) -> str:
@@ -28,7 +23,8 @@ def apply_winner(workspace: Workspace, slot: Slot, change: Mapping[str, Any], *,
     Raises UsageError if another slot's settings would change, too, because both are one YAML anchor.
     """
     path = workspace.root / SETTINGS_FILE
-    before = path.read_text(encoding="utf-8")
+    # not as text: that would change the ends of lines
+    before = path.read_bytes().decode("utf-8")
     after = changed_text(before, slot, change)
     _require_only(before, after, slot, change)
     old, new = before.splitlines(keepends=True), after.splitlines(keepends=True)
@@ -39,25 +35,14 @@ def apply_winner(workspace: Workspace, slot: Slot, change: Mapping[str, Any], *,
 
 
 def changed_text(text: str, slot: Slot, change: Mapping[str, Any]) -> str:
-    """Return the text of `elp.yaml` with the settings of a slot changed."""
-    from ruamel.yaml.comments import CommentedMap
-
-    yaml = _round_trip()
-    content = yaml.load(text)
-    if content is None:
-        content = CommentedMap()
-    if not isinstance(content, MutableMapping):
-        raise WorkspaceError(f"{SETTINGS_FILE} is not a mapping; correct it and run the command again")
-    own = _inner(_inner(content, "slots"), str(slot))
-    for name, values in change.items():
+    """Return the text of `elp.yaml` with the settings of a slot changed; raise WorkspaceError if that is not safe."""
+    own, changes = ("slots", str(slot)), list[tuple[tuple[str, ...], Any]]()
+    for name, values in plain(change).items():
         if name == "adapter":
-            own[name] = _flowing(values)
+            changes.append(((*own, name), values))
         else:
-            _inner(own, name).update(_flowing(values))
-    written = io.StringIO()
-    yaml.dump(content, written)
-    # a file of comments alone: they are no part of the empty document
-    return (text if not yaml.load(text) else "") + written.getvalue()
+            changes += [((*own, name, key), value) for key, value in values.items()]
+    return set_in_yaml(text, changes, SETTINGS_FILE)
 
 
 def _require_only(before: str, after: str, slot: Slot, change: Mapping[str, Any]) -> None:
@@ -81,38 +66,3 @@ def _require_only(before: str, after: str, slot: Slot, change: Mapping[str, Any]
 
 def _apart_from_slots(settings: Settings) -> dict[str, Any]:
     return {name: value for name, value in vars(settings).items() if name not in ("slots", "_slots_read")}
-
-
-def _round_trip() -> YAML:
-    from ruamel.yaml import YAML
-
-    yaml = YAML(typ="rt")
-    yaml.preserve_quotes = True
-    yaml.width = _LINE
-    return yaml
-
-
-def _inner(mapping: MutableMapping[str, Any], name: str) -> MutableMapping[str, Any]:
-    """Return the mapping at a key; made if it is missing."""
-    from ruamel.yaml.comments import CommentedMap
-
-    if mapping.get(name) is None:
-        mapping[name] = CommentedMap()
-    inner: MutableMapping[str, Any] = mapping[name]
-    return inner
-
-
-def _flowing(values: Mapping[str, Any]) -> Any:
-    """Return a mapping that is written in one line."""
-    from ruamel.yaml.comments import CommentedMap, CommentedSeq
-
-    made = CommentedMap()
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            value = _flowing(value)
-        elif isinstance(value, list | tuple):
-            value = CommentedSeq(value)
-            value.fa.set_flow_style()
-        made[name] = value
-    made.fa.set_flow_style()
-    return made

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from elp_core.errors import OpsError
-from pipelines.tuning.candidate_size import CandidateSizes
 from pipelines.tuning.confirmation import confirm
 from pipelines.tuning.search_space import Candidate, SearchSpace, head_only
 from pipelines.tuning.trial_store import Ended, FailedTraining, PrunedTraining
 from pipelines.tuning.tune_trial import TuneResult
 from pipelines.tuning.tuning_result import Finalist, Role, TriedConfiguration
 from pipelines.tuning.tuning_session import TuningSession
-from pipelines.tuning.tuning_study import PRUNED, REASON, RESULT, all_candidates, is_feasible
+from pipelines.tuning.tuning_study import PARAMETERS, PRUNED, REASON, RESULT, all_candidates, is_feasible
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -37,7 +37,7 @@ def fixed_trial(role: Role, candidate: Candidate, ended: Ended, parameters: int)
     )
 
 
-def searched_trials(study: Study, space: SearchSpace, sizes: CandidateSizes) -> list[TriedConfiguration]:
+def searched_trials(study: Study, space: SearchSpace) -> list[TriedConfiguration]:
     """Return the records of the trials of the search, in their order."""
     records = []
     for trial, candidate in all_candidates(study, space):
@@ -50,7 +50,7 @@ def searched_trials(study: Study, space: SearchSpace, sizes: CandidateSizes) -> 
                 role="search",
                 state="failed" if reason else "pruned" if pruned else "finished",
                 value=None if reason else trial.value,
-                parameters=sizes.count(candidate),
+                parameters=trial.user_attrs.get(PARAMETERS, 0),
                 slowdown=result.get("slowdown", 0.0),
                 seconds=result.get("seconds", 0.0),
                 within=is_feasible(trial),
@@ -76,13 +76,14 @@ def choose_finalists(trials: Sequence[TriedConfiguration], present: float, margi
 
 def confirm_finalists(
     session: TuningSession, chosen: Sequence[TriedConfiguration], seeds: Sequence[int]
-) -> tuple[Finalist, ...]:
-    """Train the finalists and the present configuration on the new seeds, and compare them; one that fails is left out.
+) -> tuple[tuple[Finalist, ...], tuple[TriedConfiguration, ...]]:
+    """Train the finalists and the present configuration on the new seeds, and compare them.
 
-    Raises OpsError if the present configuration cannot be trained.
+    Returns the compared ones, and those with a training that failed, with its reason. Raises OpsError if the present
+    configuration cannot be trained.
     """
     if not chosen:
-        return ()
+        return (), ()
     candidates = [_candidate(trial) for trial in chosen]
     named = [("present configuration", session.present), *((one.title, one) for one in candidates)]
     calls = [
@@ -98,13 +99,14 @@ def confirm_finalists(
         raise OpsError(f"nothing can be confirmed: the training of the present configuration failed: {failed[0]}")
     policy, closed_set = session.sizes.settings.gate, session.store.dataset.closed_set
     present = [session.store.scores(spec) for spec in specs[0]]
-    finalists = []
+    finalists, unconfirmed = [], []
     for trial, candidate, results, own in zip(chosen, candidates, by_system[1:], specs[1:], strict=True):
-        if not all(isinstance(one, TuneResult) for one in results):
+        if reasons := [one.reason for one in results if isinstance(one, FailedTraining)]:
+            unconfirmed.append(replace(trial, reason=reasons[0]))
             continue
         difference = confirm([session.store.scores(spec) for spec in own], present, policy, closed_set)
         finalists.append(Finalist(trial, difference, _head_value(session, candidate)))
-    return tuple(finalists)
+    return tuple(finalists), tuple(unconfirmed)
 
 
 def _candidate(trial: TriedConfiguration) -> Candidate:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import signal
 import sys
@@ -9,6 +10,7 @@ import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from elp_core.config import from_dict
@@ -22,9 +24,12 @@ from pipelines.progress_text import Report
 from pipelines.registry.evidence_scores import Scores, unpack_scores
 from pipelines.registry.slot import Slot
 from pipelines.training.provenance import code_digest, task_digest
-from pipelines.tuning import tune_trial
+from pipelines.tuning import clip_errors, tune_trial, validation_halves
 from pipelines.tuning.search_space import Candidate, changed_settings
 from pipelines.tuning.tune_trial import TuneResult, TuneSpec, rung_file, scores_file
+
+DETERMINING = ("adapter", "train", "task", "language")
+"""Groups of a slot's settings that change the result of a training; of the gate, its metric does, too."""
 
 
 @dataclass(frozen=True)
@@ -105,12 +110,15 @@ class TrialStore:
         values = asdict(spec)
         for name in ("repository", "cache", "tag", "backbone", "rung"):
             del values[name]
+        values["settings"] = {name: spec.settings[name] for name in DETERMINING}
         inputs = {
+            "metric": spec.settings["gate"]["metric"],
             "data": self.dataset.dvc_hash,
             "golden": self.dataset.golden,
             "backbone": self.fingerprint,
             "code": self._code,
             "task": task_digest(self.slot.task_spec),
+            "trial": modules_digest(tune_trial, validation_halves, clip_errors),
         }
         return json_digest({**values, **inputs})
 
@@ -167,6 +175,12 @@ class TrialStore:
             # a Ctrl-C in a terminal: it says nothing about the configuration
             raise StudyStopped("a training was interrupted; run the command again: it continues the study")
         return "\n".join(errors.strip().splitlines()[-4:]) or f"its process ended with {code}"
+
+
+def modules_digest(*modules: ModuleType) -> str:
+    """Return the SHA-256 of the files of modules, in their order."""
+    files = (Path(module.__file__ or "").read_bytes() for module in modules)
+    return json_digest([hashlib.sha256(content).hexdigest() for content in files])
 
 
 def _watching(path: Path, report: Report, prune: Prune | None) -> Report:

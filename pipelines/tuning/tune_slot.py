@@ -16,13 +16,14 @@ from pipelines.local.workspace import Workspace
 from pipelines.locks import file_lock
 from pipelines.number_text import count
 from pipelines.registry.slot import Slot
+from pipelines.tuning import candidate_size, layer_ranking, search_space, study_journal, tuning_study
 from pipelines.tuning.candidate_size import CandidateSizes
 from pipelines.tuning.finalists import choose_finalists, confirm_finalists, fixed_trial, searched_trials
 from pipelines.tuning.layer_ranking import ranked_layers, ranking_candidate
 from pipelines.tuning.search_space import SearchSpace, head_only, present_candidate
 from pipelines.tuning.study_journal import free_dead_trials, open_study
 from pipelines.tuning.time_spent import open_session, seconds_spent
-from pipelines.tuning.trial_store import TrialStore
+from pipelines.tuning.trial_store import TrialStore, modules_digest
 from pipelines.tuning.tune_request import TuneHooks, TuneRequest
 from pipelines.tuning.tune_trial import TuneResult
 from pipelines.tuning.tuning_result import TuningResult, choose_winner
@@ -68,7 +69,8 @@ def tune_slot(
     store = TrialStore(workspace, slot, dataset, backbone.fingerprint)
     epochs = shortened(chosen.train.epochs)
     present = store.key(store.spec(present_candidate(chosen), epochs=epochs, seed=chosen.train.seed))
-    key = json_digest([present, request.parameters, request.seeds, request.sampler, to_dict(chosen.gate)])
+    code = modules_digest(search_space, candidate_size, layer_ranking, study_journal, tuning_study)
+    key = json_digest([present, code, request.parameters, request.seeds, request.sampler, to_dict(chosen.gate)])
     folder = workspace.cache / "tuning" / key[:16]
     hooks.opened(key, dataset.tag)
     sizes = CandidateSizes(backbone, slot, dataset, chosen, training)
@@ -98,7 +100,7 @@ def _tuned(session: TuningSession, study: Study, key: str) -> TuningResult:
     trials = (
         fixed_trial("present", own, present, present.parameters),
         fixed_trial("head only", bare, alone, session.sizes.count(bare)),
-        *searched_trials(study, space, session.sizes),
+        *searched_trials(study, space),
     )
     found = TuningResult(
         slot=str(store.slot),
@@ -117,9 +119,14 @@ def _tuned(session: TuningSession, study: Study, key: str) -> TuningResult:
         trials=trials,
         importances={name: round(share, 3) for name, share in point_words(importances(study))},
     )
-    confirmed = confirm_finalists(session, choose_finalists(trials, present.value, found.margin), seeds)
-    winner = choose_winner(confirmed, found.present)
-    return replace(found, finalists=confirmed, winner=winner, seconds=round(seconds_spent(session.folder), 1))
+    confirmed, failed = confirm_finalists(session, choose_finalists(trials, present.value, found.margin), seeds)
+    return replace(
+        found,
+        finalists=confirmed,
+        unconfirmed=failed,
+        winner=choose_winner(confirmed, found.present),
+        seconds=round(seconds_spent(session.folder), 1),
+    )
 
 
 def _search(

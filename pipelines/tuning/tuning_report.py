@@ -36,8 +36,8 @@ def front_rows(found: TuningResult, trials: Sequence[TriedConfiguration]) -> lis
         [
             ("present: " if trial.role == "present" else "") + trial.title,
             "–" if trial.value is None else percent(trial.value),
-            f"{trial.parameters:,}",
-            f"{trial.parameters / found.present.parameters:.0%}",
+            f"{trial.parameters:,}" if trial.parameters else "–",
+            f"{trial.parameters / found.present.parameters:.0%}" if trial.parameters else "–",
             f"{trial.slowdown:.2f} × the backbone" if trial.slowdown else "–",
             trial.state if trial.within else f"{trial.state}, outside the limits",
         ]

@@ -26,7 +26,7 @@ class TriedConfiguration:
     value: float | None
     """Metric on the scoring half of the validation split; of a pruned trial, at its rung."""
     parameters: int
-    """Trainable parameters, including the task's head."""
+    """Trainable parameters, including the task's head; 0 if its settings were refused."""
     slowdown: float
     """Time of an answer, divided by that of the backbone alone; 0 if it was not measured."""
     seconds: float
@@ -74,6 +74,8 @@ class TuningResult:
     trials: tuple[TriedConfiguration, ...]
     """The present configuration and the head alone first, then those of the search in their order."""
     finalists: tuple[Finalist, ...] = ()
+    unconfirmed: tuple[TriedConfiguration, ...] = ()
+    """Those that were chosen for the confirmation and failed in it, with the reason."""
     winner: int | None = None
     """Position in `finalists` of the configuration to use; None to keep the present one."""
     importances: Mapping[str, float] = field(default_factory=dict)
@@ -127,6 +129,11 @@ def tuning_findings(found: TuningResult) -> list[str]:
     metric, searched = metric_title(found.metric), found.searched
     sentences = [_decision(found)]
     sentences += [_confirmed(found, one, metric) for one in found.finalists]
+    sentences += [
+        f"{one.title} was not confirmed, because a training of its confirmation failed: {one.reason}. Run the command "
+        "again to train it again."
+        for one in found.unconfirmed
+    ]
     pruned, failed = (sum(trial.state == state for trial in searched) for state in ("pruned", "failed"))
     sentences.append(
         f"{count(len(searched), 'configuration')} tried in {duration(found.seconds)}: {pruned} ended early, being "

@@ -29,7 +29,7 @@ _MOST_REFUSED = 500
 _MOST_FAILED = 5
 """Trainings of a session in a row that may fail."""
 CANDIDATE, PRUNED = "candidate", "pruned"
-REASON, RESULT, PRESENT = "reason", "result", "present"
+REASON, RESULT, PRESENT, PARAMETERS = "reason", "result", "present", "parameters"
 """Attributes of a trial in the study."""
 
 
@@ -164,7 +164,9 @@ def _ask(study: Study, plan: SearchPlan, session: StudySession) -> tuple[Trial, 
         candidate = plan.space.candidate(trial.params)
         try:
             # more than the limit is a positive number, so the constraint is violated
-            excess = math.log(plan.count(candidate) / plan.limits.parameters)
+            counted = plan.count(candidate)
+            trial.set_user_attr(PARAMETERS, counted)
+            excess = math.log(counted / plan.limits.parameters)
         except ConfigError as error:
             # the options of a task may refuse a combination
             trial.set_user_attr(REASON, str(error))

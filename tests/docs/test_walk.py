@@ -23,10 +23,11 @@ PARTS = {
     ),
     "adapters": (
         *("README.md", "gate.md", "registry.md", "enrolled-voices.md", "audit.md"),
-        *("decoding.md", "tasks.md", "training.md", "compare.md", "tune.md", "robustness.md"),
+        *("decoding.md", "tasks.md", "training.md"),
     ),
+    "choices": ("README.md", "compare.md", "tune.md", "robustness.md"),
 }
-"""In two workspaces, because they take minutes; each begins with the README's."""
+"""In a workspace each, because they take minutes; each begins with the README's. CI leaves the choices out."""
 REFUSALS = {"elp gate", "elp rollback", "elp promote", "elp retrain"}
 """May end with 1 or 3: nothing to roll back to, nothing better to promote. Never with 2, never with a traceback."""
 SETTINGS = """\

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.errors import UsageError
+from pipelines.errors import UsageError, WorkspaceError
 from pipelines.local.settings import read_settings
 from pipelines.local.workspace import Workspace, open_workspace
 from pipelines.registry.slot import Slot
@@ -75,3 +75,49 @@ def test_settings_that_two_slots_share_are_not_changed(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="shares settings of plant-a/asr with plant-b/asr"):
         apply_winner(opened, SLOT, change())
     assert (tmp_path / "elp.yaml").read_text() == shared
+
+
+ODD = """\
+schedules:
+    night:
+        slots:
+          - plant-a/asr
+        cron: "0 3 * * *"
+backbone:   elp:tiny       # far right
+slots:
+    plant-a/asr:
+        language:    {code: en}
+        adapter:      # as in the first year
+            encoder:
+                bottleneck: 64   # small
+
+        # the room is loud
+        data: {min_snr_db:
+                 -10}
+        gate:
+            safety: {max_slowdown: ~}
+        train: {epochs: 30}
+    # the quiet one
+    plant-b/asr: {adapter: {layer: null}}
+"""
+
+
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+def test_lines_that_are_not_meant_stay_byte_by_byte(tmp_path: Path, newline: str) -> None:
+    text = ODD.replace("\n", newline)
+    root = workspace(tmp_path, "")
+    (tmp_path / "elp.yaml").write_bytes(text.encode())
+    apply_winner(root, SLOT, change())
+    after = (tmp_path / "elp.yaml").read_bytes().decode()
+    assert after.count("\n") == after.count(newline)
+    gone = [line for line in text.splitlines() if line not in after.splitlines()]
+    assert [line.strip() for line in gone] == ["encoder:", "bottleneck: 64   # small", "train: {epochs: 30}"]
+    assert open_workspace(tmp_path).settings.for_slot(SLOT).task.width == 64
+
+
+def test_a_text_that_cannot_be_changed_safely_is_refused() -> None:
+    merged = "defaults: {asr: {train: &all {epochs: 3}}}\nslots:\n  plant-a/asr:\n    train:\n      <<: *all\n"
+    assert read_settings(changed_text(merged, SLOT, change())).for_slot(SLOT).train.epochs == 3
+    base = "defaults: {asr: &all {train: {epochs: 3}}}\nslots:\n  plant-a/asr:\n    <<: *all\n"
+    with pytest.raises(WorkspaceError, match="cannot be changed safely; set by hand: slots"):
+        changed_text(base, SLOT, change())

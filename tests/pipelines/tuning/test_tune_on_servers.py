@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import pytest
 from pipelines.local.addresses import mlflow_uri
 from pipelines.local.workspace import open_workspace
 from pipelines.registry.client.connection import connect
+from pipelines.tuning import tune_trial
 from pipelines.tuning.child_runs import PARENT
 
 pytestmark = [pytest.mark.slow, pytest.mark.integration, pytest.mark.timeout(1800)]
@@ -52,6 +54,14 @@ def root(tmp_path: Path, _own_home: None) -> Iterator[Path]:
         _elp(root, "down", "--yes")
 
 
+def _trainings(root: Path) -> list[Any]:
+    """Return the processes of trainings whose results go into the workspace; they run in a folder of Prefect's."""
+    found = [(process, process.info["cmdline"] or [""]) for process in psutil.process_iter(["cmdline"])]
+    return [
+        process for process, command in found if tune_trial.__name__ in command and command[-1].startswith(f"{root}/")
+    ]
+
+
 def _child_runs(root: Path) -> list[Any]:
     client = connect(mlflow_uri(open_workspace(root)))
     experiments = [one.experiment_id for one in client.search_experiments()]
@@ -62,14 +72,11 @@ def test_a_killed_run_is_continued_and_its_winner_is_trained(root: Path) -> None
     with subprocess.Popen(COMMAND, cwd=root, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as watched:
         assert watched.stderr is not None
         assert any("layers by their learned weight" in line for line in watched.stderr)
-        trainings = [
-            process for process in psutil.process_iter(["cmdline"])
-            if "pipelines.tuning.tune_trial" in (process.info["cmdline"] or ()) and str(root) in str(process.cwd())
-        ]  # fmt: skip
+        while not (trainings := _trainings(root)):
+            time.sleep(0.1)
         for training in trainings:
-            parent = training.parent()
-            if parent:
-                parent.kill()
+            # the process of the flow run; without it, the training ends, too
+            training.parent().kill()
         watched.kill()
     shown = json.loads(_elp(root, *COMMAND[1:], "--jobs", "2", "--apply", "--json"))
     found = shown["tuning"]
