@@ -67,13 +67,14 @@ class Plant:
 
 
 @pytest.fixture(scope="module")
-def plant(site: Site, mlflow_uri: str, tmp_path_factory: pytest.TempPathFactory) -> Plant:
+def nights(site: Site, mlflow_uri: str, tmp_path_factory: pytest.TempPathFactory) -> Plant:
     for slot in (FIRST, SECOND):
         own_slot(site, slot)
     return Plant(site, mlflow_uri, tmp_path_factory.mktemp("warm"))
 
 
-def test_a_start_is_named_traced_and_ends_with_a_drop(plant: Plant) -> None:
+def test_a_start_is_named_traced_and_ends_with_a_drop(nights: Plant) -> None:
+    plant = nights
     first = plant.train(FIRST, init="champion")
     assert "starting fresh, not from champion: warm-a/asr has no champion yet" in plant.said[0]
     # a fresh start is the same training, whatever the settings asked for first

@@ -71,7 +71,7 @@ def done(train: Trainer, site: Site) -> Registered:
 
 
 @pytest.fixture
-def no_training(monkeypatch: pytest.MonkeyPatch) -> None:
+def no_training(done: Registered, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object, **__: object) -> None:
         pytest.fail("it was trained again")
 
