@@ -27,7 +27,7 @@ PARTS = {
     ),
     "choices": ("README.md", "warm-start.md", "compare.md", "tune.md", "robustness.md"),
 }
-"""In a workspace each, because they take minutes; each begins with the README's. CI leaves the choices out."""
+"""In a workspace each, because they take minutes; each begins with the README's. CI runs the first only."""
 REFUSALS = {"elp gate", "elp rollback", "elp promote", "elp retrain"}
 """May end with 1 or 3: nothing to roll back to, nothing better to promote. Never with 2, never with a traceback."""
 SETTINGS = """\
