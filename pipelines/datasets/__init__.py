@@ -12,8 +12,8 @@ languages and tags, `slot_language` those on the slot's own language and units, 
 Before a delivery: `inspect_source` says what a source is and how to take it in: `source_shape` finds its format and
 options, `likely_language` the language of its transcripts.
 
-A version: `dataset_version` has the records, `slot_shards` the Parquet files, `shard_totals` their figures,
-`golden_set` the pinned test clips,
+A version: `dataset_version` has the records (`own_change` that of a change without a delivery), `slot_shards` the
+Parquet files, `shard_totals` their figures, `golden_set` the pinned test clips,
 `golden_trials` their published trials (`trial_files`), `slot_change` one change as a whole, `shared_branch` the branch
 of all machines that it is pushed to; `drop` and its `subject` withdraw clips, `readmit` takes that back, `drop_taught`
 drops the pseudo-labels of an adapter; `correct` applies the `corrections` of a file (`clip_words` recognises

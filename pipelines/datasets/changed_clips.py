@@ -1,6 +1,5 @@
 """Store clips whose words or splits changed: new shards in place of those that hold them, the records, the trials."""
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -12,10 +11,9 @@ from pipelines.datasets.dataset_version import (
     SHARDS,
     TRIALS_FILE,
     DatasetVersion,
-    Delivery,
     PinnedTrials,
-    utc_seconds,
 )
+from pipelines.datasets.own_change import record_change
 from pipelines.datasets.shard_rewriting import RewrittenFolder, rewrite_folder
 from pipelines.datasets.shard_totals import count_shards
 from pipelines.datasets.slot_change import SlotChange
@@ -81,21 +79,8 @@ def changed_clips(
     # a corrected transcript can have a letter that the slot has no unit for yet
     units = next_units(slot, language, current, staged[SHARDS].staying, staged[SHARDS].arriving)
     words = sorted(f"{one.after.id} {one.after.digest}" for one in found)
-    delivery = Delivery(
-        key=hashlib.sha256("\n".join([what, str(number), *words]).encode()).hexdigest(),
-        name=f"{what}-v{number}",
-        source=source,
-        importer=what,
-        options={},
-        delivered=rows,
-        clips=0,
-        seconds=0.0,
-        quarantined=0,
-        repeats=len(found),
-        version=number,
-        created=utc_seconds(),
-        new_units=added_units(current, units),
-    )
+    figures = {"delivered": rows, "repeats": len(found), "new_units": added_units(current, units)}
+    delivery = record_change(what, source, number, [what, str(number), *words], **figures)
     version, ref = next_records(
         workspace,
         slot,

@@ -4,7 +4,6 @@ Shards are immutable: new shards replace those that held such clips. The ids of 
 that no later delivery restores them. Older versions keep the clips until their files are removed from the DVC remote.
 """
 
-import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -21,13 +20,12 @@ from pipelines.datasets.dataset_version import (
     SHARDS,
     TRIALS_FILE,
     DatasetVersion,
-    Delivery,
     GoldenRef,
     parse_record,
-    utc_seconds,
 )
 from pipelines.datasets.expectations import validate_rows
 from pipelines.datasets.golden_trials import GoldenTrials, remaining_trials
+from pipelines.datasets.own_change import record_change
 from pipelines.datasets.quarantine import count_reasons, read_quarantine, split_quarantine
 from pipelines.datasets.refused_delivery import forget_refused
 from pipelines.datasets.shard_columns import read_columns
@@ -182,19 +180,14 @@ def _change(workspace: Workspace, current: DatasetVersion, found: Mapping[str, _
         raise DataRefused(
             str(slot), [f"no clip of {pinned} would be left; add test clips of other speakers first"], _STEP
         )
-    delivery = Delivery(
-        key=hashlib.sha256("\n".join(["drop", *sorted(gone)]).encode()).hexdigest(),
-        name=f"drop-v{number}",
-        source="(dropped)",
-        importer="drop",
-        options={},
-        delivered=0,
+    delivery = record_change(
+        "drop",
+        "(dropped)",
+        number,
+        ["drop", *sorted(gone)],
         clips=-len(clips.dropped),
         seconds=round(totals.seconds - current.seconds, 3),
         quarantined=-len(found[QUARANTINE].dropped),
-        repeats=0,
-        version=number,
-        created=utc_seconds(),
         withdrawn=len(gone),
     )
     listed = _remaining_trials(workspace, slot, golden) if golden.leaving else None

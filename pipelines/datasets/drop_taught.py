@@ -4,13 +4,13 @@ A recording without its pseudo-label is an unlabelled recording again, so it is 
 a person labels it is taken in. The golden set never holds such clips.
 """
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pipelines.datasets.checks import require_good_set
-from pipelines.datasets.dataset_version import DROP_TAUGHT, SHARDS, DatasetVersion, Delivery, utc_seconds
+from pipelines.datasets.dataset_version import DROP_TAUGHT, SHARDS, DatasetVersion
+from pipelines.datasets.own_change import record_change
 from pipelines.datasets.shard_columns import read_columns
 from pipelines.datasets.shard_rewriting import RewrittenFolder, rewrite_folder
 from pipelines.datasets.shard_totals import count_shards
@@ -91,20 +91,9 @@ def _change(workspace: Workspace, current: DatasetVersion, folder: RewrittenFold
     if not totals.ids:
         raise DataRefused(str(slot), ["no clip would be left; add recordings that people labelled first"], step)
     require_good_set(workspace, slot, totals, delivered=len(totals.ids), quarantined=[], step=step)
-    delivery = Delivery(
-        key=hashlib.sha256("\n".join([DROP_TAUGHT, str(number), *sorted(gone)]).encode()).hexdigest(),
-        name=f"{DROP_TAUGHT}-v{number}",
-        source="(pseudo-labels dropped)",
-        importer=DROP_TAUGHT,
-        options={},
-        delivered=0,
-        clips=-len(gone),
-        seconds=round(totals.seconds - current.seconds, 3),
-        quarantined=0,
-        repeats=0,
-        version=number,
-        created=utc_seconds(),
-    )
+    content = [DROP_TAUGHT, str(number), *sorted(gone)]
+    lost = {"clips": -len(gone), "seconds": round(totals.seconds - current.seconds, 3)}
+    delivery = record_change(DROP_TAUGHT, "(pseudo-labels dropped)", number, content, **lost)
     version, _ = next_records(
         workspace,
         slot,

@@ -1,8 +1,7 @@
 """Readmit a dropped clip: a new version that lists it as withdrawn no more, so that the next delivery may bring it."""
 
-import hashlib
-
-from pipelines.datasets.dataset_version import READMIT, SHARDS, DatasetVersion, Delivery, utc_seconds
+from pipelines.datasets.dataset_version import READMIT, SHARDS, DatasetVersion
+from pipelines.datasets.own_change import record_change
 from pipelines.datasets.shard_totals import count_shards
 from pipelines.datasets.shared_branch import on_newest_state
 from pipelines.datasets.slot_change import SlotChange, slot_transaction, store_change
@@ -33,20 +32,7 @@ def readmit_clip(workspace: Workspace, slot: Slot, subject: Subject) -> DatasetV
             )
         restore_shards(workspace, slot, current)
         number = current.version + 1
-        delivery = Delivery(
-            key=hashlib.sha256(f"{READMIT} {number} {found[0]}".encode()).hexdigest(),
-            name=f"{READMIT}-v{number}",
-            source="(readmitted)",
-            importer=READMIT,
-            options={},
-            delivered=0,
-            clips=0,
-            seconds=0.0,
-            quarantined=0,
-            repeats=0,
-            version=number,
-            created=utc_seconds(),
-        )
+        delivery = record_change(READMIT, "(readmitted)", number, [f"{READMIT} {number} {found[0]}"])
         version, _ = next_records(
             workspace,
             slot,

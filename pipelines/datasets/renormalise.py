@@ -4,7 +4,6 @@ A change that cannot be made from the stored transcripts is refused (`present_fo
 not allow go to quarantine with their sound, and only if they may. The golden set changes only if it is asked for.
 """
 
-import hashlib
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -23,13 +22,12 @@ from pipelines.datasets.dataset_version import (
     RENORMALISE,
     SHARDS,
     DatasetVersion,
-    Delivery,
     GoldenRef,
     TranscriptLanguage,
-    utc_seconds,
 )
 from pipelines.datasets.delivery import ClipFault, SourceClip
 from pipelines.datasets.expectations import validate_rows
+from pipelines.datasets.own_change import record_change
 from pipelines.datasets.present_form import RenormalisedClip, in_present_form, require_possible
 from pipelines.datasets.quarantine import count_reasons, read_quarantine, write_quarantine
 from pipelines.datasets.shard_rewriting import rewrite_folder
@@ -231,19 +229,15 @@ def _change(
         )
     require_good_set(workspace, slot, totals, delivered=len(totals.ids), quarantined=[], step=_STEP)
     words = [f"{clip.id} {clip.after} {clip.fault.reason if clip.fault else ''}" for clip in found.clips]
-    delivery = Delivery(
-        key=hashlib.sha256("\n".join([RENORMALISE, str(number), str(found.after), *words]).encode()).hexdigest(),
-        name=f"{RENORMALISE}-v{number}",
-        source="(renormalised)",
-        importer=RENORMALISE,
-        options={},
-        delivered=0,
+    delivery = record_change(
+        RENORMALISE,
+        "(renormalised)",
+        number,
+        [RENORMALISE, str(number), str(found.after), *words],
         clips=len(totals.ids) - current.clips,
         seconds=round(totals.seconds - current.seconds, 3),
         quarantined=len(faulty),
         repeats=len(found.clips) - len(faulty),
-        version=number,
-        created=utc_seconds(),
     )
     files = write_quarantine(faulty.values(), delivery.name, stage / QUARANTINE)
     version, ref = next_records(
