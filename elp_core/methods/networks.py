@@ -13,6 +13,7 @@ from torch import nn
 from elp_core.adapters import ElpAdapters
 from elp_core.adapters.elp_adapters import TunedNorms, learning_copy, without_dropout
 from elp_core.backbones import Adapters, Backbone
+from elp_core.backbones.families import FAMILIES
 from elp_core.backbones.forward import LayerInserts
 from elp_core.config import ElpConfig
 from elp_core.dropout import drop
@@ -156,8 +157,10 @@ class LoraNetwork(Adapters):
         # with the parameters as the copy's memo they are shared, so that updates of them need no second weights
         copies = without_dropout(copy.deepcopy(backbone.layers, own))
         self.layers = nn.ModuleDict({str(number): layer for number, layer in enumerate(copies)})
+        names = FAMILIES[backbone.family].linears
+        targets = [names.get(target, target) for target in config.targets]
         chosen = peft.LoraConfig(
-            r=config.rank, lora_alpha=config.alpha, target_modules=list(config.targets), lora_dropout=config.dropout
+            r=config.rank, lora_alpha=config.alpha, target_modules=targets, lora_dropout=config.dropout
         )
         peft.inject_adapter_in_model(chosen, self.layers)
         for name, parameter in self.layers.named_parameters():
