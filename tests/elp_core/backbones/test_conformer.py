@@ -12,7 +12,7 @@ import torch
 from elp_core.backbones import Adapters, Backbone, layer_outputs
 from elp_core.errors import BackboneError
 from elp_core.methods.config import LoraConfig
-from elp_core.methods.networks import LoraNetwork
+from elp_core.methods.low_rank import LoraNetwork
 from elp_core.testing import save_tiny, tiny_backbone, tiny_model, waveform_batch
 
 FAMILY = "wav2vec2-bert"
