@@ -47,7 +47,7 @@ def test_the_card_gives_a_licence_that_takes_an_override(form: str, place: Path,
     assert json.loads(capfd.readouterr().out)["origin"]["pretraining"] == "speech (1 h)"
     assert main.run(["backbone", "list", "--json"]) == 0
     listed = json.loads(capfd.readouterr().out)
-    assert [one["id"] for one in listed if one["champion"]][0] == f"models/{form}"
+    assert next(one["id"] for one in listed if one["champion"]) == f"models/{form}"
 
 
 @pytest.mark.parametrize(
