@@ -33,7 +33,7 @@ def backbone() -> None:
 @click.option("--pretraining", default="", metavar="TEXT", help="What it was pre-trained on, with hours.")
 @click.option("--despite-card", is_flag=True, help="Record another licence than the card or the publisher names.")
 @on_workspace
-def add_verb(workspace: Workspace, name: str, **stated: Any) -> None:
+def add_backbone(workspace: Workspace, name: str, **stated: Any) -> None:
     """Load a backbone, compute its fingerprint, and write its record into elp.yaml.
 
     \b
