@@ -87,8 +87,7 @@ def distance_bias(module: Any, queries: torch.Tensor) -> torch.Tensor:
     frame = torch.arange(queries.shape[2], device=queries.device)
     distance = (frame - frame.unsqueeze(1)).clamp(-left, right) + left
     # one score for each distance, then one lookup for each pair: transformers makes an embedding for each pair
-    embeddings: torch.Tensor = module.distance_embedding.weight
-    scores = queries @ embeddings.T.to(queries.dtype) * queries.shape[-1] ** -0.5
+    scores: torch.Tensor = queries @ module.distance_embedding.weight.T.to(queries.dtype) * queries.shape[-1] ** -0.5
     return scores.gather(3, distance.expand(*scores.shape[:2], *distance.shape))
 
 
