@@ -15,10 +15,12 @@ from babel.messages.catalog import Catalog
 from babel.messages.extract import extract_from_file
 from babel.messages.pofile import read_po, write_po
 
+from pipelines.number_text import METRICS, metric_meaning
 from pipelines.texts.catalogue import LANGUAGES, catalogue_file
 
 PACKAGE = Path(__file__).resolve().parents[2] / "pipelines"
-KEYWORDS = {"say": None, "gettext": None, "_": None, "say_many": (1, 2), "ngettext": (1, 2)}
+KEYWORDS = {"say": None, "gettext": None, "_": None, "say_many": (1, 2), "ngettext": (1, 2), "Term": (2,)}
+"""The second value of a `Term` is its meaning in the glossary."""
 TEMPLATES = sorted({*PACKAGE.joinpath("reporting").glob("*.html"), *PACKAGE.joinpath("server").rglob("*.html")})
 Message = str | tuple[str, ...]
 PLACEHOLDER = re.compile(r"%\((\w+)\)s")
@@ -27,6 +29,8 @@ PLACEHOLDER = re.compile(r"%\((\w+)\)s")
 def source_messages() -> dict[Message, set[str]]:
     """Return each message (one and many for a number of things) with the files that have it."""
     found: dict[Message, set[str]] = {}
+    for metric in METRICS:
+        found[metric_meaning(metric)] = {"number_text.py"}
     for path, messages in _extracted():
         for message in messages:
             found.setdefault(message, set()).add(path.name)
@@ -39,7 +43,7 @@ def _extracted() -> Iterator[tuple[Path, list[Message]]]:
         rows = extract_from_file("jinja2.ext:babel_extract", path, KEYWORDS, options=options)
         yield path, [_message(row[1]) for row in rows]
     for path in sorted(PACKAGE.rglob("*.py")):
-        if "say" in (text := path.read_text(encoding="utf-8")) and "Texts" in text:
+        if "Texts" in (text := path.read_text(encoding="utf-8")) or "class Term" in text:
             yield path, [_message(row[1]) for row in extract_from_file("python", path, KEYWORDS)]
 
 
