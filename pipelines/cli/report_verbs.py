@@ -11,7 +11,7 @@ from elp_core.task_specs import names
 from pipelines.cli.options import on_workspace
 from pipelines.cli.output import emit
 from pipelines.local.workspace import Workspace
-from pipelines.texts.catalogue import LANGUAGES
+from pipelines.texts.message_catalogue import LANGUAGES
 
 _language = click.option(
     "--language", type=click.Choice(LANGUAGES), help="Language of the page [default: report.language of elp.yaml]."
@@ -26,7 +26,7 @@ _out = click.option(
 @_language
 @_out
 @on_workspace
-def report_verb(workspace: Workspace, site: str, language: str | None, out: Path | None) -> None:
+def site_report_verb(workspace: Workspace, site: str, language: str | None, out: Path | None) -> None:
     """Write a page for a manager on SITE: recordings, gain, cost of a year, risks, and the next step.
 
     One HTML page without other files, which prints on A4. Costs follow from the assumptions of report: in elp.yaml.
@@ -35,7 +35,7 @@ def report_verb(workspace: Workspace, site: str, language: str | None, out: Path
     from pipelines.registry.plain_json import plain
     from pipelines.reporting.site_page import site_page
     from pipelines.reporting.site_report import make_site_report
-    from pipelines.texts.catalogue import texts
+    from pipelines.texts.message_catalogue import texts
 
     chosen = texts(language or workspace.settings.report.language)
     found = make_site_report(workspace, site, mlflow_uri(workspace))
@@ -64,7 +64,7 @@ def poc_verb(
     from pipelines.registry.slot import Slot
     from pipelines.reporting.poc_page import poc_page
     from pipelines.reporting.poc_plan import make_poc_plan
-    from pipelines.texts.catalogue import texts
+    from pipelines.texts.message_catalogue import texts
 
     chosen = texts(language or workspace.settings.report.language)
     plan = make_poc_plan(workspace, Slot.parse(f"{site}/{task}"), target)

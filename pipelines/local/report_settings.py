@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from elp_core._ranges import Checked, one_of, within
-from pipelines.texts.catalogue import Language
+from pipelines.texts.message_catalogue import Language
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pipelines.reporting.measured_gain import MeasuredGain
 from pipelines.reporting.site_report import JudgedAdapter
-from pipelines.texts.catalogue import Texts
+from pipelines.texts.message_catalogue import Texts
 from pipelines.texts.written_numbers import rounded
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pipelines.reporting.site_report import MissingAudio, SlotReport
-from pipelines.texts.catalogue import Texts
-from pipelines.texts.written_numbers import number
+from pipelines.texts.message_catalogue import Texts
+from pipelines.texts.written_numbers import written_number
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def _about_contender(texts: Texts, report: SlotReport, name: str) -> NextStep:
 def _record_more(texts: Texts, name: str, missing: MissingAudio | None) -> str:
     if missing is None:
         return texts.say("%(name)s is undecided, and the gate cannot say how much more audio would decide.", name=name)
-    clips = number(texts, missing.clips)
+    clips = written_number(texts, missing.clips)
     if missing.speakers is None:
         return texts.say(
             "%(name)s is undecided because the golden set is too small: record about %(clips)s more golden clips.",
@@ -78,5 +78,5 @@ def _record_more(texts: Texts, name: str, missing: MissingAudio | None) -> str:
         "%(speakers)s other speakers.",
         name=name,
         clips=clips,
-        speakers=number(texts, missing.speakers),
+        speakers=written_number(texts, missing.speakers),
     )

@@ -12,15 +12,15 @@ import jinja2
 from pipelines import html_report
 from pipelines.reporting.gain_words import gain_sentence, rate_sentence
 from pipelines.texts import written_numbers
-from pipelines.texts.catalogue import Texts
+from pipelines.texts.message_catalogue import Texts
 
 _FORMATS: dict[str, Callable[..., str]] = {
-    "number": written_numbers.number,
-    "share": written_numbers.share,
-    "size": written_numbers.size,
-    "length": written_numbers.length,
-    "money": written_numbers.money,
-    "day": written_numbers.day,
+    "number": written_numbers.written_number,
+    "share": written_numbers.written_share,
+    "size": written_numbers.written_size,
+    "length": written_numbers.written_length,
+    "money": written_numbers.written_money,
+    "day": written_numbers.written_day,
     "gain_sentence": gain_sentence,
     "rate_sentence": rate_sentence,
 }

@@ -9,8 +9,8 @@ from pipelines.reporting.gain_words import metric_things
 from pipelines.reporting.page_rendering import render_manager_page
 from pipelines.reporting.poc_plan import PUBLISHED, PocPlan
 from pipelines.reporting.site_page import task_name
-from pipelines.texts.catalogue import Texts
-from pipelines.texts.written_numbers import length, number, rounded
+from pipelines.texts.message_catalogue import Texts
+from pipelines.texts.written_numbers import rounded, written_length, written_number
 
 
 @dataclass(frozen=True)
@@ -41,13 +41,13 @@ def poc_page(texts: Texts, plan: PocPlan, assumed: ReportSettings) -> str:
 
 def curve_sentence(texts: Texts, plan: PocPlan) -> str:
     """Return where the amount of training audio comes from."""
-    amount = length(texts, 60 * plan.train_minutes)
+    amount = written_length(texts, 60 * plan.train_minutes)
     if plan.curve == "published":
         origin = texts.say(
             "No learning curve of this task was measured here. The amount is that of the published curve of "
             "another task (intent, spoken digits with factory noise, up to %(minutes)s minutes), so it is an order of "
             "magnitude.",
-            minutes=number(texts, PUBLISHED[-1].minutes, 1),
+            minutes=written_number(texts, PUBLISHED[-1].minutes, 1),
         )
     else:
         origin = texts.say("The amount is that of the learning curve measured on %(source)s.", source=plan.curve_source)
@@ -67,8 +67,8 @@ def planned_steps(texts: Texts, plan: PocPlan) -> list[PlannedStep]:
     slot, ready = plan.slot, plan.weeks
     recording = texts.say(
         "Record and label %(audio)s of audio: about %(hours)s hours of work.",
-        audio=length(texts, 60 * plan.minutes),
-        hours=number(texts, plan.label_hours),
+        audio=written_length(texts, 60 * plan.minutes),
+        hours=written_number(texts, plan.label_hours),
     )
     training = texts.say("Train and gate the first adapter, and compare it with the same model without an adapter.")
     again = texts.say("If the verdict is undecided, record once what the gate names, and gate again.")

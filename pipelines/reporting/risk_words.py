@@ -7,8 +7,8 @@ from typing import Literal
 
 from pipelines.registry.verdict_statement import NamedOutcome, VerdictStatement
 from pipelines.reporting.site_report import SlotReport
-from pipelines.texts.catalogue import Texts
-from pipelines.texts.written_numbers import day, share
+from pipelines.texts.message_catalogue import Texts
+from pipelines.texts.written_numbers import written_day, written_share
 
 RiskTone = Literal["good", "bad", "unknown"]
 REFUSED = 0.1
@@ -43,7 +43,7 @@ def slot_risks(texts: Texts, slot: SlotReport) -> list[NamedRisk]:
 
 def _monitor_risk(texts: Texts, slot: SlotReport) -> NamedRisk:
     if slot.alarm_since:
-        since = day(texts, slot.alarm_since)
+        since = written_day(texts, slot.alarm_since)
         return NamedRisk(
             "bad", texts.say("The audio of the site has changed: the monitor's alarm is of %(day)s.", day=since)
         )
@@ -67,12 +67,12 @@ def _data_risks(texts: Texts, slot: SlotReport) -> list[NamedRisk]:
             )
         )
     if recorded.taught_seconds:
-        part = share(texts, recorded.taught_seconds / recorded.seconds)
+        part = written_share(texts, recorded.taught_seconds / recorded.seconds)
         found.append(
             NamedRisk("unknown", texts.say("An adapter, not a person, labelled %(share)s of the audio.", share=part))
         )
     if recorded.refused_share >= REFUSED:
-        part = share(texts, recorded.refused_share)
+        part = written_share(texts, recorded.refused_share)
         found.append(
             NamedRisk("bad", texts.say("%(share)s of the delivered clips could not be used; see why.", share=part))
         )

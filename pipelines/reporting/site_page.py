@@ -12,8 +12,8 @@ from pipelines.reporting.page_rendering import render_manager_page
 from pipelines.reporting.risk_words import NamedRisk, slot_risks
 from pipelines.reporting.site_report import SiteReport, SlotReport
 from pipelines.reporting.yearly_cost import CostLine
-from pipelines.texts.catalogue import Texts
-from pipelines.texts.written_numbers import number
+from pipelines.texts.message_catalogue import Texts
+from pipelines.texts.written_numbers import written_number
 
 
 @dataclass(frozen=True)
@@ -91,13 +91,15 @@ def shown_assumptions(texts: Texts, assumed: ReportSettings) -> list[ShownAssump
     }
     usual = {item.name: item.default for item in dataclasses.fields(ReportSettings)}
     return [
-        ShownAssumption(name, text, number(texts, getattr(assumed, name), 2), getattr(assumed, name) != usual[name])
+        ShownAssumption(
+            name, text, written_number(texts, getattr(assumed, name), 2), getattr(assumed, name) != usual[name]
+        )
         for name, text in about.items()
     ]
 
 
 def _cost_words(texts: Texts, line: CostLine) -> tuple[str, str]:
-    amount = number(texts, line.amount, 1 if line.amount >= 1 else 3)
+    amount = written_number(texts, line.amount, 1 if line.amount >= 1 else 3)
     if line.kind == "storage":
         return texts.say("storage of data and adapters"), texts.say("%(number)s GB", number=amount)
     hours = texts.say("%(number)s h", number=amount)

@@ -16,7 +16,7 @@ from babel.messages.extract import extract_from_file
 from babel.messages.pofile import read_po, write_po
 
 from pipelines.number_text import METRICS, metric_meaning
-from pipelines.texts.catalogue import LANGUAGES, catalogue_file
+from pipelines.texts.message_catalogue import LANGUAGES, catalogue_file
 
 PACKAGE = Path(__file__).resolve().parents[2] / "pipelines"
 KEYWORDS = {"say": None, "gettext": None, "_": None, "say_many": (1, 2), "ngettext": (1, 2), "Term": (2,)}

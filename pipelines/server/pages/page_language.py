@@ -3,7 +3,7 @@
 from flask import Request, Response
 
 from pipelines.server.mlflow_private import static_prefix
-from pipelines.texts.catalogue import LANGUAGES, NAMES, Language, Texts, texts
+from pipelines.texts.message_catalogue import LANGUAGES, NAMES, Language, Texts, texts
 
 LANGUAGE_COOKIE, LANGUAGE_FIELD = "elp_language", "language"
 _YEAR_SECONDS = 365 * 86400

@@ -17,7 +17,7 @@ from pipelines.server.pages.data_access import data_root
 from pipelines.server.pages.filters import FILTERS
 from pipelines.server.pages.page_language import keep_language, language_switch, page_texts
 from pipelines.server.pages.state_words import WORDS
-from pipelines.texts.catalogue import Texts
+from pipelines.texts.message_catalogue import Texts
 
 
 def render_page(template: str, status: int = 200, **values: Any) -> Response:

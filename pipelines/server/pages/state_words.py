@@ -7,7 +7,7 @@ from functools import cache
 
 from pipelines.server.pages.filters import measured
 from pipelines.server.read_models.rate_words import points_words
-from pipelines.texts.catalogue import Texts
+from pipelines.texts.message_catalogue import Texts
 
 
 def worded(said: Texts, word: str) -> str:

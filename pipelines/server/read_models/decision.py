@@ -12,7 +12,7 @@ from pipelines.registry.verdict_statement import NamedOutcome, VerdictStatement
 from pipelines.server.read_models.grid import find_contender
 from pipelines.server.read_models.rate_words import points_words, rate_words
 from pipelines.server.read_models.slot_page import SlotPage, VersionRow
-from pipelines.texts.catalogue import Texts, texts
+from pipelines.texts.message_catalogue import Texts, texts
 
 Tone = Literal["good", "bad", "unknown"]
 

@@ -12,7 +12,7 @@ from typing import Literal
 from pipelines.registry.slot import Slot
 from pipelines.server.read_models.flow_health import FlowHealth
 from pipelines.server.read_models.grid import Cell, Grid
-from pipelines.texts.catalogue import Texts, texts
+from pipelines.texts.message_catalogue import Texts, texts
 
 OLD_DAYS = 30
 """After so many days without a new version, a slot is named."""

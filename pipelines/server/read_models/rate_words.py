@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from pipelines.number_text import of_hundred
-from pipelines.texts.catalogue import Texts
+from pipelines.texts.message_catalogue import Texts
 
 Bounds = tuple[float | None, float | None]
 

@@ -14,7 +14,7 @@ from pipelines.registry.slot import Slot
 from pipelines.reporting.poc_page import poc_page, split_setting
 from pipelines.reporting.poc_plan import AIM, PUBLISHED, RECORDINGS, make_poc_plan
 from pipelines.reporting.sample_size import GoldenDesign
-from pipelines.texts.catalogue import LANGUAGES, texts
+from pipelines.texts.message_catalogue import LANGUAGES, texts
 from tests.docs.pages import ROOT
 from tests.support.reported_site import SLOT, write_compared
 

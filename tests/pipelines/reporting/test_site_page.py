@@ -16,7 +16,7 @@ from pipelines.reporting.risk_words import slot_risks
 from pipelines.reporting.site_page import site_page
 from pipelines.reporting.site_report import MissingAudio
 from pipelines.reporting.yearly_cost import starts_in_a_year
-from pipelines.texts.catalogue import LANGUAGES, texts
+from pipelines.texts.message_catalogue import LANGUAGES, texts
 from tests.support.proof import verdict
 from tests.support.reported_site import judged, reported_site
 

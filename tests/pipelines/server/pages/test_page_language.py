@@ -7,7 +7,7 @@ from flask.testing import FlaskClient
 
 from pipelines.number_text import in_words
 from pipelines.server.read_models.rate_words import rate_words
-from pipelines.texts.catalogue import texts
+from pipelines.texts.message_catalogue import texts
 from tests.support.html import faults, read_html
 
 JAPANESE = {"Accept-Language": "ja,en;q=0.5"}

@@ -4,7 +4,7 @@ import pytest
 
 from pipelines.errors import UsageError
 from pipelines.texts import written_numbers
-from pipelines.texts.catalogue import LANGUAGES, texts
+from pipelines.texts.message_catalogue import LANGUAGES, texts
 from tests.support.message_ids import catalogue, placeholders, source_messages
 
 MESSAGES = source_messages()
@@ -43,11 +43,11 @@ def test_a_missing_catalogue_is_refused() -> None:
 def test_numbers_are_written_in_the_language(language: str, shown: list[str]) -> None:
     said = texts(language)
     assert shown == [
-        written_numbers.number(said, 12345.67, 1),
-        written_numbers.share(said, 0.1234),
-        written_numbers.share(said, float("nan")),
-        written_numbers.length(said, 5400),
-        written_numbers.length(said, 120),
-        written_numbers.size(said, 7.5e9),
-        written_numbers.day(said, "2026-11-29T20:00:00+00:00"),
+        written_numbers.written_number(said, 12345.67, 1),
+        written_numbers.written_share(said, 0.1234),
+        written_numbers.written_share(said, float("nan")),
+        written_numbers.written_length(said, 5400),
+        written_numbers.written_length(said, 120),
+        written_numbers.written_size(said, 7.5e9),
+        written_numbers.written_day(said, "2026-11-29T20:00:00+00:00"),
     ]
