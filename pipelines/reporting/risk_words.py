@@ -37,7 +37,7 @@ def slot_risks(texts: Texts, slot: SlotReport) -> list[NamedRisk]:
         found.append(NamedRisk("unknown", texts.say("The gate has not measured it: nothing is known of its errors.")))
     else:
         found += _verdict_risks(texts, shown.verdict)
-    found.append(_monitor_risk(texts, slot))
+    found += [_licence_risk(texts, slot), _monitor_risk(texts, slot)]
     return sorted(found, key=lambda risk: ("bad", "unknown", "good").index(risk.tone))
 
 
@@ -53,6 +53,15 @@ def _monitor_risk(texts: Texts, slot: SlotReport) -> NamedRisk:
             texts.say("The audio of the site is not watched, so a new microphone or noise would not be noticed."),
         )
     return NamedRisk("good", texts.say("The monitor watches the audio of the site and has found no change."))
+
+
+def _licence_risk(texts: Texts, slot: SlotReport) -> NamedRisk:
+    if slot.licence_fault:
+        text = texts.say("The licence of the backbone does not permit this use: %(why)s.", why=slot.licence_fault)
+        return NamedRisk("bad", text)
+    if not slot.licence:
+        return NamedRisk("unknown", texts.say("The licence of the backbone is not recorded."))
+    return NamedRisk("good", texts.say("The licence of the backbone is %(licence)s.", licence=slot.licence))
 
 
 def _data_risks(texts: Texts, slot: SlotReport) -> list[NamedRisk]:

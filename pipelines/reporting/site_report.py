@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -24,11 +25,14 @@ from pipelines.local.workspace import Workspace
 from pipelines.monitoring.look_list import monitor_folder
 from pipelines.monitoring.slot_state import load_state
 from pipelines.registry.adapter_version import AdapterVersion
+from pipelines.registry.backbone_licence import BackbonePolicy, licence_fault
 from pipelines.registry.client import runs, server_api
 from pipelines.registry.client.connection import connect
 from pipelines.registry.client.model_registry import candidate, find_champion, list_slots, list_versions
+from pipelines.registry.lineage import BackboneName, BackboneOrigin
 from pipelines.registry.signing.envelope import read_envelope
 from pipelines.registry.slot import Slot
+from pipelines.registry.statements import LineageStatement, parse_statement
 from pipelines.registry.verdict_statement import VerdictStatement, stored_verdict
 from pipelines.reporting.comparison_records import RecordedComparison, comparison_of, workspace_comparisons
 from pipelines.reporting.full_copies import FullCopies, full_copies
@@ -77,6 +81,10 @@ class SlotReport:
     """Of the champion, or else of the contender."""
     amounts: SlotAmounts
     backbone_parameters: float | None
+    licence: str
+    """Of its backbone, as lineage or `elp backbone add` recorded it; empty if neither did."""
+    licence_fault: str
+    """Why the licence keeps the adapter from being champion; empty if it does not."""
     looks: int
     """Of the monitor at the site's audio."""
     alarm_since: str
@@ -146,6 +154,7 @@ def _slot_report(
     metrics = shown.metrics if shown else {}
     state = load_state(monitor_folder(workspace.state, slot))
     entry = entry_of(workspace.settings.schedule_entries(), slot)
+    licence, fault = _licence(client, shown.version, workspace.settings.backbones) if shown else ("", "")
     amounts = SlotAmounts(
         slot=str(slot),
         train_seconds=metrics.get("train_seconds"),
@@ -164,6 +173,8 @@ def _slot_report(
         gains=slot_gains(shown, comparison) if shown else (),
         amounts=amounts,
         backbone_parameters=metrics.get("backbone_parameters"),
+        licence=licence,
+        licence_fault=fault,
         looks=state.looks if state else 0,
         alarm_since=state.alarm_since if state else "",
     )
@@ -177,6 +188,17 @@ def slot_gains(shown: JudgedAdapter, comparison: RecordedComparison | None) -> t
         gain_of_training(shown.metrics, shown.version.run_id),
     )
     return tuple(one for one in found if one)
+
+
+def _licence(client: MlflowClient, version: AdapterVersion, policy: BackbonePolicy) -> tuple[str, str]:
+    """Return the licence of a version's backbone, and why it keeps the version from being champion."""
+    backbone = BackboneName(version.backbone, version.fingerprint)
+    wanted: dict[str, str | int] = {"model": version.slot.model_name, "version": version.version, "kind": "lineage"}
+    stored, signed = next(server_api.list_statements(client.tracking_uri, **wanted), None), BackboneOrigin()
+    with contextlib.suppress(AttestationError):
+        lineage = parse_statement(read_envelope(stored.envelope).payload) if stored else None
+        signed = lineage.backbone_origin if isinstance(lineage, LineageStatement) else signed
+    return signed.licence or policy.origin_of(backbone).licence, licence_fault(backbone, signed, policy)
 
 
 def _recorded(workspace: Workspace, slot: Slot) -> RecordedAudio | None:

@@ -66,7 +66,17 @@ def reported_site(state: Path, **settings: Any) -> SiteReport:
     )
     amounts = SlotAmounts(str(SLOT), 900.0, "run-3", 12.0, False, 2_000_000.0, 4, 80_000_000)
     slot = SlotReport(
-        SLOT, RECORDED, champion, contender, slot_gains(champion, comparison), amounts, 5_000_000.0, 3, ""
+        SLOT,
+        RECORDED,
+        champion,
+        contender,
+        slot_gains(champion, comparison),
+        amounts,
+        5_000_000.0,
+        "Apache-2.0",
+        "",
+        3,
+        "",
     )
     assumed = ReportSettings(**settings)
     costs = yearly_costs([amounts], assumed)

@@ -111,8 +111,9 @@ def test_an_alarm_and_a_failed_check_are_risks_and_no_look_is_unknown(tmp_path: 
     assert {risk.tone for risk in slot_risks(EN, slot)} == {"good"}
     alarmed = slot_risks(EN, replace(slot, alarm_since="2026-11-28T00:00:00+00:00"))
     assert alarmed[0].text == "The audio of the site has changed: the monitor's alarm is of November 28, 2026."
-    unseen = slot_risks(EN, replace(slot, looks=0))
-    assert [risk.tone for risk in unseen] == ["unknown", "good"]
+    unseen = slot_risks(EN, replace(slot, looks=0, licence=""))
+    assert [risk.tone for risk in unseen] == ["unknown", "unknown", "good"]
+    assert slot_risks(EN, replace(slot, licence_fault="forbidden"))[0].tone == "bad"
 
 
 def test_a_schedule_counts_its_starts_without_the_days_off() -> None:
