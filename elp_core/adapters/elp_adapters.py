@@ -9,6 +9,7 @@ from torch import nn
 
 from elp_core.adapters.parts import EncoderAdapter, LayerMix, Prompt
 from elp_core.backbones import Adapters, Backbone
+from elp_core.backbones.conformer import norms_of
 from elp_core.backbones.forward import LayerInserts
 from elp_core.config import ElpConfig
 from elp_core.errors import ConfigError
@@ -30,12 +31,16 @@ def without_dropout(module: M) -> M:
 
 
 class TunedNorms(nn.Module):
-    """Copies of one encoder layer's own layer norms, trained in their place."""
+    """Copies of one encoder layer's own layer norms, trained in their place.
+
+    Of a Conformer block, which has six, these are the one before attention and the one at its end.
+    """
 
     def __init__(self, layer: Any) -> None:
         super().__init__()
-        self.attention = learning_copy(layer.layer_norm)
-        self.final = learning_copy(layer.final_layer_norm)
+        attention, final = norms_of(layer)
+        self.attention = learning_copy(attention)
+        self.final = learning_copy(final)
 
 
 class ElpAdapters(Adapters):
@@ -69,6 +74,14 @@ class ElpAdapters(Adapters):
         self.touched = tuple(sorted({*encoder, *norms}))
         self.learns_input = self.p is not None
 
+    def keep_apart(self) -> None:
+        """Give the head the L-adapters' outputs side by side, or every state if there are no L-adapters."""
+        if self.l is None:
+            super().keep_apart()
+        else:
+            self.l.keep_apart()
+            self.apart, self.dim = True, len(self.read) * self.dim
+
     def join(self, features: torch.Tensor, counts: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Add the pseudo features to [B, F, C] and to the counts [B]."""
         return (features, counts) if self.p is None else self.p.join(features, counts)
@@ -82,7 +95,7 @@ class ElpAdapters(Adapters):
         if self.l is None:
             return super().gather(states, network)
         next(states)  # the encoder's input; the layers follow
-        return self.drop(self.l(states))
+        return self.drop(self.l.side_by_side(states) if self.apart else self.l(states))
 
     def inserts(self, layer: int) -> LayerInserts:
         """Return what goes into encoder layer `layer`, from 0."""

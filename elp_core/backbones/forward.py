@@ -17,6 +17,7 @@ import torch
 from torch import nn
 
 from elp_core.backbones.attention import Block, attend, position_bias
+from elp_core.backbones.conformer import attention_of, convolve_within, norms_of
 from elp_core.backbones.frames import real_frames
 
 if TYPE_CHECKING:
@@ -52,6 +53,13 @@ class Adapters(nn.Module):
         """Layers that compute something else than the backbone's."""
         self.read: tuple[int, ...] = (backbone.layer_count,)
         """States (0 is the encoder's input) that the head's frames are made of."""
+        self.apart = False
+        """Whether the head gets these states side by side, each of `dim` / their number dimensions."""
+
+    def keep_apart(self) -> None:
+        """Give a head that weighs the layers itself every state side by side; called once, before the training."""
+        self.apart, self.read = True, tuple(range(max(self.read) + 1))
+        self.dim = len(self.read) * self.dim
 
     def join(self, features: torch.Tensor, counts: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Add pseudo features to [B, F, C] and to the counts [B]."""
@@ -65,12 +73,22 @@ class Adapters(nn.Module):
         """Return what goes into encoder layer `layer`, from 0."""
         return LayerInserts()
 
+    def enter(self, layer: int, hidden: torch.Tensor, block: Block) -> tuple[torch.Tensor, LayerInserts]:
+        """Return the input of encoder layer `layer` for the previous output [B, F + n, D], and what goes into it.
+
+        Methods override it if they change the input, or if their parts must know the real frames of `block`.
+        """
+        return hidden, self.inserts(layer)
+
     def network(self, backbone: Backbone) -> Backbone:
         """Return the network that runs in place of `backbone`."""
         return backbone
 
     def gather(self, states: Iterator[torch.Tensor], network: Backbone) -> torch.Tensor:
         """Return frames for the head [B, F, dim] from the states [B, F + n, D], the encoder's input first."""
+        if self.apart:
+            *before, last = (self.drop(state) for state in states)
+            return torch.cat([*before, network.finish(last)], dim=2)
         *_, last = states
         return network.finish(self.drop(last))
 
@@ -97,7 +115,8 @@ def run_layers(
 ) -> Iterator[torch.Tensor]:
     """Yield the outputs of layer `first` and those after it from its input [B, F, D], pseudo features included."""
     for number in range(first, backbone.layer_count):
-        hidden = run_layer(backbone, number, hidden, (block,), adapters.inserts(number))
+        hidden, parts = adapters.enter(number, hidden, block)
+        hidden = run_layer(backbone, number, hidden, (block,), parts)
         yield hidden
 
 
@@ -106,7 +125,7 @@ def block_of(backbone: Backbone, hidden: torch.Tensor, counts: torch.Tensor) -> 
     clips, frames, _ = hidden.shape
     real = real_frames(counts, frames)
     mask = None if real is None else real[:, None, None, :].to(hidden.device)
-    return Block(clips, frames, mask, position_bias(backbone.layers[0].attention, frames))
+    return Block(clips, frames, mask, position_bias(attention_of(backbone.layers[0]), frames))
 
 
 def run_layer(
@@ -114,9 +133,15 @@ def run_layer(
 ) -> torch.Tensor:
     """Run encoder layer `number`, from 0, on the frames of `blocks`: [..., D], as in `attend`."""
     layer: Any = backbone.layers[number]
-    attention_norm: Transform = parts.attention_norm or layer.layer_norm
-    final_norm: Transform = parts.final_norm or layer.final_layer_norm
+    own_norms = norms_of(layer)
+    attention_norm: Transform = parts.attention_norm or own_norms[0]
+    final_norm: Transform = parts.final_norm or own_norms[1]
     after_attention, after_ffn = parts.after_attention or _same, parts.after_ffn or _same
+    if backbone.conformer:  # h += ffn1(LN(h)) / 2, attention(LN(h)), convolution(LN(h)), E(ffn2(LN(h))) / 2; LN(h)
+        hidden = hidden + 0.5 * layer.ffn1(layer.ffn1_layer_norm(hidden))
+        hidden = hidden + after_attention(attend(layer.self_attn, attention_norm(hidden), blocks))
+        hidden = hidden + convolve_within(layer.conv_module, hidden, blocks)
+        return final_norm(hidden + 0.5 * after_ffn(layer.ffn2(layer.ffn2_layer_norm(hidden))))
     if not backbone.pre_norm:  # base style: a = LN(h + attention(h)); h = LN(a + E(ffn(a)))
         attended = attention_norm(hidden + after_attention(attend(layer.attention, hidden, blocks)))
         return final_norm(attended + after_ffn(layer.feed_forward(attended)))
