@@ -10,6 +10,7 @@ import torch
 
 from elp_core.backbones.mel import MEL_LAW, MelFeatures, mel_filters
 from elp_core.errors import AudioError
+from elp_core.inference.windows import FrameTimes
 from elp_core.private_names import import_after_torchaudio
 from elp_core.testing import tiny_backbone, tone, waveform_batch
 
@@ -62,5 +63,6 @@ def test_silence_has_finite_energies() -> None:
 def test_a_clip_of_one_mel_frame_is_refused() -> None:
     backbone = tiny_backbone("wav2vec2-bert")
     assert (backbone.hop, backbone.min_samples, backbone.samples_needed(2)) == (320, 560, 880)
+    assert FrameTimes.of(backbone) == FrameTimes(hop=320, receptive=560)  # windows over long recordings begin on frames
     with pytest.raises(AudioError, match="559 samples has no frame; this backbone needs 560"):
         backbone.features(torch.zeros(1, 559), torch.tensor([559]))
