@@ -1,0 +1,4 @@
+"""The change of a backbone: what depends on it, every slot trained and judged on the new one, and the switch of a site.
+
+`migration_plan`   who depends, what the trainings cost, and what cannot be trained again
+"""
