@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 @click.option("--site", "sites", multiple=True, metavar="SITE", help="Only this site; may be repeated.")
 @on_workspace
 def plan_verb(workspace: Workspace, new: str, sites: tuple[str, ...]) -> None:
-    """Show what a change to another backbone needs: trainings, seconds, disk, voices, and what cannot be trained.
+    """Show what a change to another backbone needs.
 
-    BACKBONE is a checkpoint as in elp.yaml, or the fingerprint of one that versions were trained on. Nothing is loaded
-    and nothing is changed.
+    Trainings and their measured seconds, disk, enrolled voices, boxes, and what cannot be trained. BACKBONE is a
+    checkpoint as in elp.yaml, or the fingerprint of one that versions were trained on. Nothing is loaded or changed.
     """
     from pipelines.migration.migration_plan import plan_migration
 

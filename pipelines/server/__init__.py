@@ -20,6 +20,7 @@ Imports point down this list; import-linter checks it. A promotion passes throug
     worker_enrolment  one-time tokens, and the keys and accounts of workers; its routes are in `worker_routes`
     transitions     * the champion transition and signed statements
       champion_transition  * promote, roll back, retire; `apply_change` alone moves the alias
+      site_migration         all champions of a site to another backbone and back, in one entry each
       record_statement       a signed statement is verified, stored, recorded and shown
       projection           * aliases, tags and descriptions, written from the ledger entry or the verdict
       version_facts        * the facts about a version, read under the lock
