@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from pipelines.cli.migrate_verbs import plan_verb
+from pipelines.cli.migrate_verbs import back_verb, migrate_verb, plan_verb, switch_verb
 
 
 @click.group(name="backbone")
@@ -12,4 +12,5 @@ def backbone() -> None:
     """Plan and make a change of the backbone."""
 
 
-backbone.add_command(plan_verb)
+for verb in (plan_verb, migrate_verb, switch_verb, back_verb):
+    backbone.add_command(verb)

@@ -17,11 +17,14 @@ if TYPE_CHECKING:
 
 
 def backbone_of_bundle(settings: Settings, slot: Slot, folder: Path) -> Backbone:
-    """Load the backbone of a bundle of a slot; errors are those of `find_backbone`, and BundleError."""
+    """Load the backbone of a bundle of a slot, whether the settings name it or not.
+
+    Errors are those of `find_backbone`, and BundleError.
+    """
     from elp_core.bundle import verify_bundle
 
     manifest = verify_bundle(folder)
-    return find_backbone(settings, slot, manifest.fingerprint, manifest.backbone_id)
+    return find_backbone(settings, slot, manifest.fingerprint, manifest.backbone_id, as_named=True)
 
 
 def find_backbone(settings: Settings, slot: Slot, fingerprint: str, name: str, *, as_named: bool = False) -> Backbone:
