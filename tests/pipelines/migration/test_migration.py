@@ -1,4 +1,4 @@
-"""A site of two slots changes its backbone on a real server and comes back; voices are never compared across the two."""
+"""A site of two slots changes its backbone on a real server and comes back; no voice is compared across the two."""
 
 from __future__ import annotations
 
