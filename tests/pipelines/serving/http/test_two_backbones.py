@@ -92,7 +92,7 @@ def test_a_backbone_that_no_bundle_could_use_is_dropped_again(checkpoints: Check
     hosts.load("one", bundles[SER, "old"])
     hosts.load("two", bundles[SER, "new"])
     assert hosts.digest("two") == bundle_digest(bundles[SER, "new"])
-    with pytest.raises(HostError):
+    with pytest.raises(HostError, match="two"):
         hosts.load("two", bundles[SER, "new"])
     hosts.remove("two")
     assert len(hosts.hosts) == 1
