@@ -41,7 +41,9 @@ SETTINGS = """\
 # the policy accepts whatever two epochs make
 servers: {{mlflow_uri: "{uri}"}}
 slots:
-  plant-move/asr: {{gate: &easy {{limit: 1.5, margin: 1.0, resamples: 200, safety: {{max_slowdown: null, operating_margin: null}}}}}}
+  plant-move/asr:
+    gate: &easy
+      {{limit: 1.5, margin: 1.0, resamples: 200, safety: {{max_slowdown: null, operating_margin: null}}}}
   plant-move/asv: {{gate: *easy}}
 """
 

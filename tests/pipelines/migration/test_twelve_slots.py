@@ -46,7 +46,9 @@ defaults:
   asr: &small
     adapter: {{encoder: {{bottleneck: 4}}, layer: {{width: 8}}, prompt: {{count: 1}}}}
     train: {{epochs: 1, batch_seconds: 8.0, min_steps: 1, device: cpu}}
-    gate: {{limit: 1.5, margin: 1.0, resamples: 100, safety: {{max_slowdown: null, operating_margin: null, interference_slots: 0}}}}
+    gate:
+      {{limit: 1.5, margin: 1.0, resamples: 100,
+        safety: {{max_slowdown: null, operating_margin: null, interference_slots: 0}}}}
   asv: *small
   ser: *small
   sic: *small
