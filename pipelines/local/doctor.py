@@ -197,8 +197,9 @@ def _gpu(_: Workspace) -> Result:
 def _backbone(workspace: Workspace) -> Result:
     from elp_core.backbones import Backbone
 
-    name = workspace.settings.backbone
-    return "ok", f"{name} loads, {Backbone.from_pretrained(name).fingerprint[:19]}…", ""
+    names = workspace.settings.backbones
+    found = [f"{name} loads, {Backbone.from_pretrained(name).fingerprint[:19]}…" for name in names]
+    return "ok", "; ".join(found), ""
 
 
 def _service(workspace: Workspace, found: ServiceStatus) -> Result:
