@@ -43,7 +43,6 @@ def switch_site(
     Raises GateRefused if a slot is not ready and not left out, WorkspaceError if `elp.yaml` has changes that are not
     committed: then nothing was changed.
     """
-    git.require_clean(workspace.root, Path(SETTINGS_FILE))
     found = migration_state(workspace, backbone, site)
     left = {str(slot) for slot in without}
     if missing := [one for one in found.slots if one.slot in found.missing and one.slot not in left]:
@@ -53,14 +52,16 @@ def switch_site(
             f"--without {missing[0].slot}"
         )
     versions = {slot: version for slot, version in found.ready.items() if str(slot) not in left}
+    done = [one.slot for one in found.slots if one.state == "switched" or Slot.parse(one.slot) in versions]
+    names = dict.fromkeys(done, backbone)
+    _require_no_other_change(workspace, names)
     switch = None
     if versions or not any(one.state == "switched" for one in found.slots):
-        uri, names = mlflow_uri(workspace), [Slot.parse(name) for name in sorted(left)]
+        uri, out = mlflow_uri(workspace), [Slot.parse(name) for name in sorted(left)]
         switch = switch_site_to(
-            uri, site, backbone, found.fingerprint, versions, without=names, reason=reason, again=again
+            uri, site, backbone, found.fingerprint, versions, without=out, reason=reason, again=again
         )
-    done = [one.slot for one in found.slots if one.state == "switched" or Slot.parse(one.slot) in versions]
-    return SwitchedSite(site, switch, write_backbones(workspace, dict.fromkeys(done, backbone), f"{site}: {backbone}"))
+    return SwitchedSite(site, switch, write_backbones(workspace, names, f"{site}: {backbone}"))
 
 
 def switch_back(workspace: Workspace, site: str, reason: str = "") -> SwitchedSite:
@@ -74,7 +75,7 @@ def switch_back(workspace: Workspace, site: str, reason: str = "") -> SwitchedSi
     moved = {move.slot for move in switch.moves}
     names = {str(one.slot): one.backbone for one in site_champions(uri, site) if str(one.slot) in moved}
     try:
-        git.require_clean(workspace.root, Path(SETTINGS_FILE))
+        _require_no_other_change(workspace, names)
     except WorkspaceError as error:
         raise WorkspaceError(
             f"{site} has its former champions again (ledger entry {switch.seq}), but {SETTINGS_FILE} was not changed: "
@@ -88,17 +89,48 @@ def write_backbones(workspace: Workspace, names: Mapping[str, str], subject: str
 
     Raises WorkspaceError if the file is written in a way that cannot be changed safely.
     """
-    path = workspace.root / SETTINGS_FILE
-    before = path.read_bytes().decode("utf-8")
-    settings = read_settings(before)
+    before = _text(workspace)
+    after = _with_backbones(before, names)
+    if after != before:
+        write_whole(workspace.root / SETTINGS_FILE, after)
+    if _same(after, git.show(workspace.root, "HEAD", Path(SETTINGS_FILE)) or ""):
+        return ""
+    return git.commit(workspace.root, [Path(SETTINGS_FILE)], f"Set the backbone of {subject}")
+
+
+def _require_no_other_change(workspace: Workspace, names: Mapping[str, str]) -> None:
+    """Raise WorkspaceError if `elp.yaml` cannot be changed, or has uncommitted changes.
+
+    Those of the same switch, which was killed before its commit, are none.
+    """
+    present = _text(workspace)
+    _with_backbones(present, names)
+    try:
+        git.require_clean(workspace.root, Path(SETTINGS_FILE))
+    except WorkspaceError:
+        committed = git.show(workspace.root, "HEAD", Path(SETTINGS_FILE))
+        if committed is None or not _same(_with_backbones(committed, names), present):
+            raise
+
+
+def _text(workspace: Workspace) -> str:
+    # not as text: that would change the ends of lines
+    return (workspace.root / SETTINGS_FILE).read_bytes().decode("utf-8")
+
+
+def _same(one: str, other: str) -> bool:
+    """Return whether two texts differ at most as Git prints them: in the ends of lines, and in empty ones at the end."""
+    return one.rstrip().splitlines() == other.rstrip().splitlines()
+
+
+def _with_backbones(text: str, names: Mapping[str, str]) -> str:
+    """Return the text of `elp.yaml` with the backbones of slots; raise WorkspaceError if that is not safe."""
+    settings = read_settings(text)
     changes = [
         (("slots", slot, "backbone"), name)
         for slot, name in sorted(names.items())
         if settings.backbone_of(Slot.parse(slot)) != name
     ]
-    if not changes:
-        return ""
-    after = set_in_yaml(before, changes, SETTINGS_FILE)
-    read_settings(after)
-    write_whole(path, after)
-    return git.commit(workspace.root, [Path(SETTINGS_FILE)], f"Set the backbone of {subject}")
+    changed = set_in_yaml(text, changes, SETTINGS_FILE) if changes else text
+    read_settings(changed)
+    return changed

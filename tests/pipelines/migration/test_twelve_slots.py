@@ -47,8 +47,10 @@ defaults:
     adapter: {{encoder: {{bottleneck: 4}}, layer: {{width: 8}}, prompt: {{count: 1}}}}
     train: {{epochs: 1, batch_seconds: 8.0, min_steps: 1, device: cpu}}
     gate:
-      {{limit: 1.5, margin: 1.0, resamples: 100,
-        safety: {{max_slowdown: null, operating_margin: null, interference_slots: 0}}}}
+      limit: 1.5
+      margin: 1.0
+      resamples: 100
+      safety: {{max_slowdown: null, operating_margin: null, interference_slots: 0}}
   asv: *small
   ser: *small
   sic: *small
@@ -150,7 +152,7 @@ def test_twelve_slots_change_under_load_with_ten_kills_and_come_back(fleet: Flee
     server, answers, faults = asked
     # the command needs some seconds to start; each later run gets further
     while fleet.kills < KILLS - 3:
-        if fleet.elp("migrate", fleet.new, *SITES, kill_after=fleet.rng.uniform(4, 25)) == 0:
+        if fleet.elp("migrate", fleet.new, *SITES, kill_after=fleet.rng.uniform(3, 15)) == 0:
             # it was quicker than the kills: the rest of them hits a migration that is done
             pass
         fleet.check_halves()
@@ -163,7 +165,6 @@ def test_twelve_slots_change_under_load_with_ten_kills_and_come_back(fleet: Flee
         # in the middle of the request, or between the registry and elp.yaml
         fleet.elp("switch", fleet.new, SITES[0], kill_after=fleet.rng.uniform(0.5, 6))
         fleet.check_halves()
-        subprocess.run(["git", "-C", str(fleet.root), "checkout", "-q", "--", "elp.yaml"], check=True)
     for site in SITES:
         assert fleet.elp("switch", fleet.new, site) == 0
         wait_until(lambda site=site: _served(server, site) == {2})
