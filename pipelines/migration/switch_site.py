@@ -119,7 +119,7 @@ def _text(workspace: Workspace) -> str:
 
 
 def _same(one: str, other: str) -> bool:
-    """Return whether two texts differ at most as Git prints them: in the ends of lines, and in empty ones at the end."""
+    """Return whether two texts differ at most as Git prints them: in ends of lines, and empty lines at the end."""
     return one.rstrip().splitlines() == other.rstrip().splitlines()
 
 
