@@ -10,7 +10,7 @@ from elp_core.backbones.frames import blank, real_frames
 from elp_core.errors import BundleError, first_faults
 from elp_core.methods import MethodConfig
 from elp_core.methods.networks import NETWORKS
-from elp_core.tasks.base import Task
+from elp_core.tasks.base import Task, weighs_layers
 
 
 class ElpModel(nn.Module):
@@ -32,9 +32,13 @@ class ElpModel(nn.Module):
         self.config = config
         self.task = task
         self.adapters = NETWORKS[type(config)](backbone, config)
+        layered = task if weighs_layers(task) else None
+        if layered:
+            self.adapters.keep_apart()
         self.dim: int = self.adapters.dim
-        """Dimensions of a frame that the head sees."""
-        self.head = task.build_head(self.dim)
+        """Dimensions of a frame that the head sees; of all layers if it weighs them itself."""
+        layers = len(self.adapters.read)
+        self.head = layered.build_layer_head(self.dim, layers) if layered else task.build_head(self.dim)
         self.attached = True
 
     @property

@@ -22,6 +22,10 @@ GROUP = "elp.tasks"
 """Entry points of this group are named like their task and load the module that registers it."""
 
 
+LAYER_HEADS = ("mhfa", "lap")
+"""Heads that get the states of all layers and weigh them themselves."""
+
+
 @dataclass(frozen=True)
 class RecognitionOptions(Checked):
     """Options of speech recognition."""
@@ -42,8 +46,9 @@ class RecognitionOptions(Checked):
 class VerificationOptions(Checked):
     """Options of speaker verification."""
 
-    head: Literal["attentive", "linear", "xvector"] = "attentive"
-    """Attentive statistics pooling; the mean over time and one linear layer; or TDNN layers and statistics pooling."""
+    head: Literal["attentive", "linear", "xvector", "mhfa", "lap"] = "attentive"
+    """Attentive statistics pooling; the mean over time and one linear layer; TDNN layers and statistics pooling; or a
+    pooling that weighs the layers itself."""
     embedding: int = within(192, 1)
     """Dimensions of an embedding."""
     channels: int = within(512, 1)
@@ -60,6 +65,10 @@ class VerificationOptions(Checked):
     """Number of most similar speakers that the adaptive S-norm takes from the cohort."""
     operating_point: Literal["eer", "min_dcf"] = "eer"
     """Which threshold of the validation trials decides later; `min_dcf` accepts few impostors."""
+    attention_heads: int = within(8, 1, later=True)
+    """Of the heads ``mhfa`` and ``lap``."""
+    pooled_width: int = within(128, 1, later=True)
+    """Dimensions of the frames that the heads ``mhfa`` and ``lap`` pool over time."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +77,16 @@ class ClassificationOptions(Checked):
 
     dropout: float = below(0.1)
     """Before the head, while training."""
+    head: Literal["mean", "mhfa", "lap"] = later("mean")
+    """The mean over time and a linear layer; or a pooling that weighs the layers itself, and a linear layer."""
+    attention_heads: int = within(8, 1, later=True)
+    """Of the heads ``mhfa`` and ``lap``."""
+    pooled_width: int = within(128, 1, later=True)
+    """Dimensions of the frames that the heads ``mhfa`` and ``lap`` pool over time."""
+
+    def other_faults(self) -> list[str]:
+        """Return the fault of a head that is unknown."""
+        return [] if self.head in ("mean", *LAYER_HEADS) else [f"head is {self.head!r}, expected mean, mhfa or lap"]
 
 
 @dataclass(frozen=True)

@@ -69,6 +69,14 @@ class ElpAdapters(Adapters):
         self.touched = tuple(sorted({*encoder, *norms}))
         self.learns_input = self.p is not None
 
+    def keep_apart(self) -> None:
+        """Give the head the L-adapters' outputs side by side, or every state if there are no L-adapters."""
+        if self.l is None:
+            super().keep_apart()
+        else:
+            self.l.keep_apart()
+            self.apart, self.dim = True, len(self.read) * self.dim
+
     def join(self, features: torch.Tensor, counts: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Add the pseudo features to [B, F, C] and to the counts [B]."""
         return (features, counts) if self.p is None else self.p.join(features, counts)
@@ -82,7 +90,7 @@ class ElpAdapters(Adapters):
         if self.l is None:
             return super().gather(states, network)
         next(states)  # the encoder's input; the layers follow
-        return self.drop(self.l(states))
+        return self.drop(self.l.side_by_side(states) if self.apart else self.l(states))
 
     def inserts(self, layer: int) -> LayerInserts:
         """Return what goes into encoder layer `layer`, from 0."""

@@ -50,6 +50,8 @@ def mixed_frames(backbone: Backbone, parts: Sequence[Part], stack: bool | None =
     hidden = torch.cat([frames.flatten(0, 1) for frames, _ in entered])
     blocks = [block for _, block in entered]
     sizes = [group.size for group in grouped]
+    for group, frames in zip(grouped, torch.split(hidden, sizes), strict=True):
+        group.collect(-1, frames)
     depth = max(group.mixes[0].last + 1 if group.mixes else backbone.layer_count for group in grouped)
     for number in range(depth):
         hidden = run_layer(backbone, number, hidden, blocks, _inserts(backbone, grouped, sizes, number))
@@ -76,6 +78,8 @@ class _Group:
         self.size = len(self.features) * self.width
         self.drawing = parts[0].drawing if len(parts) == 1 else contextlib.nullcontext
         self.total: torch.Tensor | None = None
+        self.kept: list[torch.Tensor] = []
+        """The states for a head that weighs the layers itself."""
         self.shares = self._shares()
 
     def pass_through(self, modules: Sequence[nn.Module], frames: torch.Tensor) -> torch.Tensor:
@@ -86,9 +90,13 @@ class _Group:
         return _stacked(modules, frames.reshape(len(modules), -1, *frames.shape[1:])).flatten(0, 1)
 
     def collect(self, layer: int, frames: torch.Tensor) -> None:
-        """Add a layer's output [G * B * W, D] to what the head will process."""
+        """Add a layer's output [G * B * W, D] to what the head will process; layer -1 is the encoder's input."""
         hidden = frames.view(-1, self.width, frames.shape[1])
-        if not self.mixes:
+        if self.first.apart:
+            self._keep(layer, hidden)
+        elif layer < 0:
+            return
+        elif not self.mixes:
             self.total = hidden
         elif layer in self.shares:
             modules, share = [mix.get_submodule(str(layer)) for mix in self.mixes], self.shares[layer]
@@ -99,15 +107,29 @@ class _Group:
 
     def finish(self, backbone: Backbone) -> Iterator[torch.Tensor]:
         """Yield the frames of each part."""
-        assert self.total is not None
-        total = self.first.drop(self.total)
-        total = total if self.mixes else backbone.finish(total)
+        if self.first.apart:
+            kept = [self.first.drop(state) for state in self.kept]
+            if not self.mixes:
+                kept[-1] = backbone.finish(kept[-1])
+            total = torch.cat(kept, dim=2)
+        else:
+            assert self.total is not None
+            total = self.first.drop(self.total)
+            total = total if self.mixes else backbone.finish(total)
         for part, frames in zip(self.parts, total.chunk(len(self.parts)), strict=True):
             yield blank(frames, real_frames(part.counts, frames.shape[1]))
 
+    def _keep(self, layer: int, hidden: torch.Tensor) -> None:
+        """Keep a layer's output [G * B, W, D], or what the L-adapters make of it."""
+        if not self.mixes:
+            self.kept.append(hidden)
+        elif layer in self.mixes[0].layers:
+            with self.drawing():
+                self.kept.append(self.pass_through([mix.get_submodule(str(layer)) for mix in self.mixes], hidden))
+
     def _shares(self) -> dict[int, torch.Tensor]:
         """Return, by layer, the weight of each clip's own mix: [] or [G * B, 1, 1]."""
-        if not self.mixes:
+        if not self.mixes or self.first.apart:
             return {}
         shares = torch.stack([mix.weights.softmax(0) for mix in self.mixes], dim=1).squeeze(1)
         if len(self.mixes) > 1:
@@ -120,7 +142,7 @@ def _groups(parts: Sequence[Part], stack: bool | None) -> list[_Group]:
         stack = parts[0].features.is_cuda and not any(part.adapters.training for part in parts)
     if not stack:
         return [_Group([part]) for part in parts]
-    alike = itertools.groupby(parts, key=lambda part: (part.adapters.config, part.features.shape))
+    alike = itertools.groupby(parts, key=lambda part: (part.adapters.config, part.adapters.apart, part.features.shape))
     return [_Group(list(run)) for _, run in alike]
 
 

@@ -90,6 +90,15 @@ class LayerMix(nn.Module):
         assert total is not None
         return total
 
+    def keep_apart(self) -> None:
+        """Remove the weights of the sum; then `side_by_side` takes the place of `forward`."""
+        del self.weights
+
+    def side_by_side(self, outputs: Iterable[torch.Tensor]) -> torch.Tensor:
+        """Join the projections of the encoder layers' outputs [B, F, D] to [B, F, layers * width]; none is weighted."""
+        chosen = zip(range(self.last + 1), outputs, strict=False)
+        return torch.cat([self.get_submodule(str(n))(hidden) for n, hidden in chosen if n in self.layers], dim=2)
+
 
 class Prompt(nn.Module):
     """P-adapter: `count` pseudo features in the CNN's feature space, the same for every clip.

@@ -52,6 +52,13 @@ class Adapters(nn.Module):
         """Layers that compute something else than the backbone's."""
         self.read: tuple[int, ...] = (backbone.layer_count,)
         """States (0 is the encoder's input) that the head's frames are made of."""
+        self.apart = False
+        """Whether the head gets these states side by side, each of `dim` / their number dimensions."""
+
+    def keep_apart(self) -> None:
+        """Give a head that weighs the layers itself every state side by side; called once, before the training."""
+        self.apart, self.read = True, tuple(range(max(self.read) + 1))
+        self.dim = len(self.read) * self.dim
 
     def join(self, features: torch.Tensor, counts: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Add pseudo features to [B, F, C] and to the counts [B]."""
@@ -65,12 +72,22 @@ class Adapters(nn.Module):
         """Return what goes into encoder layer `layer`, from 0."""
         return LayerInserts()
 
+    def enter(self, layer: int, hidden: torch.Tensor, block: Block) -> tuple[torch.Tensor, LayerInserts]:
+        """Return the input of encoder layer `layer` for the previous output [B, F + n, D], and what goes into it.
+
+        Methods override it if they change the input, or if their parts must know the real frames of `block`.
+        """
+        return hidden, self.inserts(layer)
+
     def network(self, backbone: Backbone) -> Backbone:
         """Return the network that runs in place of `backbone`."""
         return backbone
 
     def gather(self, states: Iterator[torch.Tensor], network: Backbone) -> torch.Tensor:
         """Return frames for the head [B, F, dim] from the states [B, F + n, D], the encoder's input first."""
+        if self.apart:
+            *before, last = (self.drop(state) for state in states)
+            return torch.cat([*before, network.finish(last)], dim=2)
         *_, last = states
         return network.finish(self.drop(last))
 
@@ -97,7 +114,8 @@ def run_layers(
 ) -> Iterator[torch.Tensor]:
     """Yield the outputs of layer `first` and those after it from its input [B, F, D], pseudo features included."""
     for number in range(first, backbone.layer_count):
-        hidden = run_layer(backbone, number, hidden, (block,), adapters.inserts(number))
+        hidden, parts = adapters.enter(number, hidden, block)
+        hidden = run_layer(backbone, number, hidden, (block,), parts)
         yield hidden
 
 

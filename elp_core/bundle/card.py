@@ -49,6 +49,10 @@ _METHODS = {
     "top-layers": "The last layers, fine-tuned,",
     "lora": "Low-rank updates (arXiv 2106.09685)",
     "bottleneck": "Bottleneck adapters (arXiv 1902.00751)",
+    "norms": "Tuned norms or biases (arXiv 2106.10199)",
+    "conv": "ConvAdapters (arXiv 2303.03267)",
+    "prefix": "Deep prompts (arXiv 2501.16542)",
+    "inter": "Parallel inner and inter adapters (arXiv 2403.00293)",
 }
 _PARTS = {"e": "E-adapters", "l": "L-adapters", "p": "P-adapter", "norm": "tuned norms", "head": "head"}
 

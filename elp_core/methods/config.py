@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-from elp_core._ranges import Checked, below, positive, within
+from elp_core._ranges import Checked, below, later, positive, within
 from elp_core.config import ElpConfig, TrainConfig, from_dict, to_dict
 from elp_core.errors import ConfigError
 
@@ -28,6 +28,7 @@ class TopLayersConfig(Checked):
 
 
 LoraTarget = Literal["q_proj", "k_proj", "v_proj", "out_proj", "intermediate_dense", "output_dense"]
+LoraStart = Literal["zero", "principal"]
 
 
 @dataclass(frozen=True)
@@ -41,13 +42,23 @@ class LoraConfig(Checked):
     """Linear layers in each encoder layer: ``q_proj``, ``k_proj``, ``v_proj``, ``out_proj`` of the attention,
     ``intermediate_dense`` and ``output_dense`` of the feed-forward block."""
     dropout: float = below(0.1)
+    """Of the update's input while training."""
+    magnitude: bool = later(False)
+    """DoRA (arXiv 2402.09353, eq. 5): the update changes directions, and the norms of the weight's rows are trained."""
+    start: LoraStart = later("zero")  # noqa: RUF009
+    """``principal``: PiSSA (arXiv 2404.02948), the update starts as the largest singular components of the weight, and
+    the weight is used without them. Dropout would then switch parts of the backbone off."""
 
     def other_faults(self) -> list[str]:
-        """Return the fault of targets that no encoder layer has."""
-        known = get_args(LoraTarget)
-        if self.targets and set(self.targets) <= set(known):
-            return []
-        return [f"targets is {list(self.targets)}, expected some of {', '.join(known)}"]
+        """Return the faults of targets that no encoder layer has, and of a start that fits nothing else."""
+        known, faults = get_args(LoraTarget), []
+        if not self.targets or set(self.targets) - set(known):
+            faults.append(f"targets is {list(self.targets)}, expected some of {', '.join(known)}")
+        if self.start not in get_args(LoraStart):
+            faults.append(f"start is {self.start!r}, expected one of {', '.join(get_args(LoraStart))}")
+        if self.start == "principal" and (self.dropout or self.magnitude):
+            faults.append("start is 'principal', expected no dropout and no magnitude with it")
+        return faults
 
 
 @dataclass(frozen=True)
@@ -59,7 +70,56 @@ class BottleneckConfig(Checked):
     """Inside the bottlenecks while training."""
 
 
-MethodConfig = ElpConfig | FullConfig | WeightedSumConfig | TopLayersConfig | LoraConfig | BottleneckConfig
+@dataclass(frozen=True)
+class NormsConfig:
+    """The gains and biases of the layers' own layer norms learn, or the biases of their linear layers as well."""
+
+    biases: bool = False
+    """BitFit (Ben Zaken et al. 2022, arXiv 2106.10199). The keys' bias is left out: the softmax cancels it."""
+
+
+@dataclass(frozen=True)
+class ConvConfig(Checked):
+    """ConvAdapters of the SURE benchmark after every feed-forward block (arXiv 2303.03267, section 2.3)."""
+
+    bottleneck: int = within(32, 1)
+    """Channels between the two convolutions that change the width."""
+    reduction: int = within(16, 1)
+    """The squeeze-and-excitation gate has this part of the width inside, and one dimension or more."""
+
+
+@dataclass(frozen=True)
+class DeepPromptConfig(Checked):
+    """Prompts in every layer (deep prompts: P-tuning v2, arXiv 2110.07602; for speakers arXiv 2501.16542).
+
+    The first layer's prompts are pseudo features, like those of the P-adapter; each later layer has its own in their
+    place.
+    """
+
+    count: int = within(5, 1)
+    """Prompts in each layer."""
+
+
+@dataclass(frozen=True)
+class ParallelConfig(Checked):
+    """Inner and inter adapters, both parallel (Sang and Hansen 2024, arXiv 2403.00293; UniPET-SPK, arXiv 2501.16542).
+
+    Inner adapters run next to the feed-forward blocks, inter adapters next to the path of each layer's output to the
+    head, where a learned weighted sum joins them. Sizes and initialisation are ours.
+    """
+
+    inner: int = within(64, 1)
+    """Bottleneck of the adapters inside the layers."""
+    inter: int = within(64, 1)
+    """Bottleneck of the adapters of the layers' outputs."""
+    dropout: float = below(0.1)
+    """Inside the bottlenecks while training."""
+
+
+MethodConfig = (
+    ElpConfig | FullConfig | WeightedSumConfig | TopLayersConfig | LoraConfig | BottleneckConfig | NormsConfig
+    | ConvConfig | DeepPromptConfig | ParallelConfig
+)  # fmt: skip
 
 KINDS: dict[str, type[Any]] = {
     "elp": ElpConfig,
@@ -68,6 +128,10 @@ KINDS: dict[str, type[Any]] = {
     "top-layers": TopLayersConfig,
     "lora": LoraConfig,
     "bottleneck": BottleneckConfig,
+    "norms": NormsConfig,
+    "conv": ConvConfig,
+    "prefix": DeepPromptConfig,
+    "inter": ParallelConfig,
 }
 """Values of ``method`` in plain values."""
 
@@ -112,7 +176,14 @@ METHODS: dict[str, Method] = {
     "top-2": Method(TopLayersConfig(2), "the last two layers", 1e-4),
     "lora-attention": Method(LoraConfig(), "LoRA, rank 8, on queries and values"),
     "lora-ffn": Method(LoraConfig(targets=("intermediate_dense", "output_dense")), "LoRA, rank 8, feed-forward block"),
+    "dora": Method(LoraConfig(magnitude=True), "DoRA, rank 8, on queries and values"),
+    "pissa": Method(LoraConfig(alpha=8, dropout=0.0, start="principal"), "PiSSA, rank 8, on queries and values", 1e-4),
+    "norms": Method(NormsConfig(), "the layer norms"),
+    "bitfit": Method(NormsConfig(biases=True), "the layer norms and all biases of the layers (BitFit)"),
     "bottleneck": Method(BottleneckConfig(), "Houlsby bottlenecks after attention and feed-forward block"),
+    "conv": Method(ConvConfig(), "ConvAdapters after the feed-forward block"),
+    "prefix": Method(DeepPromptConfig(), "five prompts in every layer"),
+    "inter": Method(ParallelConfig(), "parallel adapters inside the layers and on their outputs"),
     "e": Method(ElpConfig(layer=None, prompt=None), "E-adapters and norms"),
     "l": Method(ElpConfig(encoder=None, prompt=None, tune_norms=False), "L-adapters"),
     "el": Method(ElpConfig(prompt=None), "E- and L-adapters, norms"),

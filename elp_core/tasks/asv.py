@@ -18,7 +18,7 @@ from elp_core.errors import CorpusError
 from elp_core.metrics.eer import evaluate_trials
 from elp_core.metrics.scores import Evaluation, FloatArray, IntArray
 from elp_core.metrics.verification import Match, adaptive_snorm, cohort_statistics, cosines, enrol
-from elp_core.task_specs import VerificationOptions
+from elp_core.task_specs import LAYER_HEADS, VerificationOptions
 from elp_core.tasks.base import class_indices, distinct
 from elp_core.tasks.speaker_heads import aam_softmax, make_head
 from elp_core.types import Clip
@@ -70,6 +70,15 @@ class SpeakerVerification:
     def build_head(self, dim: int) -> nn.Module:
         """Return the head that the options name, with one direction for each training speaker."""
         return make_head(self.options, dim, len(self.speakers))
+
+    @property
+    def weighs_layers(self) -> bool:
+        """Return whether the head gets the states of all layers."""
+        return self.options.head in LAYER_HEADS
+
+    def build_layer_head(self, dim: int, layers: int) -> nn.Module:
+        """Return the head for frames [B, F, dim] of `layers` layers side by side."""
+        return make_head(self.options, dim, len(self.speakers), layers)
 
     def frames_needed(self, clip: Clip) -> int:
         """Return 1: any clip will do."""

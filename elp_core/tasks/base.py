@@ -1,7 +1,7 @@
 """What training, evaluation and bundles ask of a task, and what the tasks share."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, TypeGuard, runtime_checkable
 
 import torch
 from torch import nn
@@ -68,6 +68,23 @@ class Comparing(Protocol):
 
     def decide_at(self, evaluation: Evaluation) -> Task:
         """Return the same task with the threshold that its trials on the validation clips ask for."""
+
+
+@runtime_checkable
+class LayerWeighing(Protocol):
+    """A task with heads that weigh the layers themselves: they get the states of the network side by side."""
+
+    @property
+    def weighs_layers(self) -> bool:
+        """Return whether the chosen head is one of these."""
+
+    def build_layer_head(self, dim: int, layers: int) -> nn.Module:
+        """Return the head for frames [B, F, dim], the states of `layers` layers side by side."""
+
+
+def weighs_layers(task: object) -> TypeGuard[LayerWeighing]:
+    """Return whether the head of a task gets the states of all layers side by side."""
+    return isinstance(task, LayerWeighing) and task.weighs_layers
 
 
 def compares(task: type[Any]) -> bool:

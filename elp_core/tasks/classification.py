@@ -1,4 +1,4 @@
-"""One class for a whole clip: emotion and intent. The mean over time, a linear layer, cross-entropy."""
+"""One class for a whole clip: emotion and intent. A pooling over time, a linear layer, cross-entropy."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -16,9 +16,10 @@ from elp_core.dropout import Dropout
 from elp_core.metrics.accuracy import evaluate_classes
 from elp_core.metrics.scores import Evaluation, IntArray
 from elp_core.names import normal_name
-from elp_core.task_specs import ClassificationOptions
+from elp_core.task_specs import LAYER_HEADS, ClassificationOptions
 from elp_core.tasks.base import class_indices, distinct, require_column
 from elp_core.tasks.calibration import fit_calibration, tempered
+from elp_core.tasks.layer_heads import FactorizedPooling, LayerAttentivePooling, layer_pooling
 from elp_core.tasks.pooling import masked_mean
 from elp_core.types import Clip
 
@@ -34,6 +35,22 @@ class ClassHead(nn.Module):
     def forward(self, frames: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:
         """Return logits [B, N] of frames [B, F, D] with `counts` [B] real ones."""
         logits: torch.Tensor = self.classes(self.dropout(masked_mean(frames, counts)))
+        return logits
+
+
+class LayerClassHead(nn.Module):
+    """A pooling that weighs the layers (`layer_heads`), a norm and one linear layer."""
+
+    def __init__(self, pooling: FactorizedPooling | LayerAttentivePooling, classes: int, dropout: float) -> None:
+        super().__init__()
+        self.pooling = pooling
+        self.norm = nn.LayerNorm(pooling.outputs)
+        self.dropout = Dropout(dropout)
+        self.classes = nn.Linear(pooling.outputs, classes)
+
+    def forward(self, frames: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:
+        """Return logits [B, N] of frames [B, F, L * D] of L layers."""
+        logits: torch.Tensor = self.classes(self.dropout(self.norm(self.pooling(frames, counts))))
         return logits
 
 
@@ -73,8 +90,21 @@ class ClipClassification:
         return values if self.calibration is None else {**values, "calibration": to_dict(self.calibration)}
 
     def build_head(self, dim: int) -> nn.Module:
-        """Return the mean over time and a linear layer."""
+        """Return the head that the options name."""
+        if self.weighs_layers:
+            return self.build_layer_head(dim, 1)
         return ClassHead(dim, len(self.classes), self.options.dropout)
+
+    @property
+    def weighs_layers(self) -> bool:
+        """Return whether the head gets the states of all layers."""
+        return self.options.head in LAYER_HEADS
+
+    def build_layer_head(self, dim: int, layers: int) -> nn.Module:
+        """Return the head for frames [B, F, dim] of `layers` layers side by side."""
+        chosen = (self.options.attention_heads, self.options.pooled_width, self.options.dropout)
+        pooling = layer_pooling(self.options.head, dim, layers, *chosen)
+        return LayerClassHead(pooling, len(self.classes), self.options.dropout)
 
     def frames_needed(self, clip: Clip) -> int:
         """Return 1: any clip will do."""

@@ -12,7 +12,8 @@ from torch import nn
 
 from elp_core.backbones.frames import blank, real_frames
 from elp_core.dropout import Dropout
-from elp_core.task_specs import VerificationOptions
+from elp_core.task_specs import LAYER_HEADS, VerificationOptions
+from elp_core.tasks.layer_heads import FactorizedPooling, LayerAttentivePooling, layer_pooling
 from elp_core.tasks.pooling import AttentivePooling, masked_mean, masked_statistics
 
 
@@ -95,9 +96,28 @@ class XVectorHead(nn.Module):
         return F.normalize(self.embedding(self.dropout(masked_statistics(frames, counts))), dim=1)
 
 
-def make_head(options: VerificationOptions, dim: int, speakers: int) -> nn.Module:
-    """Return the head that the options name, for frames of `dim` dimensions."""
+class LayerSpeakerHead(nn.Module):
+    """A pooling that weighs the layers (`layer_heads`), a norm, an embedding, and the speakers' directions."""
+
+    def __init__(self, pooling: FactorizedPooling | LayerAttentivePooling, options: VerificationOptions, speakers: int):
+        super().__init__()
+        self.pooling = pooling
+        self.norm = nn.LayerNorm(pooling.outputs)
+        self.dropout = Dropout(options.dropout)
+        self.embedding = nn.Linear(pooling.outputs, options.embedding)
+        self.speakers = _directions(speakers, options.embedding)
+
+    def forward(self, frames: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:
+        """Return unit embeddings [B, E] of frames [B, F, L * D] of L layers."""
+        return F.normalize(self.embedding(self.dropout(self.norm(self.pooling(frames, counts)))), dim=1)
+
+
+def make_head(options: VerificationOptions, dim: int, speakers: int, layers: int = 1) -> nn.Module:
+    """Return the head that the options name, for frames of `dim` dimensions, those of `layers` layers together."""
     sizes = (dim, options.embedding, speakers, options.dropout)
+    if options.head in LAYER_HEADS:
+        chosen = (options.attention_heads, options.pooled_width, options.dropout)
+        return LayerSpeakerHead(layer_pooling(options.head, dim, layers, *chosen), options, speakers)
     if options.head == "xvector":
         return XVectorHead(*sizes, options.channels)
     return LinearSpeakerHead(*sizes) if options.head == "linear" else SpeakerHead(*sizes)

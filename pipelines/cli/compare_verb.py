@@ -11,7 +11,9 @@ from pipelines.local.workspace import Workspace
 from pipelines.number_text import count
 from pipelines.registry.slot import Slot
 
-DEFAULT = "full,weighted-sum,top-2,lora-attention,lora-ffn,bottleneck,e,l,el,elp"
+DEFAULT = (
+    "full,weighted-sum,top-2,lora-attention,lora-ffn,dora,pissa,norms,bitfit,bottleneck,conv,prefix,inter,e,l,el,elp"
+)
 _COSTS = (-8, -7, -6, -5, -2)
 """The columns after the error rates that fit a terminal, from the end of the report's table."""
 

@@ -197,7 +197,7 @@ def _gpu(_: Workspace) -> Result:
 def _backbone(workspace: Workspace) -> Result:
     from elp_core.backbones import Backbone
 
-    names = workspace.settings.backbones
+    names = workspace.settings.backbone_names
     found = [f"{name} loads, {Backbone.from_pretrained(name).fingerprint[:19]}…" for name in names]
     return "ok", "; ".join(found), ""
 

@@ -12,12 +12,14 @@ from urllib.parse import quote
 from pipelines.local import accounts
 from pipelines.local.addresses import MLFLOW, prefect_login, prefect_pages, read_record
 from pipelines.local.environment import child_environment
+from pipelines.local.gpu_need import SMALLEST
 from pipelines.local.secret_values import ARTIFACTS_NAMES, DATA_NAMES, DATABASE_NAMES, read_secrets
 from pipelines.local.store_addresses import prefect_connection
 from pipelines.local.worker_home import HOME
 from pipelines.local.worker_plan import CPU_LIMIT, CPU_POOL, GPU_POOL, WorkerSpec
 from pipelines.local.workspace import Workspace
 from pipelines.prefect_names import PREFECT_LOGIN, PREFECT_PATH, PREFECT_SERVER
+from pipelines.registry.backbone_licence import BACKBONES_VARIABLE
 from pipelines.registry.ledger.ledger_checkpoint import CHECKPOINT_VARIABLE, checkpoint_file
 from pipelines.registry.operation_figures import FIGURES_FILE, FIGURES_VARIABLE
 from pipelines.registry.retention import POLICY_VARIABLE
@@ -57,8 +59,18 @@ def local_pools(workspace: Workspace) -> list[str]:
 
 def worker_command(workspace: Workspace, pool: str) -> list[str]:
     """Return the command of a process worker on one pool."""
-    limit = workspace.settings.servers.workers if pool == GPU_POOL else CPU_LIMIT
-    return WorkerSpec(pool, pool, worker_name(workspace, pool), limit).command()
+    name = worker_name(workspace, pool)
+    if pool == GPU_POOL:
+        return WorkerSpec(pool, pool, name, workspace.settings.servers.workers).command()
+    return WorkerSpec(pool, pool, name, CPU_LIMIT, queues=(SMALLEST, workspace_queue(workspace))).command()
+
+
+def workspace_queue(workspace: Workspace) -> str:
+    """Return the work queue of runs that need the workspace's own folder: only the worker of its `elp up` takes them.
+
+    A worker with a clone takes none, and so does the worker of another workspace on the same Prefect server.
+    """
+    return f"workspace-{hashlib.sha256(workspace.address.encode()).hexdigest()[:8]}"
 
 
 def worker_name(workspace: Workspace, pool: str) -> str:
@@ -95,6 +107,7 @@ def server_environment(workspace: Workspace) -> dict[str, str]:
             "ELP_DATA_ROOT": str(workspace.root),
             FIGURES_VARIABLE: str(workspace.state / FIGURES_FILE),
             POLICY_VARIABLE: json.dumps(asdict(retention)),
+            BACKBONES_VARIABLE: workspace.settings.backbones.to_environment(),
             # the ledger records the address that connected, not what a header claims
             "FORWARDED_ALLOW_IPS": os.environ.get("FORWARDED_ALLOW_IPS", ""),
             # MLflow's own background jobs (prompt optimisation and the like) are not used here

@@ -37,8 +37,8 @@ def find_backbone(settings: Settings, slot: Slot, fingerprint: str, name: str, *
     from elp_core.backbones import Backbone
 
     own = settings.backbone_of(slot)
-    known = [one for one in settings.backbones if one == name]
-    names = dict.fromkeys([*known, own, *settings.backbones, *([name] if as_named and name else [])])
+    known = [one for one in settings.backbone_names if one == name]
+    names = dict.fromkeys([*known, own, *settings.backbone_names, *([name] if as_named and name else [])])
     mismatch: FingerprintMismatch | None = None
     for one in names:
         try:

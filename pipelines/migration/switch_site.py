@@ -12,10 +12,10 @@ from pipelines.local import git
 from pipelines.local.addresses import mlflow_uri
 from pipelines.local.settings import read_settings
 from pipelines.local.workspace import SETTINGS_FILE, Workspace
+from pipelines.local.yaml_splice import set_in_yaml
 from pipelines.migration.migrate_site import migration_state, site_champions
 from pipelines.registry.client.backbones import SiteSwitch, switch_site_back, switch_site_to
 from pipelines.registry.slot import Slot
-from pipelines.tuning.yaml_splice import set_in_yaml
 
 
 @dataclass(frozen=True)

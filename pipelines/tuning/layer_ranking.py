@@ -5,18 +5,24 @@ puts adapters into the layers with the largest weights (FindAdaptNet, ICASSP 202
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 from elp_core.config import ElpConfig, LayerAdapterConfig, to_dict
+from elp_core.task_specs import LAYER_HEADS
 from pipelines.tuning.search_space import Candidate
 
 WIDTH = 64
 """Width of the L-adapters that rank the layers."""
 
 
-def ranking_candidate(present: Candidate) -> Candidate:
-    """Return the configuration whose training ranks the layers: narrow L-adapters on all layers, nothing else."""
+def ranking_candidate(present: Candidate, options: Any) -> Candidate:
+    """Return the configuration whose training ranks the layers: narrow L-adapters on all layers, nothing else.
+
+    `options` are those of the slot's task. A head that weighs the layers itself is replaced by the default one.
+    """
     config = ElpConfig(encoder=None, layer=LayerAdapterConfig(WIDTH), prompt=None, tune_norms=False)
-    return Candidate(to_dict(config), present.train)
+    weighs = getattr(options, "head", "") in LAYER_HEADS
+    return Candidate(to_dict(config), present.train, {"head": type(options)().head} if weighs else {})
 
 
 def ranked_layers(shares: Sequence[float]) -> tuple[int, ...]:

@@ -87,7 +87,7 @@ def _tuned(session: TuningSession, study: Study, key: str) -> TuningResult:
     request, store, settings = session.request, session.store, session.sizes.settings
     if freed := free_dead_trials(study, session.folder):
         session.hooks.log(f"{count(freed, 'trial')} of a session that was stopped: tried again")
-    own, ranking = session.present, ranking_candidate(session.present)
+    own, ranking = session.present, ranking_candidate(session.present, settings.task)
     present = session.required("present configuration", own, session.trial_spec(own))
     bare = head_only(own)
     alone = session.train("head alone", bare, session.trial_spec(bare))

@@ -1,8 +1,9 @@
 from __future__ import annotations
 
+from dataclasses import fields
+
 import pytest
 
-from elp_core.config import to_dict
 from elp_core.task_specs import task_spec
 from pipelines.local.settings import Settings, read_settings
 from pipelines.registry.slot import Slot
@@ -38,4 +39,4 @@ def test_the_page_shows_the_defaults_of_a_slot() -> None:
 @pytest.mark.parametrize("task", ["asv", "ser", "sic"])
 def test_the_page_shows_every_option_of_the_tasks(task: str) -> None:
     assert BLOCKS[2].for_slot(Slot("any", task)) == Settings().for_slot(Slot("any", task))
-    assert BLOCKS[2].defaults[task]["task"].keys() == to_dict(task_spec(task).options()).keys()
+    assert BLOCKS[2].defaults[task]["task"].keys() == {item.name for item in fields(task_spec(task).options)}

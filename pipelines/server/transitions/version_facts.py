@@ -1,13 +1,16 @@
 """The facts about a version, read from the database inside the ledger transaction."""
 
+import os
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, RowMapping, or_, select
 from sqlalchemy.orm import Session
 
 from pipelines.errors import AttestationError
+from pipelines.registry.backbone_licence import BACKBONES_VARIABLE, BackbonePolicy, licence_fault
 from pipelines.registry.ledger.entry import MOVES, SITE_MOVES, Event, LedgerEntry, LedgerRow, envelope_of, read_entry
 from pipelines.registry.ledger.site_moves import about_slot
+from pipelines.registry.lineage import BackboneName
 from pipelines.registry.signing.envelope import read_envelope, verify
 from pipelines.registry.signing.keys import KeyRing
 from pipelines.registry.slot import Slot
@@ -41,10 +44,20 @@ def gather_facts(transaction: LedgerTransaction, slot: Slot, version: int, hashe
         since=newest.seq if newest else 0,
         last=last,
         last_details=details,
+        licence=_licence(lineage),
         unrenewed=unrenewed_voices(session, str(slot), hashed.digest),
         champion_fingerprint=backbones[0],
         stated=len(set(backbones)) > 1 and stated_migration(session, keys, slot.site, *backbones) is not None,
     )
+
+
+def _licence(lineage: CheckedStatement | None) -> str:
+    """Return why the backbone of a signed lineage may have no champion, by the policy of this server's start."""
+    if lineage is None or lineage.fault:
+        # the rules refuse the version for that
+        return ""
+    policy = BackbonePolicy.from_environment(os.environ.get(BACKBONES_VARIABLE, ""))
+    return licence_fault(BackboneName(lineage.backbone, lineage.fingerprint), lineage.origin, policy)
 
 
 def stated_migration(session: Session, keys: KeyRing, site: str, before: str, after: str) -> LedgerEntry | None:
@@ -83,7 +96,10 @@ def _check(session: Session, row: RowMapping, keys: KeyRing) -> CheckedStatement
         return CheckedStatement(digest, model, version, statement.bundle, "", fault=fault)
     subject = (statement.bundle, statement.fingerprint)
     if isinstance(statement, LineageStatement):
-        return CheckedStatement(digest, statement.model, version, *subject, seq=row["seq"])
+        backbone, origin = statement.material("backbone").uri, statement.backbone_origin
+        return CheckedStatement(
+            digest, statement.model, version, *subject, seq=row["seq"], backbone=backbone, origin=origin
+        )
     return CheckedStatement(
         digest,
         statement.model,

@@ -22,9 +22,12 @@ from elp_core.errors import ConfigError, NoGradient
 from elp_core.methods.config import (
     METHODS,
     BottleneckConfig,
+    ConvConfig,
+    DeepPromptConfig,
     FullConfig,
     LoraConfig,
     MethodConfig,
+    ParallelConfig,
     TopLayersConfig,
     WeightedSumConfig,
     method_from_dict,
@@ -43,6 +46,9 @@ E, L, P = EncoderAdapterConfig(6), LayerAdapterConfig(10), PromptConfig(2)
 SMALL: dict[str, MethodConfig] = {
     **{name: method.config for name, method in METHODS.items()},
     "bottleneck": BottleneckConfig(4),
+    "conv": ConvConfig(4, 8),
+    "prefix": DeepPromptConfig(2),
+    "inter": ParallelConfig(4, 6),
     "e": ElpConfig(E, None, None),
     "l": ElpConfig(None, L, None, tune_norms=False),
     "el": ElpConfig(E, L, None),
@@ -79,6 +85,18 @@ def test_every_method_learns_and_leaves_the_backbone(name: str, family: str, pre
 
 @pytest.mark.parametrize(("name", "family", "pre_norm"), PAIRWISE)
 @torch.no_grad()
+def test_a_clip_alone_and_in_a_padded_batch_have_the_same_frames(name: str, family: str, pre_norm: bool) -> None:
+    made = model(SMALL[name], family, pre_norm).eval()
+    for tensor in made.trainable().values():
+        tensor.add_(0.1 * torch.randn_like(tensor))
+    waves, lengths = waveform_batch([6000, 4000])
+    together, counts = made(waves, lengths)
+    alone, _ = made(waves[1:, :4000], lengths[1:])
+    torch.testing.assert_close(together[1, : int(counts[1])], alone[0], atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize(("name", "family", "pre_norm"), PAIRWISE)
+@torch.no_grad()
 def test_its_bundle_gives_the_same_frames(name: str, family: str, pre_norm: bool, tmp_path: Path) -> None:
     first = model(SMALL[name], family, pre_norm).eval()
     for tensor in first.trainable().values():
@@ -109,6 +127,16 @@ def _norms(b: Backbone) -> int:
     return b.layer_count * 4 * b.hidden_size
 
 
+def _bottle(b: Backbone, width: int) -> int:
+    return _linear(b.hidden_size, width) + _linear(width, b.hidden_size)
+
+
+def _biases(b: Backbone) -> int:
+    """All biases of the layers but those of norms and keys; WavLM's gate has one, too."""
+    named = b.layers.named_parameters()
+    return sum(p.numel() for n, p in named if n.endswith("bias") and "norm" not in n and "k_proj" not in n)
+
+
 def _sizes(*modules: torch.nn.Module) -> int:
     return sum(p.numel() for module in modules for p in module.parameters())
 
@@ -119,6 +147,13 @@ COUNTS: Mapping[str, Callable[[Backbone], int]] = {
     "top-2": lambda b: _sizes(*b.layers[-2:]),
     "lora-attention": lambda b: b.layer_count * 2 * 8 * 2 * b.hidden_size,
     "lora-ffn": lambda b: b.layer_count * 2 * 8 * (b.hidden_size + b.config.intermediate_size),
+    "dora": lambda b: b.layer_count * 2 * (8 * 2 + 1) * b.hidden_size,
+    "pissa": lambda b: b.layer_count * 2 * 8 * 2 * b.hidden_size,
+    "norms": _norms,
+    "bitfit": lambda b: _norms(b) + _biases(b),
+    "conv": lambda b: b.layer_count * (d := b.hidden_size) * (2 + 2 * 3 * 4 + 2 * (d // 8)) + b.layer_count * 5 * 4,
+    "prefix": lambda b: 2 * b.feature_size + 2 * (b.layer_count - 1) * b.hidden_size,
+    "inter": lambda b: b.layer_count * (_bottle(b, 4) + _bottle(b, 6) + 1),
     "bottleneck": lambda b: 2 * b.layer_count * (_linear(b.hidden_size, 4) + _linear(4, b.hidden_size)) + _norms(b),
     "e": lambda b: _e(b) + _norms(b),
     "l": _l,
@@ -173,6 +208,8 @@ def test_a_configuration_goes_out_and_in_again(config: MethodConfig) -> None:
         (lambda: LoraConfig(rank=0), "rank is 0, expected 1 or more"),
         (lambda: LoraConfig(targets=("cnn",)), r"targets is \['cnn'\], expected some of q_proj"),
         (lambda: LoraConfig(dropout=1.0), "dropout is 1.0"),
+        (lambda: LoraConfig(start="principal"), "start is 'principal', expected no dropout"),
+        (lambda: ConvConfig(0), "bottleneck is 0"),
         (lambda: BottleneckConfig(0), "bottleneck is 0"),
         (lambda: BottleneckConfig(dropout=-0.1), "dropout is -0.1"),
         (lambda: TopLayersConfig(0), "count is 0, expected 1 or more"),
@@ -190,7 +227,7 @@ def test_lora_without_peft_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -
         model(LoraConfig())
 
 
-@pytest.mark.parametrize("config", [FullConfig(), WeightedSumConfig(), BottleneckConfig(4)])
+@pytest.mark.parametrize("config", [FullConfig(), WeightedSumConfig(), BottleneckConfig(4), METHODS["pissa"].config])
 @torch.no_grad()
 def test_a_fresh_method_begins_near_the_backbone(config: MethodConfig) -> None:
     made = model(config).eval()
@@ -200,7 +237,8 @@ def test_a_fresh_method_begins_near_the_backbone(config: MethodConfig) -> None:
     if isinstance(config, WeightedSumConfig):
         assert frames.shape == own.shape
     else:
-        torch.testing.assert_close(frames, own, atol=0.05 * isinstance(config, BottleneckConfig), rtol=0)
+        tolerance = 0.05 if isinstance(config, BottleneckConfig) else 1e-5 * isinstance(config, LoraConfig)
+        torch.testing.assert_close(frames, own, atol=tolerance, rtol=0)
 
 
 def test_all_layers_of_wavlm_learn_the_position_bias_too() -> None:
