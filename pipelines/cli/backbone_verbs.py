@@ -1,4 +1,4 @@
-"""`elp backbone add | list | show`: licence, source and pre-training data of backbones; `migrate_verbs` changes them."""
+"""`elp backbone add | list | show`: licence, source and pre-training data of backbones; changes: `migrate_verbs`."""
 
 from __future__ import annotations
 
