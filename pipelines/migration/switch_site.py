@@ -54,7 +54,7 @@ def switch_site(
     versions = {slot: version for slot, version in found.ready.items() if str(slot) not in left}
     done = [one.slot for one in found.slots if one.state == "switched" or Slot.parse(one.slot) in versions]
     names = dict.fromkeys(done, backbone)
-    _require_no_other_change(workspace, names)
+    require_no_other_change(workspace, names)
     switch = None
     if versions or not any(one.state == "switched" for one in found.slots):
         uri, out = mlflow_uri(workspace), [Slot.parse(name) for name in sorted(left)]
@@ -75,7 +75,7 @@ def switch_back(workspace: Workspace, site: str, reason: str = "") -> SwitchedSi
     moved = {move.slot for move in switch.moves}
     names = {str(one.slot): one.backbone for one in site_champions(uri, site) if str(one.slot) in moved}
     try:
-        _require_no_other_change(workspace, names)
+        require_no_other_change(workspace, names)
     except WorkspaceError as error:
         raise WorkspaceError(
             f"{site} has its former champions again (ledger entry {switch.seq}), but {SETTINGS_FILE} was not changed: "
@@ -98,7 +98,7 @@ def write_backbones(workspace: Workspace, names: Mapping[str, str], subject: str
     return git.commit(workspace.root, [Path(SETTINGS_FILE)], f"Set the backbone of {subject}")
 
 
-def _require_no_other_change(workspace: Workspace, names: Mapping[str, str]) -> None:
+def require_no_other_change(workspace: Workspace, names: Mapping[str, str]) -> None:
     """Raise WorkspaceError if `elp.yaml` cannot be changed, or has uncommitted changes.
 
     Those of the same switch, which was killed before its commit, are none.
