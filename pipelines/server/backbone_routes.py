@@ -17,7 +17,7 @@ from pipelines.server.read_models.backbone_change import read_backbone_facts
 from pipelines.server.request_body import bad_request, caller_of, read_body, reason_of, text_of
 from pipelines.server.stores.registry_store import registry
 from pipelines.server.stores.write_checks import parse_number
-from pipelines.server.transitions.site_migration import NewBackbone, state_migration, switch_back, switch_site
+from pipelines.server.transitions.site_migration import NewBackbone, move_site, move_site_back, state_migration
 
 blueprint = Blueprint("elp_backbone", __name__)
 _FINGERPRINT = re.compile(r"sha256:[0-9a-f]{64}")
@@ -54,14 +54,14 @@ def post_switch() -> Response:
     # only JSON's true: the text "false" is truthy
     again, new = body.get("again") is True, _backbone(body)
     by, reason = caller_of(body), reason_of(body)
-    return _switched(switch_site(registry(), _site(body), new, wanted, left, by, reason, again=again))
+    return _switched(move_site(registry(), _site(body), new, wanted, left, by, reason, again=again))
 
 
 @blueprint.post("/backbone/back")
 def post_switch_back() -> Response:
     """Bring the champions before the newest switch of a site back: {site, reason?, by?}."""
     body = read_body(("site",), ("reason", "by"))
-    return _switched(switch_back(registry(), _site(body), caller_of(body), reason_of(body)))
+    return _switched(move_site_back(registry(), _site(body), caller_of(body), reason_of(body)))
 
 
 def _switched(entry: LedgerEntry) -> Response:

@@ -1,7 +1,7 @@
 """The change of a whole site to another backbone: its statement, and all champions in one ledger entry, there and back.
 
-`state_migration` lets the gate compare versions across two backbones. `switch_site` then moves the champions of all
-slots of a site in one transaction with one entry, and `switch_back` returns to the former ones without a training.
+`state_migration` lets the gate compare versions across two backbones. `move_site` then moves the champions of all
+slots of a site in one transaction with one entry, and `move_site_back` returns to the former ones without a training.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def state_migration(store: LockedStore, site: str, new: NewBackbone, principal: 
             return transaction.append("migration stated", "", principal, reason=reason.strip(), detail=detail)
 
 
-def switch_site(
+def move_site(
     store: LockedStore,
     site: str,
     new: NewBackbone,
@@ -107,7 +107,7 @@ def switch_site(
             return _append(transaction, "migrated", site, moves, principal, reason or "every verdict passed", more)
 
 
-def switch_back(store: LockedStore, site: str, principal: Principal, reason: str) -> LedgerEntry:
+def move_site_back(store: LockedStore, site: str, principal: Principal, reason: str) -> LedgerEntry:
     """Bring the champions before the newest switch of a site back, all in one entry or none.
 
     A slot that has such a champion already is left as it is. A Refusal is recorded in the ledger.
