@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from pipelines.cli.migrate_verbs import back_verb, migrate_verb, plan_verb, switch_verb
+from pipelines.cli.migrate_verbs import back_verb, plan_verb, site_migrate_verb, switch_verb
 from pipelines.cli.options import on_workspace
 from pipelines.cli.output import emit, fields, table
 from pipelines.local.backbone_records import RecordedBackbone, StatedOrigin, add_record, find_record, list_records
@@ -23,7 +23,7 @@ def backbone() -> None:
     """
 
 
-for verb in (plan_verb, migrate_verb, switch_verb, back_verb):
+for verb in (plan_verb, site_migrate_verb, switch_verb, back_verb):
     backbone.add_command(verb)
 
 

@@ -74,7 +74,7 @@ def _planned(plan: MigrationPlan) -> str:
 @click.option("--status", is_flag=True, help="Only show how far each slot is.")
 @_reason
 @on_workspace
-def migrate_verb(workspace: Workspace, new: str, sites: tuple[str, ...], status: bool, reason: str) -> None:
+def site_migrate_verb(workspace: Workspace, new: str, sites: tuple[str, ...], status: bool, reason: str) -> None:
     """Train and judge the slots of sites on another backbone.
 
     Each slot gets a version on BACKBONE from the champion's dataset version and configuration, and is judged against
