@@ -1,4 +1,4 @@
-# The developer's commands; CI runs check, test, walk and docs.
+# The developer's commands; CI runs check, test, a part of walk, and docs.
 VENV ?= .venv
 # the first Python on the PATH that is in the supported range
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
@@ -8,6 +8,8 @@ PYTEST := $(VENV)/bin/python -m pytest
 STAMP := $(VENV)/.installed
 # Test processes side by side; each one keeps to a single thread of arithmetic
 JOBS ?= 2
+# Which tests `make test` runs; CI adds one of `make walk`, which leaves the other process the processor for most of its time
+TESTS ?= not slow and not faults
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 export DO_NOT_TRACK = 1
@@ -37,7 +39,7 @@ check: $(STAMP)  ## format, lint, types, imports
 	$(VENV)/bin/lint-imports
 
 test: $(STAMP)  ## the tests that need no root and take minutes
-	OMP_NUM_THREADS=1 $(PYTEST) -n $(JOBS) --dist worksteal -m "not slow and not faults"
+	OMP_NUM_THREADS=1 $(PYTEST) -n $(JOBS) --dist worksteal -m "$(TESTS)"
 
 fuzz: $(STAMP)  ## 20,000 spoilt deliveries through every importer (about 15 minutes), others each time
 	ELP_FUZZ=20000 OMP_NUM_THREADS=1 $(PYTEST) -n $(JOBS) tests/pipelines/datasets/test_fuzz_importers.py \
@@ -52,8 +54,8 @@ soak: $(STAMP)  ## the main job under random faults for eight hours
 test-all: $(STAMP)  ## every test, the long ones too
 	$(PYTEST) -n $(JOBS) --dist worksteal -m "not faults"
 
-walk: $(STAMP)  ## every command of the documentation, in real workspaces with servers and workers (PAGES="not choices": fewer)
-	$(PYTEST) -n $(JOBS) --dist worksteal -m slow $(if $(PAGES),-k "$(PAGES)") tests/docs
+walk: $(STAMP)  ## every command of the documentation, in real workspaces with servers and workers
+	$(PYTEST) -n $(JOBS) --dist worksteal -m slow tests/docs
 
 fleet: $(STAMP)  ## seven hosts of this machine's own, as root: servers, Git, a store and three workers that share nothing
 	$(PYTEST) -s tests/fleet

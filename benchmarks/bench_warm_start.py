@@ -1,12 +1,13 @@
 """Warm against fresh trainings on real speech (FSDD): a nightly retraining over simulated days, and a new site.
 
-    ELP_FSDD=fsdd.tar.gz python benchmarks/bench_warm_start.py days --days 20 --clips 100
+    ELP_FSDD=fsdd.tar.gz python benchmarks/bench_warm_start.py days --days 20 --first 600 --clips 60
     ELP_FSDD=fsdd.tar.gz python benchmarks/bench_warm_start.py site --speaker theo --seconds 30 60 120
 
-`days` cuts the training takes into equal days. Each night trains on all clips so far: fresh, and from the adapter of
-the night before. `site` trains an adapter for each of the other speakers, and then the new one from little audio:
-fresh, from the nearest of the others, and from their mean. The test takes decide; differences have the gate's paired
-interval. Each training is one line of the record file, and a second call continues with what is missing.
+`days` gives a slot its first clips and then equal days. Each night trains on all clips so far: fresh, and from the
+adapter of the night before. `site` trains an adapter for each of the other speakers, and then the new one from little
+audio: fresh, from the nearest of the others, and from their mean. The test takes decide; differences have the gate's
+paired interval. Each training is one line of the record file, and a second call continues with what is missing.
+`--light` trains an L-only adapter without masks and joined clips: the frozen prefix runs once for each copy of a clip.
 """
 
 from __future__ import annotations
@@ -89,17 +90,23 @@ class Record:
 
 
 def one_training(
-    backbone: Backbone, clips: Sequence[Clip], judged: dict[str, list[Clip]], config: TrainConfig, way: Way, task: str
+    backbone: Backbone,
+    clips: Sequence[Clip],
+    judged: dict[str, list[Clip]],
+    config: TrainConfig,
+    way: Way,
+    options: argparse.Namespace,
 ) -> tuple[ElpModel, dict[str, Any]]:
     """Train fresh or from parents, and judge on the test takes."""
     torch.manual_seed(0)
-    model = build(backbone, ElpConfig(), make_task(task, judged["train"]), config.seed)
+    adapter = ElpConfig(encoder=None, prompt=None, tune_norms=False) if options.light else ElpConfig()
+    model = build(backbone, adapter, make_task(options.task, judged["train"]), config.seed)
     if way[1]:
         start_from(model, way[1])
         # the epochs and rates that `elp train` would take
         config = StartingPoint(parents=(StartParent(LearnedFrom(), Path()),)).rates(config)
     began = time.process_time()
-    result = train(model, clips, judged["validation"], config)
+    result = train(model, clips, judged["validation"], config, cache=options.out / "cache")
     spent = time.process_time() - began
     found = evaluate(model, judged["test"], device="cpu")
     assert isinstance(found.scores, ClipScores)
@@ -140,12 +147,12 @@ def days(options: argparse.Namespace, backbone: Backbone, takes: dict[str, list[
     record, before, generation = Record(options.out), None, 0
     print("| night | clips | fresh | warm | warm − fresh, points | time, warm / fresh |\n|---|---|---|---|---|---|")
     for day in range(1, options.days + 1):
-        clips = takes["train"][: day * options.clips]
+        clips = takes["train"][: options.first + day * options.clips]
         fresh = f"night-{day:02d}-fresh"
         made = record.once(
             fresh,
             backbone,
-            lambda clips=clips: one_training(backbone, clips, takes, config, ("fresh", ()), options.task),
+            lambda clips=clips: one_training(backbone, clips, takes, config, ("fresh", ()), options),
         )  # type: ignore[misc]
         warm, start = f"night-{day:02d}-warm", before
         if start is None or generation >= config.warm.generations:
@@ -156,7 +163,7 @@ def days(options: argparse.Namespace, backbone: Backbone, takes: dict[str, list[
             before = record.once(
                 warm,
                 backbone,
-                lambda clips=clips, way=way: one_training(backbone, clips, takes, config, way, options.task),
+                lambda clips=clips, way=way: one_training(backbone, clips, takes, config, way, options),
             )  # type: ignore[misc]
             generation += 1
         a, b = record.done[warm], record.done[fresh]
@@ -176,7 +183,7 @@ def site(options: argparse.Namespace, backbone: Backbone, takes: dict[str, list[
         others[name] = record.once(
             f"site-{name}",
             backbone,
-            lambda c=clips, t=theirs: one_training(backbone, c, t, config, ("fresh", ()), options.task),  # type: ignore[misc]
+            lambda c=clips, t=theirs: one_training(backbone, c, t, config, ("fresh", ()), options),  # type: ignore[misc]
         )
     values = {name: evaluate(model, own["validation"], device="cpu").value for name, model in others.items()}
     nearest = min(values, key=lambda name: (values[name], name))
@@ -192,7 +199,7 @@ def site(options: argparse.Namespace, backbone: Backbone, takes: dict[str, list[
                 total += clip.duration
         for way in ways:
             name = f"site-{new}-{wanted}-{way[0]}"
-            record.once(name, backbone, lambda c=clips, w=way: one_training(backbone, c, own, config, w, options.task))  # type: ignore[misc]
+            record.once(name, backbone, lambda c=clips, w=way: one_training(backbone, c, own, config, w, options))  # type: ignore[misc]
             row, fresh = record.done[name], record.done[f"site-{new}-{wanted}-fresh"]
             shown = interval(row, fresh, own["test"]) if way[1] else ""
             print(f"| {total:.0f} | {way[0]} | {row['value']:.1%} | {shown} | {row['seconds']:.0f} |", flush=True)
@@ -204,6 +211,8 @@ def main() -> None:
     parser.add_argument("--task", choices=("asr", "sic"), default="asr", help="words, or the digit as a class")
     parser.add_argument("--days", type=int, default=20)
     parser.add_argument("--clips", type=int, default=100, help="of a day, or of each other site")
+    parser.add_argument("--first", type=int, default=0, help="clips before the first day")
+    parser.add_argument("--light", action="store_true", help="an L-only adapter without masks and joined clips")
     parser.add_argument("--speaker", default="theo")
     parser.add_argument("--seconds", type=int, nargs="+", default=[30, 60, 120])
     parser.add_argument("--epochs", type=int, default=24)
@@ -219,11 +228,13 @@ def main() -> None:
         print(f"{source} is missing; name FSDD by ELP_FSDD")
         return
     torch.set_num_threads(1)
-    learned = options.days * options.clips if options.part == "days" else 3000
+    learned = options.first + options.days * options.clips if options.part == "days" else 3000
     most = {"train": learned, "validation": options.judged[0], "test": options.judged[1]}
     takes, backbone = read_takes(source, most), Backbone.from_pretrained("elp:tiny")
     warm = WarmConfig(options.warm_epochs, options.rate, options.generations)
     config = replace(TrainConfig(), epochs=options.epochs, min_steps=options.min_steps, device="cpu", warm=warm)
+    if options.light:
+        config = replace(config, augment=replace(config.augment, time_mask=0.0, feature_mask=0.0, join=0.0))
     {"days": days, "site": site}[options.part](options, backbone, takes, config)
 
 

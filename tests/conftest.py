@@ -75,7 +75,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the longest tests first: at the end, one process would run them while the others have nothing left."""
-    items.sort(key=lambda item: item.get_closest_marker("real_speech") is None)
+    items.sort(key=lambda item: [item.get_closest_marker(name) is None for name in ("walk", "real_speech")])
 
 
 @pytest.hookimpl(wrapper=True)

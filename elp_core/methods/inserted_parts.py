@@ -131,7 +131,7 @@ class ConvNetwork(Adapters):
         self.conv = nn.ModuleDict({str(n): ConvAdapter(self.dim, config) for n in self.touched})
 
     def enter(self, layer: int, hidden: torch.Tensor, block: Block) -> tuple[torch.Tensor, LayerInserts]:
-        """Return the input as it is, and the layer's adapter, which gets the real frames."""
+        """Return the input [B, F, D] as it is, and the layer's adapter, which gets the real frames."""
         adapter, real = self.conv[str(layer)], None if block.mask is None else block.mask[:, 0, 0]
         return hidden, LayerInserts(after_ffn=lambda outcome: adapter(outcome, real))
 
@@ -157,7 +157,7 @@ class PromptedNetwork(Adapters):
         return self.p.drop(frames)
 
     def enter(self, layer: int, hidden: torch.Tensor, block: Block) -> tuple[torch.Tensor, LayerInserts]:
-        """Replace the outputs of the previous layer's prompts by the prompts of this layer."""
+        """Replace the outputs of the previous layer's prompts in [B, F + n, D] by the prompts of this layer."""
         if layer:
             own = self.prompts[str(layer)].to(hidden.dtype).expand(len(hidden), -1, -1)
             hidden = torch.cat([own, hidden[:, self.p.count :]], dim=1)

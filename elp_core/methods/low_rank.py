@@ -76,7 +76,7 @@ class WithoutComponents(nn.Module):
 
     @property
     def weight(self) -> torch.Tensor:
-        """The shared weight, whose device and type `peft` reads."""
+        """The shared weight [D', D], whose device and type `peft` reads."""
         return self.linear.weight
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:

@@ -182,4 +182,6 @@ def _folders(backbone: str) -> list[Path]:
 
 
 def _about(name: str) -> str:
-    return f"Trainings that need at most {QUEUES.get(name, 0):g} GiB of GPU memory."
+    if name not in QUEUES:
+        return "Runs that need the folder of a workspace."
+    return f"Trainings that need at most {QUEUES[name]:g} GiB of GPU memory."

@@ -12,6 +12,7 @@ from urllib.parse import quote
 from pipelines.local import accounts
 from pipelines.local.addresses import MLFLOW, prefect_login, prefect_pages, read_record
 from pipelines.local.environment import child_environment
+from pipelines.local.gpu_need import SMALLEST
 from pipelines.local.secret_values import ARTIFACTS_NAMES, DATA_NAMES, DATABASE_NAMES, read_secrets
 from pipelines.local.store_addresses import prefect_connection
 from pipelines.local.worker_home import HOME
@@ -57,8 +58,18 @@ def local_pools(workspace: Workspace) -> list[str]:
 
 def worker_command(workspace: Workspace, pool: str) -> list[str]:
     """Return the command of a process worker on one pool."""
-    limit = workspace.settings.servers.workers if pool == GPU_POOL else CPU_LIMIT
-    return WorkerSpec(pool, pool, worker_name(workspace, pool), limit).command()
+    name = worker_name(workspace, pool)
+    if pool == GPU_POOL:
+        return WorkerSpec(pool, pool, name, workspace.settings.servers.workers).command()
+    return WorkerSpec(pool, pool, name, CPU_LIMIT, queues=(SMALLEST, workspace_queue(workspace))).command()
+
+
+def workspace_queue(workspace: Workspace) -> str:
+    """Return the work queue of runs that need the workspace's own folder: only the worker of its `elp up` takes them.
+
+    A worker with a clone takes none, and so does the worker of another workspace on the same Prefect server.
+    """
+    return f"workspace-{hashlib.sha256(workspace.address.encode()).hexdigest()[:8]}"
 
 
 def worker_name(workspace: Workspace, pool: str) -> str:

@@ -16,7 +16,7 @@ from pipelines.local.prefect_request import prefect_request
 from pipelines.local.processes import alive
 from pipelines.local.service_commands import POOLS, worker_name
 from pipelines.local.supervision import SUPERVISOR, read_ends
-from pipelines.local.worker_plan import GPU_POOL
+from pipelines.local.worker_plan import CPU_POOL, GPU_POOL
 from pipelines.local.workspace import Workspace
 from pipelines.number_text import count
 from pipelines.prefect_names import PREFECT_PATH
@@ -145,12 +145,15 @@ def _pool(record: Record, pool: str, api: str, own: str) -> ServiceStatus:
 def examine_queues(workspace: Workspace) -> tuple[str, str, str]:
     """Return the finding of `elp doctor` about the runs that no worker can carry: outcome, detail and remedy."""
     try:
-        found = _waiting(prefect_api(workspace), GPU_POOL)
+        api = prefect_api(workspace)
     except ServiceError:
         return "ok", "not asked: Prefect does not run", ""
-    if not found:
-        return "ok", "no run waits for a GPU that no worker has", ""
-    remedy = "start a worker whose GPU can carry it (elp worker), or set compute.gpu_memory of the slot lower"
+    if found := _waiting(api, GPU_POOL):
+        remedy = "start a worker whose GPU can carry it (elp worker), or set compute.gpu_memory of the slot lower"
+    elif found := _waiting(api, CPU_POOL):
+        remedy = "runs that need the folder of a workspace wait for the worker of its elp up: start it on that host"
+    else:
+        return "ok", "no run waits for a worker that there is not", ""
     return "warn", found.removeprefix("; "), remedy
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from pipelines.errors import ServiceError
 from pipelines.local.gpu_lock import SHARES, VISIBLE
-from pipelines.local.gpu_need import QUEUES, queues_for
+from pipelines.local.gpu_need import QUEUES, SMALLEST, queues_for
 from pipelines.local.gpus import Gpu, find_gpus
 
 GPU_POOL, CPU_POOL = "elp-gpu", "elp-cpu"
@@ -96,7 +96,8 @@ def plan_workers(
     """
     # data work never uses a GPU: it would meet a training there
     none = "" if gpus or cpu else None
-    data = WorkerSpec(CPU_POOL, CPU_POOL, f"{prefix}:{CPU_POOL}", CPU_LIMIT, none)
+    # not from the queue of a workspace: its runs need that folder
+    data = WorkerSpec(CPU_POOL, CPU_POOL, f"{prefix}:{CPU_POOL}", CPU_LIMIT, none, (SMALLEST,))
     if not gpus:
         return [data, WorkerSpec(GPU_POOL, GPU_POOL, f"{prefix}:{GPU_POOL}", jobs, none, tuple(queues))]
     names = [GPU_POOL, *(f"{GPU_POOL}.{number}" for number in range(2, len(gpus) + 1))]

@@ -11,7 +11,7 @@ from pipelines.errors import WorkspaceError
 from pipelines.local.environment import OFFLINE
 from pipelines.local.gpu_need import ensure_queues, slot_queue
 from pipelines.local.schedule_settings import SCHEDULED_FLOWS
-from pipelines.local.service_commands import POOLS
+from pipelines.local.service_commands import POOLS, workspace_queue
 from pipelines.local.worker_plan import CPU_POOL, GPU_POOL
 from pipelines.local.workspace import Workspace
 from pipelines.orchestration.alerts.alert_channels import read_channels, wanted_kinds
@@ -61,6 +61,7 @@ def register_deployments(workspace: Workspace, api: str) -> None:
             with contextlib.suppress(ObjectAlreadyExists):
                 client.create_work_pool(pool)
         ensure_queues(api, GPU_POOL)
+        ensure_queues(api, CPU_POOL, [workspace_queue(workspace)])
         for flow in FLOWS:
             ensure_deployment(client, workspace, flow)
         for flow in SCHEDULED_FLOWS:
@@ -106,7 +107,6 @@ def ensure_deployment(client: SyncPrefectClient, workspace: Workspace, flow: str
 def deployment_content(workspace: Workspace, flow: str, slot: str = "") -> dict[str, Any]:
     """Return what a deployment holds except its schedules."""
     attribute, base = flow.replace("-", "_"), deployment_name(workspace)
-    own_queue = bool(slot) and FLOWS[flow] == GPU_POOL
     module, function = _module(attribute), _function(attribute)
     parameters = run_parameters(workspace)
     if flow == "retrain-all":
@@ -117,7 +117,7 @@ def deployment_content(workspace: Workspace, flow: str, slot: str = "") -> dict[
         "entrypoint": f"{module}.{attribute}",
         "description": (function.description or "").split("\n\nArgs:")[0],
         "work_pool_name": FLOWS[flow],
-        **({"work_queue_name": slot_queue(workspace.settings, [Slot.parse(slot)])} if own_queue else {}),
+        **({"work_queue_name": queue} if (queue := _queue(workspace, flow, slot)) else {}),
         "parameters": parameters | ({"slot": slot} if slot else {}),
         "parameter_openapi_schema": _schema(attribute),
         "enforce_parameter_schema": True,
@@ -125,6 +125,14 @@ def deployment_content(workspace: Workspace, flow: str, slot: str = "") -> dict[
         "job_variables": {"env": {**OFFLINE, "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(round(HEARTBEAT))}},
         "tags": ["elp", base, *([MONITOR_TAG] if flow == MONITOR else []), *([slot] if slot else [])],
     }
+
+
+def _queue(workspace: Workspace, flow: str, slot: str) -> str:
+    """Return the work queue of a deployment; empty for the first one of its pool."""
+    if flow == MONITOR:
+        # the looks are kept in the folder of the workspace
+        return workspace_queue(workspace)
+    return slot_queue(workspace.settings, [Slot.parse(slot)]) if slot and FLOWS[flow] == GPU_POOL else ""
 
 
 def _module(function: str) -> str:

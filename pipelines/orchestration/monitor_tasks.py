@@ -20,7 +20,7 @@ def look_at_site(workspace: Workspace, slot: Slot, source: str = "", column: str
     if workspace.home:
         raise WorkspaceError(
             f"the looks at {slot} are kept in the workspace's folder, and this run has a clone of its own; run "
-            "elp monitor in the workspace itself, by its clock"
+            "elp monitor in the workspace itself, or let its elp up take the run"
         )
     log = get_run_logger().info
     found = audio_source(workspace, slot, source, column, log)

@@ -22,6 +22,7 @@ from pipelines.local.git import current_branch, tags
 from pipelines.local.git_server import fetch_branch
 from pipelines.local.gpu_need import slot_queue
 from pipelines.local.schedule_settings import SCHEDULED_FLOWS, ScheduleEntry, entry_of, read_entries
+from pipelines.local.service_commands import workspace_queue
 from pipelines.local.workspace import Workspace
 from pipelines.locks import file_lock
 from pipelines.orchestration.schedule_plan import dates_ahead, planned_starts
@@ -134,7 +135,8 @@ def apply_schedules(
                 if change.flow not in templates:
                     templates[change.flow] = read_template(workspace, api, change.flow)
                 slot = Slot.parse(change.slot)
-                queue = slot_queue(workspace.settings, [slot]) if change.flow == "retrain" else ""
+                retrain = change.flow == "retrain"
+                queue = slot_queue(workspace.settings, [slot]) if retrain else workspace_queue(workspace)
                 make_deployment(api, templates[change.flow], slot, queue, change.entry, step.starts)
                 continue
             for schedule in step.surplus:

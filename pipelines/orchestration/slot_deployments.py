@@ -168,14 +168,11 @@ def read_template(workspace: Workspace, api: str, flow: str) -> dict[str, Any]:
 def make_deployment(
     api: str, template: Mapping[str, Any], slot: Slot, queue: str, entry: str, starts: Sequence[datetime]
 ) -> None:
-    """Make the deployment of a slot, whose runs wait in a work queue, with its schedule, in one request.
-
-    An empty `queue` is that of the template.
-    """
+    """Make the deployment of a slot, whose runs wait in a work queue, with its schedule, in one request."""
     content = {
         **{key: template[key] for key in _COPIED},
         "name": slot_deployment_name(template["name"], slot),
-        **({"work_queue_name": queue} if queue else {}),
+        "work_queue_name": queue,
         "parameters": {**template["parameters"], "slot": str(slot)},
         "tags": [*template["tags"], str(slot)],
         "schedules": [_content(entry, starts)],

@@ -1,14 +1,17 @@
-"""Logged requests by hand."""
+"""Logged requests, by hand and as a server wrote them."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from pipelines.registry.slot import Slot
 from pipelines.request_log.log_file import KeptAudio, stamp
+from pipelines.request_log.log_reading import read_requests
 from pipelines.request_log.served_request import RequestAnswer, ServedRequest
+from tests.support.speech_server import wait_until
 
 NOON = datetime(2026, 11, 29, 12, tzinfo=UTC)
 ASR = Slot("plant-a", "asr")
@@ -39,3 +42,15 @@ def served(number: int, slot: Slot = ASR, at: datetime | None = None, **changes:
 def kept(flac: bytes = b"fLaC secret voice", until: datetime = NOON + timedelta(days=7)) -> KeptAudio:
     """Return audio under a consent."""
     return KeptAudio(flac, "agreement 2026-14", stamp(until))
+
+
+def logged(state: Path, slot: Slot, id_: str) -> ServedRequest:
+    """Return the record of a request when the log has it."""
+    found: list[ServedRequest] = []
+
+    def there() -> bool:
+        found[:] = [one.record for one in read_requests(state, slot) if one.record.id == id_]
+        return bool(found)
+
+    wait_until(there)
+    return found[0]

@@ -1,13 +1,15 @@
 """Mozilla Common Voice: the folder of a language with ``clips/*.mp3``, ``train.tsv``, ``validated.tsv`` and others.
 
-The speaker is `client_id`, with the gender and the age that the tables have. The tables train, dev and test give their
+The speaker is `client_id`, with the gender, the age and the accent that the tables have. A speaker may describe the
+accent in words of his own; a text that is too long for a group is left out. The tables train, dev and test give their
 splits; of validated and other, the speaker decides. Clips of ``invalidated.tsv``, and clips whose sentence is in
 ``reported.tsv``, go to quarantine; so do those whose `locale` is another language than the slot's.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from elp_core.groups import MOST_LETTERS
 from pipelines.datasets.delivery import SPLIT_NAMES, ClipFault, Importer, SourceClip
 from pipelines.datasets.format_option import FormatOption
 from pipelines.datasets.importers.corpus_files import CorpusReader, comma_list, known_groups, short_gender
@@ -44,9 +46,15 @@ def _clips(reader: CorpusReader, tables: str, reported: str) -> Iterator[SourceC
                 fault = ClipFault("reported", f"its sentence was reported: {why}")
             split = SPLIT_NAMES.get(name, "")
             words = {"text": row["sentence"], "speaker": row["client_id"], "language": row.get("locale", "").strip()}
-            said = {"gender": short_gender(row.get("gender", "")), "age": row.get("age", "")}
+            said = {"gender": short_gender(row.get("gender", "")), "age": row.get("age", ""), "accent": _accent(row)}
             words["group"] = known_groups(reader, table, line, **said)
             yield reader.clip(audio, **words, split=split, fault=fault)
+
+
+def _accent(row: Mapping[str, str]) -> str:
+    """Return the accent of a row, which older releases have in another column; empty for a description."""
+    text = row.get("accents") or row.get("accent") or ""
+    return text if len(text) <= MOST_LETTERS and not set(text) & set(";=") else ""
 
 
 def _default_tables(source: Path) -> list[str]:

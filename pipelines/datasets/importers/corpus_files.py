@@ -160,7 +160,7 @@ def short_gender(text: str) -> str:
     ('f', 'm', 'non-binary')
     """
     name = text.strip().lower()
-    return {"female": "f", "male": "m"}.get(name, name)
+    return {"female": "f", "male": "m", "female_feminine": "f", "male_masculine": "m"}.get(name, name)
 
 
 def csv_quoting(delimiter: str) -> Literal[0, 3]:

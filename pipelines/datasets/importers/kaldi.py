@@ -1,7 +1,8 @@
-"""Kaldi and ESPnet data folders: ``wav.scp`` with ``text``, ``utt2spk``, ``segments``, ``reco2dur`` and the like.
+"""Kaldi and ESPnet data folders: ``wav.scp`` with ``text``, ``utt2spk``, ``segments`` and the like.
 
 `source` is one data folder, or has several, whose names give the splits (train, dev, test). Audio outside the source is
 read only below ``root``. Commands (``sox … |``) and archives (``wav.ark:123``) in wav.scp are refused: nothing is run.
+The group of a speaker is the gender in ``spk2gender``.
 """
 
 from collections import Counter
@@ -11,7 +12,14 @@ from pathlib import Path
 from elp_core.types import Seconds
 from pipelines.datasets.delivery import SPLIT_NAMES, Importer, SourceClip
 from pipelines.datasets.format_option import FormatOption
-from pipelines.datasets.importers.corpus_files import CorpusReader, is_below, is_file, number
+from pipelines.datasets.importers.corpus_files import (
+    CorpusReader,
+    is_below,
+    is_file,
+    known_groups,
+    number,
+    short_gender,
+)
 from pipelines.datasets.importers.listing import ENCODING
 from pipelines.datasets.importers.manifest_text import printable
 from pipelines.number_text import count
@@ -29,7 +37,11 @@ def kaldi_clips(source: Path, root: str = "", encoding: str = "") -> Iterator[So
 
 def _clips(reader: CorpusReader, folder: Path, root: Path | None) -> Iterator[SourceClip]:
     recordings = _recordings(reader, folder, root)
-    texts, speakers = (_optional(reader, folder / name) for name in ("text", "utt2spk"))
+    texts, speakers, genders = (_optional(reader, folder / name) for name in ("text", "utt2spk", "spk2gender"))
+    groups = {
+        who: known_groups(reader, folder / "spk2gender", line, gender=short_gender(said))
+        for line, (who, said) in enumerate(genders.items(), 1)
+    }
     channels, segments, before = _channels(reader, folder, recordings), folder / "segments", len(reader.faults)
     cuts = _segments(reader, segments, recordings) if segments.is_file() else None
     known, place = (recordings, folder / "wav.scp") if cuts is None else (cuts, segments)
@@ -45,6 +57,7 @@ def _clips(reader: CorpusReader, folder: Path, root: Path | None) -> Iterator[So
                 audio,
                 text=texts.get(key, ""),
                 speaker=speakers.get(key, ""),
+                group=groups.get(speakers.get(key, ""), ""),
                 split=SPLIT_NAMES.get(folder.name.lower(), ""),
                 start=start,
                 seconds=seconds,

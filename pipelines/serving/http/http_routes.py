@@ -88,9 +88,11 @@ def _add_verify(router: APIRouter, service: SpeechService, voices: VoiceService,
             enrolment = [] if voice else await form.recordings("enrolment")
             test = await form.recording("file")
         if voice:
-            by, found = await answer_waiting(request, threads, lambda t: voices.match(slot, voice, test, t, channel))
+            by, found = await answer_waiting(
+                request, threads, lambda t: voices.match(slot, voice, test, t, channel, names)
+            )
             shown = {"score": found.score, "threshold": found.threshold, "accepted": found.accepted, "voice": voice}
-            return _signed(JSONResponse({**shown, **_identity(by)}), by)
+            return _signed(JSONResponse({**shown, **_identity(by)}), by, names)
         answer = await answer_waiting(
             request, threads, lambda t: service.verify(slot, enrolment, test, t, channel, names=names)
         )

@@ -123,7 +123,7 @@ class SpeechService:
                     f"{slot} writes {task.language.name} ({own}), asked for was {', '.join(languages)}; leave out the "
                     "field language, or send the slot's own",
                 )
-            how, seen = self._how(slot, task, hotwords), self._observed(slot, route, names)
+            how, seen = self._how(slot, task, hotwords), self.observed(slot, route, names)
             with self.decoded([recording], channel) as (waveform,):
                 found = transcribe(
                     waveform,
@@ -131,7 +131,7 @@ class SpeechService:
                     voice_activity=VoiceActivityConfig() if skip_silence else None,
                     decode=how,
                 )
-            self._logged(seen, by, waveform, RequestAnswer(text=found.text))
+            self.logged(seen, by, waveform, RequestAnswer(text=found.text))
         return Transcribed(by, found)
 
     def classify(
@@ -151,10 +151,10 @@ class SpeechService:
         with self.served.lease(slot) as by:
             if not isinstance(by.task, ClipClassification):
                 raise other_task(by, "POST /v1/classify", "ser or sic")
-            seen = self._observed(slot, route, names)
+            seen = self.observed(slot, route, names)
             with self.decoded([recording], channel) as (waveform,):
                 answer = by.task.decide(self.outputs(by, [waveform], ticket, seen)[0])
-            self._logged(seen, by, waveform, RequestAnswer(label=answer.label or "", probability=answer.probability))
+            self.logged(seen, by, waveform, RequestAnswer(label=answer.label or "", probability=answer.probability))
         return Classified(by, answer, len(waveform) / SAMPLE_RATE)
 
     def verify(
@@ -174,14 +174,14 @@ class SpeechService:
         with self.served.lease(slot) as by:
             if not isinstance(by.task, Comparing):
                 raise other_task(by, "POST /v1/verify", "asv")
-            seen = self._observed(slot, "verify", names)
+            seen = self.observed(slot, "verify", names)
             with self.decoded((*enrolment, test), channel) as waveforms:
                 *known, other = self.outputs(by, waveforms, ticket, seen)
             match = replace(self.served.host.compare(by.hosted, known, other), threshold=by.threshold)
             if seen:
                 # the recordings of the enrolment are known already
                 del seen.outputs[:-1]
-            self._logged(seen, by, waveforms[-1], RequestAnswer(score=match.score, accepted=match.accepted))
+            self.logged(seen, by, waveforms[-1], RequestAnswer(score=match.score, accepted=match.accepted))
         return Verified(by, match, tuple(_floats(one) for one in known), _floats(other))
 
     @contextlib.contextmanager
@@ -228,10 +228,12 @@ class SpeechService:
         seen.add(waveforms, found)
         return [one.value for one in found]
 
-    def _observed(self, slot: Slot, route: str, names: RequestNames | None) -> Observation | None:
+    def observed(self, slot: Slot, route: str, names: RequestNames | None) -> Observation | None:
+        """Return the observation of a request that is among those that are logged; None for any other."""
         return self._log.begin(slot, route, names) if self._log and names else None
 
-    def _logged(self, seen: Observation | None, by: ServedVersion, waveform: Waveform, answer: RequestAnswer) -> None:
+    def logged(self, seen: Observation | None, by: ServedVersion, waveform: Waveform, answer: RequestAnswer) -> None:
+        """Give an answered request to the log; nothing happens for one that is not observed."""
         if self._log:
             self._log.finish(seen, by, waveform, answer)
 

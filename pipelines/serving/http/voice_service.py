@@ -9,7 +9,9 @@ from elp_core.channels import Channel
 from elp_core.tasks import Comparing
 from pipelines.errors import RequestRefused
 from pipelines.registry.slot import Slot
+from pipelines.request_log.served_request import RequestAnswer
 from pipelines.serving.http.audio_batcher import Ticket
+from pipelines.serving.http.request_logger import Observation, RequestNames
 from pipelines.serving.http.served_set import ServedVersion
 from pipelines.serving.http.speech_service import SpeechService, other_task
 from pipelines.serving.voices.enrolment import Enrolled, enrol_voice
@@ -64,20 +66,23 @@ class VoiceService:
             return served, done
 
     def match(
-        self, slot: Slot, name: str, recording: bytes, ticket: Ticket, channel: Channel
+        self, slot: Slot, name: str, recording: bytes, ticket: Ticket, channel: Channel, names: RequestNames
     ) -> tuple[ServedVersion, VoiceMatch]:
         """Compare a recording with an enrolled voice; errors are those of `match_voice`."""
-        place = self._required()
+        place, seen = self._required(), self._speech.observed(slot, "verify", names)
         with (
-            self._verifier(slot, ticket, "POST /v1/verify") as (served, verifier),
+            self._verifier(slot, ticket, "POST /v1/verify", seen) as (served, verifier),
             self._speech.decoded([recording], channel) as (waveform,),
         ):
             require_sound([waveform], ["the recording"])
-            folder = VoiceFolder(place.folder)
-            return served, match_voice(name, waveform, verifier, folder, mlflow_uri=place.mlflow_uri)
+            found = match_voice(name, waveform, verifier, VoiceFolder(place.folder), mlflow_uri=place.mlflow_uri)
+            self._speech.logged(seen, served, waveform, RequestAnswer(score=found.score, accepted=found.accepted))
+            return served, found
 
     @contextlib.contextmanager
-    def _verifier(self, slot: Slot, ticket: Ticket, route: str) -> Iterator[tuple[ServedVersion, Verifier]]:
+    def _verifier(
+        self, slot: Slot, ticket: Ticket, route: str, seen: Observation | None = None
+    ) -> Iterator[tuple[ServedVersion, Verifier]]:
         """Give the present version of a slot as what `elp enrol` loads; its embeddings are computed in batches."""
         speech = self._speech
         with speech.served.lease(slot) as by:
@@ -91,7 +96,7 @@ class VoiceService:
                     bundle=by.digest,
                     fingerprint=by.fingerprint,
                     threshold=require_threshold(by.threshold, f"{slot} v{by.version}", slot),
-                    embed=lambda waveforms: speech.outputs(by, waveforms, ticket),
+                    embed=lambda waveforms: speech.outputs(by, waveforms, ticket, seen),
                     compare=lambda enrolled, test: speech.served.host.compare(by.hosted, enrolled, test),
                 ),
             )

@@ -81,6 +81,16 @@ def test_published_corpora_fill_what_their_files_say(tmp_path: Path) -> None:
     found = groups(top)
     assert found["2BqVo8kVB2Skwgyb"] == "age=22-40; first_language=English (Canada); gender=f"
     assert found["4aGjX3AG5xcxeL7a"] == ""
+    top = corpora.kaldi(tmp_path / "k")
+    corpora.text(top / "spk2gender", "anna f", "bert m")
+    assert groups(top) == {"anna": "gender=f", "bert": "gender=m", "carl": ""}
+    top = corpora.common_voice(tmp_path / "c")
+    for table, accent in (("train", "Bayrisch"), ("dev", "in my own words: " * 4), ("test", "a=b")):
+        path, place = top / f"{table}.tsv", ("train", "dev", "test").index(table)
+        said = path.read_text().replace("\t2\t0\t\t\t\t\t", f"\t2\t0\ttwenties\tfemale_feminine\t{accent}\t\t")
+        path.write_text(said)
+        own = "accent=Bayrisch; " if table == "train" else ""
+        assert groups(top)[f"client{place}"] == f"{own}age=twenties; gender=f"
 
 
 def test_a_bad_group_of_a_dataset_sends_its_clip_to_quarantine(tmp_path: Path) -> None:

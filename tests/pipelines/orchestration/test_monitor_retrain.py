@@ -20,7 +20,9 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from pipelines.cli.main import run
 from pipelines.errors import UsageError, WorkspaceError
 from pipelines.local.prefect_request import prefect_request
+from pipelines.local.service_commands import worker_command, workspace_queue
 from pipelines.local.settings import read_settings
+from pipelines.local.worker_plan import plan_workers
 from pipelines.local.workspace import Workspace, open_workspace
 from pipelines.monitoring.look_list import monitor_folder, recorded_looks
 from pipelines.monitoring.monitor_slot import record_decision
@@ -221,6 +223,10 @@ def test_the_schedule_of_the_page_is_applied_next_to_one_of_a_person(
         made = prefect_request(f"{api}/deployments/name/monitor/{name}", timeout=60.0)
         assert (made["work_pool_name"], made["parameters"]["slot"]) == ("elp-cpu", str(SLOT))
         assert made["entrypoint"].endswith(".monitor")
+        # the worker of `elp up` takes it, and no worker with a clone
+        assert made["work_queue_name"] == workspace_queue(watched.workspace)
+        assert made["work_queue_name"] in worker_command(watched.workspace, "elp-cpu")
+        assert plan_workers([], "host")[0].queues == ("default",)
         # a schedule of a person, of the looks and not of the retrainings
         assert ("monitor", "", "0 6 * * *") in [(s["flow"], s["entry"], s["cron"]) for s in listed(*add)]
         paused = listed("schedule", "pause", str(SLOT), "--flow", "monitor")

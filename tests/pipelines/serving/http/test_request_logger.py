@@ -19,14 +19,14 @@ from pipelines.registry.monitor_names import UNITS
 from pipelines.registry.slot import Slot
 from pipelines.request_log.log_file import add_requests, log_path, log_transaction, opened_log, stamp
 from pipelines.request_log.log_policy import RequestLogPolicy
-from pipelines.request_log.log_reading import LoggedRequest, find_audio, read_requests
+from pipelines.request_log.log_reading import find_audio, read_requests
 from pipelines.request_log.served_request import RequestAnswer
 from pipelines.serving.http import request_logger
 from pipelines.serving.http.request_logger import RequestLogger, RequestNames
 from pipelines.serving.http.serve_process import ServeOptions
 from pipelines.serving.http.served_set import ServedVersion
 from tests.support.clips import voice, wav
-from tests.support.served_requests import kept, served
+from tests.support.served_requests import kept, logged, served
 from tests.support.speech_server import FolderChampions, SpeechServer, loaded, speech_server, wait_until
 
 ONE, TWO = wav(voice(0.5, 200.0, 1)), wav(voice(0.6, 900.0, 2))
@@ -45,18 +45,6 @@ def logging_server(
         yield running, folder / "state"
 
 
-def logged(state: Path, slot: Slot, id_: str) -> LoggedRequest:
-    """Return the record of a request when the log has it."""
-    found: list[LoggedRequest] = []
-
-    def there() -> bool:
-        found[:] = [one for one in read_requests(state, slot) if one.record.id == id_]
-        return bool(found)
-
-    wait_until(there)
-    return found[0]
-
-
 @pytest.mark.integration
 @pytest.mark.parametrize(("slot", "route"), [(ASR, "audio/transcriptions"), (SIC, "classify")])
 def test_a_record_has_what_the_monitor_measures_itself(
@@ -64,7 +52,7 @@ def test_a_record_has_what_the_monitor_measures_itself(
 ) -> None:
     server, state = logging_server
     answer = server.ask(route, str(slot), ONE, session="call 7", speaker="Anna ")
-    record = logged(state, slot, answer.headers["elp-request-id"]).record
+    record = logged(state, slot, answer.headers["elp-request-id"])
     waveform = load(ONE)
     [measured] = measure_waveforms(loaded(bundles[slot.task, 1]), [waveform])
     expected = scored_clip(record.clip, "call 7", measured)
@@ -83,7 +71,7 @@ def test_a_comparison_of_voices_logs_the_recording_in_question(logging_server: t
     server, state = logging_server
     files = [("enrolment", ("a.wav", ONE)), ("file", ("c.wav", TWO))]
     answer = server.client.post("/v1/verify", data={"model": "plant-a/asv"}, files=files)
-    record = logged(state, ASV, answer.headers["elp-request-id"]).record
+    record = logged(state, ASV, answer.headers["elp-request-id"])
     assert record.seconds == pytest.approx(0.6)
     assert (record.answer.score, record.answer.accepted) == (answer.json()["score"], answer.json()["accepted"])
     assert record.confidence is None
@@ -92,8 +80,8 @@ def test_a_comparison_of_voices_logs_the_recording_in_question(logging_server: t
 @pytest.mark.integration
 def test_audio_is_kept_with_a_consent_only(logging_server: tuple[SpeechServer, Path]) -> None:
     server, state = logging_server
-    agreed = logged(state, ASR, server.ask("audio/transcriptions", str(ASR), ONE).headers["elp-request-id"]).record
-    other = logged(state, SIC, server.ask("classify", str(SIC), TWO).headers["elp-request-id"]).record
+    agreed = logged(state, ASR, server.ask("audio/transcriptions", str(ASR), ONE).headers["elp-request-id"])
+    other = logged(state, SIC, server.ask("classify", str(SIC), TWO).headers["elp-request-id"])
     with opened_log(log_path(state, ASR)) as db:
         audio = find_audio(db, agreed.id)
     assert audio is not None

@@ -32,6 +32,7 @@ from tests.docs.pages import fences
 from tests.support.bundles import add_bundle
 from tests.support.clips import voice, wav
 from tests.support.mlflow_server import free_port
+from tests.support.served_requests import logged
 from tests.support.speech_server import FolderChampions, SpeechServer, speech_server, wait_until
 from tests.support.versions import make_champion
 
@@ -47,8 +48,10 @@ def door(mlflow_uri: str, tmp_path: Path, cache: Path) -> Iterator[SpeechServer]
     client = connect(mlflow_uri)
     task = SpeakerVerification(("anna", "bert"), threshold=-1.0)
     make_champion(client, add_bundle(client, SLOT, "k1", tmp_path, task))
-    options = ServeOptions(every=0.05, decoders=1, voices=VoicePlace(tmp_path / "voices", mlflow_uri))
-    with speech_server(RegistryChampions(mlflow_uri, cache, [SLOT.site]), tmp_path, options) as server:
+    voices = VoicePlace(tmp_path / "voices", mlflow_uri)
+    options = ServeOptions(every=0.05, decoders=1, voices=voices, log_state=tmp_path / "state")
+    slots = {str(SLOT): {"requests": {"share": 1.0}}}
+    with speech_server(RegistryChampions(mlflow_uri, cache, [SLOT.site]), tmp_path, options, slots=slots) as server:
         yield server
 
 
@@ -96,10 +99,14 @@ def test_a_voice_is_enrolled_compared_and_bound_to_its_bundle(
     assert len(folder.recordings(stored.voice)) == 3
     settings = Settings(backbone=str(tmp_path / "backbone"))
     verifier = load_verifier(SLOT, settings, mlflow_uri=mlflow_uri, cache=cache)
-    found = _verify(door, "anna", ANNA[0], asks).json()
+    answer = _verify(door, "anna", ANNA[0], asks, session="gate 3")
+    found = answer.json()
     own = match_voice("Anna", load(ANNA[0]), verifier, folder, mlflow_uri=mlflow_uri)
     assert found["score"] == pytest.approx(own.score, abs=1e-5)
     assert (found["accepted"], found["threshold"], found["voice"]) == (True, -1.0, "anna")
+    record = logged(tmp_path / "state", SLOT, answer.headers["elp-request-id"])
+    assert (record.session, record.speaker, record.seconds, len(record.features) > 0) == ("gate 3", "", 1.0, True)
+    assert (record.answer.score, record.answer.accepted) == (found["score"], True)
     assert _enrol(door, "Bert", [BERT, BERT, BERT], key).json()["resembles"] == ["Anna"]
     again = _enrol(door, "ANNA ", ANNA, key)
     assert (again.status_code, again.json()["error"]["code"]) == (409, "refused")
