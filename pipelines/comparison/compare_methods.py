@@ -74,12 +74,17 @@ def compare_methods(
     dataset = version_at(workspace, version, slot)
     golden, backbone = golden_ref(workspace, dataset.tag, slot), Backbone.from_pretrained(workspace.settings.backbone)
     runner = TrialRunner(workspace, slot, dataset, golden, backbone, log)
-    found = _comparison(runner, request, *_train(runner, request, progress))
+    found = compare_with(runner, request, progress)
     folder = workspace.state / "comparisons" / json_digest(plain(found))[:16]
     write_comparison(found, folder)
     log(f"report: {folder / 'compare.html'}")
     _log_run(client, slot, found, folder)
     return found, folder
+
+
+def compare_with(runner: TrialRunner, request: ComparisonRequest, progress: Progress) -> MethodComparison:
+    """Run the trainings of a request that were not done yet, and return what they show; raises as `compare_methods`."""
+    return _comparison(runner, request, *_train(runner, request, progress))
 
 
 def predict_curve(curve: Sequence[MethodTrial]) -> tuple[tuple[PredictedError, ...], str]:

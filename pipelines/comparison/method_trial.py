@@ -249,13 +249,17 @@ def _main() -> None:
 
     Each step is a line on stdout: the steps done, those in all, and a remark, as a JSON list.
     """
-    from pipelines.registry.evidence_scores import pack_scores
-
-    spec, result = (Path(argument) for argument in sys.argv[1:3])
     try:
-        trial, scores = run_trial(TrialSpec(**json.loads(spec.read_text(encoding="utf-8"))), _print_progress)
+        keep_trial(*(Path(argument) for argument in sys.argv[1:3]), _print_progress)
     except ElpError as error:
         sys.exit(str(error))
+
+
+def keep_trial(spec: Path, result: Path, report: Report) -> None:
+    """Run the trial of the file `spec`; write its result to the file `result`, and its scores next to it."""
+    from pipelines.registry.evidence_scores import pack_scores
+
+    trial, scores = run_trial(TrialSpec(**json.loads(spec.read_text(encoding="utf-8"))), report)
     # the result is written last, so that its presence shows that both files are complete
     write_whole(scores_path(result), json.dumps(pack_scores(scores), indent=1))
     write_whole(result, json.dumps(asdict(trial), indent=1))
