@@ -17,7 +17,7 @@ from pipelines.registry.ancestry import by_bundle
 from pipelines.registry.client.server_api import StoredStatement
 from pipelines.registry.description import verdict_headline
 from pipelines.registry.ledger.entry import MOVES, LedgerEntry, read_entry
-from pipelines.registry.lineage import TrainedLanguage, normaliser_text
+from pipelines.registry.lineage import BackboneOrigin, TrainedLanguage, normaliser_text
 from pipelines.registry.registered_adapter import ChampionPeriod, RegisteredAdapter
 from pipelines.registry.slot import Slot
 from pipelines.registry.statements import LineageStatement
@@ -106,7 +106,7 @@ def adapter_tree(db: sqlite3.Connection, subject: AdapterRecords, checked: Branc
         branches += [
             _dataset(db, lineage),
             _golden(lineage),
-            Fact("backbone", backbone_of(lineage), children=(fingerprint,)),
+            Fact("backbone", backbone_of(lineage), children=(fingerprint, *_origin(lineage.backbone_origin))),
             _training(lineage),
             *learned_branch(lineage, subject.known),
         ]
@@ -116,6 +116,14 @@ def adapter_tree(db: sqlite3.Connection, subject: AdapterRecords, checked: Branc
     children = (replace(one, children=(*one.children, *results.get(one.name, ()))) for one in branches)
     note = f"registered {short(subject.adapter.registered)}"
     return Fact("adapter", subject.name, note=note, children=tuple(children))
+
+
+def _origin(origin: BackboneOrigin) -> tuple[Fact, ...]:
+    """Return what the lineage says about licence, source and pre-training data of the backbone."""
+    commercial = f"commercial use {origin.commercial or 'unknown'}"
+    more = (("source", origin.source), ("pre-training data", origin.pretraining))
+    licence = Fact("licence", origin.licence or "unknown", note=commercial)
+    return (licence, *(Fact(name, value) for name, value in more if value))
 
 
 def _newest(adapters: list[RegisteredAdapter], periods: list[ChampionPeriod]) -> int | None:

@@ -14,6 +14,7 @@ from pipelines.audit.adapter_records import AdapterRecords
 from pipelines.audit.server_records import backbone_of
 from pipelines.errors import RegistryError
 from pipelines.number_text import count
+from pipelines.registry.known_backbones import commercial_use
 from pipelines.registry.lineage import LearnedFrom
 from pipelines.registry.signing.canonical_json import utc_now
 from pipelines.registry.statements import LineageStatement
@@ -138,14 +139,30 @@ def _metrics(verdict: VerdictStatement) -> list[Json]:
 
 
 def _backbone(lineage: LineageStatement) -> Json:
+    origin = lineage.backbone_origin
+    model: Json = {"approach": {"type": "self-supervised"}}
+    if origin.pretraining:
+        model["datasets"] = [{"type": "dataset", "name": origin.pretraining}]
+    known = {
+        "elp:commercial-use": origin.commercial or "unknown",
+        "elp:source": origin.source,
+        "elp:pretraining": origin.pretraining,
+    }
     return {
         "type": "machine-learning-model",
         "bom-ref": f"backbone:{lineage.fingerprint}",
         "name": backbone_of(lineage) or "backbone",
         "description": "Frozen speech backbone; the hash is the fingerprint of its weights and architecture.",
         "hashes": [_sha256(lineage.fingerprint)],
-        "modelCard": {"modelParameters": {"approach": {"type": "self-supervised"}}},
+        "licenses": [{"license": _licence(origin.licence)}],
+        "modelCard": {"modelParameters": model},
+        "properties": _properties(known),
     }
+
+
+def _licence(licence: str) -> Json:
+    # CycloneDX takes identifiers of SPDX's list only; others are names
+    return {"id": licence} if commercial_use(licence) != "unknown" else {"name": licence or "unknown"}
 
 
 def _parent(subject: AdapterRecords, learned: LearnedFrom) -> Json:

@@ -63,6 +63,7 @@ VERBS: dict[str, dict[str, tuple[str, str]]] = {
         "enrol": ("enrol_verbs:enrol_group", "Enrol voices, compare recordings with them, renew them."),
         "compare": ("compare_verb:compare", "Compare methods on a slot's data, with a report."),
         "tune": ("tune_verb:tune_verb", "Search for a smaller or better configuration of a slot."),
+        "backbone": ("backbone_verbs:backbone", "Record the licences of backbones, and list them."),
         "sweep": ("sweep_verb:sweep_verb", "Measure how the champion degrades under simulated conditions."),
     },
     "Operations": {

@@ -1,6 +1,8 @@
 """The workspace on this machine, and the processes of `elp up`.
 
 `workspace`, `settings`, `inbox_settings`, `compute_settings`   the folder, and `elp.yaml`
+`yaml_splice`        a value set in `elp.yaml`, with all other lines kept
+`backbone_records`, `model_card`   `backbones.records:` in it; the licence that a checkpoint's card names
 `schedule_settings`, `cron_times`   `schedules:` in it; the moments that a cron expression names
 `run_workspace`, `release`   the workspace of a flow run, on any machine; the release that it asks for
 `git_address`, `git_server`  the Git repository that machines share: its address, fetch and push

@@ -19,6 +19,7 @@ from pipelines.local.worker_home import HOME
 from pipelines.local.worker_plan import CPU_LIMIT, CPU_POOL, GPU_POOL, WorkerSpec
 from pipelines.local.workspace import Workspace
 from pipelines.prefect_names import PREFECT_LOGIN, PREFECT_PATH, PREFECT_SERVER
+from pipelines.registry.backbone_licence import BACKBONES_VARIABLE
 from pipelines.registry.ledger.ledger_checkpoint import CHECKPOINT_VARIABLE, checkpoint_file
 from pipelines.registry.operation_figures import FIGURES_FILE, FIGURES_VARIABLE
 from pipelines.registry.retention import POLICY_VARIABLE
@@ -106,6 +107,7 @@ def server_environment(workspace: Workspace) -> dict[str, str]:
             "ELP_DATA_ROOT": str(workspace.root),
             FIGURES_VARIABLE: str(workspace.state / FIGURES_FILE),
             POLICY_VARIABLE: json.dumps(asdict(retention)),
+            BACKBONES_VARIABLE: workspace.settings.backbones.to_environment(),
             # the ledger records the address that connected, not what a header claims
             "FORWARDED_ALLOW_IPS": os.environ.get("FORWARDED_ALLOW_IPS", ""),
             # MLflow's own background jobs (prompt optimisation and the like) are not used here

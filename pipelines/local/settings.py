@@ -15,6 +15,7 @@ from pipelines.local.git_address import address_faults
 from pipelines.local.inbox_settings import InboxSettings, inbox_fault
 from pipelines.local.schedule_settings import ScheduleEntry, read_entries
 from pipelines.local.store_addresses import server_address_faults
+from pipelines.registry.backbone_licence import BackbonePolicy
 from pipelines.registry.policies import DataPolicy, GatePolicy, MonitorPolicy, current_gate_names
 from pipelines.registry.retention import RetentionPolicy
 from pipelines.registry.slot import Slot
@@ -78,6 +79,8 @@ class Settings:
     """All of `elp.yaml`, with the defaults."""
 
     backbone: str = "elp:tiny"
+    backbones: BackbonePolicy = field(default_factory=BackbonePolicy)
+    """Licences that a champion's backbone may have, and the records that `elp backbone add` writes."""
     remote: str = ".elp/remote"
     """DVC remote: a folder (relative to the workspace) or any URL that DVC understands."""
     git: str = ""

@@ -3,6 +3,7 @@
 `slot`, `policies`      the (site, task) pair and its names; the limits that a slot declares
 `names`                 the normal form of speakers, labels and conditions; names that look alike
 `lineage`, `verdict`    frozen records of where an adapter comes from, and of what the gate decided
+`backbone_licence`      which backbones a champion may be on; `known_backbones` has what is published of them
 `ancestry`              the adapters that an adapter learned from, through any number of others
 `statements`            both as signed in-toto statements (`in_toto`, `verdict_statement`)
 `adapter_version`       one version of the registry with its tags, and the `description` that MLflow shows

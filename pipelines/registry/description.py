@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from elp_core.languages import units_text
 from pipelines.number_text import metric_title, percent, points
 from pipelines.registry.adapter_version import Tags, report_address
-from pipelines.registry.lineage import LearnedFrom, Lineage, TrainedLanguage, normaliser_text
+from pipelines.registry.lineage import BackboneOrigin, LearnedFrom, Lineage, TrainedLanguage, normaliser_text
 from pipelines.registry.verdict_statement import ReportedRate, Span, VerdictStatement
 
 _UNITS = 40
@@ -115,6 +115,18 @@ def language_rows(language: TrainedLanguage) -> list[tuple[str, str]]:
         rows.append(("new units", shown_units(language.added)))
         rows.append(("head started from", f"`{language.parent}`"))
     return rows
+
+
+def licence_rows(origin: BackboneOrigin) -> list[tuple[str, str]]:
+    """Return the rows on licence, source and pre-training data of the backbone; without a record, one that says so."""
+    if not origin.licence:
+        return [("licence of the backbone", "unknown")]
+    commercial = "" if origin.commercial == "allowed" else f", commercial use {origin.commercial}"
+    return [
+        ("licence of the backbone", code_span(origin.licence) + commercial),
+        ("source of the backbone", code_span(origin.source)),
+        ("pre-training data", code_span(origin.pretraining)),
+    ]
 
 
 def start_rows(lineage: Lineage) -> list[tuple[str, str]]:

@@ -70,6 +70,20 @@ class BackboneName:
 
 
 @dataclass(frozen=True)
+class BackboneOrigin:
+    """Licence, source and pre-training data of a backbone, as `elp backbone add` recorded them; else empty."""
+
+    licence: str = ""
+    """SPDX identifier, or ``LicenseRef-NAME`` for another text."""
+    commercial: str = ""
+    """Whether the licence lets a company use it: ``allowed``, ``forbidden`` or ``unknown``."""
+    source: str = ""
+    """Where the checkpoint came from, such as a hub id with its revision."""
+    pretraining: str = ""
+    """The data that it was pre-trained on, with hours."""
+
+
+@dataclass(frozen=True)
 class TrainedLanguage:
     """The language of the transcripts and the units of the head; empty for English letters, the default."""
 
@@ -181,6 +195,7 @@ class Lineage:
     golden: PinnedGolden = field(default_factory=PinnedGolden)
     training: TrainedClips = field(default_factory=TrainedClips)
     backbone: BackboneName = field(default_factory=BackboneName)
+    backbone_origin: BackboneOrigin = field(default_factory=BackboneOrigin)
     config: Mapping[str, Any] = field(default_factory=dict)
     """Configuration of adapter, training and task."""
     seed: int = 0
@@ -226,6 +241,8 @@ class Lineage:
             del values["start"]
         if not self.learned:
             del values["learned"]
+        if self.backbone_origin == BackboneOrigin():
+            del values["backbone_origin"]
         return values
 
 

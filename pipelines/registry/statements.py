@@ -15,6 +15,7 @@ from elp_core.errors import ConfigError
 from pipelines.errors import AttestationError
 from pipelines.registry.in_toto import STATEMENT, check_prefixed, read_subject, statement_payload
 from pipelines.registry.lineage import (
+    BackboneOrigin,
     LearnedFrom,
     TrainedClips,
     TrainedLanguage,
@@ -74,6 +75,11 @@ class LineageStatement:
     def fingerprint(self) -> str:
         """``sha256:…`` of the backbone."""
         return "sha256:" + self.material("backbone").digest["elpFingerprint"]
+
+    @property
+    def backbone_origin(self) -> BackboneOrigin:
+        """Licence, source and pre-training data of the backbone; empty if nothing recorded them at the training."""
+        return read_known(BackboneOrigin, self.material("backbone").annotations, "backbone")
 
     @property
     def dataset(self) -> str:

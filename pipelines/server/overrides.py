@@ -79,7 +79,9 @@ def ask_override(store: LockedStore, slot: Slot, version: int, reason: str, last
                 promote = f"elp promote {slot} --version {version}"
                 raise attempt.refused(f"{facts.name} passed and needs no override; promote it: {promote}")
             before = facts.champion.version if facts.champion else None
-            values: dict[str, Any] = {"bundle": facts.bundle, "reason": reason.strip(), "before": before}
+            # in the reason: whoever approves it, and every page, shows what the override lifts
+            lifted = reason.strip() + (f" [{facts.licence}]" if facts.licence else "")
+            values: dict[str, Any] = {"bundle": facts.bundle, "reason": lifted, "before": before}
             seconds = {"seconds": lasting.total_seconds()}
             entry = transaction.append("override asked", str(slot), caller, after=version, **values, detail=seconds)
             values |= {"before_bundle": facts.champion.bundle if facts.champion else "", **seconds}
@@ -152,6 +154,8 @@ def _begin(
             f"the override was asked for the bundle {short(request.bundle)}, but {facts.name} holds "
             f"{short(facts.bundle)} now; {withdraw}"
         )
+    if facts.licence and not request.reason.endswith(f"[{facts.licence}]"):
+        raise attempt.refused(f"the override was asked for without this reason: {facts.licence}; {withdraw}")
     session, version = transaction.session, request.version
     evidence: dict[str, Any] = {"bundle": facts.bundle, "reason": request.reason, "statements": decision.statements}
     evidence["detail"] = {"asked by": request.asked_by, "asked at": request.asked_at, "seconds": request.seconds}

@@ -26,7 +26,7 @@ from pipelines.errors import DiskFull, WorkspaceError
 from pipelines.locks import file_lock
 from pipelines.number_text import BEFORE
 from pipelines.outages import DISK_FULL
-from pipelines.registry.lineage import BackboneName, Lineage, PinnedGolden, TrainedClips, TrainingDataset, read_known
+from pipelines.registry.lineage import Lineage, PinnedGolden, TrainedClips, TrainingDataset, read_known
 from pipelines.training.curves import draw_curves
 from pipelines.training.inputs import TrainingInputs
 from pipelines.training.provenance import code_version, hardware, installed_packages, package_versions
@@ -170,7 +170,8 @@ def _lineage(
             excluded=sum(data.dataset.splits.get(split, 0) - clips for split, clips in used.items()),
             beside=others,
         ),
-        backbone=BackboneName(inputs.backbone.id, inputs.backbone.fingerprint),
+        backbone=inputs.backbone_name,
+        backbone_origin=inputs.backbones.origin_of(inputs.backbone_name),
         config=inputs.config,
         seed=inputs.settings.train.seed,
         code=code_version(),

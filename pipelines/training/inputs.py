@@ -14,8 +14,9 @@ from pipelines.errors import NotTrainable
 from pipelines.local.settings import Settings, SlotSettings
 from pipelines.number_text import count
 from pipelines.registry.ancestry import by_bundle
+from pipelines.registry.backbone_licence import BackbonePolicy, licence_warning
 from pipelines.registry.client import model_registry, server_api
-from pipelines.registry.lineage import LearnedFrom, TrainedLanguage, ids_digest
+from pipelines.registry.lineage import BackboneName, LearnedFrom, TrainedLanguage, ids_digest
 from pipelines.registry.registered_adapter import RegisteredAdapter
 from pipelines.registry.slot import Slot
 from pipelines.training.parent_data import LearningData, is_clean
@@ -44,6 +45,8 @@ class TrainingInputs:
     data: TrainingData
     settings: SlotSettings
     backbone: Backbone
+    backbones: BackbonePolicy
+    """The records of backbones, as the settings of this run have them."""
     ids: str
     """`ids_digest` of the clips of training and validation."""
     key: str
@@ -60,6 +63,17 @@ class TrainingInputs:
     start: StartingPoint = field(default_factory=StartingPoint)
     learned: tuple[LearnedFrom, ...] = ()
     """Adapters that it learns from: those that it starts from, and those that labelled clips."""
+
+    @property
+    def backbone_name(self) -> BackboneName:
+        """Id and fingerprint of the backbone."""
+        return BackboneName(self.backbone.id, self.backbone.fingerprint)
+
+    @property
+    def licence_note(self) -> str:
+        """A warning that follows a sentence: no champion may be on the backbone, or it has no record; else empty."""
+        warning = licence_warning(self.backbone_name, self.backbones)
+        return f"; {warning}" if warning else ""
 
     def new_model(self) -> ElpModel:
         """Return the untrained model: a fresh one, or one that starts from others; a grown head has known rows."""
@@ -108,7 +122,7 @@ def gather_inputs(
     found = (
         _inputs(client, repository, slot, data, settings.for_slot(slot), backbone, cache) for slot, data in read.items()
     )
-    return [replace(inputs, repository=address or repository) for inputs in found]
+    return [replace(inputs, repository=address or repository, backbones=settings.backbones) for inputs in found]
 
 
 def _require_trainable(slot: Slot, data: TrainingData, *, by_clip: bool) -> None:
@@ -154,6 +168,7 @@ def _inputs(
         data=data,
         settings=replace(settings, train=start.rates(settings.train)),
         backbone=backbone,
+        backbones=BackbonePolicy(),
         ids=ids,
         key=keys.of(language, start),
         former_keys=(*(one.key for one in made), *(former if not start.parents else ())),

@@ -178,7 +178,13 @@ def _materials(lineage: Lineage) -> tuple[Material, ...]:
         ),
         Material("clips", {"elpIds": _hex(lineage.training.ids)}),
         *((pinned,) if golden.tag else ()),
-        Material("backbone", {"elpFingerprint": _hex(backbone.fingerprint)}, uri=backbone.id),
+        Material(
+            "backbone",
+            {"elpFingerprint": _hex(backbone.fingerprint)},
+            uri=backbone.id,
+            # without a record there are none: older statements keep their bytes
+            annotations={name: value for name, value in to_dict(lineage.backbone_origin).items() if value},
+        ),
         Material(
             "code",
             {"elpCode": _hex(code.digest), **revision},

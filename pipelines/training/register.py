@@ -13,7 +13,7 @@ from pipelines.errors import AttestationError, GateRefused, RegistryError
 from pipelines.number_text import count, metric_title
 from pipelines.registry.adapter_version import AdapterVersion, Tags
 from pipelines.registry.client import bundle_models, model_registry, runs, server_api
-from pipelines.registry.description import describe_version, language_rows, start_rows, version_tags
+from pipelines.registry.description import describe_version, language_rows, licence_rows, start_rows, version_tags
 from pipelines.registry.lineage import Lineage
 from pipelines.registry.signing.envelope import sign
 from pipelines.registry.signing.keys import load_trusted_keys
@@ -209,7 +209,7 @@ def _description(slot: Slot, trained: Trained, tags: Mapping[str, str]) -> str:
         ("bundle", f"{trained.metrics['bundle_bytes'] / 1e6:.2f} MB"),
         ("training time", f"{trained.metrics['train_seconds']:.0f} s"),
     ]
-    rows += language_rows(lineage.language) + start_rows(lineage)
+    rows += language_rows(lineage.language) + start_rows(lineage) + licence_rows(lineage.backbone_origin)
     if lineage.dataset.closed_set:
         rows.append(("closed set", "yes: the speakers of the evaluation are in the training data, too"))
     return describe_version(headline, rows, {**tags, Tags.GOLDEN: lineage.golden.tag})

@@ -276,7 +276,7 @@ def _job(
     inputs, folder = training.inputs, training.folder
     model = inputs.new_model()
     curves.metric = metric_title(model.task.metric)
-    training.log(f"training {inputs}{inputs.start.text}")
+    training.log(f"training {inputs}{inputs.start.text}{inputs.licence_note}")
     with disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
     data, config = inputs.data, inputs.settings.train

@@ -11,7 +11,7 @@
 `time_spent`           the minutes that the sessions of a study have used
 `child_runs`           each training as a run in MLflow, below the run of the study
 `tuning_result`, `tuning_report`   what was found, as a record, sentences and an HTML page
-`apply_settings`, `yaml_splice`   the winner in `elp.yaml`; a value set there, with all other lines kept
+`apply_settings`       the winner in `elp.yaml`
 
 The golden set is not read: a search on it would leave nothing to judge the adapter with.
 """

@@ -11,9 +11,9 @@ from elp_core.files import write_whole
 from pipelines.errors import UsageError, WorkspaceError
 from pipelines.local.settings import Settings, read_settings
 from pipelines.local.workspace import SETTINGS_FILE, Workspace
+from pipelines.local.yaml_splice import set_in_yaml
 from pipelines.registry.plain_json import plain
 from pipelines.registry.slot import Slot
-from pipelines.tuning.yaml_splice import set_in_yaml
 
 
 def apply_winner(workspace: Workspace, slot: Slot, change: Mapping[str, Any], *, write: bool = True) -> str:

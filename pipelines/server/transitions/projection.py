@@ -21,6 +21,7 @@ from pipelines.registry.description import (
     describe_version,
     flagged,
     language_rows,
+    licence_rows,
     promoted,
     report_row,
     verdict_headline,
@@ -137,7 +138,7 @@ def show_verdict(session: Session, verdict: VerdictStatement) -> None:
     }
     set_tags(session, model, version, tags)
     shown = tags_of_version(session, model, version)
-    rows = [*verdict_rows(verdict), report_row(verdict), *_language(session, model, version)]
+    rows = [*verdict_rows(verdict), report_row(verdict), *_signed_rows(session, model, version)]
     text = promoted(describe_version(verdict_headline(verdict), rows, shown), shown)
     _describe(session, model, version, flagged(text, shown.get(Tags.OVERRIDE, "")))
 
@@ -159,15 +160,16 @@ def _describe_slot(session: Session, model: str, entry: LedgerEntry) -> None:
         row.last_updated_time = get_current_time_millis()
 
 
-def _language(session: Session, model: str, version: int) -> list[tuple[str, str]]:
-    """Return the rows on language and units from the newest lineage of a version; none without one."""
+def _signed_rows(session: Session, model: str, version: int) -> list[tuple[str, str]]:
+    """Return the rows on language, units and backbone from the newest lineage of a version; none without one."""
     row = session.execute(newest_statements("lineage", model, version).limit(1)).mappings().first()
     # the audit names a statement that was damaged
     with suppress(AttestationError):
         lineage = parse_statement(read_envelope(row["envelope"]).payload) if row else None
         if isinstance(lineage, LineageStatement):
             # the verdict names the normaliser, too
-            return language_rows(replace(lineage.language, normaliser=None))
+            language = language_rows(replace(lineage.language, normaliser=None))
+            return language + licence_rows(lineage.backbone_origin)
     return []
 
 

@@ -1,9 +1,10 @@
 """The rules of the champion transition: facts in, permission or denial out. Pure, so that tables test every case."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from pipelines.registry.adapter_version import report_address
+from pipelines.registry.lineage import BackboneOrigin
 from pipelines.registry.verdict_statement import ChampionRef
 
 TransitionKind = Literal["promote", "rollback", "any", "override"]
@@ -31,6 +32,10 @@ class CheckedStatement:
     """Number of the ledger entry that recorded it."""
     reason: str = ""
     """The first reason of a verdict; empty for a lineage, and for a verdict of release 0.1.0."""
+    backbone: str = ""
+    """Id of the backbone; empty for a verdict."""
+    origin: BackboneOrigin = field(default_factory=BackboneOrigin)
+    """What a lineage says about licence and source of the backbone."""
     waits_for_voices: bool = False
     """Whether the policy of a verdict lets a promotion wait until every enrolled voice is renewed."""
 
@@ -68,6 +73,8 @@ class VersionFacts:
     replaced, retired …; empty if there is none."""
     last_details: str = ""
     """When, by whom and why that happened, for people."""
+    licence: str = ""
+    """Why the licence of its backbone keeps it from being champion; empty if it does not. Only an override lifts it."""
     unrenewed: int = 0
     """Enrolled voices of the slot that have no template under the version's bundle."""
 
@@ -105,6 +112,8 @@ def decide_transition(facts: VersionFacts, kind: TransitionKind, *, again: bool 
         return Denied(fault)
     if kind == "override":
         return Allowed("overridden", _digests(facts.lineage))
+    if fault := licence_sentence(facts):
+        return Denied(fault)
     if kind == "rollback":
         fault = _rollback_fault(facts)
         return Denied(fault) if fault else _rollback(facts)
@@ -144,6 +153,14 @@ def _damage(facts: VersionFacts) -> str:
             f"{short_digest(lineage.bundle)}; do not use it, train again: {train}"
         )
     return ""
+
+
+def licence_sentence(facts: VersionFacts) -> str:
+    """Return that the licence of its backbone keeps a version from being champion; empty if it does not."""
+    if not facts.licence:
+        return ""
+    ask = f"elp promote {facts.slot} --version {facts.version} --override --reason TEXT"
+    return f"{facts.name}: {facts.licence}; train on another backbone, or let two people override it: {ask}"
 
 
 def _promotion_fault(facts: VersionFacts, again: bool) -> str:

@@ -1,12 +1,15 @@
 """The facts about a version, read from the database inside the ledger transaction."""
 
+import os
 from typing import Any
 
 from sqlalchemy import Connection, RowMapping, or_, select
 from sqlalchemy.orm import Session
 
 from pipelines.errors import AttestationError
+from pipelines.registry.backbone_licence import BACKBONES_VARIABLE, BackbonePolicy, licence_fault
 from pipelines.registry.ledger.entry import MOVES, LedgerEntry, read_entry
+from pipelines.registry.lineage import BackboneName
 from pipelines.registry.signing.envelope import read_envelope, verify
 from pipelines.registry.signing.keys import KeyRing
 from pipelines.registry.slot import Slot
@@ -23,6 +26,7 @@ def gather_facts(transaction: LedgerTransaction, slot: Slot, version: int, hashe
     session, keys, model = transaction.session, transaction.keys, slot.model_name
     newest = newest_change(session, str(slot))
     last, details = _last_change(session, str(slot), version)
+    lineage = newest_statement(session, keys, "lineage", model, version)
     return VersionFacts(
         slot=str(slot),
         model=model,
@@ -30,14 +34,24 @@ def gather_facts(transaction: LedgerTransaction, slot: Slot, version: int, hashe
         bundle=hashed.digest,
         damage=hashed.damage,
         champion=present_champion(session, model),
-        lineage=newest_statement(session, keys, "lineage", model, version),
+        lineage=lineage,
         verdict=newest_statement(session, keys, "verdict", model, version),
         former=_former_promotion(transaction, str(slot), version),
         since=newest.seq if newest else 0,
         last=last,
         last_details=details,
+        licence=_licence(lineage),
         unrenewed=unrenewed_voices(session, str(slot), hashed.digest),
     )
+
+
+def _licence(lineage: CheckedStatement | None) -> str:
+    """Return why the backbone of a signed lineage may have no champion, by the policy of this server's start."""
+    if lineage is None or lineage.fault:
+        # the rules refuse the version for that
+        return ""
+    policy = BackbonePolicy.from_environment(os.environ.get(BACKBONES_VARIABLE, ""))
+    return licence_fault(BackboneName(lineage.backbone, lineage.fingerprint), lineage.origin, policy)
 
 
 def newest_statement(session: Session, keys: KeyRing, kind: str, model: str, version: int) -> CheckedStatement | None:
@@ -60,7 +74,10 @@ def _check(session: Session, row: RowMapping, keys: KeyRing) -> CheckedStatement
         return CheckedStatement(digest, model, version, statement.bundle, "", fault=fault)
     subject = (statement.bundle, statement.fingerprint)
     if isinstance(statement, LineageStatement):
-        return CheckedStatement(digest, statement.model, version, *subject, seq=row["seq"])
+        backbone, origin = statement.material("backbone").uri, statement.backbone_origin
+        return CheckedStatement(
+            digest, statement.model, version, *subject, seq=row["seq"], backbone=backbone, origin=origin
+        )
     return CheckedStatement(
         digest,
         statement.model,

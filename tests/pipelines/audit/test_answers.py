@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from sqlite3 import Connection
 from typing import Any
@@ -110,17 +111,29 @@ def test_the_bill_names_the_model_its_backbone_its_data_and_its_statements(subje
 
 
 def test_the_bill_carries_what_the_gate_measured(subject: AdapterRecords) -> None:
-    from dataclasses import replace
-
     found = json.loads(bill_of_materials(replace(subject, verdict=verdict())))
     metrics = found["metadata"]["component"]["modelCard"]["quantitativeAnalysis"]["performanceMetrics"]
     assert [metric["value"] for metric in metrics] == ["0.080000", "-0.010000", "passed"]
     assert metrics[1]["confidenceInterval"] == {"lowerBound": "-0.020000", "upperBound": "+0.005000"}
 
 
-def test_without_a_lineage_there_is_no_bill(subject: AdapterRecords) -> None:
-    from dataclasses import replace
+@pytest.mark.parametrize(("licence", "key"), [("CC-BY-NC-4.0", "id"), ("LicenseRef-Acme", "name"), ("", "name")])
+def test_tree_and_bill_carry_the_licence_of_the_backbone(
+    licence: str, key: str, subject: AdapterRecords, index: Connection
+) -> None:
+    lineage = subject.lineage
+    assert lineage
+    annotations = {"licence": licence, "pretraining": "speech (1 h)"} if licence else {}
+    materials = [replace(m, annotations=annotations) if m.name == "backbone" else m for m in lineage.materials]
+    named = replace(subject, lineage=replace(lineage, materials=tuple(materials)))
+    found = json.loads(bill_of_materials(named))["components"][0]
+    assert found["licenses"] == [{"license": {key: licence or "unknown"}}]
+    facts = {fact.name: fact.value for fact in adapter_tree(index, named).walk()}
+    assert facts["licence"] == (licence or "unknown")
+    assert facts.get("pre-training data") == annotations.get("pretraining")
 
+
+def test_without_a_lineage_there_is_no_bill(subject: AdapterRecords) -> None:
     with pytest.raises(RegistryError, match="has no lineage statement to make a bill of materials from"):
         bill_of_materials(replace(subject, lineage=None))
 

@@ -15,7 +15,7 @@ from pipelines.cli.old_spellings import translate
 from pipelines.errors import GateRefused, UsageError
 
 GROUPS = [
-    *("alerts", "api-keys", "box", "data", "enrol", "erasure", "hold", "inbox", "keys", "requests"),
+    *("alerts", "api-keys", "backbone", "box", "data", "enrol", "erasure", "hold", "inbox", "keys", "requests"),
     *("root", "schedule", "users", "versions", "worker"),
 ]
 NO_JSON = {"completion", "help"}

@@ -6,7 +6,7 @@ import itertools
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -18,7 +18,7 @@ from pipelines.server.overrides import end_expired_overrides
 from pipelines.server.stores.registry_store import GuardedStore
 from tests.support.login_server import PASSWORD, LoginServer
 from tests.support.rest import Answer
-from tests.support.versions_by_hand import API, ELP, Made, gate, promote, register
+from tests.support.versions_by_hand import API, ELP, Made, gate, lineage_of, promote, register, state
 
 pytestmark = pytest.mark.integration
 
@@ -109,6 +109,25 @@ def test_an_override_takes_two_people_and_every_page_shows_it(asked: Ground) -> 
     assert asked.events("override asked", "overridden") == [("override asked", "anna"), ("overridden", "berta")]
     listed = asked.login.rest("dora").get(f"{ELP}/overrides")["overrides"]
     assert [r["in_force"] for r in listed if r["slot"] == asked.slot] == [True]
+
+
+def test_an_override_of_a_licence_names_it_on_every_page(ground: Ground) -> None:
+    fault = "its backbone facebook/mms-1b has no recorded licence and was published under CC-BY-NC-4.0"
+    emil, plain = ground.login.rest("emil"), lineage_of(ground.v2)
+    backbone = replace(plain.material("backbone"), uri="facebook/mms-1b")
+    others = (one for one in plain.materials if one.name != "backbone")
+    # a newer lineage of the same bytes
+    state(emil, ground.v2, replace(plain, materials=(*others, backbone)).payload, ground.keys, "lineage")
+    gate(emil, ground.v2, "passed", ground.v1, ground.keys)
+    ground.says("emil", "promote", version=2, reason="it passed").must_be(403, fault)
+    ground.ask().must_be(200)
+    ground.says("berta", "approve").must_be(200)
+    assert ground.champion() == 2
+    shown = ground.version()
+    assert f"the line stands still [{fault}" in shown["tags"]["elp.override"]
+    assert fault in shown["description"].partition("\n\n")[0]
+    ground.says("anna", "withdraw").must_be(200)
+    assert ground.champion() == 1
 
 
 def test_the_person_who_asked_cannot_approve_nor_a_user_without_the_role(asked: Ground) -> None:

@@ -144,6 +144,15 @@ def test_an_override_needs_intact_signed_bytes_only() -> None:
     _refused(replace(GOOD, verdict=None, lineage=None), "override", "has no signed lineage")
 
 
+@pytest.mark.parametrize("kind", ["promote", "rollback", "any"])
+def test_a_licence_that_forbids_keeps_every_version_from_being_champion_but_for_an_override(
+    kind: TransitionKind,
+) -> None:
+    for facts in (GOOD, FORMER):
+        _refused(replace(facts, licence="its backbone x is under y"), kind, "v3: its backbone x is under y; train on")
+    assert decide_transition(replace(GOOD, licence="no"), "override") == Allowed("overridden", ("l",))
+
+
 def test_a_digest_is_shortened_only_if_it_is_long() -> None:
     assert short_digest("") == "nothing"
     assert short_digest("x" * 20) == "x" * 20

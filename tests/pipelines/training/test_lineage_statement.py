@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from elp_core.bundle import BundleManifest, verify_bundle
+from pipelines.registry.lineage import BackboneOrigin
 from pipelines.registry.signing.canonical_json import sha256
 from pipelines.registry.slot import Slot
 from pipelines.registry.statements import LineageStatement, parse_statement
@@ -67,6 +68,13 @@ def _with(manifest: BundleManifest, part: str, **values: Any) -> LineageStatemen
 def test_what_there_is_not_is_left_out(manifest: BundleManifest) -> None:
     names = {material.name for material in _with(manifest, "golden", tag="", digest="").materials}
     assert names == {"dataset", "clips", "backbone", "code", "packages"}
+
+
+def test_the_backbone_carries_what_was_recorded_of_it(manifest: BundleManifest, statement: LineageStatement) -> None:
+    assert b"licence" not in statement.payload
+    made = _with(manifest, "backbone_origin", licence="MIT", commercial="allowed", source="hub x/y", pretraining="1 h")
+    assert made.backbone_origin == BackboneOrigin("MIT", "allowed", "hub x/y", "1 h")
+    assert made.fingerprint == statement.fingerprint
 
 
 def test_code_from_a_repository_is_named_by_its_commit_too(manifest: BundleManifest) -> None:

@@ -1,0 +1,164 @@
+"""Records of backbones in `elp.yaml`: what `elp backbone add` writes, and what `elp backbone list` shows."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from elp_core.errors import ConfigError
+from elp_core.files import write_whole
+from pipelines.errors import UsageError
+from pipelines.local.model_card import ModelCard, fetch_card, read_card
+from pipelines.local.settings import read_settings
+from pipelines.local.workspace import SETTINGS_FILE, Workspace
+from pipelines.local.yaml_splice import set_in_yaml
+from pipelines.registry.backbone_licence import BackbonePolicy, BackboneRecord, licence_fault
+from pipelines.registry.known_backbones import (
+    AS_PUBLISHED,
+    EMBEDDED,
+    CommercialUse,
+    commercial_use,
+    published_origin,
+    spdx_spelling,
+)
+from pipelines.registry.lineage import BackboneName, BackboneOrigin
+
+
+@dataclass(frozen=True)
+class StatedOrigin:
+    """What the user says about a backbone; an empty text is not said."""
+
+    licence: str = ""
+    commercial: CommercialUse | None = None
+    source: str = ""
+    pretraining: str = ""
+    despite_card: bool = False
+    """Whether the licence may differ from those of the card and of the table of well-known checkpoints."""
+
+
+@dataclass(frozen=True)
+class RecordedBackbone:
+    """A backbone with what is recorded of it, for people."""
+
+    id: str
+    fingerprint: str
+    """Empty if the backbone is in use and has no record."""
+    origin: BackboneOrigin
+    added_by: str = ""
+    added: str = ""
+    in_use: bool = False
+    """Whether `backbone` of the settings names it."""
+    champion: str = ""
+    """Why no champion may be on it without an override; empty if one may."""
+
+
+def add_record(workspace: Workspace, name: str, stated: StatedOrigin, by: str) -> RecordedBackbone:
+    """Load a backbone, and write its record into `elp.yaml`; a record of the same fingerprint is replaced.
+
+    Raises UsageError if the licence is missing, is no identifier, or differs from what the checkpoint says.
+    """
+    from elp_core.backbones import Backbone
+    from elp_core.backbones.weights import find_folder
+
+    if name == EMBEDDED:
+        raise UsageError(f"{EMBEDDED} is part of the package and needs no record; see: elp backbone show {EMBEDDED}")
+    backbone = Backbone.from_pretrained(name)
+    on_hub = not Path(name).expanduser().is_dir()
+    if on_hub:
+        fetch_card(name)
+    card = read_card(find_folder(name))
+    stated_record = _record(name, stated, card, by, on_hub=on_hub)
+    path = workspace.root / SETTINGS_FILE
+    # not as text: that would change the ends of lines
+    before = path.read_bytes().decode("utf-8")
+    place = ("backbones", "records", backbone.fingerprint)
+    after = set_in_yaml(before, [((*place, key), value) for key, value in vars(stated_record).items()], SETTINGS_FILE)
+    policy = read_settings(after).backbones
+    write_whole(path, after)
+    return _recorded(policy, backbone.fingerprint, workspace.settings.backbone)
+
+
+def list_records(workspace: Workspace) -> list[RecordedBackbone]:
+    """Return the embedded backbone, the records, and the backbone in use if it has none; nothing is loaded."""
+    return list(_listed(workspace.settings.backbones, workspace.settings.backbone))
+
+
+def find_record(workspace: Workspace, name: str) -> RecordedBackbone:
+    """Return the backbone with this id or fingerprint, or with the only one that begins so."""
+    listed = list_records(workspace)
+    found = [one for one in listed if one.id == name]
+    found = found or [one for one in listed if one.fingerprint.startswith("sha256:" + name.removeprefix("sha256:"))]
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        raise UsageError(
+            f"{name} has no record; add one: elp backbone add {name} --licence SPDX, or: elp backbone list"
+        )
+    raise UsageError(f"{name} names {len(found)} records; give more of the fingerprint: elp backbone list")
+
+
+def _record(name: str, stated: StatedOrigin, card: ModelCard, by: str, *, on_hub: bool) -> BackboneRecord:
+    published = published_origin(name) or published_origin(card.name) or BackboneOrigin()
+    licence = _licence(name, stated, card, published)
+    use = commercial_use(licence)
+    if use == "unknown" and stated.commercial is None:
+        raise UsageError(
+            f"{licence} is not in the list of licences; say whether it lets a company use the backbone: "
+            "--commercial allowed, forbidden or unknown"
+        )
+    source = stated.source or (f"hub {name}" + (f" at {card.revision}" if card.revision else "") if on_hub else "")
+    if not source:
+        raise UsageError(f"say where {name} came from: --source TEXT, such as a hub id with its revision")
+    if not stated.pretraining:
+        hint = f"; published on {AS_PUBLISHED}, check: {published.pretraining}" if published.pretraining else ""
+        raise UsageError(f"say what {name} was pre-trained on, with hours: --pretraining TEXT{hint}")
+    moment = datetime.now(UTC).isoformat(timespec="seconds")
+    try:
+        return BackboneRecord(name, licence, stated.commercial or use, source, stated.pretraining, by, moment)
+    except ConfigError as error:
+        raise UsageError("; ".join(error.faults)) from error
+
+
+def _licence(name: str, stated: StatedOrigin, card: ModelCard, published: BackboneOrigin) -> str:
+    """Return the licence to record; refuse one that contradicts the card or what is published, unless it is meant."""
+    on_card = spdx_spelling(card.licence)
+    licence = spdx_spelling(stated.licence) if stated.licence else on_card
+    if not licence and (stated.licence or card.licence):
+        said, where = (stated.licence, "--licence") if stated.licence else (card.licence, f"the card of {name}")
+        raise UsageError(f"{where} says {said!r}, which is no SPDX identifier; expected one such as Apache-2.0")
+    if not licence:
+        hint = ""
+        if published.licence:
+            hint = f"; as published on {AS_PUBLISHED}, check: --licence {published.licence}"
+            hint += f" --pretraining {shlex.quote(published.pretraining)}"
+        raise UsageError(f"{name} has no card with a licence; give it: --licence SPDX{hint}")
+    others = {f"its card says {on_card}": on_card, f"it was published under {published.licence}": published.licence}
+    against = [text for text, other in others.items() if other and other != licence]
+    if against and not stated.despite_card:
+        raise UsageError(
+            f"{licence} is not what {name} says: {' and '.join(against)}; correct --licence, or if another licence was "
+            "granted to you, add --despite-card"
+        )
+    return licence
+
+
+def _listed(policy: BackbonePolicy, in_use: str) -> Iterator[RecordedBackbone]:
+    embedded = BackboneName(EMBEDDED)
+    origin = policy.origin_of(embedded)
+    yield RecordedBackbone(EMBEDDED, "", origin, "", "", in_use == EMBEDDED, licence_fault(embedded, origin, policy))
+    for fingerprint in policy.records:
+        yield _recorded(policy, fingerprint, in_use)
+    if in_use != EMBEDDED and in_use not in {record.id for record in policy.records.values()}:
+        fault = licence_fault(BackboneName(in_use), BackboneOrigin(), policy)
+        yield RecordedBackbone(in_use, "", BackboneOrigin(), in_use=True, champion=fault)
+
+
+def _recorded(policy: BackbonePolicy, fingerprint: str, in_use: str) -> RecordedBackbone:
+    record = policy.records[fingerprint]
+    fault = licence_fault(BackboneName(record.id, fingerprint), record.origin, policy)
+    return RecordedBackbone(
+        record.id, fingerprint, record.origin, record.added_by, record.added, record.id == in_use, fault
+    )
