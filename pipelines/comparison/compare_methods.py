@@ -102,10 +102,12 @@ def _train(
 ) -> tuple[list[MethodTrial | FailedTrial], dict[Key, RateChoice]]:
     """Run the tries of the budget and then all trainings with the chosen rates; return these and the choices."""
     heads = request.heads or ("",)
-    names = list(dict.fromkeys((*request.methods, *([request.curve_method] if request.shares else []))))
+    names = list(dict.fromkeys(request.methods))
+    # the curve has one seed and one head
+    only_curve = [request.curve_method] if request.shares and request.curve_method not in names else []
     choices, lost = dict[Key, RateChoice](), list[FailedTrial]()
     if request.budget > 1:
-        tries = tuning_trials(names, heads, request.budget)
+        tries = tuning_trials(names, heads, request.budget) + tuning_trials(only_curve, heads[:1], request.budget)
         chosen, lost = choose_rates(tries, runner.run_all(tries, progress))
         choices = {(one.method, one.head): one for one in chosen}
     gone = {(one.method, one.head) for one in lost}
@@ -116,7 +118,8 @@ def _train(
 
     pairs = [(name, head) for head in heads for name in names if (name, head) not in gone]
     trials = [wanted(*pair, seed=seed) for seed in range(request.seeds) for pair in pairs]
-    if (request.curve_method, heads[0]) not in gone:
+    if request.shares and (request.curve_method, heads[0]) not in gone:
+        trials += [wanted(name, heads[0]) for name in only_curve]
         shares = sorted({share for share in request.shares if share < 1.0})
         trials += [wanted(request.curve_method, heads[0], share) for share in shares]
     return [*lost, *runner.run_all(trials, progress)], choices
@@ -157,7 +160,7 @@ def _comparison(
     if not whole:
         reasons = "\n".join(f"{one.method}: {one.reason}" for one in failed)
         raise OpsError(f"no method could be trained on {dataset.tag}:\n{reasons}")
-    several = request.seeds > 1 or request.budget > 1 or len(request.heads) > 1
+    several = request.seeds > 1 or request.budget > 1 or bool(request.heads)
     head = next(head for _, head in whole)
     methods = tuple(seeds[0] for (_, own), seeds in whole.items() if own == head)
     repeats = summary = None

@@ -249,8 +249,9 @@ def _main() -> None:
 
     Each step is a line on stdout: the steps done, those in all, and a remark, as a JSON list.
     """
+    spec, result = (Path(argument) for argument in sys.argv[1:3])
     try:
-        keep_trial(*(Path(argument) for argument in sys.argv[1:3]), _print_progress)
+        keep_trial(spec, result, _print_progress)
     except ElpError as error:
         sys.exit(str(error))
 

@@ -142,7 +142,7 @@ def repeat_sentences(found: RepeatedComparison) -> list[str]:
         said.append(
             f"Intervals and ranks are over {count(found.seeds, 'seed')} and the sampling of the golden set{few}."
         )
-    elif len(found.heads) > 1 or found.budget > 1:
+    else:
         said.append("One seed: another one would change values and ranks; --seeds 3 or more shows by how much.")
     return said
 
