@@ -14,7 +14,7 @@ from pipelines.comparison.findings import differences, findings, pairs_of
 from pipelines.comparison.learning_curve import PredictedError, curve_advice, fit_power_law, predict_error
 from pipelines.comparison.method_trial import MethodTrial, WantedTrial
 from pipelines.comparison.rate_budget import FACTORS, RateChoice, choose_rates, tuning_trials
-from pipelines.comparison.repeated_methods import Key, Repeats, complete, repeat_sentences
+from pipelines.comparison.repeated_methods import Key, Repeats, finished_seeds, repeat_sentences
 from pipelines.comparison.trial_runner import FailedTrial, Progress, TrialRunner, json_digest
 from pipelines.datasets.versions import golden_ref, version_at
 from pipelines.errors import UsageError
@@ -156,7 +156,7 @@ def _comparison(
     dataset, policy = runner.dataset, runner.policy
     failed = tuple(one for one in results if isinstance(one, FailedTrial))
     trials = [one for one in results if isinstance(one, MethodTrial)]
-    whole = complete(trials, request.methods, request.heads or ("",), request.seeds)
+    whole = finished_seeds(trials, request.methods, request.heads or ("",), request.seeds)
     if not whole:
         reasons = "\n".join(f"{one.method}: {one.reason}" for one in failed)
         raise OpsError(f"no method could be trained on {dataset.tag}:\n{reasons}")

@@ -168,7 +168,7 @@ def repeat_rows(found: RepeatedComparison) -> list[list[str]]:
     ]
 
 
-def complete(
+def finished_seeds(
     trials: Sequence[MethodTrial], methods: Sequence[str], heads: Sequence[str], seeds: int
 ) -> dict[Key, list[MethodTrial]]:
     """Return the trainings on all of the audio by method and head, in the order of the seeds, if no seed failed."""

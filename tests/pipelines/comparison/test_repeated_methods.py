@@ -13,7 +13,7 @@ from pipelines.comparison.comparison_report import comparison_html, comparison_m
 from pipelines.comparison.head_rankings import head_change
 from pipelines.comparison.method_trial import MethodTrial, WantedTrial
 from pipelines.comparison.rate_budget import FACTORS, choose_rates, factor_text, tuning_trials
-from pipelines.comparison.repeated_methods import Repeats, complete, repeat_rows, repeat_sentences
+from pipelines.comparison.repeated_methods import Repeats, finished_seeds, repeat_rows, repeat_sentences
 from pipelines.comparison.seed_resampling import SeedDraws, resample_seeds
 from pipelines.comparison.trial_runner import FailedTrial
 from pipelines.gating.compare import compare_scores
@@ -118,8 +118,8 @@ def test_the_report_has_seeds_ranks_rates_and_the_sentence_on_heads() -> None:
     rates = {"l": 0.1, "e": 0.3, "full": 0.5}
     keys = [(name, head) for head in ("", "mhfa") for name in rates]
     wanted = {key: [WantedTrial(key[0], 1.0, seed, 3.0, key[1]) for seed in range(3)] for key in keys}
-    trials = complete([trial(w, 0.1) for own in wanted.values() for w in own], tuple(rates), ("", "mhfa"), 3)
-    assert complete([trial(WantedTrial("l"), 0.1)], ("l",), ("",), 2) == {}
+    trials = finished_seeds([trial(w, 0.1) for own in wanted.values() for w in own], tuple(rates), ("", "mhfa"), 3)
+    assert finished_seeds([trial(WantedTrial("l"), 0.1)], ("l",), ("",), 2) == {}
     scores = {key: [scores_of(rates[key[0]], 7 * w.seed + n) for w in wanted[key]] for n, key in enumerate(keys)}
     repeats = Repeats(trials, scores, POLICY, False)
     choices, _ = choose_rates([w[0] for w in wanted.values()], [trials[key][0] for key in keys])
