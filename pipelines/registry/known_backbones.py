@@ -1,7 +1,7 @@
 """Licences: what the common ones allow, and what well-known backbones are published under.
 
-The table of backbones says what their pages said when it was written, on `AS_PUBLISHED`; a publisher may change a licence.
-It proposes, and it covers a checkpoint without a record; it never replaces a record.
+The table of backbones says what their pages said when it was written, on `AS_PUBLISHED`; a publisher may change a
+licence. It proposes, and it covers a checkpoint without a record; it never replaces a record.
 """
 
 import re

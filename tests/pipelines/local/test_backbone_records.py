@@ -11,8 +11,10 @@ import pytest
 from elp_core.testing import save_tiny
 from pipelines.cli import main
 from pipelines.local import doctor
+from pipelines.local.service_commands import server_environment
 from pipelines.local.settings import Settings, read_settings
 from pipelines.local.workspace import open_workspace
+from pipelines.registry.backbone_licence import BACKBONES_VARIABLE, BackbonePolicy
 
 FORMS = {
     "mms": ("wav2vec2", {"pre_norm": True, "adapter_attn_dim": 6}, "cc-by-nc-4.0", "CC-BY-NC-4.0"),
@@ -46,6 +48,9 @@ def test_the_card_gives_a_licence_that_takes_an_override(form: str, place: Path,
     assert text.startswith("# ours\nbackbone: models/mms  # large\n")
     ((fingerprint, record),) = read_settings(text).backbones.records.items()
     assert (record.id, record.licence, record.commercial) == (f"models/{form}", FORMS[form][3], "forbidden")
+    workspace = open_workspace(place)
+    given = server_environment(workspace)[BACKBONES_VARIABLE]
+    assert BackbonePolicy.from_environment(given) == workspace.settings.backbones
     assert main.run(["backbone", "show", fingerprint[:16], "--json"]) == 0
     assert json.loads(capfd.readouterr().out)["origin"]["pretraining"] == "speech (1 h)"
     assert main.run(["backbone", "list", "--json"]) == 0
