@@ -12,13 +12,29 @@ from torch import nn
 
 from elp_core.audio import clip_id, encode_flac
 from elp_core.backbones import Backbone
-from elp_core.backbones.families import FAMILIES, make_config, make_model
+from elp_core.backbones.families import FAMILIES, MEL, WAVEFORMS, make_config, make_model
 from elp_core.backbones.weights import PREPROCESSOR_FILE
 from elp_core.files import write_whole
 from elp_core.types import SAMPLE_RATE, Clip, Hertz, Samples, Seconds
 
 FAMILY_NAMES = tuple(FAMILIES)
+FAMILY_STYLES = tuple(
+    (family, pre_norm)
+    for family in FAMILY_NAMES
+    for pre_norm in (False, True)
+    if not (pre_norm and family in ("data2vec-audio", "wav2vec2-bert"))
+)
+"""Every family with each form of its layers, as (family, pre_norm): two have layers of one form only."""
 WORDS = ("one", "two", "three", "four")
+
+
+_TINY_CONFORMER = {
+    "feature_projection_input_dim": 8,
+    "left_max_position_embeddings": 5,
+    "right_max_position_embeddings": 2,
+    "conv_depthwise_kernel_size": 5,
+    "apply_spec_augment": False,
+}
 
 
 def tiny_backbone(
@@ -26,9 +42,10 @@ def tiny_backbone(
 ) -> Backbone:
     """Return a random backbone of 3 layers and 24 dimensions with frames of 20 ms (320 samples).
 
-    Large-style layers (`pre_norm`; data2vec-audio has none) come with layer norm in the CNN, base-style layers with
-    group norm if the family's base size has it. `normalize` scales waveforms to zero mean and unit variance;
-    `overrides` are values of the transformers configuration. torch's global random state does not change.
+    Large-style layers (`pre_norm`; see `FAMILY_STYLES`) come with layer norm in the CNN, base-style layers with group
+    norm if the family's base size has it. w2v-BERT 2.0 has four mel bins in place of a CNN. `normalize` scales
+    waveforms to zero mean and unit variance; `overrides` are values of the transformers configuration.
+    torch's global random state does not change.
     """
     return Backbone.from_model(tiny_model(family, pre_norm, seed, **overrides), f"tiny-{family}-{seed}", normalize)
 
@@ -50,10 +67,13 @@ def tiny_model(family: str = "hubert", pre_norm: bool = False, seed: int = 0, **
         "do_stable_layer_norm": pre_norm,
         "feat_extract_norm": "layer" if pre_norm else "group",
         "apply_spec_augment": False,
-        **overrides,
     }
     if family == "data2vec-audio":
         del values["do_stable_layer_norm"], values["feat_extract_norm"]
+    if family == "wav2vec2-bert":
+        shared = ("model_type", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size")
+        values = {name: values[name] for name in shared} | _TINY_CONFORMER
+    values |= overrides
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = make_model(make_config(values, "tiny"), "cpu").eval()
@@ -67,12 +87,15 @@ def save_tiny(folder: Path, family: str = "hubert", pre_norm: bool = False, seed
     """Save the model of `tiny_model` as a checkpoint in `folder`; waveforms are not normalised. Return the folder."""
     model: Any = tiny_model(family, pre_norm, seed, **overrides)
     model.save_pretrained(folder)
+    if FAMILIES[family].processor == MEL:
+        bins = model.config.feature_projection_input_dim // 2
+        return write_preprocessor(folder, feature_extractor_type=MEL, num_mel_bins=bins, feature_size=bins, stride=2)
     return write_preprocessor(folder, do_normalize=False)
 
 
 def write_preprocessor(folder: Path, **settings: Any) -> Path:
-    """Describe a checkpoint's preprocessing in `folder` by these settings of Wav2Vec2FeatureExtractor only."""
-    values = {"feature_extractor_type": "Wav2Vec2FeatureExtractor", "sampling_rate": SAMPLE_RATE, **settings}
+    """Describe a checkpoint's preprocessing in `folder` by these settings of a processor only."""
+    values = {"feature_extractor_type": WAVEFORMS, "sampling_rate": SAMPLE_RATE, **settings}
     write_whole(folder / PREPROCESSOR_FILE, json.dumps(values, indent=2) + "\n")
     return folder
 

@@ -13,8 +13,10 @@ The rooms, in the order in which data meets them:
 8. `distribution`: brings a site's champions to its boxes, and reports back what they run.
 9. `retention`: what is stored, what keeps it, and what the policy removes.
 10. `selection`: which recordings of a site to label next, and which the champion labels itself.
-11. `request_log`: what `elp serve` has answered, sampled and bounded; the monitor and the console read it.
+11. `reporting`: pages for people who decide: the report on a site, and the plan of a proof of concept.
+12. `request_log`: what `elp serve` has answered, sampled and bounded; the monitor and the console read it.
 
 Around them: `orchestration` (the Prefect flows that run 1 to 3 on workers), `local` (the workspace, its settings and
-the processes of `elp up`), `cli` (the command `elp`) and `demo` (the main job on an embedded corpus).
+the processes of `elp up`), `texts` (the words of reports and pages in two languages), `cli` (the command `elp`) and
+`demo` (the main job on an embedded corpus).
 """

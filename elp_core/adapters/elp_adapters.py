@@ -9,6 +9,7 @@ from torch import nn
 
 from elp_core.adapters.parts import EncoderAdapter, LayerMix, Prompt
 from elp_core.backbones import Adapters, Backbone
+from elp_core.backbones.conformer import norms_of
 from elp_core.backbones.forward import LayerInserts
 from elp_core.config import ElpConfig
 from elp_core.errors import ConfigError
@@ -30,12 +31,16 @@ def without_dropout(module: M) -> M:
 
 
 class TunedNorms(nn.Module):
-    """Copies of one encoder layer's own layer norms, trained in their place."""
+    """Copies of one encoder layer's own layer norms, trained in their place.
+
+    Of a Conformer block, which has six, these are the one before attention and the one at its end.
+    """
 
     def __init__(self, layer: Any) -> None:
         super().__init__()
-        self.attention = learning_copy(layer.layer_norm)
-        self.final = learning_copy(layer.final_layer_norm)
+        attention, final = norms_of(layer)
+        self.attention = learning_copy(attention)
+        self.final = learning_copy(final)
 
 
 class ElpAdapters(Adapters):

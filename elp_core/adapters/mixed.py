@@ -17,6 +17,7 @@ from torch import nn
 from elp_core.adapters.elp_adapters import ElpAdapters
 from elp_core.backbones import Backbone
 from elp_core.backbones.attention import Block
+from elp_core.backbones.conformer import norms_of
 from elp_core.backbones.forward import LayerInserts, Transform, block_of, run_layer
 from elp_core.backbones.frames import blank, real_frames
 
@@ -172,10 +173,8 @@ def _inserts(backbone: Backbone, groups: Sequence[_Group], sizes: list[int], lay
 
         return apply
 
-    own: Any = backbone.layers[layer]
-    return LayerInserts(
-        each("attention_norm", own.layer_norm), each("final_norm", own.final_layer_norm), each("after_ffn", None, True)
-    )
+    attention, final = norms_of(backbone.layers[layer])
+    return LayerInserts(each("attention_norm", attention), each("final_norm", final), each("after_ffn", None, True))
 
 
 def _stacked(modules: Sequence[nn.Module], inputs: torch.Tensor) -> torch.Tensor:

@@ -1,7 +1,8 @@
 """Self-attention of every family with the backbone's own projections, by PyTorch's fused kernel.
 
 WavLM adds a gated relative position bias (Chen et al. 2022, arXiv 2110.13900, section III-B). transformers computes it
-eagerly; here it is the additive mask of the same kernel.
+eagerly; here it is the additive mask of the same kernel. w2v-BERT 2.0 adds a score of the distance between two frames,
+which depends on the query ("relative key": Shaw et al. 2018, arXiv 1803.02155, eq. 4); it is such a mask too.
 """
 
 from collections.abc import Sequence
@@ -33,15 +34,23 @@ def attend(module: Any, hidden: torch.Tensor, blocks: Sequence[Block]) -> torch.
     The projections take all frames at once; scores are inside each block.
     """
     frames = hidden.reshape(-1, hidden.shape[-1])
-    inputs = (frames, module.q_proj(frames), module.k_proj(frames), module.v_proj(frames))
+    query, key, value, out = _projections(module)
+    inputs = (frames, query(frames), key(frames), value(frames))
     if len(blocks) == 1:  # as in training: the gradient of a split would be a copy
         mixed = _within(module, blocks[0], *inputs)
     else:
         sizes = [block.clips * block.frames for block in blocks]
         parts = zip(blocks, *(torch.split(rows, sizes) for rows in inputs), strict=True)
         mixed = torch.cat([_within(module, *part) for part in parts])
-    result: torch.Tensor = module.out_proj(mixed).view(hidden.shape)
+    result: torch.Tensor = out(mixed).view(hidden.shape)
     return result
+
+
+def _projections(module: Any) -> tuple[Any, Any, Any, Any]:
+    """Return the linear layers of queries, keys, values and the output."""
+    if hasattr(module, "linear_q"):  # w2v-BERT 2.0
+        return module.linear_q, module.linear_k, module.linear_v, module.linear_out
+    return module.q_proj, module.k_proj, module.v_proj, module.out_proj
 
 
 def _within(
@@ -54,6 +63,9 @@ def _within(
 
     queries, keys, values = (by_head(rows).transpose(1, 2) for rows in (query, key, value))
     mask, position = block.mask, block.bias
+    if hasattr(module, "distance_embedding"):
+        bias = distance_bias(module, queries)
+        mask = bias if mask is None else bias.masked_fill(~mask, float("-inf"))
     if position is not None:
         gate = _gate(module, by_head(hidden))
         learns = torch.is_grad_enabled() and gate.requires_grad and not position.requires_grad
@@ -64,6 +76,19 @@ def _within(
         mask = bias if mask is None else bias.masked_fill(~mask, float("-inf"))
     mixed = F.scaled_dot_product_attention(queries, keys, values, attn_mask=mask)
     return mixed.transpose(1, 2).reshape(hidden.shape)
+
+
+def distance_bias(module: Any, queries: torch.Tensor) -> torch.Tensor:
+    """Return what w2v-BERT 2.0 adds to the scores, [B, H, F, F], for queries [B, H, F, d].
+
+    Frame j is seen from frame i at the distance j - i, which ends at the module's left and right limits.
+    """
+    left, right = module.left_max_position_embeddings, module.right_max_position_embeddings
+    frame = torch.arange(queries.shape[2], device=queries.device)
+    distance = (frame - frame.unsqueeze(1)).clamp(-left, right) + left
+    # one score for each distance, then one lookup for each pair: transformers makes an embedding for each pair
+    scores: torch.Tensor = queries @ module.distance_embedding.weight.T.to(queries.dtype) * queries.shape[-1] ** -0.5
+    return scores.gather(3, distance.expand(*scores.shape[:2], *distance.shape))
 
 
 def position_bias(module: Any, frames: int) -> torch.Tensor | None:

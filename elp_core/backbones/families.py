@@ -5,7 +5,8 @@ transformers is imported inside the functions: it takes seconds, and many caller
 
 import importlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -15,7 +16,13 @@ from elp_core.errors import BackboneError
 from elp_core.private_names import import_after_torchaudio
 
 PARTS = ("feature_extractor", "feature_projection", "encoder")
-"""Submodules of a backbone; heads, quantisers and the mask embedding do not belong to it."""
+"""Submodules of a backbone; heads, quantisers and the mask embedding do not belong to it.
+
+Neither do the optional convolutions after the encoder of w2v-BERT 2.0 (``add_adapter``) and the feed-forward block
+before them: they lower the frame rate for a text decoder, and adapters and heads here read the encoder's own states.
+"""
+WAVEFORMS, MEL = "Wav2Vec2FeatureExtractor", "SeamlessM4TFeatureExtractor"
+"""Classes of transformers' processors. The first keeps the waveform, the second computes log mel energies of it."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +35,12 @@ class Family:
     """End of module names; start of tensor names in checkpoints with a task head (such as ``HubertForCTC``)."""
     stem: str
     """Start of class names."""
+    processor: str = WAVEFORMS
+    """The class that prepares a waveform."""
+    conformer: bool = False
+    """Whether layers are Conformer blocks, with a convolution between attention and a second feed-forward block."""
+    linears: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    """Names of linear layers inside an encoder layer, by their names in the other families, if they differ."""
 
     def load(self, file: str, end: str) -> Any:
         """Return the class whose name has this `end`, from the module ``<file>_<name>``."""
@@ -41,6 +54,14 @@ FAMILIES: dict[str, Family] = {
     "wavlm": Family("wavlm", "wavlm", "WavLM"),
     "data2vec-audio": Family("data2vec", "data2vec_audio", "Data2VecAudio"),
     "unispeech-sat": Family("unispeech_sat", "unispeech_sat", "UniSpeechSat"),
+    "wav2vec2-bert": Family(
+        "wav2vec2_bert",
+        "wav2vec2_bert",
+        "Wav2Vec2Bert",
+        MEL,
+        conformer=True,
+        linears={"q_proj": "linear_q", "k_proj": "linear_k", "v_proj": "linear_v", "out_proj": "linear_out"},
+    ),
 }
 """By `model_type` of a checkpoint's config.json."""
 
@@ -67,6 +88,11 @@ ARCHITECTURE_KEYS = (
     "num_buckets",
     "max_bucket_distance",
     "adapter_attn_dim",
+    "feature_projection_input_dim",
+    "position_embeddings_type",
+    "left_max_position_embeddings",
+    "right_max_position_embeddings",
+    "conv_depthwise_kernel_size",
 )
 """Configuration keys that change what the backbone computes; they are part of its fingerprint."""
 
@@ -85,9 +111,33 @@ def make_config(values: Mapping[str, Any], where: str) -> Any:
         )
     config = FAMILIES[kind].load("configuration", "Config")
     try:
-        return config.from_dict(dict(values))
+        made = config.from_dict(dict(values))
     except Exception as error:  # transformers raises many kinds here; each means the same to the caller
         raise BackboneError(f"{where}: transformers {_version()} refuses this configuration: {error}") from error
+    refuse_unknown_form(made, where)
+    return made
+
+
+def refuse_unknown_form(config: Any, where: str) -> None:
+    """Refuse a Conformer that our forward pass would compute wrongly.
+
+    Raises:
+        BackboneError: Its attention has positions of another kind than ``relative_key``, or the width of its input is
+            odd, so that it is not made of two mel frames.
+    """
+    if not FAMILIES[config.model_type].conformer:
+        return
+    kind, width = config.position_embeddings_type, config.feature_projection_input_dim
+    if kind not in (None, "relative_key"):
+        raise BackboneError(
+            f"{where}: position_embeddings_type is {kind!r}, expected 'relative_key' (as in w2v-BERT 2.0) or null; "
+            "choose a checkpoint with such positions"
+        )
+    if width < 2 or width % 2:
+        raise BackboneError(
+            f"{where}: feature_projection_input_dim is {width}, expected twice a number of mel bins, such as 160; "
+            "fetch config.json again"
+        )
 
 
 def make_model(config: Any, device: str) -> nn.Module:

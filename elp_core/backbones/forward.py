@@ -17,6 +17,7 @@ import torch
 from torch import nn
 
 from elp_core.backbones.attention import Block, attend, position_bias
+from elp_core.backbones.conformer import attention_of, convolve_within, norms_of
 from elp_core.backbones.frames import real_frames
 
 if TYPE_CHECKING:
@@ -124,7 +125,7 @@ def block_of(backbone: Backbone, hidden: torch.Tensor, counts: torch.Tensor) -> 
     clips, frames, _ = hidden.shape
     real = real_frames(counts, frames)
     mask = None if real is None else real[:, None, None, :].to(hidden.device)
-    return Block(clips, frames, mask, position_bias(backbone.layers[0].attention, frames))
+    return Block(clips, frames, mask, position_bias(attention_of(backbone.layers[0]), frames))
 
 
 def run_layer(
@@ -132,9 +133,15 @@ def run_layer(
 ) -> torch.Tensor:
     """Run encoder layer `number`, from 0, on the frames of `blocks`: [..., D], as in `attend`."""
     layer: Any = backbone.layers[number]
-    attention_norm: Transform = parts.attention_norm or layer.layer_norm
-    final_norm: Transform = parts.final_norm or layer.final_layer_norm
+    own_norms = norms_of(layer)
+    attention_norm: Transform = parts.attention_norm or own_norms[0]
+    final_norm: Transform = parts.final_norm or own_norms[1]
     after_attention, after_ffn = parts.after_attention or _same, parts.after_ffn or _same
+    if backbone.conformer:  # h += ffn1(LN(h)) / 2, attention(LN(h)), convolution(LN(h)), E(ffn2(LN(h))) / 2; LN(h)
+        hidden = hidden + 0.5 * layer.ffn1(layer.ffn1_layer_norm(hidden))
+        hidden = hidden + after_attention(attend(layer.self_attn, attention_norm(hidden), blocks))
+        hidden = hidden + convolve_within(layer.conv_module, hidden, blocks)
+        return final_norm(hidden + 0.5 * after_ffn(layer.ffn2(layer.ffn2_layer_norm(hidden))))
     if not backbone.pre_norm:  # base style: a = LN(h + attention(h)); h = LN(a + E(ffn(a)))
         attended = attention_norm(hidden + after_attention(attend(layer.attention, hidden, blocks)))
         return final_norm(attended + after_ffn(layer.feed_forward(attended)))

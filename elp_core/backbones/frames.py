@@ -1,10 +1,45 @@
-"""Real frames and their positions: what a clip's padding must not change."""
+"""How many frames a clip has, which frames are real, and their positions: what a clip's padding must not change."""
 
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from elp_core.backbones.convolutions import convolve_frames, suits
+from elp_core.types import Samples
+
+
+@dataclass(frozen=True)
+class FrameLaw:
+    """Frames of a clip by a chain of windows: each step counts the windows that fit into the result of the last one.
+
+    A step is a convolution, a frame of the mel spectrogram, or the stacking of neighbouring frames. What does not fill
+    a window at the end of a clip is left out.
+    """
+
+    kernels: Sequence[int]
+    """Length of a window, step by step."""
+    strides: Sequence[int]
+    """From one window to the next."""
+
+    @property
+    def hop(self) -> Samples:
+        """Return the samples from one frame to the next."""
+        return math.prod(self.strides)
+
+    def counts(self, lengths: torch.Tensor) -> torch.Tensor:
+        """Return the frames [B] of clips of `lengths` [B] samples."""
+        for kernel, stride in zip(self.kernels, self.strides, strict=True):
+            lengths = torch.div(lengths - kernel, stride, rounding_mode="floor") + 1
+        return lengths
+
+    def samples(self, frames: int) -> Samples:
+        """Return the length in samples of the shortest clip that has so many frames."""
+        for kernel, stride in reversed(list(zip(self.kernels, self.strides, strict=True))):
+            frames = (frames - 1) * stride + kernel
+        return frames
 
 
 def real_frames(counts: torch.Tensor, frames: int) -> torch.Tensor | None:

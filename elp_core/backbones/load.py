@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,10 +10,19 @@ import torch
 from torch import nn
 
 from elp_core.backbones.convolutions import convolve
-from elp_core.backbones.families import PARTS, architecture, make_config, make_model
+from elp_core.backbones.families import (
+    FAMILIES,
+    MEL,
+    PARTS,
+    architecture,
+    make_config,
+    make_model,
+    refuse_unknown_form,
+)
 from elp_core.backbones.fingerprint import fingerprint_of, tensor_digests
-from elp_core.backbones.frames import blank, positions, real_frames
-from elp_core.backbones.preprocessing import reads_normalised, standardise
+from elp_core.backbones.frames import FrameLaw, blank, positions, real_frames
+from elp_core.backbones.mel import MEL_LAW, STACKED, MelFeatures
+from elp_core.backbones.preprocessing import read_preprocessing, standardise
 from elp_core.backbones.weights import canonical, find_folder, read_json, read_tensors
 from elp_core.errors import AudioError, BackboneError, first_faults
 from elp_core.types import Samples
@@ -30,13 +38,18 @@ class Backbone(nn.Module):
     """
 
     feature_extractor: nn.Module
+    """The CNN, or our log mel energies for a family that takes those."""
     feature_projection: nn.Module
     encoder: Any
 
     def __init__(self, model: nn.Module, config: Any, name: str, normalize: bool, digests: Mapping[str, str]) -> None:
         super().__init__()
+        family = FAMILIES[config.model_type]
+        mel = family.processor == MEL
+        width = config.feature_projection_input_dim if mel else config.conv_dim[-1]
         for part in PARTS:
-            self.add_module(part, getattr(model, part))
+            absent = mel and part == "feature_extractor"
+            self.add_module(part, MelFeatures(width // STACKED) if absent else getattr(model, part))
         self.requires_grad_(False)
         self.config = config
         self.id = name
@@ -44,8 +57,10 @@ class Backbone(nn.Module):
         self.family: str = config.model_type
         self.hidden_size: int = config.hidden_size
         """D."""
-        self.feature_size: int = config.conv_dim[-1]
+        self.feature_size: int = width
         """C."""
+        self.conformer = family.conformer
+        """Whether layers are Conformer blocks."""
         self.pre_norm = bool(getattr(config, "do_stable_layer_norm", False))
         """Whether layers normalise their input (large style) instead of their output (base style)."""
         self.normalize = normalize
@@ -54,7 +69,8 @@ class Backbone(nn.Module):
         """``dtype shape sha256`` by tensor name."""
         self.architecture = architecture(config, normalize)
         self.fingerprint = fingerprint_of(self.digests, self.architecture)
-        self.hop: Samples = math.prod(config.conv_stride)
+        self._law = MEL_LAW if mel else FrameLaw(config.conv_kernel, config.conv_stride)
+        self.hop: Samples = self._law.hop
         """Samples from one frame to the next."""
         self.min_samples = self.samples_needed(1)
         """Samples of the shortest clip that has a frame."""
@@ -73,7 +89,7 @@ class Backbone(nn.Module):
         folder = Path(__file__).parent / "tiny" if name == TINY else find_folder(name)
         config = make_config(read_json(folder / "config.json"), f"{folder}/config.json")
         # before the weights, which take longer
-        normalize = reads_normalised(folder)
+        normalize = read_preprocessing(folder, config)
         tensors = read_tensors(folder, config.model_type)
         with torch.random.fork_rng(devices=[]):  # transformers draws a mask embedding even on the device meta
             model = make_model(config, "meta")
@@ -83,6 +99,7 @@ class Backbone(nn.Module):
     @classmethod
     def from_model(cls, model: Any, name: str, normalize: bool = False) -> Backbone:
         """Wrap a transformers model of a supported family; its submodules are shared, and frozen by this call."""
+        refuse_unknown_form(model.config, name)
         tensors = canonical(model.state_dict(), model.config.model_type)
         return cls(model, model.config, name, normalize, tensor_digests(tensors))
 
@@ -109,15 +126,11 @@ class Backbone(nn.Module):
 
     def frame_counts(self, lengths: torch.Tensor) -> torch.Tensor:
         """Return the frames [B] of clips of `lengths` [B] samples."""
-        for kernel, stride in zip(self.config.conv_kernel, self.config.conv_stride, strict=True):
-            lengths = torch.div(lengths - kernel, stride, rounding_mode="floor") + 1
-        return lengths
+        return self._law.counts(lengths)
 
     def samples_needed(self, frames: int) -> Samples:
         """Return the length in samples of the shortest clip that has so many frames."""
-        for kernel, stride in reversed(list(zip(self.config.conv_kernel, self.config.conv_stride, strict=True))):
-            frames = (frames - 1) * stride + kernel
-        return frames
+        return self._law.samples(frames)
 
     # frozen parameters are not enough: in train mode transformers' CNN asks for the gradient of the waveform
     @torch.no_grad()
@@ -126,6 +139,7 @@ class Backbone(nn.Module):
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return CNN features [B, F, C], zero after each clip's frames, and frame counts [B], of waveforms [B, T].
 
+        For a family that takes log mel energies, the features are those (`mel`).
         A CNN with group norm normalises over time, so only clips of one length run together, without padding. Others
         may run on what follows the longest clip too (`keep_padding`): so fewer shapes are computed, with equal results.
 
@@ -136,6 +150,9 @@ class Backbone(nn.Module):
         counts = self.frame_counts(lengths)
         if self.normalize:
             waveforms = standardise(waveforms, lengths)
+        if isinstance(self.feature_extractor, MelFeatures):
+            energies: torch.Tensor = self.feature_extractor(waveforms, lengths)
+            return energies, counts
         if self.config.model_type != "data2vec-audio" and self.config.feat_extract_norm == "group":
             return self._by_length(waveforms, lengths, counts), counts
         waveforms = waveforms if keep_padding else waveforms[:, : int(lengths.max())]
@@ -155,9 +172,14 @@ class Backbone(nn.Module):
         return result
 
     def embed(self, hidden: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:
-        """Return the first layer's input [B, F, D]: features with positions, normalised in base-style backbones."""
+        """Return the first layer's input [B, F, D]: features with positions, normalised in base-style backbones.
+
+        A Conformer has its positions in the attention of each layer.
+        """
         real = real_frames(counts, hidden.shape[1])
         hidden = blank(hidden, real)
+        if self.conformer:
+            return hidden
         hidden = hidden + positions(self.encoder.pos_conv_embed, hidden, real)
         return hidden if self.pre_norm else self._norm(hidden)
 

@@ -2,8 +2,8 @@
 
 transformers 5 saves ``processor_config.json``, with the settings under ``feature_extractor``; older releases and
 `Wav2Vec2FeatureExtractor.save_pretrained` write ``preprocessor_config.json``. The first one wins if it has such
-settings, as in transformers. A key that is left out has the default of `Wav2Vec2FeatureExtractor`, the class of every
-supported family.
+settings, as in transformers. A key that is left out has the default of `Wav2Vec2FeatureExtractor`, the class of most
+families, or of `SeamlessM4TFeatureExtractor`, the class of families with a mel front end.
 """
 
 from collections.abc import Mapping
@@ -12,12 +12,38 @@ from typing import Any
 
 import torch
 
+from elp_core.backbones.families import FAMILIES, MEL, WAVEFORMS
+from elp_core.backbones.mel import STACKED
 from elp_core.backbones.weights import PREPROCESSOR_FILE, PROCESSOR_FILE, read_json
 from elp_core.errors import BackboneError
 from elp_core.types import SAMPLE_RATE
 
-_CLASS = "Wav2Vec2FeatureExtractor"
 _NESTED = ("feature_extractor", "audio_processor")
+
+
+def read_preprocessing(folder: Path, config: Any) -> bool:
+    """Return whether the checkpoint in `folder`, with this transformers configuration, expects scaled waveforms.
+
+    A mel front end does not: it normalises the energies, always.
+
+    Raises:
+        BackboneError: As `reads_normalised`; or a mel front end is of another form than `mel` computes.
+    """
+    if FAMILIES[config.model_type].processor == WAVEFORMS:
+        return reads_normalised(folder)
+    bins = config.feature_projection_input_dim // STACKED
+    wanted = {"feature_extractor_type": MEL, "num_mel_bins": bins, "stride": STACKED, "sampling_rate": SAMPLE_RATE}
+    unknown = f"it is unknown which energies the backbone expects; copy the file from its source ({wanted})"
+    path, settings = _settings(folder, unknown)
+    _refuse_class_and_rate(path, settings, MEL, "which computes log mel energies")
+    for name, usual, value in (("num_mel_bins", 80, bins), ("stride", 2, STACKED)):
+        found = settings.get(name, usual)
+        if isinstance(found, bool) or found != value:
+            raise BackboneError(
+                f"{path}: {name} is {found!r}, expected {value}: the backbone takes {STACKED} frames of {bins} "
+                f"mel bins at a time (feature_projection_input_dim is {bins * STACKED}); fetch both files again"
+            )
+    return False
 
 
 def reads_normalised(folder: Path) -> bool:
@@ -27,11 +53,24 @@ def reads_normalised(folder: Path) -> bool:
         BackboneError: No file says so, the settings are malformed or of another class of processor, or the backbone
             expects another sampling rate than 16,000 Hz.
     """
-    path, settings = _settings(folder)
-    kind = settings.get("feature_extractor_type", _CLASS)
-    if kind != _CLASS:
+    path, settings = _settings(
+        folder,
+        "it is unknown whether the backbone expects normalised waveforms; copy the file from the checkpoint's source, "
+        f'or write {PREPROCESSOR_FILE} with {{"do_normalize": true, "sampling_rate": {SAMPLE_RATE}}} (false if the '
+        "backbone was trained on plain waveforms, or has adapters that were trained without such a file)",
+    )
+    _refuse_class_and_rate(path, settings, WAVEFORMS, "which takes waveforms")
+    normalize = settings.get("do_normalize", True)
+    if not isinstance(normalize, bool):
+        raise BackboneError(f"{path}: do_normalize is {normalize!r}, expected true or false; correct the file")
+    return normalize
+
+
+def _refuse_class_and_rate(path: Path, settings: Mapping[str, Any], expected: str, purpose: str) -> None:
+    kind = settings.get("feature_extractor_type", expected)
+    if kind != expected:
         raise BackboneError(
-            f"{path}: feature_extractor_type is {kind!r}, expected {_CLASS}, which takes waveforms; "
+            f"{path}: feature_extractor_type is {kind!r}, expected {expected}, {purpose}; "
             "choose a checkpoint with such a processor"
         )
     rate = settings.get("sampling_rate", SAMPLE_RATE)
@@ -40,14 +79,10 @@ def reads_normalised(folder: Path) -> bool:
             f"{path}: sampling_rate is {rate!r}, expected {SAMPLE_RATE}: every recording is resampled to "
             f"{SAMPLE_RATE:,} Hz, which this backbone was not trained on; choose a backbone for {SAMPLE_RATE:,} Hz"
         )
-    normalize = settings.get("do_normalize", True)
-    if not isinstance(normalize, bool):
-        raise BackboneError(f"{path}: do_normalize is {normalize!r}, expected true or false; correct the file")
-    return normalize
 
 
-def _settings(folder: Path) -> tuple[Path, Mapping[str, Any]]:
-    """Return the settings of the waveform processor, and the file that has them."""
+def _settings(folder: Path, unknown: str) -> tuple[Path, Mapping[str, Any]]:
+    """Return the settings of the waveform processor, and the file that has them; `unknown` ends the error."""
     processor, preprocessor = folder / PROCESSOR_FILE, folder / PREPROCESSOR_FILE
     if processor.is_file():
         whole = read_json(processor)
@@ -60,10 +95,7 @@ def _settings(folder: Path) -> tuple[Path, Mapping[str, Any]]:
     if preprocessor.is_file():
         return preprocessor, read_json(preprocessor)
     raise BackboneError(
-        f"{folder} has no {PREPROCESSOR_FILE} and no {PROCESSOR_FILE} with a feature_extractor, so it is unknown "
-        "whether the backbone expects normalised waveforms; copy the file from the checkpoint's source, or write "
-        f'{PREPROCESSOR_FILE} with {{"do_normalize": true, "sampling_rate": {SAMPLE_RATE}}} (false if the backbone was '
-        "trained on plain waveforms, or has adapters that were trained without such a file)"
+        f"{folder} has no {PREPROCESSOR_FILE} and no {PROCESSOR_FILE} with a feature_extractor, so {unknown}"
     )
 
 

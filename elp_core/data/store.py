@@ -36,7 +36,7 @@ class TensorStore:
 
     def __init__(self, folder: Path, limit: int = DISK_BYTES) -> None:
         self.folder = folder
-        self._limit = limit
+        self.limit = limit
         self._room = 0
         self._works = True
 
@@ -60,12 +60,12 @@ class TensorStore:
         If the disk refuses, that is logged once and nothing more is written: the values can be computed again.
         """
         size = values.nbytes + 512  # room for the file's header
-        if not self._works or size > self._limit:
+        if not self._works or size > self.limit:
             return False
         try:
             if size > self._room:
-                self._room = max(size, self._limit // SHARE)
-                self._make_room(self._limit - self._room)
+                self._room = max(size, self.limit // SHARE)
+                self._make_room(self.limit - self._room)
             with replacing(self._path(key)) as temporary:
                 save_file({"values": values}, temporary)
             self._room -= size

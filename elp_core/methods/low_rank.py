@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from elp_core.backbones import Adapters, Backbone
+from elp_core.backbones.families import FAMILIES
 from elp_core.errors import ConfigError
 from elp_core.methods.config import LoraConfig
 from elp_core.methods.replaced_layers import private_network, sharing_copies
@@ -41,8 +42,10 @@ class LoraNetwork(Adapters):
             raise ConfigError("LoraConfig", [wanted]) from error
         self.touched = tuple(range(backbone.layer_count))
         self.layers = sharing_copies(backbone)
+        names = FAMILIES[backbone.family].linears
+        targets = [names.get(target, target) for target in config.targets]
         chosen = peft.LoraConfig(
-            r=config.rank, lora_alpha=config.alpha, target_modules=list(config.targets), lora_dropout=config.dropout,
+            r=config.rank, lora_alpha=config.alpha, target_modules=targets, lora_dropout=config.dropout,
             use_dora=config.magnitude,
         )  # fmt: skip
         peft.inject_adapter_in_model(chosen, self.layers)

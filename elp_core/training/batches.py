@@ -1,6 +1,8 @@
 """Training batches: augmented copies of clips, joined and padded, as values of the network's frozen prefix."""
 
 import dataclasses
+import hashlib
+import json
 import logging
 import zlib
 from collections.abc import Iterator, Sequence
@@ -15,7 +17,7 @@ from elp_core.backbones import CNN, Backbone, Prefix
 from elp_core.conditions import draw_conditions
 from elp_core.conditions.disturbances import other_of
 from elp_core.conditions.rooms import require_rooms
-from elp_core.config import TrainConfig
+from elp_core.config import TrainConfig, to_dict
 from elp_core.data.augment import augment_waveform, generator, mask_features
 from elp_core.data.collate import collate_features
 from elp_core.data.features import MEMORY_BYTES, RECORDING
@@ -23,12 +25,14 @@ from elp_core.data.sampler import join_groups, length_buckets
 from elp_core.data.store import TensorStore
 from elp_core.errors import TrainingError
 from elp_core.tasks import Task
-from elp_core.types import SAMPLE_RATE, Clip
+from elp_core.types import SAMPLE_RATE, Clip, Samples
 
 log = logging.getLogger(__name__)
 
 _WAVEFORM, _MASK, _CONDITIONS = 11, 12, 13
 """Numbers that keep the random streams of waveforms, masks and conditions apart."""
+_FRAMES = 50
+"""Frames in a second of audio, in the usual backbones."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +80,9 @@ class TrainingBatches:
         """The part of the network that is already computed in the batches' values."""
         # a copy that no later epoch takes again is not worth the memory
         self._cache = prefix_cache(backbone, self.prefix, MEMORY_BYTES if self._variants else 0, store)
+        self._drawn = json.dumps({"augment": to_dict(augment), "seed": config.seed}, sort_keys=True)
+        # a condition may be another talker, so such a copy depends on the other clips
+        self._keeps_copies = bool(store and self._variants and not augment.conditions and self._bytes() <= store.limit)
 
     def plan(self, epoch: int) -> list[list[tuple[int, ...]]]:
         """Return the epoch's batches as groups of clip positions; a group becomes one utterance."""
@@ -122,7 +129,19 @@ class TrainingBatches:
                 samples = self._copy(clip, samples, variant)
             return clip_values(self._backbone, self.prefix, samples)
 
-        return self._cache.get(clip.id, f"{self._config.seed}.{variant}" if variant else RECORDING, compute)
+        if not variant:
+            return self._cache.get(clip.id, RECORDING, compute)
+        name = hashlib.sha256(f"{self._drawn}\n{variant}\n{self._needed(clip)}".encode()).hexdigest()
+        return self._cache.get(clip.id, name, compute, shared=self._keeps_copies)
+
+    def _bytes(self) -> int:
+        """Return about how much a store must hold for all copies, and as much for other slots."""
+        frames = _FRAMES * sum(clip.duration for clip in self._clips) * self._variants
+        return round(2 * frames * 2 * self._backbone.hidden_size * max(1, len(self.prefix.states)))
+
+    def _needed(self, clip: Clip) -> Samples:
+        """Return the shortest length of a copy: CTC needs a frame for each symbol of the target."""
+        return self._backbone.samples_needed(self._task.frames_needed(clip))
 
     def _copy(self, clip: Clip, samples: Waveform, variant: int) -> Waveform:
         """Return one augmented copy of a clip's samples."""
@@ -133,9 +152,8 @@ class TrainingBatches:
         changed = conditions.random() < augment.conditions
         if changed:
             augment = dataclasses.replace(augment, noise_probability=0.0)
-        # a faster copy is shorter, and CTC needs a frame for each symbol of the target
-        needed = self._backbone.samples_needed(self._task.frames_needed(clip))
-        copy = augment_waveform(samples, augment, generator(seed, _WAVEFORM, variant, number), needed)
+        # a faster copy is shorter
+        copy = augment_waveform(samples, augment, generator(seed, _WAVEFORM, variant, number), self._needed(clip))
         return draw_conditions(copy, augment.families, other_of(clip, self._clips), conditions) if changed else copy
 
 

@@ -65,6 +65,8 @@ VERBS: dict[str, dict[str, tuple[str, str]]] = {
         "tune": ("tune_verb:tune_verb", "Search for a smaller or better configuration of a slot."),
         "backbone": ("backbone_verbs:backbone", "Record the licences of backbones, and list them."),
         "sweep": ("sweep_verb:sweep_verb", "Measure how the champion degrades under simulated conditions."),
+        "report": ("report_verbs:site_report_verb", "Write a page for a manager on the adapters of a site."),
+        "poc": ("report_verbs:poc_verb", "Write a one-page plan of a proof of concept at a site."),
     },
     "Operations": {
         "gc": ("gc_verbs:gc", "Show what the retention keeps and removes, and why; remove it."),

@@ -79,6 +79,14 @@ def tracked_hash(text: str | None) -> str:
     return f"md5:{out['md5']}"
 
 
+def tracked_bytes(text: str | None) -> int | None:
+    """Return the size of the tracked files that the text of a `.dvc` file names; None if it names none."""
+    import yaml
+
+    size = yaml.safe_load(text)["outs"][0].get("size") if text else None
+    return None if size is None else int(size)
+
+
 def fetch_folder(repository: str, revision: str, path: Path, cache: Path) -> list[Path]:
     """Fetch the files of a tracked folder at a tag or commit, without a checkout; return paths in the cache, by name.
 

@@ -100,7 +100,7 @@ def confidence_interval(
     t = student(0.5 + confidence / 2, blocks - 1)
     tail = NormalDist().cdf(-t * stretch)
     low, high = np.quantile(usable, [tail, 1.0 - tail])
-    half = _half_width(error, blocks, floor, items, confidence)
+    half = half_width(error, blocks, floor, items, confidence)
     shift = error * _skewness(usable, blocks) / 6.0 * (1.0 + 2.0 * t * t)
     lower = min(float(low), value - half, value + shift - t * error)
     upper = max(float(high), value + half, value + shift + t * error)
@@ -143,14 +143,14 @@ def further_blocks(found: Interval, target: float) -> int | None:
         return None
     # one block has infinite bounds and no usable error: the floor alone then gives the smallest possible number
     error = found.error if math.isfinite(found.error) else 0.0
-    half = _half_width(error, found.blocks, found.floor, found.items, found.confidence) if found.blocks > 1 else 0.0
+    half = half_width(error, found.blocks, found.floor, found.items, found.confidence) if found.blocks > 1 else 0.0
     seen = found.upper - found.value if target > found.value else found.value - found.lower
     excess = seen / half if half > 0.0 and math.isfinite(seen) else 1.0
 
     def enough(blocks: int) -> bool:
         shrink = math.sqrt(found.blocks / blocks) * max(1.0, excess)
         items = max(blocks, round(found.items * blocks / found.blocks))
-        return _half_width(error * shrink, blocks, found.floor * shrink, items, found.confidence) < gap
+        return half_width(error * shrink, blocks, found.floor * shrink, items, found.confidence) < gap
 
     low, high = found.blocks, found.blocks + 1
     while not enough(high):
@@ -171,6 +171,7 @@ def _skewness(draws: FloatArray, blocks: int) -> float:
     return factor * float(np.mean(centred**3)) / variance**1.5 if variance > 0.0 else 0.0
 
 
-def _half_width(error: float, blocks: int, floor: float, items: int, confidence: float) -> float:
+def half_width(error: float, blocks: int, floor: float, items: int, confidence: float) -> float:
+    """Return half the width of the symmetric intervals (2 and 4): the wider one, from their standard errors."""
     level = 0.5 + confidence / 2
     return max(student(level, blocks - 1) * error, student(level, max(1, items - 1)) * floor)

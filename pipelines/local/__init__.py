@@ -1,6 +1,6 @@
 """The workspace on this machine, and the processes of `elp up`.
 
-`workspace`, `settings`, `inbox_settings`, `compute_settings`   the folder, and `elp.yaml`
+`workspace`, `settings`, `inbox_settings`, `report_settings`, `compute_settings`   the folder, and `elp.yaml`
 `yaml_splice`        a value set in `elp.yaml`, with all other lines kept
 `backbone_records`, `model_card`   `backbones.records:` in it; the licence that a checkpoint's card names
 `schedule_settings`, `cron_times`   `schedules:` in it; the moments that a cron expression names

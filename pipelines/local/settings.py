@@ -13,6 +13,7 @@ from pipelines.errors import UsageError, WorkspaceError
 from pipelines.local.compute_settings import Compute, FanOut
 from pipelines.local.git_address import address_faults
 from pipelines.local.inbox_settings import InboxSettings, inbox_fault
+from pipelines.local.report_settings import ReportSettings
 from pipelines.local.schedule_settings import ScheduleEntry, read_entries
 from pipelines.local.store_addresses import server_address_faults
 from pipelines.registry.backbone_licence import BackbonePolicy
@@ -97,6 +98,8 @@ class Settings:
     fan_out: FanOut = field(default_factory=FanOut)
     inbox: InboxSettings = field(default_factory=InboxSettings)
     """Where deliveries are dropped; `slots.<site>/<task>.inbox` is the folder or prefix of one slot."""
+    report: ReportSettings = field(default_factory=ReportSettings)
+    """What `elp report` and `elp poc` assume."""
     defaults: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Per task, overriding the built-in defaults."""
     slots: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)

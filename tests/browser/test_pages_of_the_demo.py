@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.browser import HEARD, Visit, browser
+from pipelines.texts.message_catalogue import LANGUAGES
+from tests.support.browser import HEARD, Visit, browser, require_font
+from tests.support.manager_pages import show_manager_pages
 
 pytestmark = [pytest.mark.slow, pytest.mark.integration, pytest.mark.timeout(2400)]
 
@@ -31,7 +33,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """Addresses of the demo's servers."""
     folder = Path(KEPT) if KEPT else tmp_path_factory.mktemp("pages") / "demo"
     shown = json.loads(_demo(folder, "--json"))
-    yield {name: str(shown[name]) for name in ("mlflow", "prefect")}
+    yield {name: str(shown[name]) for name in ("mlflow", "prefect")} | {"folder": str(folder)}
     if not KEPT:
         _demo(folder, "--down")
 
@@ -82,3 +84,11 @@ def test_mlflow_shows_first_what_decides(visit: Visit, demo: dict[str, str]) -> 
     visit.page.goto(f"{demo['mlflow']}/#/models/elp.plant-a.asr/versions/2")
     visit.page.get_by_text("elp.verdict").first.wait_for()
     visit.screenshot("demo-mlflow")
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_pages_for_managers_have_the_numbers_of_the_records(
+    visit: Visit, demo: dict[str, str], language: str
+) -> None:
+    require_font(language)
+    show_manager_pages(visit, Path(demo["folder"]), language)

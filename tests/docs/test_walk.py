@@ -25,7 +25,7 @@ PARTS = {
         *("README.md", "gate.md", "registry.md", "enrolled-voices.md", "audit.md"),
         *("decoding.md", "tasks.md", "training.md"),
     ),
-    "choices": ("README.md", "warm-start.md", "compare.md", "tune.md", "robustness.md"),
+    "choices": ("README.md", "warm-start.md", "compare.md", "report.md", "tune.md", "robustness.md"),
 }
 """In a workspace each, because they take minutes; each begins with the README's."""
 IN_CI = "data and servers"

@@ -12,7 +12,15 @@ from safetensors.torch import load_file, save_file
 
 from elp_core.backbones import Adapters, Backbone, layer_outputs
 from elp_core.errors import BackboneError
-from elp_core.testing import FAMILY_NAMES, tiny_backbone, tiny_model, waveform_batch, write_preprocessor
+from elp_core.testing import (
+    FAMILY_NAMES,
+    FAMILY_STYLES,
+    save_tiny,
+    tiny_backbone,
+    tiny_model,
+    waveform_batch,
+    write_preprocessor,
+)
 
 FORMS = ["sharded", "bin", "sharded bin", "task-wrapped", "old weight norm", "contentvec"]
 
@@ -24,8 +32,9 @@ def checkpoint(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("family", FAMILY_NAMES)
 def test_every_family_loads_as_it_was_saved(family: str, tmp_path: Path) -> None:
-    model = tiny_model(family, pre_norm=family != "data2vec-audio")
-    backbone = Backbone.from_pretrained(_save(model, tmp_path / "checkpoint"))
+    pre_norm = (family, True) in FAMILY_STYLES
+    model = tiny_model(family, pre_norm)
+    backbone = Backbone.from_pretrained(save_tiny(tmp_path / "checkpoint", family, pre_norm))
     assert (backbone.family, backbone.layer_count, backbone.hidden_size, backbone.feature_size) == (family, 3, 24, 8)
     assert backbone.fingerprint == Backbone.from_model(model, "other").fingerprint
     assert torch.equal(_last(backbone), _last(Backbone.from_model(model, "other")))

@@ -121,3 +121,26 @@ def test_a_backbone_for_another_sampling_rate_is_refused_before_its_weights_are_
 def test_a_number_without_a_fraction_is_the_same_rate(tmp_path: Path) -> None:
     (tmp_path / "preprocessor_config.json").write_text('{"sampling_rate": 16000.0}')
     assert reads_normalised(tmp_path) is True
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (None, r"no preprocessor_config.json .* unknown which energies .*'num_mel_bins': 4, 'stride': 2"),
+        ({"num_mel_bins": 80}, r"num_mel_bins is 80, expected 4: .*feature_projection_input_dim is 8"),
+        ({"feature_extractor_type": "SeamlessM4TFeatureExtractor"}, "num_mel_bins is 80, expected 4"),
+        ({"num_mel_bins": 4, "stride": 1}, "stride is 1, expected 2: the backbone takes 2 frames of 4 mel bins"),
+        (
+            {"feature_extractor_type": "Wav2Vec2FeatureExtractor"},
+            "expected SeamlessM4TFeatureExtractor, which computes",
+        ),
+        ({"num_mel_bins": 4, "sampling_rate": 8000}, "sampling_rate is 8000"),
+    ],
+)
+def test_energies_of_another_form_are_refused(settings: dict[str, Any] | None, message: str, tmp_path: Path) -> None:
+    folder = save_tiny(tmp_path, "wav2vec2-bert")
+    (folder / "preprocessor_config.json").unlink()
+    if settings is not None:
+        (folder / "preprocessor_config.json").write_text(json.dumps(settings))
+    with pytest.raises(BackboneError, match=message):
+        Backbone.from_pretrained(folder)

@@ -39,11 +39,11 @@ def test_a_full_memory_takes_no_more() -> None:
     assert len(cache) == 1
 
 
-def test_recordings_are_kept_on_disk_for_other_runs_and_their_copies_are_not(tmp_path: Path) -> None:
+def test_what_other_runs_can_use_is_kept_on_disk_and_the_rest_is_not(tmp_path: Path) -> None:
     first, again = (FeatureCache("f", store=TensorStore(tmp_path)) for _ in range(2))
     kept = first.get("clip", RECORDING, lambda: torch.randn(5, 3))
     assert torch.equal(again.get("clip", RECORDING, never), kept)
-    first.get("clip", "0.1", lambda: torch.zeros(5, 3))
+    first.get("clip", "0.1", lambda: torch.zeros(5, 3), shared=False)
     assert float(again.get("clip", "0.1", lambda: torch.ones(5, 3)).sum()) == 15
 
 

@@ -55,7 +55,7 @@ SMALL: dict[str, MethodConfig] = {
     "elp": ElpConfig(E, L, P),
 }
 """Every method of the registry, as small as the backbone of the tests."""
-FAMILIES = ("wav2vec2", "hubert", "wavlm")
+FAMILIES = ("wav2vec2", "hubert", "wavlm", "wav2vec2-bert")
 PAIRWISE = [
     (name, family, (row + column) % 2 == 1) for row, name in enumerate(SMALL) for column, family in enumerate(FAMILIES)
 ]

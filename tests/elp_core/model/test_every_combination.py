@@ -17,7 +17,7 @@ from elp_core.config import ElpConfig, EncoderAdapterConfig, LayerAdapterConfig,
 from elp_core.data.collate import collate
 from elp_core.task_specs import TASKS
 from elp_core.tasks import make_task
-from elp_core.testing import FAMILY_NAMES, tiny_backbone
+from elp_core.testing import FAMILY_STYLES, tiny_backbone
 from elp_core.types import Clip
 from tests.support.clips import two_speakers
 
@@ -30,8 +30,7 @@ PARTS = {
     "ELP": ElpConfig(E, L, P, dropout=0.0),
     "ELP, norms off": ElpConfig(E, L, P, tune_norms=False, dropout=0.0),
 }
-SIZES = [f"{family} {size}" for family in FAMILY_NAMES for size in ("base", "large")]
-SIZES.remove("data2vec-audio large")  # the same architecture as its base size, only larger
+SIZES = [f"{family} {'large' if pre_norm else 'base'}" for family, pre_norm in FAMILY_STYLES]
 NAMES = sorted(TASKS)
 PAIRWISE = [
     (size, parts, NAMES[(row + column) % len(NAMES)])

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import torch
 
 from elp_core.config import AugmentConfig, TrainConfig
+from elp_core.data.store import TensorStore
 from elp_core.tasks import make_task
 from elp_core.testing import tiny_backbone
 from elp_core.training.batches import TrainingBatches, join, trainable_clips
@@ -14,8 +16,8 @@ CLIPS = two_speakers(4)
 CONFIG = TrainConfig(batch_seconds=2.0, min_steps=1, augment=AugmentConfig(variants=2, join=0.6))
 
 
-def batches_of(config: TrainConfig = CONFIG, task: str = "asr") -> TrainingBatches:
-    return TrainingBatches(CLIPS, make_task(task, CLIPS), tiny_backbone("hubert"), config)
+def batches_of(config: TrainConfig = CONFIG, task: str = "asr", store: TensorStore | None = None) -> TrainingBatches:
+    return TrainingBatches(CLIPS, make_task(task, CLIPS), tiny_backbone("hubert"), config, store=store)
 
 
 def test_an_epoch_has_every_clip_once() -> None:
@@ -60,6 +62,24 @@ def test_a_share_of_the_copies_gets_conditions_which_only_the_seed_decides() -> 
     assert 0 < len(changed) < len(CLIPS)
     assert all(torch.equal(copies[one], again[one]) for one in copies)
     assert changed != {one for one in other if not torch.equal(other[one], recordings[one])}
+
+
+def test_another_training_finds_the_copies_of_this_one_unless_they_depend_on_other_clips(tmp_path: Path) -> None:
+    def files(config: TrainConfig, store: TensorStore) -> int:
+        for epoch in (0, 1):
+            own, bare = batches_of(config, store=store).batches(epoch), batches_of(config).batches(epoch)
+            assert all(torch.equal(a.values, b.values) for a, b in zip(own, bare, strict=True))
+        return len(list(store.folder.rglob("*.safetensors")))
+
+    store, both = TensorStore(tmp_path / "large"), 2 * len(CLIPS)
+    assert files(CONFIG, store) == both
+    longer = replace(CONFIG, epochs=3, lr_head=1e-4)
+    assert files(longer, store) == both, "of a training that draws the same copies"
+    for number, changed in enumerate((replace(CONFIG, seed=1), replace(CONFIG, augment=AugmentConfig(variants=2)))):
+        assert files(changed, store) == both + (number + 1) * len(CLIPS)
+    disturbed = replace(CONFIG, seed=2, augment=AugmentConfig(variants=2, conditions=0.5, families=("noise",)))
+    assert files(disturbed, store) == both + 2 * len(CLIPS)
+    assert files(CONFIG, TensorStore(tmp_path / "small", 2**14)) <= len(CLIPS), "no room for all: recordings only"
 
 
 def test_joined_clips_say_their_texts_in_turn() -> None:

@@ -116,7 +116,7 @@ def test_copies_of_clips_are_kept_too_and_joined_ones_are_the_same(tmp_path: Pat
     for run, cache in zip(runs, (None, tmp_path, tmp_path), strict=True):
         train(run, CLIPS, HELD_OUT, varied, cache=cache)
     assert all(torch.equal(value, run.state()[name]) for name, value in runs[0].state().items() for run in runs)
-    assert len(list(tmp_path.rglob("*.safetensors"))) == len(CLIPS) + len(HELD_OUT)
+    assert len(list(tmp_path.rglob("*.safetensors"))) == 2 * len(CLIPS) + len(HELD_OUT)
 
 
 ONCE = len(CLIPS) + len(HELD_OUT)

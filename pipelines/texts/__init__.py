@@ -1,0 +1,6 @@
+"""The words of reports and pages in English and Japanese, from one gettext catalogue for each language.
+
+`message_catalogue`  messages by their English text, with named values
+`written_numbers`    numbers, sizes, dates and lengths of time as each language writes them
+`locale/`            the catalogues; `python -m tests.support.message_ids` adds new messages to them
+"""

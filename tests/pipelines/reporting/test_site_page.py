@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from pipelines.local.report_settings import ReportSettings
+from pipelines.local.schedule_settings import read_entries
+from pipelines.registry.verdict_statement import VerdictStatement
+from pipelines.reporting.gain_words import gain_sentence, rate_sentence
+from pipelines.reporting.measured_gain import gain_over_former
+from pipelines.reporting.next_step_words import next_step
+from pipelines.reporting.risk_words import slot_risks
+from pipelines.reporting.site_page import site_page
+from pipelines.reporting.site_report import MissingAudio
+from pipelines.reporting.yearly_cost import starts_in_a_year
+from pipelines.texts.message_catalogue import LANGUAGES, texts
+from tests.support.proof import verdict
+from tests.support.reported_site import judged, reported_site
+
+EN, JA = texts("en"), texts("ja")
+
+
+def _shown(page: str) -> str:
+    """The words of a page, one blank between two of them."""
+    body = re.sub(r"<style>.*?</style>", "", page, flags=re.DOTALL)
+    return " ".join(re.sub(r"<[^>]+>", " ", body).split())
+
+
+def _gain(**over: object) -> str:
+    gain = gain_over_former(verdict(**over), "d" * 64)
+    assert gain is not None
+    return gain_sentence(EN, gain)
+
+
+def test_a_gain_is_said_with_its_interval_in_whole_words() -> None:
+    assert _gain(challenger=0.08, champion=0.2, interval=(-0.16, -0.08)) == (
+        "Compared with the champion before (v2), of 100 words 12 fewer are wrong (8 instead of 20). With a golden set "
+        "of this size, it may be between 8 and 16 fewer."
+    )
+    assert _gain(challenger=0.2, champion=0.08, interval=(0.08, 0.16)).endswith("it may be between 8 and 16 more.")
+    assert "no clear difference" in _gain(challenger=0.08, champion=0.09, interval=(-0.04, 0.02))
+    assert _gain(interval=(-0.04, 0.02)).endswith("it may be from 2 more to 4 fewer.")
+    assert _gain(interval=(None, None)).endswith("how certain this is, is not known.")
+
+
+def test_what_is_not_known_is_said() -> None:
+    assert gain_over_former(verdict(against=None, champion=None, delta=None, interval=None), "d" * 64) is None
+    assert rate_sentence(EN, judged(3, None)).startswith("Nothing is known yet of the errors of v3")
+    assert "between" not in rate_sentence(EN, judged(3, verdict(challenger_interval=(0.05, None))))
+
+
+def test_the_page_has_the_numbers_of_its_sources(tmp_path: Path) -> None:
+    report = reported_site(tmp_path, sites=50, label_price=40.0, label_hours=5.0, new_audio_hours=5.0)
+    page = _shown(site_page(EN, report))
+    # golden and training amounts: 1.5 hours, 50 of 1,000 clips refused
+    assert "1.5 h 950 12 50 (5 %) 200 clips of 4 speakers" in page
+    # the comparison: 40 of 100 wrong without an adapter, 11 with it, 21 to 37 fewer
+    assert "29 fewer are wrong (11 instead of 40)" in page
+    assert "between 21 and 37 fewer" in page
+    # 12 trainings of 900 s, 25 hours of work at 40, and 4 adapters of 2 MB with 80 MB of data for a year
+    assert "training 3 h 1 3" in page
+    assert "labelling by people 25 h 40 1,000" in page
+    assert "storage of data and adapters 0.088 GB 0.6 0.05" in page
+    assert f"together {round(3 + 1000 + 0.088 * 0.6):,}" in page
+    # 50 copies of 20 MB against 20 MB and 50 adapters of 2 MB
+    assert "1 GB 1 GB" in page
+    assert "120 MB 120 MB" in page
+    assert "8 times less storage" in page
+    assert "v4 is undecided because the golden set is too small: record about 120 more golden clips of 3" in page
+    assert "report.sites" in page
+    assert page.count("assumed by the program") == 8
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_page_is_whole_in_both_languages_and_loads_nothing(tmp_path: Path, language: str) -> None:
+    page = site_page(texts(language), reported_site(tmp_path))
+    assert f'<html lang="{language}">' in page
+    assert "http" not in page
+    assert "src=" not in page
+    assert "%(" not in page
+
+
+def test_the_japanese_page_has_the_same_numbers(tmp_path: Path) -> None:
+    page = _shown(site_page(JA, reported_site(tmp_path)))
+    assert "100 単語当たりの誤りが 29 件少ない（40 件 → 11 件）" in page
+    assert "減少は 21 件から 37 件の間" in page
+    assert "あと 3 話者、約 120 クリップ" in page
+
+
+@pytest.mark.parametrize(
+    ("found", "missing", "said"),
+    [
+        (None, None, "Gate v4: nothing is known of it yet."),
+        (verdict(version=4, outcome="passed"), None, "Gate v4 again: its verdict compares with an older champion."),
+        (verdict(version=4, outcome="undecided"), None, "Gate v4 again"),
+    ],
+)
+def test_the_next_step_follows_from_the_state(
+    tmp_path: Path, found: VerdictStatement | None, missing: MissingAudio | None, said: str
+) -> None:
+    (slot,) = reported_site(tmp_path).slots
+    # the verdicts compare with v2, and v3 is the champion
+    assert next_step(EN, replace(slot, contender=judged(4, found, missing))).text.startswith(said)
+
+
+def test_an_alarm_and_a_failed_check_are_risks_and_no_look_is_unknown(tmp_path: Path) -> None:
+    (slot,) = reported_site(tmp_path).slots
+    assert {risk.tone for risk in slot_risks(EN, slot)} == {"good"}
+    alarmed = slot_risks(EN, replace(slot, alarm_since="2026-11-28T00:00:00+00:00"))
+    assert alarmed[0].text == "The audio of the site has changed: the monitor's alarm is of November 28, 2026."
+    unseen = slot_risks(EN, replace(slot, looks=0, licence=""))
+    assert [risk.tone for risk in unseen] == ["unknown", "unknown", "good"]
+    assert slot_risks(EN, replace(slot, licence_fault="forbidden"))[0].tone == "bad"
+
+
+def test_a_schedule_counts_its_starts_without_the_days_off() -> None:
+    weekly = {"weekly": {"slots": "plant-*/asr", "cron": "0 3 * * MON", "calendar": "holidays"}}
+    (entry,) = read_entries(weekly, {"holidays": ["2026-01-05"]})
+    assert starts_in_a_year(entry) == 51
+
+
+def test_a_currency_is_a_code() -> None:
+    from elp_core.errors import ConfigError
+
+    with pytest.raises(ConfigError, match="expected three capital letters such as EUR or JPY"):
+        ReportSettings(currency="€")
