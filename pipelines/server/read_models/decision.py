@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from pipelines.number_text import BEFORE, metric_title
@@ -51,7 +51,7 @@ class Before:
     trained: float | None
     """On the same clips after the training."""
     version: int
-    words: str = ""
+    words: str = field(default="", compare=False)
     """The rate in a sentence."""
 
 
