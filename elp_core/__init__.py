@@ -16,6 +16,7 @@ In the order that data meets them:
 - `elp_core.methods`: what ELP is compared with: full fine-tuning, weighted sum, top layers, LoRA, bottlenecks.
 - `elp_core.decoding`, `elp_core.beam_labels`: beam search with an n-gram model and hotwords, to transcripts.
 - `elp_core.task_specs`, `elp_core.tasks`: ASR, ASV, SER, SIC and how another task joins: head, loss, answers.
+- `elp_core.presets`: settings of adapters and task that belong together, by name.
 - `elp_core.metrics`: WER, EER and minDCF, accuracies, score normalisation, and their bootstrap.
 - `elp_core.assemble`, `elp_core.training`: configuration to a seeded model; the resumable training loop; evaluation.
 - `elp_core.bundle`, `elp_core.inference`: a bundle on disk, verified before it is opened; answers for waveforms, of one

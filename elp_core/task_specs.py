@@ -22,8 +22,8 @@ GROUP = "elp.tasks"
 """Entry points of this group are named like their task and load the module that registers it."""
 
 
-LAYER_HEADS = ("mhfa", "lap")
-"""Heads that get the states of all layers and weigh them themselves."""
+LAYER_HEADS = ("mhfa", "lap", "mfa")
+"""Heads that get the states of all layers and weigh or join them themselves."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class RecognitionOptions(Checked):
 class VerificationOptions(Checked):
     """Options of speaker verification."""
 
-    head: Literal["attentive", "linear", "xvector", "mhfa", "lap"] = "attentive"
+    head: Literal["attentive", "linear", "xvector", "mhfa", "lap", "mfa"] = "attentive"
     """Attentive statistics pooling; the mean over time and one linear layer; TDNN layers and statistics pooling; or a
     pooling that weighs the layers itself."""
     embedding: int = within(192, 1)
@@ -77,7 +77,7 @@ class ClassificationOptions(Checked):
 
     dropout: float = below(0.1)
     """Before the head, while training."""
-    head: Literal["mean", "mhfa", "lap"] = later("mean")
+    head: Literal["mean", "mhfa", "lap", "mfa"] = later("mean")
     """The mean over time and a linear layer; or a pooling that weighs the layers itself, and a linear layer."""
     attention_heads: int = within(8, 1, later=True)
     """Of the heads ``mhfa`` and ``lap``."""
@@ -86,7 +86,8 @@ class ClassificationOptions(Checked):
 
     def other_faults(self) -> list[str]:
         """Return the fault of a head that is unknown."""
-        return [] if self.head in ("mean", *LAYER_HEADS) else [f"head is {self.head!r}, expected mean, mhfa or lap"]
+        known = ("mean", *LAYER_HEADS)
+        return [] if self.head in known else [f"head is {self.head!r}, expected one of {', '.join(known)}"]
 
 
 @dataclass(frozen=True)

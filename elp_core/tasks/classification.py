@@ -19,7 +19,7 @@ from elp_core.names import normal_name
 from elp_core.task_specs import LAYER_HEADS, ClassificationOptions
 from elp_core.tasks.base import class_indices, distinct, require_column
 from elp_core.tasks.calibration import fit_calibration, tempered
-from elp_core.tasks.layer_heads import FactorizedPooling, LayerAttentivePooling, layer_pooling
+from elp_core.tasks.layer_heads import LayerPooling, layer_pooling
 from elp_core.tasks.pooling import masked_mean
 from elp_core.types import Clip
 
@@ -41,7 +41,7 @@ class ClassHead(nn.Module):
 class LayerClassHead(nn.Module):
     """A pooling that weighs the layers (`layer_heads`), a norm and one linear layer."""
 
-    def __init__(self, pooling: FactorizedPooling | LayerAttentivePooling, classes: int, dropout: float) -> None:
+    def __init__(self, pooling: LayerPooling, classes: int, dropout: float) -> None:
         super().__init__()
         self.pooling = pooling
         self.norm = nn.LayerNorm(pooling.outputs)

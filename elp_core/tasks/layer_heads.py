@@ -92,10 +92,32 @@ class LayerAttentivePooling(nn.Module):
         return F.relu(summary @ self.squeeze + self.squeeze_bias) @ self.excite + self.excite_bias
 
 
-def layer_pooling(
-    head: str, dim: int, layers: int, heads: int, width: int, dropout: float
-) -> FactorizedPooling | LayerAttentivePooling:
-    """Return the pooling of a head ``mhfa`` or ``lap`` for frames of `layers` layers, together `dim` dimensions."""
+class LayerAggregation(nn.Module):
+    """Multi-layer feature aggregation, MFA (Zhang et al. 2022, MFA-Conformer, arXiv 2203.15249, section 2.2).
+
+    The layers side by side, a layer norm, and attentive statistics pooling over time. Each layer keeps its own
+    dimensions: nothing is summed over layers. L-adapters before it keep it small (preset ``asv-mfa``).
+    """
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(dim)
+        self.time = AttentivePooling(dim)
+        self.outputs = 2 * dim
+
+    def forward(self, frames: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:
+        """Return [B, 2 * L * D] of frames [B, F, L * D] with `counts` [B] real ones."""
+        result: torch.Tensor = self.time(self.norm(frames.float()), counts)
+        return result
+
+
+LayerPooling = FactorizedPooling | LayerAttentivePooling | LayerAggregation
+
+
+def layer_pooling(head: str, dim: int, layers: int, heads: int, width: int, dropout: float) -> LayerPooling:
+    """Return the pooling that a head is named by, for frames of `layers` layers, together `dim` dimensions."""
+    if head == "mfa":
+        return LayerAggregation(dim)
     if head == "mhfa":
         return FactorizedPooling(dim, layers, heads, width)
     return LayerAttentivePooling(dim, layers, heads, width, dropout)

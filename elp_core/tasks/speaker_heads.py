@@ -13,7 +13,7 @@ from torch import nn
 from elp_core.backbones.frames import blank, real_frames
 from elp_core.dropout import Dropout
 from elp_core.task_specs import LAYER_HEADS, VerificationOptions
-from elp_core.tasks.layer_heads import FactorizedPooling, LayerAttentivePooling, layer_pooling
+from elp_core.tasks.layer_heads import LayerPooling, layer_pooling
 from elp_core.tasks.pooling import AttentivePooling, masked_mean, masked_statistics
 
 
@@ -99,7 +99,7 @@ class XVectorHead(nn.Module):
 class LayerSpeakerHead(nn.Module):
     """A pooling that weighs the layers (`layer_heads`), a norm, an embedding, and the speakers' directions."""
 
-    def __init__(self, pooling: FactorizedPooling | LayerAttentivePooling, options: VerificationOptions, speakers: int):
+    def __init__(self, pooling: LayerPooling, options: VerificationOptions, speakers: int):
         super().__init__()
         self.pooling = pooling
         self.norm = nn.LayerNorm(pooling.outputs)

@@ -9,6 +9,7 @@ from elp_core.config import ElpConfig, TrainConfig, from_dict, to_dict
 from elp_core.decoding import DecodeConfig
 from elp_core.errors import ConfigError
 from elp_core.languages import LanguageConfig
+from elp_core.presets import PRESETS
 from pipelines.errors import UsageError, WorkspaceError
 from pipelines.local.compute_settings import Compute, FanOut
 from pipelines.local.git_address import address_faults
@@ -101,7 +102,7 @@ class Settings:
     report: ReportSettings = field(default_factory=ReportSettings)
     """What `elp report` and `elp poc` assume."""
     defaults: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    """Per task, overriding the built-in defaults."""
+    """Per task, overriding the built-in defaults. `preset` names values of `elp_core.presets`."""
     slots: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Per slot, overriding `defaults`."""
     schedules: Mapping[str, Any] = field(default_factory=dict)
@@ -132,7 +133,8 @@ class Settings:
         train, gate = replace(TrainConfig(), **dict(spec.train)), GatePolicy(spec.limit, spec.margin)
         merged = to_dict(SlotSettings(train=train, gate=gate, task=spec.options())) | {"language": self.language}
         own = {name: value for name, value in self.slots.get(str(slot), {}).items() if name != "inbox"}
-        for layer in (self.defaults.get(slot.task, {}), own):
+        layers = [part for one in (self.defaults.get(slot.task, {}), own) for part in _with_preset(one, slot, source)]
+        for layer in layers:
             language = _narrowed(merged["language"], layer.get("language"))
             merged = _merge(merged, _with_current_names(layer)) | {"language": language}
         options, language, settings = merged.pop("task"), merged.pop("language"), SlotSettings()
@@ -235,6 +237,18 @@ def _narrowed(language: Any, over: Any) -> Any:
     if not isinstance(over, Mapping) or "code" in over or "letters" in over:
         return over
     return {**(language if isinstance(language, Mapping) else {"code": language}), **over}
+
+
+def _with_preset(layer: Mapping[str, Any], slot: Slot, source: str) -> list[Mapping[str, Any]]:
+    """Return the values of the preset that a layer of settings names, if it does, and its own, which change them."""
+    if "preset" not in layer:
+        return [layer]
+    name = layer["preset"]
+    known = [preset for preset in PRESETS if PRESETS[preset].task == slot.task]
+    if name not in known:
+        expected = f"one of {', '.join(known)}" if known else f"none: there is no preset for {slot.task}"
+        raise ConfigError(source, [f"preset is {name!r}, expected {expected}"])
+    return [PRESETS[name].settings, {key: value for key, value in layer.items() if key != "preset"}]
 
 
 def _with_current_names(layer: Mapping[str, Any]) -> dict[str, Any]:

@@ -179,7 +179,7 @@ def _layer_shares(model: ElpModel) -> tuple[float, ...]:
     """Return the shares of the layers in the sum of an L-adapter over all of them, or nothing."""
     from elp_core.adapters import ElpAdapters
 
-    if not isinstance(model.adapters, ElpAdapters) or model.adapters.l is None:
+    if not isinstance(model.adapters, ElpAdapters) or model.adapters.l is None or model.adapters.apart:
         return ()
     return tuple(float(share) for share in model.adapters.l.weights.detach().softmax(0).cpu())
 

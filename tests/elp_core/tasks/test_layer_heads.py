@@ -17,7 +17,7 @@ from elp_core.errors import ConfigError
 from elp_core.methods.config import METHODS, ConvConfig, DeepPromptConfig, MethodConfig, ParallelConfig
 from elp_core.task_specs import LAYER_HEADS, ClassificationOptions, VerificationOptions
 from elp_core.tasks import SpeechRecognition, make_task, task_from_json
-from elp_core.tasks.layer_heads import FactorizedPooling, LayerAttentivePooling, layer_pooling
+from elp_core.tasks.layer_heads import FactorizedPooling, LayerAggregation, LayerAttentivePooling, layer_pooling
 from elp_core.testing import tiny_backbone, waveform_batch
 from tests.support.clips import two_speakers
 
@@ -43,7 +43,7 @@ each_head = pytest.mark.parametrize("head", LAYER_HEADS)
 @pytest.mark.parametrize("name", SMALL)
 def test_every_method_gives_its_layers_to_the_heads(name: str, tmp_path: Path) -> None:
     place = list(SMALL).index(name)
-    head, task = LAYER_HEADS[place % 2], ("asv", "ser")[place // 2 % 2]
+    head, task = LAYER_HEADS[place % 3], ("asv", "ser")[place // 3 % 2]
     made = make_task(task, CLIPS, replace(OPTIONS[task], head=head))
     model = build(tiny_backbone("wavlm", pre_norm=place % 3 == 0), SMALL[name], made, seed=0).eval()
     frames, counts = model(*waveform_batch([6000, 4000, 5000, 4500]))
@@ -102,10 +102,24 @@ def test_the_layer_attention_takes_the_largest_gated_layer_of_each_frame() -> No
     torch.testing.assert_close(pooling(frames, torch.tensor([2])), expected)
 
 
+@torch.no_grad()
+def test_the_aggregation_is_statistics_pooling_over_all_layers_together() -> None:
+    pooling, frames = LayerAggregation(3 * 4), torch.randn(1, 6, 12)
+    pooling.norm.weight.normal_()
+    normal = (frames - frames.mean(2, keepdim=True)) / (frames.var(2, unbiased=False, keepdim=True) + 1e-5).sqrt()
+    x = normal * pooling.norm.weight + pooling.norm.bias
+    weights = pooling.time.score(x).softmax(1)
+    mean = (weights * x).sum(1)
+    deviation = ((weights * x.square()).sum(1) - mean.square()).sqrt()
+    torch.testing.assert_close(
+        pooling(frames, torch.tensor([6])), torch.cat([mean, deviation], 1), atol=1e-4, rtol=1e-4
+    )
+
+
 def test_heads_that_do_not_divide_a_layer_are_refused() -> None:
     with pytest.raises(ConfigError, match="attention_heads is 3, expected a divisor of 8"):
         layer_pooling("lap", 16, 2, 3, 5, 0.0)
-    with pytest.raises(ConfigError, match="head is 'max', expected mean, mhfa or lap"):
+    with pytest.raises(ConfigError, match="head is 'max', expected one of mean, mhfa, lap, mfa"):
         ClassificationOptions(head="max")
 
 
@@ -113,8 +127,8 @@ def test_heads_that_do_not_divide_a_layer_are_refused() -> None:
 @torch.no_grad()
 def test_one_pass_mixes_them_with_other_heads(stack: bool) -> None:
     backbone = tiny_backbone("wavlm", pre_norm=True)
-    layered = make_task("asv", CLIPS, replace(OPTIONS["asv"], head="mhfa"))
-    tasks = (layered, layered, SpeechRecognition(), layered)
+    layered, joined = (make_task("asv", CLIPS, replace(OPTIONS["asv"], head=head)) for head in ("mhfa", "mfa"))
+    tasks = (layered, layered, SpeechRecognition(), joined)
     configs = (ElpConfig(E, L, P), ElpConfig(E, L, P), ElpConfig(E, L, P), ElpConfig(E, None, P))
     models = [build(backbone, c, t, seed=n).eval() for n, (c, t) in enumerate(zip(configs, tasks, strict=True))]
     parts = [Part(m.adapters, *backbone.features(*waveform_batch([5000, 3000], n))) for n, m in enumerate(models)]

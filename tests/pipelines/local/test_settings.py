@@ -31,6 +31,33 @@ def test_a_slot_takes_its_tasks_defaults_then_the_tasks_then_its_own() -> None:
     assert settings.for_slot(Slot("plant-a", "ser")).task == ClassificationOptions()
 
 
+def test_a_preset_changes_the_defaults_and_is_changed_by_the_slots_own_values() -> None:
+    text = """
+defaults: {asv: {task: {embedding: 64}}}
+slots:
+  plant-a/asv: {preset: asv-mfa, adapter: {layer: {width: 32}}}
+  plant-b/asv: {adapter: {encoder: null, prompt: null, tune_norms: false, layer: {width: 32}}, task: {head: mfa}}
+"""
+    settings = read_settings(text)
+    found = settings.for_slot(Slot("plant-a", "asv"))
+    assert found == settings.for_slot(Slot("plant-b", "asv"))  # so both have one training key
+    assert found.task == VerificationOptions(head="mfa", embedding=64)
+    assert settings.for_slot(Slot("plant-c", "asv")).task.head == "attentive"
+
+
+@pytest.mark.parametrize(
+    ("slot", "message"),
+    [
+        ("plant-a/asv: {preset: mfa}", "preset is 'mfa', expected one of asv-mfa"),
+        ("plant-a/asv: {preset: [asv-mfa]}", r"preset is \['asv-mfa'\], expected one of asv-mfa"),
+        ("plant-a/ser: {preset: asv-mfa}", "preset is 'asv-mfa', expected none: there is no preset for ser"),
+    ],
+)
+def test_a_preset_that_is_none_of_the_tasks_is_refused(slot: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        read_settings(f"slots:\n  {slot}")
+
+
 @pytest.mark.parametrize(("task", "limit", "margin"), [("asr", 0.5, 0.02), ("asv", 0.25, 0.01), ("sic", 0.25, 0.01)])
 def test_the_gates_defaults_are_the_tasks(task: str, limit: float, margin: float) -> None:
     gate = Settings().for_slot(Slot("plant-a", task)).gate
@@ -79,8 +106,8 @@ def test_all_faults_of_a_slot_are_told_at_once(fault: str) -> None:
 def test_options_out_of_range_and_of_another_task_are_refused() -> None:
     with pytest.raises(ConfigError, match=r"task\.cohort is 1, expected 2 or more"):
         read_settings("slots: {plant-a/asv: {task: {cohort: 1}}}")
-    with pytest.raises(ConfigError, match=r"task\.unknown key head, expected one of dropout"):
-        read_settings("defaults: {ser: {task: {head: linear}}}")
+    with pytest.raises(ConfigError, match=r"task\.unknown key cohort, expected one of attention_heads"):
+        read_settings("defaults: {ser: {task: {cohort: 9}}}")
     with pytest.raises(ConfigError, match="'tts' is no task, expected one of asr, asv, ser, sic"):
         read_settings("defaults: {tts: {}}")
 
