@@ -128,6 +128,7 @@ def take_in(workspace: Workspace, part: Part) -> TrialRunner:
 
 def measure(workspace: Workspace, parts: Sequence[Part], methods: Sequence[str]) -> Iterator[Results]:
     """Train and evaluate every method on every part; yield the results after each column."""
+    from pipelines.comparison.method_trial import WantedTrial
     from pipelines.comparison.trial_runner import FailedTrial
 
     results = Results()
@@ -140,12 +141,12 @@ def measure(workspace: Workspace, parts: Sequence[Part], methods: Sequence[str])
             runner = take_in(workspace, part)
             names.append(runner.golden.evaluation)
             for method in methods:
-                (trial,) = runner.run_all([(method, 1.0)], lambda *_: None)
+                (trial,) = runner.run_all([WantedTrial(method)], lambda *_: None)
                 if isinstance(trial, FailedTrial):
                     found[method].append(trial.reason)
                 else:
                     sizes[method] = trial.parameters
-                    found[method].append(runner.scores(method))
+                    found[method].append(runner.scores(WantedTrial(method)))
         closed = any(part.closed_set for part in mine)
         results.cells[column] = {
             method: pooled(method, scores, runner.policy, closed, sizes.get(method, 0))

@@ -132,8 +132,8 @@ def in_words(metric: str, share: float, interval: tuple[float | None, float | No
         # 101 of 100 would be read as a mistake
         return f"There are more errors than {subject.partition(' ')[0]}."
     low, high = interval or (None, None)
-    within = "" if low is None or high is None else f" ({_of_hundred(max(0.0, low))} to {_of_hundred(high)})"
-    return f"About {_of_hundred(share)} of 100 {subject}{within}."
+    within = "" if low is None or high is None else f" ({of_hundred(max(0.0, low))} to {of_hundred(high)})"
+    return f"About {of_hundred(share)} of 100 {subject}{within}."
 
 
 def metric_meaning(metric: str) -> str:
@@ -141,7 +141,8 @@ def metric_meaning(metric: str) -> str:
     return next((words for name, words in _MEANINGS.items() if metric.startswith(name)), "")
 
 
-def _of_hundred(share: float) -> str:
+def of_hundred(share: float) -> str:
+    """Return a share as a number of a hundred, whole from 10 up."""
     number = 100 * share
     return f"{number:.0f}" if number >= 9.95 or abs(number - round(number)) < 0.05 else f"{number:.1f}"
 

@@ -17,6 +17,7 @@ from pipelines.registry.ancestry import by_bundle
 from pipelines.registry.client.server_api import StoredStatement
 from pipelines.registry.description import verdict_headline
 from pipelines.registry.ledger.entry import MOVES, LedgerEntry, read_entry
+from pipelines.registry.ledger.site_moves import about_slot
 from pipelines.registry.lineage import BackboneOrigin, TrainedLanguage, normaliser_text
 from pipelines.registry.registered_adapter import ChampionPeriod, RegisteredAdapter
 from pipelines.registry.slot import Slot
@@ -137,7 +138,8 @@ def _entries(records: ServerRecords, slot: Slot) -> Iterator[LedgerEntry]:
     for row in records.ledger(str(slot)):
         # the verification names an entry that cannot be read
         with contextlib.suppress(AttestationError):
-            yield read_entry(row.entry)
+            if mine := about_slot(read_entry(row.entry), slot):
+                yield mine
 
 
 def _dataset(db: sqlite3.Connection, lineage: LineageStatement) -> Fact:

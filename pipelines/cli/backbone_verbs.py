@@ -1,4 +1,4 @@
-"""`elp backbone add | list | show`: licence, source and pre-training data of the backbones of a workspace."""
+"""`elp backbone add | list | show`: licence, source and pre-training data of backbones; changes: `migrate_verbs`."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from pipelines.cli.migrate_verbs import back_verb, plan_verb, site_migrate_verb, switch_verb
 from pipelines.cli.options import on_workspace
 from pipelines.cli.output import emit, fields, table
 from pipelines.local.backbone_records import RecordedBackbone, StatedOrigin, add_record, find_record, list_records
@@ -17,8 +18,13 @@ from pipelines.registry.client.server_api import current_user
 def backbone() -> None:
     """Record where backbones come from, and under which licence; list what is recorded.
 
-    The records are in elp.yaml, under backbones. Each lineage that is signed from then on names them.
+    The records are in elp.yaml, under backbones. Each lineage that is signed from then on names them. A site changes
+    its backbone with plan, migrate and switch.
     """
+
+
+for verb in (plan_verb, site_migrate_verb, switch_verb, back_verb):
+    backbone.add_command(verb)
 
 
 @backbone.command(name="add", short_help="Record licence, source and pre-training data of a backbone.")

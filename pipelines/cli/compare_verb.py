@@ -31,8 +31,27 @@ _COSTS = (-8, -7, -6, -5, -2)
 @click.option("--methods", default=DEFAULT, metavar="NAME,…", help=f"Methods to compare [default: {DEFAULT}].")
 @click.option("--shares", default="0.125,0.25,0.5,1", metavar="SHARE,…", help="Of the learning curve; '' for none.")
 @click.option("--curve", default="elp", metavar="NAME", help="The learning curve's method [default: elp].")
+@click.option("--seeds", type=click.IntRange(1), default=1, metavar="N", help="Trainings of each method [default: 1].")
+@click.option(
+    "--budget",
+    type=click.IntRange(1, 5),
+    default=1,
+    metavar="N",
+    help="Learning rates that each method is tried with; the validation split chooses [default: 1].",
+)
+@click.option("--heads", default="", metavar="NAME,…", help="Heads of the task that each method is trained with.")
 @on_workspace
-def compare(workspace: Workspace, slot: Slot, version: str, methods: str, shares: str, curve: str) -> None:
+def compare(
+    workspace: Workspace,
+    slot: Slot,
+    version: str,
+    methods: str,
+    shares: str,
+    curve: str,
+    seeds: int,
+    budget: int,
+    heads: str,
+) -> None:
     """Train on the slot's data with each method, and compare results and costs.
 
     The trainings run one after another, each in its own process on this machine. Methods: those of the library, and
@@ -41,7 +60,14 @@ def compare(workspace: Workspace, slot: Slot, version: str, methods: str, shares
     from pipelines.comparison.compare_methods import ComparisonRequest, compare_methods
     from pipelines.local.addresses import mlflow_uri
 
-    request = ComparisonRequest(tuple(_words(methods)), tuple(_share(word) for word in _words(shares)), curve)
+    request = ComparisonRequest(
+        tuple(_words(methods)),
+        tuple(_share(word) for word in _words(shares)),
+        curve,
+        seeds,
+        budget,
+        tuple(_words(heads)),
+    )
     with long_work(quiet=wants_json()) as display:
         found, folder = compare_methods(
             workspace,

@@ -63,7 +63,7 @@ VERBS: dict[str, dict[str, tuple[str, str]]] = {
         "enrol": ("enrol_verbs:enrol_group", "Enrol voices, compare recordings with them, renew them."),
         "compare": ("compare_verb:compare", "Compare methods on a slot's data, with a report."),
         "tune": ("tune_verb:tune_verb", "Search for a smaller or better configuration of a slot."),
-        "backbone": ("backbone_verbs:backbone", "Record the licences of backbones, and list them."),
+        "backbone": ("backbone_verbs:backbone", "Record licences of backbones; change the backbone site by site."),
         "sweep": ("sweep_verb:sweep_verb", "Measure how the champion degrades under simulated conditions."),
         "report": ("report_verbs:site_report_verb", "Write a page for a manager on the adapters of a site."),
         "poc": ("report_verbs:poc_verb", "Write a one-page plan of a proof of concept at a site."),

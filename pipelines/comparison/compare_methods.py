@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args, get_type_hints
 
 from elp_core.errors import OpsError
 from pipelines.comparison.comparison_report import MethodComparison, write_comparison
 from pipelines.comparison.findings import differences, findings, pairs_of
 from pipelines.comparison.learning_curve import PredictedError, curve_advice, fit_power_law, predict_error
-from pipelines.comparison.method_trial import MethodTrial
+from pipelines.comparison.method_trial import MethodTrial, WantedTrial
+from pipelines.comparison.rate_budget import FACTORS, RateChoice, choose_rates, tuning_trials
+from pipelines.comparison.repeated_methods import Key, Repeats, finished_seeds, repeat_sentences
 from pipelines.comparison.trial_runner import FailedTrial, Progress, TrialRunner, json_digest
 from pipelines.datasets.versions import golden_ref, version_at
 from pipelines.errors import UsageError
@@ -40,6 +42,12 @@ class ComparisonRequest:
     shares: tuple[float, ...]
     """Shares of the training split for the learning curve; empty for no curve."""
     curve_method: str = "elp"
+    seeds: int = 1
+    """Trainings of each method, with seeds that follow the slot's."""
+    budget: int = 1
+    """Learning rates that each method is tried with; the validation split chooses one (`rate_budget`)."""
+    heads: tuple[str, ...] = ()
+    """Heads of the task that each method is trained with; empty for the slot's own."""
 
 
 def compare_methods(
@@ -61,20 +69,22 @@ def compare_methods(
     """
     from elp_core.backbones import Backbone
 
-    _check(request)
+    _check(request, slot)
     client = connect(mlflow_uri)
     dataset = version_at(workspace, version, slot)
     golden, backbone = golden_ref(workspace, dataset.tag, slot), Backbone.from_pretrained(workspace.settings.backbone)
     runner = TrialRunner(workspace, slot, dataset, golden, backbone, log)
-    names = list(dict.fromkeys((*request.methods, *([request.curve_method] if request.shares else []))))
-    shares = sorted({share for share in request.shares if share < 1.0})
-    wanted = [*((name, 1.0) for name in names), *((request.curve_method, share) for share in shares)]
-    found = _comparison(runner, request, runner.run_all(wanted, progress))
+    found = compare_with(runner, request, progress)
     folder = workspace.state / "comparisons" / json_digest(plain(found))[:16]
     write_comparison(found, folder)
     log(f"report: {folder / 'compare.html'}")
     _log_run(client, slot, found, folder)
     return found, folder
+
+
+def compare_with(runner: TrialRunner, request: ComparisonRequest, progress: Progress) -> MethodComparison:
+    """Run the trainings of a request that were not done yet, and return what they show; raises as `compare_methods`."""
+    return _comparison(runner, request, *_train(runner, request, progress))
 
 
 def predict_curve(curve: Sequence[MethodTrial]) -> tuple[tuple[PredictedError, ...], str]:
@@ -87,7 +97,35 @@ def predict_curve(curve: Sequence[MethodTrial]) -> tuple[tuple[PredictedError, .
     return ahead, curve_advice(law, last.minutes, last.value)
 
 
-def _check(request: ComparisonRequest) -> None:
+def _train(
+    runner: TrialRunner, request: ComparisonRequest, progress: Progress
+) -> tuple[list[MethodTrial | FailedTrial], dict[Key, RateChoice]]:
+    """Run the tries of the budget and then all trainings with the chosen rates; return these and the choices."""
+    heads = request.heads or ("",)
+    names = list(dict.fromkeys(request.methods))
+    # the curve has one seed and one head
+    only_curve = [request.curve_method] if request.shares and request.curve_method not in names else []
+    choices, lost = dict[Key, RateChoice](), list[FailedTrial]()
+    if request.budget > 1:
+        tries = tuning_trials(names, heads, request.budget) + tuning_trials(only_curve, heads[:1], request.budget)
+        chosen, lost = choose_rates(tries, runner.run_all(tries, progress))
+        choices = {(one.method, one.head): one for one in chosen}
+    gone = {(one.method, one.head) for one in lost}
+
+    def wanted(method: str, head: str, share: float = 1.0, seed: int = 0) -> WantedTrial:
+        choice = choices.get((method, head))
+        return WantedTrial(method, share, seed, choice.factor if choice else 1.0, head)
+
+    pairs = [(name, head) for head in heads for name in names if (name, head) not in gone]
+    trials = [wanted(*pair, seed=seed) for seed in range(request.seeds) for pair in pairs]
+    if request.shares and (request.curve_method, heads[0]) not in gone:
+        trials += [wanted(name, heads[0]) for name in only_curve]
+        shares = sorted({share for share in request.shares if share < 1.0})
+        trials += [wanted(request.curve_method, heads[0], share) for share in shares]
+    return [*lost, *runner.run_all(trials, progress)], choices
+
+
+def _check(request: ComparisonRequest, slot: Slot) -> None:
     from elp_core.methods import METHODS
 
     known = (*METHODS, OWN)
@@ -97,26 +135,48 @@ def _check(request: ComparisonRequest) -> None:
     wrong = [share for share in request.shares if not 0 < share <= 1]
     if wrong:
         raise UsageError(f"{wrong[0]} is not a share of the training audio; expected more than 0, up to 1")
+    if request.seeds < 1 or not 1 <= request.budget <= len(FACTORS):
+        asked = f"{request.seeds} seeds and {request.budget} rates"
+        raise UsageError(f"{asked} are asked for; expected 1 seed or more, and 1 to {len(FACTORS)} rates")
+    known_heads = get_args(get_type_hints(slot.task_spec.options).get("head"))
+    strange = [head for head in request.heads if head not in known_heads]
+    if strange or len(set(request.heads)) < len(request.heads):
+        expected = f"some of {', '.join(known_heads)}, each once" if known_heads else "none: the task has one head"
+        raise UsageError(f"heads are {', '.join(request.heads)}; {slot.task} expects {expected}")
 
 
 def _comparison(
-    runner: TrialRunner, request: ComparisonRequest, results: Sequence[MethodTrial | FailedTrial]
+    runner: TrialRunner,
+    request: ComparisonRequest,
+    results: Sequence[MethodTrial | FailedTrial],
+    choices: Mapping[Key, RateChoice],
 ) -> MethodComparison:
     from elp_core.methods import METHODS
 
     dataset, policy = runner.dataset, runner.policy
     failed = tuple(one for one in results if isinstance(one, FailedTrial))
     trials = [one for one in results if isinstance(one, MethodTrial)]
-    whole = {trial.method: trial for trial in trials if trial.share == 1.0}
-    methods = tuple(whole[name] for name in request.methods if name in whole)
-    if not methods:
+    whole = finished_seeds(trials, request.methods, request.heads or ("",), request.seeds)
+    if not whole:
         reasons = "\n".join(f"{one.method}: {one.reason}" for one in failed)
         raise OpsError(f"no method could be trained on {dataset.tag}:\n{reasons}")
-    parts = [trial for trial in trials if trial.method == request.curve_method]
+    several = request.seeds > 1 or request.budget > 1 or bool(request.heads)
+    head = next(head for _, head in whole)
+    methods = tuple(seeds[0] for (_, own), seeds in whole.items() if own == head)
+    repeats = summary = None
+    if several:
+        scores = {key: [runner.scores(trial) for trial in seeds] for key, seeds in whole.items()}
+        repeats = Repeats(whole, scores, policy, dataset.closed_set)
+        summary = repeats.summary(request.budget, choices)
+    if repeats and request.seeds > 1:
+        methods = repeats.rows(head)
+        found = repeats.differences(head, pairs_of(methods))
+    else:
+        own = {trial.method: runner.scores(trial) for trial in methods}
+        found = differences(own, pairs_of(methods), policy, dataset.closed_set)
+    parts = [trial for trial in trials if (trial.method, trial.head, trial.seed) == (request.curve_method, head, 0)]
     curve = tuple(sorted(parts, key=lambda trial: trial.share)) if request.shares else ()
     ahead, advice = predict_curve(curve)
-    scores = {trial.method: runner.scores(trial.method) for trial in methods}
-    found = differences(scores, pairs_of(methods), policy, dataset.closed_set)
     return MethodComparison(
         slot=str(runner.slot),
         dataset=dataset.tag,
@@ -129,12 +189,16 @@ def _comparison(
         hardware=f"{methods[0].device}, {methods[0].threads} threads of {platform.machine()}",
         methods=methods,
         differences=found,
-        about={name: METHODS[name].about if name in METHODS else "the slot's own configuration" for name in whole},
+        about={name: METHODS[name].about if name in METHODS else "the slot's own configuration" for name, _ in whole},
         curve_method=request.curve_method,
         curve=curve,
         ahead=ahead,
         failed=failed,
-        findings=findings(runner.slot.task, methods, found, advice, failed),
+        findings=(
+            *findings(runner.slot.task, methods, found, advice, failed),
+            *(repeat_sentences(summary) if summary else []),
+        ),
+        repeats=summary,
         normaliser=normaliser_text(dataset.language.normaliser) if dataset.language.normaliser else "",
     )
 

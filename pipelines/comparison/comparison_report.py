@@ -12,6 +12,7 @@ from elp_core.metrics.scores import COUNTED
 from pipelines.comparison.findings import Difference, best_of, bounds_text, interval_text, millions
 from pipelines.comparison.learning_curve import PredictedError
 from pipelines.comparison.method_trial import MethodTrial
+from pipelines.comparison.repeated_methods import HEADS, RepeatedComparison, repeat_rows
 from pipelines.comparison.trial_runner import FailedTrial
 from pipelines.html_report import figure, png, render_page
 from pipelines.number_text import count, metric_title, percent
@@ -58,6 +59,8 @@ class MethodComparison:
     """What the numbers show, in sentences."""
     normaliser: str = ""
     """Name and digest of the rule that gave transcripts and answers their form; empty for English, the default."""
+    repeats: RepeatedComparison | None = None
+    """What several seeds, rates or heads add; None for one training of each method."""
 
 
 def write_comparison(found: MethodComparison, folder: Path) -> None:
@@ -106,6 +109,8 @@ def comparison_markdown(found: MethodComparison) -> str:
     if curve := _curve_rows(found):
         head = ("minutes of training audio", "clips", metric_title(found.metric), "interval", *_reported_heads(found))
         parts += [f"## Learning curve of {found.curve_method}", _markdown_table(head, curve)]
+    if found.repeats:
+        parts += ["## Seeds, rates and heads", _markdown_table(HEADS, repeat_rows(found.repeats))]
     return "\n\n".join([*parts, _notes(found)]) + "\n"
 
 
@@ -119,6 +124,8 @@ def comparison_html(found: MethodComparison) -> str:
         rows=method_rows(found),
         curve=_curve_rows(found),
         pictures=[(name, base64.b64encode(picture).decode("ascii")) for name, picture in _plots(found).items()],
+        repeat_heads=HEADS,
+        repeated=repeat_rows(found.repeats) if found.repeats else [],
         notes=_notes(found),
         metric=metric_title(found.metric),
     )
@@ -148,10 +155,13 @@ def _notes(found: MethodComparison) -> str:
     counted = COUNTED.get(found.metric, "")
     size = f" The {metric_title(found.metric)} counts {count(found.methods[0].tokens, counted)}." if counted else ""
     rule = f" Transcripts and answers are under the normaliser {found.normaliser}." if found.normaliser else ""
+    covered = "cover the sampling of the golden set only: each method was trained once, and another seed would change "
+    covered += "the values too"
+    if found.repeats and found.repeats.seeds > 1:
+        covered = f"cover the sampling of the golden set and of {found.repeats.seeds} seeds; values are means over them"
     return (
         f"{found.dataset} on the golden set {found.golden}; backbone {found.backbone} ({found.fingerprint[:23]}…). "
-        f"Intervals at {100 * found.confidence:g} % cover the sampling of the golden set only: each method was "
-        "trained once, and another seed would change the values too. Differences are paired: both methods on the same "
+        f"Intervals at {100 * found.confidence:g} % {covered}. Differences are paired: both methods on the same "
         "resampled clips or speakers. Stored: the backbone in float32 once, and a bundle for each slot. RTF: "
         f"seconds of computing for a second of audio. {found.hardware}.{size}{rule}{closed}"
     )

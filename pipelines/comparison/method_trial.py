@@ -13,9 +13,9 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from elp_core.errors import ElpError
 from elp_core.files import write_whole
@@ -26,6 +26,7 @@ from pipelines.progress_text import Report
 from pipelines.registry.slot import Slot
 
 if TYPE_CHECKING:
+    from elp_core.config import TrainConfig
     from elp_core.metrics.scores import Evaluation
     from elp_core.model import ElpModel
     from pipelines.datasets.dataset_version import GoldenSet
@@ -34,6 +35,30 @@ if TYPE_CHECKING:
 
 SAMPLE_CLIPS = 64
 """Clips that are timed if the evaluation was divided among processes."""
+
+
+class WantedTrial(NamedTuple):
+    """One training of a comparison: a method, and how it differs from the slot's settings."""
+
+    method: str
+    """Name in `elp_core.methods.METHODS`, or ``slot`` for the slot's own adapter configuration."""
+    share: float = 1.0
+    """Share of the training clips."""
+    seed: int = 0
+    """Added to the seed of the slot's settings."""
+    factor: float = 1.0
+    """Of all learning rates."""
+    head: str = ""
+    """Head of the task; empty: that of the slot's settings."""
+
+    @property
+    def text(self) -> str:
+        """Describe the trial."""
+        parts = [f"{self.method} on {100 * self.share:g} % of the training audio"]
+        parts += [f"head {self.head}"] if self.head else []
+        parts += [f"seed {self.seed}"] if self.seed else []
+        parts += [f"rates × {self.factor:.2g}"] if self.factor != 1.0 else []
+        return ", ".join(parts)
 
 
 @dataclass(frozen=True)
@@ -53,6 +78,10 @@ class TrialSpec:
     closed_set: bool
     settings: Mapping[str, Any]
     """`SlotSettings` as plain values."""
+    seed: int = 0
+    factor: float = 1.0
+    head: str = ""
+    """These three as in `WantedTrial`."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +117,12 @@ class MethodTrial:
     threads: int
     also: Mapping[str, float] = field(default_factory=dict)
     """Error rates of transcripts that are reported and decide nothing, by name."""
+    seed: int = 0
+    factor: float = 1.0
+    head: str = ""
+    """These three as in `WantedTrial`."""
+    validation: float | None = None
+    """Metric on the validation split at the best epoch, by which learning rates are chosen."""
 
 
 def select_share(clips: Sequence[Clip], share: float) -> list[Clip]:
@@ -125,7 +160,9 @@ def run_trial(spec: TrialSpec, report: Report) -> tuple[MethodTrial, Scores]:
     adapter: Any = settings.adapter
     if spec.method != "slot":
         adapter, config = METHODS[spec.method].config, METHODS[spec.method].rates(config)
+    config = _changed(config, spec)
     options = task_options(settings, version_at(spec.repository, spec.tag, slot))
+    options = replace(options, head=spec.head) if spec.head else options
     task = decide_by(make_task(slot.task, chosen, options), settings.gate.metric or None)
     model = build(backbone, adapter, task, config.seed)
     started = time.perf_counter()
@@ -156,8 +193,18 @@ def run_trial(spec: TrialSpec, report: Report) -> tuple[MethodTrial, Scores]:
         device=str(device),
         threads=torch.get_num_threads(),
         also=reported_rates(evaluation.extra),
+        seed=spec.seed,
+        factor=spec.factor,
+        head=spec.head,
+        validation=trained.best_value if math.isfinite(trained.best_value) else None,
     )
     return trial, evaluation.scores
+
+
+def _changed(config: TrainConfig, spec: TrialSpec) -> TrainConfig:
+    """Return the configuration with the seed and the rates of a trial."""
+    rates = {name: spec.factor * getattr(config, name) for name in ("lr_head", "lr_layer", "lr_encoder")}
+    return replace(config, seed=config.seed + spec.seed, **rates)
 
 
 def _evaluated(model: ElpModel, golden: GoldenSet, settings: SlotSettings) -> tuple[Evaluation, int, float]:
@@ -202,13 +249,18 @@ def _main() -> None:
 
     Each step is a line on stdout: the steps done, those in all, and a remark, as a JSON list.
     """
-    from pipelines.registry.evidence_scores import pack_scores
-
     spec, result = (Path(argument) for argument in sys.argv[1:3])
     try:
-        trial, scores = run_trial(TrialSpec(**json.loads(spec.read_text(encoding="utf-8"))), _print_progress)
+        keep_trial(spec, result, _print_progress)
     except ElpError as error:
         sys.exit(str(error))
+
+
+def keep_trial(spec: Path, result: Path, report: Report) -> None:
+    """Run the trial of the file `spec`; write its result to the file `result`, and its scores next to it."""
+    from pipelines.registry.evidence_scores import pack_scores
+
+    trial, scores = run_trial(TrialSpec(**json.loads(spec.read_text(encoding="utf-8"))), report)
     # the result is written last, so that its presence shows that both files are complete
     write_whole(scores_path(result), json.dumps(pack_scores(scores), indent=1))
     write_whole(result, json.dumps(asdict(trial), indent=1))

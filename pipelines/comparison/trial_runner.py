@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from elp_core.config import to_dict
 from pipelines.comparison import method_trial
-from pipelines.comparison.method_trial import MethodTrial, TrialSpec, scores_path
+from pipelines.comparison.method_trial import MethodTrial, TrialSpec, WantedTrial, scores_path
 from pipelines.datasets.dataset_version import DatasetVersion, GoldenRef
 from pipelines.datasets.slot_language import require_same_language
 from pipelines.local.environment import child_environment
@@ -40,6 +40,10 @@ class FailedTrial:
     method: str
     share: float
     reason: str
+    seed: int = 0
+    factor: float = 1.0
+    head: str = ""
+    """These three as in `WantedTrial`."""
 
 
 class TrialRunner:
@@ -74,51 +78,52 @@ class TrialRunner:
         }
         self._folder, self._log = cache / "trials", log
 
-    def run_all(self, trials: Sequence[tuple[str, float]], progress: Progress) -> list[MethodTrial | FailedTrial]:
-        """Return the results of trials, each a method and its share of the audio, in their order.
+    def run_all(self, trials: Sequence[WantedTrial], progress: Progress) -> list[MethodTrial | FailedTrial]:
+        """Return the results of trials in their order.
 
         `progress` receives how much of the trials that were not done at the start is done.
         """
-        waiting = [trial for trial in trials if not self._is_done(*trial)]
+        waiting = [trial for trial in trials if not self._is_done(trial)]
         ended, results = 0, list[MethodTrial | FailedTrial]()
         for trial in trials:
 
-            def report(done: int, total: int, note: str, method: str = trial[0], before: int = ended) -> None:
+            def report(done: int, total: int, note: str, method: str = trial.method, before: int = ended) -> None:
                 steps = f"{method}: {done:,}/{total:,} steps" + (f", {note}" if note else "")
                 progress(before + (done / total if total else 0.0), len(waiting), steps)
 
             if trial in waiting:
-                progress(ended, len(waiting), trial[0])
-            results.append(self.run(*trial, report))
+                progress(ended, len(waiting), trial.method)
+            results.append(self.run(trial, report))
             if trial in waiting:
                 # a training may stop before its last step, and its number is an estimate
                 ended += 1
-                progress(ended, len(waiting), f"{trial[0]}: done")
+                progress(ended, len(waiting), f"{trial.method}: done")
         return results
 
-    def run(self, method: str, share: float, report: Report) -> MethodTrial | FailedTrial:
+    def run(self, wanted: WantedTrial, report: Report) -> MethodTrial | FailedTrial:
         """Return the result of one trial, from an earlier run if there is one; `report` gets its steps."""
-        path, name = self._path(method, share), f"{method} on {100 * share:g} % of the training audio"
-        if self._is_done(method, share):
+        path, name = self._path(wanted), wanted.text
+        if self._is_done(wanted):
             self._log(f"{name}: already done")
         else:
             self._log(f"{name}: training")
-            if reason := self._train(replace(self._spec, method=method, share=share), path, report):
+            if reason := self._train(replace(self._spec, **wanted._asdict()), path, report):
                 self._log(f"{name}: failed: {reason}")
-                return FailedTrial(method, share, reason)
+                return FailedTrial(wanted.method, wanted.share, reason, wanted.seed, wanted.factor, wanted.head)
         trial = MethodTrial(**json.loads(path.read_text(encoding="utf-8")))
         self._log(f"{name}: {metric_title(trial.metric)} {percent(trial.value)} in {trial.train_seconds:.0f} s")
         return trial
 
-    def scores(self, method: str) -> Scores:
-        """Return the scores on the golden set's clips of a trial that ran on all of the audio."""
-        return unpack_scores(json.loads(scores_path(self._path(method, 1.0)).read_text(encoding="utf-8")))
+    def scores(self, trial: WantedTrial | MethodTrial) -> Scores:
+        """Return the scores on the golden set's clips of a trial that ran."""
+        wanted = WantedTrial(trial.method, trial.share, trial.seed, trial.factor, trial.head)
+        return unpack_scores(json.loads(scores_path(self._path(wanted)).read_text(encoding="utf-8")))
 
-    def _path(self, method: str, share: float) -> Path:
-        return self._folder / f"{json_digest({**self._inputs, 'method': method, 'share': share})}.json"
+    def _path(self, wanted: WantedTrial) -> Path:
+        return self._folder / f"{json_digest({**self._inputs, **wanted._asdict()})}.json"
 
-    def _is_done(self, method: str, share: float) -> bool:
-        path = self._path(method, share)
+    def _is_done(self, wanted: WantedTrial) -> bool:
+        path = self._path(wanted)
         return path.is_file() and scores_path(path).is_file()
 
     def _train(self, spec: TrialSpec, path: Path, report: Report) -> str:

@@ -57,7 +57,7 @@ def check_clips(
     """
     settings = workspace.settings.for_slot(slot)
     language = settings.language
-    rules = rules_for(slot.task, settings.data, language, frame_rate(workspace.settings.backbone))
+    rules = rules_for(slot.task, settings.data, language, frame_rate(workspace.settings.backbone_of(slot)))
     place = (docs_folder(workspace, slot) / "index.html").relative_to(workspace.root).as_posix()
     docs = docs or docs_folder(workspace, slot)
     if not parts:

@@ -238,7 +238,9 @@ def _untrained(workspace: Workspace, slot: Slot, tag: str) -> float:
     clips = load_split(str(workspace.root), tag, slot, trained_on, cache)
     task = make_task(slot.task, clips, task_options(settings, version_at(workspace, tag, slot)))
     # built with the seed of the training: this is the adapter before its first step
-    model = build(Backbone.from_pretrained(workspace.settings.backbone), settings.adapter, task, settings.train.seed)
+    model = build(
+        Backbone.from_pretrained(workspace.settings.backbone_of(slot)), settings.adapter, task, settings.train.seed
+    )
     return float(evaluate(model, load_golden(str(workspace.root), tag, slot, cache).clips).value)
 
 

@@ -11,6 +11,7 @@
 `golden_part`         clips by hash, with trials of both kinds
 `measure`, `interference`, `overlap`    size and speed; answers of other slots; golden clips in the training data
 `enrolled_voices`     the voices that a promotion invalidates, and their false rejects
+`migrated_slot`       a champion on another backbone: only if the ledger states the migration of the site
 `normalisers`         the normal forms behind scores, which must agree
 `evidence`, `verdict_record`            everything that a verdict follows from; the signed verdict in the registry
 `report`, `plots`     the verdict as an HTML page

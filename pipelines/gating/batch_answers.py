@@ -77,7 +77,7 @@ def _maker() -> str:
 _loaded: dict[tuple[str, str, str], ElpModel] = {}
 """Models of this process, by the bundle's digest, the backbone's fingerprint and the device."""
 _backbones: dict[str, Backbone] = {}
-_MOST_MODELS = 4
+_MOST_MODELS, _MOST_BACKBONES = 4, 2
 _one_at_a_time = threading.Lock()
 """Workers of a cluster may have several threads, and models on one backbone are not used by two of them at once."""
 
@@ -128,7 +128,7 @@ def _model(system: SentSystem, device: str) -> ElpModel:
 
 
 def _backbone(system: SentSystem, device: str) -> Backbone:
-    """Return the backbone of a system, read once; a process keeps the last one."""
+    """Return the backbone of a system, read once; a process keeps the last two: a migration compares across two."""
     from elp_core.backbones import Backbone
     from elp_core.errors import BackboneError
 
@@ -146,8 +146,11 @@ def _backbone(system: SentSystem, device: str) -> Backbone:
                 f"the backbone {system.backbone} of worker {socket.gethostname()} has the fingerprint "
                 f"{kept.fingerprint}, and that of the run {system.fingerprint}; install the same weights on both"
             )
-        _loaded.clear()
-        _backbones.clear()
+        if len(_backbones) >= _MOST_BACKBONES:
+            oldest = next(iter(_backbones))
+            del _backbones[oldest]
+            for key in [key for key in _loaded if key[1] == oldest]:
+                del _loaded[key]
         _backbones[system.fingerprint] = kept
     kept.to(device)
     return kept

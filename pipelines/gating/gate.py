@@ -65,6 +65,7 @@ def gate_version(
     log: Log = print,
     progress: Report | None = None,
     chunk_map: ChunkMap | None = None,
+    backbone: str = "",
 ) -> GateOutcome:
     """Judge a version of the slot's adapter, by default the newest candidate; raises GateRefused if it is not accepted.
 
@@ -73,13 +74,14 @@ def gate_version(
     step. A dry run keeps the evidence in `cache` and changes nothing in the registry. `keys` is the folder of the key
     that signs the verdict; None selects ELP_KEYS, or else the present workspace's folder. `progress` is called with the
     clips that are answered. A large golden set is answered by `chunk_map`; None selects the processes of this machine
-    that `compute` of the slot allows.
+    that `compute` of the slot allows. `backbone` is the challenger's; empty selects that of the slot's settings. A
+    champion on another one is judged on its own, and only if the ledger states the migration of the site.
     """
     client, keys = connect(mlflow_uri), keys or key_folder()
     if not dry_run:
         # a machine without a key is refused before minutes of judging
         load_signing_keys(keys, "verdict")
-    case = _prepare(client, repository, slot, settings, version, cache)
+    case = _prepare(client, repository, slot, settings, version, cache, backbone)
     found = find_recorded(client, case.challenger, case.record, case.folder, keep=case.serving)
     if found is None:
         folder, evidence = _judged(client, case, log, progress, chunk_map)
@@ -137,7 +139,13 @@ def _publish(client: MlflowClient, keys: Path, case: GateCase, evidence: Evidenc
 
 
 def _prepare(
-    client: MlflowClient, repository: str, slot: Slot, settings: Settings, version: int | None, cache: Path
+    client: MlflowClient,
+    repository: str,
+    slot: Slot,
+    settings: Settings,
+    version: int | None,
+    cache: Path,
+    backbone: str,
 ) -> GateCase:
     from pipelines.datasets.versions import golden_ref
 
@@ -150,20 +158,23 @@ def _prepare(
     champion = model_registry.find_champion(client, slot)
     serving = champion is not None and champion.version == challenger.version
     against, golden = None if serving else champion, golden_ref(repository, "latest", slot)
-    mine, backbone = settings.for_slot(slot), settings.backbone
-    return GateCase(slot, mine, backbone, repository, cache, challenger, against, golden, serving)
+    named = backbone or settings.backbone_of(slot)
+    return GateCase(
+        slot, settings.for_slot(slot), settings, named, repository, cache, challenger, against, golden, serving
+    )
 
 
 def _judge(
     client: MlflowClient, case: GateCase, log: Log, progress: Report | None, chunk_map: ChunkMap | None
 ) -> Evidence:
-    """Evaluate both versions on one backbone, measure the challenger, and decide."""
+    """Evaluate both versions, each on its backbone, measure the challenger, and decide."""
     from elp_core.backbones import Backbone
     from pipelines.datasets.golden_trials import judges_pairs
     from pipelines.datasets.versions import load_golden
     from pipelines.gating.enrolled_voices import voice_checks
     from pipelines.gating.interference import check_interference
     from pipelines.gating.measure import measure_speed, memory_digest, overlap_checks
+    from pipelines.gating.migrated_slot import backbone_check, champion_backbone
     from pipelines.gating.normalisers import common_normaliser
     from pipelines.gating.scored_versions import open_versions, score_versions
     from pipelines.gating.simulated_conditions import simulate_conditions, simulated_part
@@ -173,8 +184,10 @@ def _judge(
     part = simulated_part(golden, case.settings.gate, judges_pairs(case.slot))
     backbone = Backbone.from_pretrained(case.backbone)
     before = memory_digest(backbone)
-    versions = (case.challenger, *([case.champion] if case.champion else []))
-    systems = open_versions(client, versions, backbone, case.settings.gate, cache)
+    systems = open_versions(client, [case.challenger], backbone, case.settings.gate, cache)
+    former = champion_backbone(client, case, backbone)
+    if case.champion:
+        systems += open_versions(client, [case.champion], former, case.settings.gate, cache)
     for system in systems:
         log(f"evaluating {system.name} on {count(len(golden.clips), 'clip')} of {golden.tag}")
     challenger, *others = score_versions(systems, golden, case.settings, chunk_map, progress)
@@ -183,7 +196,7 @@ def _judge(
     normaliser = common_normaliser(case.slot, case.golden.language.normaliser, challenger.normalisers, against)
     checks = (
         GateCheck("bundle intact", True, f"all files are as registered in {case.challenger.bundle_digest}"),
-        GateCheck("same backbone", True, f"both systems ran on {backbone.id}, {backbone.fingerprint}"),
+        backbone_check(backbone, former),
         *overlap_checks(
             case.repository, case.challenger, challenger.bundle, golden.clips, closed_set, cache, client.tracking_uri
         ),

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pipelines.datasets.dataset_version import GoldenRef
 from pipelines.gating.evidence import EVIDENCE_FILE
-from pipelines.local.settings import SlotSettings
+from pipelines.local.settings import Settings, SlotSettings
 from pipelines.registry.adapter_version import AdapterVersion, GateRecord
 from pipelines.registry.policies import policy_digest
 from pipelines.registry.signing.canonical_json import sha256
@@ -25,7 +25,10 @@ class GateCase:
 
     slot: Slot
     settings: SlotSettings
+    workspace: Settings
+    """All settings, which name the backbones of the other slots."""
     backbone: str
+    """Of the challenger, by name."""
     repository: str
     cache: Path
     challenger: AdapterVersion

@@ -1,4 +1,4 @@
-"""Registered versions with their scores on a golden set, all from one run on one backbone."""
+"""Registered versions with their scores on a golden set, all from one run."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

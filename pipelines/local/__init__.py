@@ -16,6 +16,7 @@
 `gpus`, `gpu_lock`, `gpu_need`   the GPUs of this machine; one GPU, one job; need and work queues
 `chunk_processes`    chunks of work in several processes of this machine
 `worker_home`, `worker_plan`, `worker_host`, `worker_runs`   `elp worker`: its folder, its Prefect workers, their runs
+`slot_backbone`      the backbone of a version, of those that the settings name
 `box_home`           the folder of an edge box, and the set of adapters that is active there
 `box_invitation`     invite and revoke edge boxes
 `worker_enrol`       invite a worker, and enrol this machine as one

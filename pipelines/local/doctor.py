@@ -24,6 +24,8 @@ from pipelines.local.store_checks import bounded
 from pipelines.local.supervision import SUPERVISOR
 from pipelines.local.workspace import Workspace
 from pipelines.number_text import count
+from pipelines.registry.backbone_licence import BackbonePolicy, licence_fault
+from pipelines.registry.lineage import BackboneName
 from pipelines.registry.signing.keys import PRIVATE_FOLDER, key_folder, load_trusted_keys
 
 PACKAGE = "elp-foundry"
@@ -195,10 +197,20 @@ def _gpu(_: Workspace) -> Result:
 
 
 def _backbone(workspace: Workspace) -> Result:
+    found = [_one_backbone(name, workspace.settings.backbones) for name in workspace.settings.backbone_names]
+    return next((one for one in found if one[0] != "ok"), ("ok", "; ".join(one[1] for one in found), ""))
+
+
+def _one_backbone(name: str, policy: BackbonePolicy) -> Result:
     from elp_core.backbones import Backbone
 
-    name = workspace.settings.backbone
-    return "ok", f"{name} loads, {Backbone.from_pretrained(name).fingerprint[:19]}…", ""
+    found = BackboneName(name, Backbone.from_pretrained(name).fingerprint)
+    origin, loads = policy.origin_of(found), f"{name} loads, {found.fingerprint[:19]}…"
+    if fault := licence_fault(found, origin, policy):
+        return "warn", f"{loads}, but {fault}", "choose another one: a champion on it takes an override by two people"
+    if not origin.licence:
+        return "warn", f"{loads}, its licence is unknown", f"record it: elp backbone add {name}"
+    return "ok", f"{loads}, {origin.licence}", ""
 
 
 def _service(workspace: Workspace, found: ServiceStatus) -> Result:

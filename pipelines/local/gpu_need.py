@@ -60,7 +60,7 @@ def training_need(settings: Settings, slot: Slot, together: int = 1) -> float:
     the largest batch, in which one utterance is as long as the batch or as the data allow. An estimate is at most the
     largest queue: it must not refuse a training. `together` slots are trained in one pass.
     """
-    return _need_of(settings.for_slot(slot), lambda: read_architecture(settings.backbone), together)
+    return _need_of(settings.for_slot(slot), lambda: read_architecture(settings.backbone_of(slot)), together)
 
 
 def _need_of(chosen: SlotSettings, architecture: Callable[[], Architecture | None], together: int) -> float:
@@ -105,8 +105,12 @@ def fits_a_queue(settings: Settings, slots: Sequence[Slot]) -> bool:
 
 def _need_together(settings: Settings, slots: Sequence[Slot]) -> float:
     # a group of slots grows one by one, and each time all of it is asked for
-    architecture = functools.cache(lambda: read_architecture(settings.backbone))
-    return max((_need_of(settings.for_slot(slot), architecture, len(slots)) for slot in slots), default=0.0)
+    architecture = functools.cache(read_architecture)
+    needs = (
+        _need_of(settings.for_slot(slot), functools.partial(architecture, settings.backbone_of(slot)), len(slots))
+        for slot in slots
+    )
+    return max(needs, default=0.0)
 
 
 def queues_for(gib: float) -> tuple[str, ...]:

@@ -23,6 +23,9 @@ from pipelines.registry.retention import RetentionPolicy
 from pipelines.registry.slot import Slot
 from pipelines.request_log.log_policy import RequestLogPolicy
 
+_NO_POLICY = ("inbox", "backbone")
+"""Keys of a slot that `Settings` answers itself: they are no part of `SlotSettings`."""
+
 
 @dataclass(frozen=True)
 class Servers:
@@ -81,6 +84,7 @@ class Settings:
     """All of `elp.yaml`, with the defaults."""
 
     backbone: str = "elp:tiny"
+    """The frozen model of every slot; `slots.<site>/<task>.backbone` names that of one slot while a site migrates."""
     backbones: BackbonePolicy = field(default_factory=BackbonePolicy)
     """Licences that a champion's backbone may have, and the records that `elp backbone add` writes."""
     remote: str = ".elp/remote"
@@ -132,7 +136,7 @@ class Settings:
         spec, source = slot.task_spec, f"settings of {slot}"
         train, gate = replace(TrainConfig(), **dict(spec.train)), GatePolicy(spec.limit, spec.margin)
         merged = to_dict(SlotSettings(train=train, gate=gate, task=spec.options())) | {"language": self.language}
-        own = {name: value for name, value in self.slots.get(str(slot), {}).items() if name != "inbox"}
+        own = {name: value for name, value in self.slots.get(str(slot), {}).items() if name not in _NO_POLICY}
         layers = [part for one in (self.defaults.get(slot.task, {}), own) for part in _with_preset(one, slot, source)]
         for layer in layers:
             language = _narrowed(merged["language"], layer.get("language"))
@@ -157,6 +161,8 @@ class Settings:
         faults += _metric_faults(slot, settings)
         if fault := inbox_fault(self.inbox_of(slot)):
             faults.append(f"inbox is {fault}")
+        if not isinstance(self.backbone_of(slot), str) or not self.backbone_of(slot):
+            faults.append(f"backbone is {self.backbone_of(slot)!r}, expected the name of a checkpoint such as elp:tiny")
         if slot.task != "asr" and settings.decode != DecodeConfig():
             faults.append(f"decode is for asr; {slot.task} writes no transcripts")
         if faults:
@@ -167,6 +173,16 @@ class Settings:
         """Return the address of a slot's inbox: a folder, relative to the workspace, or ``s3://BUCKET/PREFIX``."""
         own: str = self.slots.get(str(slot), {}).get("inbox", self.inbox.of_slot(slot))
         return own
+
+    def backbone_of(self, slot: Slot) -> str:
+        """Return the name of the backbone on which a slot's next version is trained."""
+        own: str = self.slots.get(str(slot), {}).get("backbone", self.backbone)
+        return own
+
+    @property
+    def backbone_names(self) -> tuple[str, ...]:
+        """Every backbone that the settings name, that of the workspace first."""
+        return tuple(dict.fromkeys([self.backbone, *(self.backbone_of(Slot.parse(name)) for name in self.slots)]))
 
 
 def read_settings(text: str, source: str = "elp.yaml") -> Settings:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from pipelines.errors import RegistryError, UsageError
 from pipelines.local.settings import Settings
+from pipelines.local.slot_backbone import backbone_of_bundle
 from pipelines.locks import file_lock
 from pipelines.monitoring.look_list import recorded_looks
 from pipelines.monitoring.monitor_slot import clip_errors, finish_look, record_entry
@@ -64,7 +65,6 @@ def measure_labels(
         UsageError: A recording has no text or label, the task has neither, or the slot was not monitored yet.
         RegistryError: The slot has no champion.
     """
-    from elp_core.backbones import Backbone
     from elp_core.bundle import load_bundle
 
     sent = read_source(source, column)
@@ -73,7 +73,8 @@ def measure_labels(
     if champion is None:
         raise RegistryError(f"{slot} has no champion to measure; promote one: elp promote {slot}")
     clips, sessions = _with_references(sent, slot, own.language.transcript)
-    model: ElpModel = load_bundle(download_bundle(client, champion, cache), Backbone.from_pretrained(settings.backbone))
+    bundle = download_bundle(client, champion, cache)
+    model: ElpModel = load_bundle(bundle, backbone_of_bundle(settings, slot, bundle))
     log(f"measuring {champion.name} on {count(len(clips), 'recording')} with references")
     errors = clip_errors(model, clips)
     if errors is None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from pipelines.datasets.dataset_version import GoldenRef
 from pipelines.errors import RegistryError, UsageError
 from pipelines.local.settings import Settings
+from pipelines.local.slot_backbone import backbone_of_bundle
 from pipelines.locks import file_lock
 from pipelines.monitoring.block_scores import ScoredClip
 from pipelines.monitoring.clip_scores import NamedSound, golden_blocks, measure_sounds
@@ -84,7 +85,6 @@ def monitor_slot(
         RegistryError: The slot has no champion.
         VersioningError: The golden set or the dataset version cannot be fetched.
     """
-    from elp_core.backbones import Backbone
     from elp_core.bundle import load_bundle
 
     client = connect(mlflow_uri)
@@ -93,7 +93,8 @@ def monitor_slot(
         raise RegistryError(
             f"{slot} has no champion to monitor with; train and promote one: elp retrain {slot}, elp promote {slot}"
         )
-    model = load_bundle(download_bundle(client, champion, cache), Backbone.from_pretrained(settings.backbone))
+    bundle = download_bundle(client, champion, cache)
+    model = load_bundle(bundle, backbone_of_bundle(settings, slot, bundle))
     with file_lock(folder / "lock"):
         record = _reference(repository, slot, settings, champion, model, folder, cache, log)
         unreadable: list[str] = []

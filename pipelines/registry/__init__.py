@@ -9,6 +9,7 @@
 `adapter_version`       one version of the registry with its tags, and the `description` that MLflow shows
 `slot_description`      the text of a slot's page in MLflow
 `registered_adapter`    what the server reports
+`backbone_facts`        what it reports for the change of a backbone
 `operation_figures`     what the supervision counts, for the metrics of the server
 `holds`, `retention`    what must not be deleted until a date; what the policy deletes
 `monitor_names`         names of the looks of the monitor in MLflow

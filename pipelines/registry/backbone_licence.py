@@ -112,7 +112,7 @@ def licence_fault(backbone: BackboneName, signed: BackboneOrigin, policy: Backbo
     if published and published.commercial == "forbidden":
         return (
             f"its backbone {backbone.id} has no recorded licence and was published under {published.licence}, which "
-            f"forbids commercial use (read on {AS_PUBLISHED})"
+            f"forbids commercial use (as of {AS_PUBLISHED})"
         )
     if policy.unknown == "refuse":
         return f"its backbone {_shown(backbone)} has no recorded licence, and the policy refuses unknown ones"

@@ -1,7 +1,7 @@
 """Licences: what the common ones allow, and what well-known backbones are published under.
 
-The table of backbones says what their pages said on `AS_PUBLISHED`. It proposes, and it warns about a checkpoint that
-nobody recorded; it never replaces a record.
+The table of backbones says what their pages said when it was written, on `AS_PUBLISHED`; a publisher may change a
+licence. It proposes, and it covers a checkpoint without a record; it never replaces a record.
 """
 
 import re
@@ -11,7 +11,7 @@ from pipelines.registry.lineage import BackboneOrigin
 
 CommercialUse = Literal["allowed", "forbidden", "unknown"]
 AS_PUBLISHED = "2026-11-28"
-"""When the pages of the checkpoints in the table were read."""
+"""Date of the table."""
 EMBEDDED = "elp:tiny"
 """The backbone whose weights are in the package."""
 
@@ -29,6 +29,7 @@ _LIBRI = "LibriSpeech (960 h)"
 _LARGE = "Libri-Light (60,000 h), GigaSpeech (10,000 h), VoxPopuli (24,000 h)"
 _XLSR = "VoxPopuli, MLS, Common Voice, BABEL, VoxLingua107 (436,000 h, 128 languages)"
 _MMS = "MMS-lab-U and others (about 500,000 h, more than 1,400 languages)"
+_MHUBERT = "90,000 h of open corpora, 147 languages"
 _REAZON = "ReazonSpeech v1 (19,000 h, Japanese)"
 _PUBLISHED: dict[str, tuple[str, str]] = {
     "microsoft/wavlm-base": ("MIT", _LIBRI),
@@ -46,7 +47,10 @@ _PUBLISHED: dict[str, tuple[str, str]] = {
     "facebook/mms-1b-all": ("CC-BY-NC-4.0", _MMS),
     "facebook/mms-1b-fl102": ("CC-BY-NC-4.0", _MMS),
     "facebook/mms-1b-l1107": ("CC-BY-NC-4.0", _MMS),
-    "utter-project/mhubert-147": ("CC-BY-NC-SA-4.0", "90,000 h of open corpora, 147 languages"),
+    "utter-project/mhubert-147": ("CC-BY-NC-SA-4.0", _MHUBERT),
+    "utter-project/mhubert-147-base-1st-iter": ("CC-BY-NC-SA-4.0", _MHUBERT),
+    "utter-project/mhubert-147-base-2nd-iter": ("CC-BY-NC-SA-4.0", _MHUBERT),
+    "utter-project/mhubert-147-base-3rd-iter": ("CC-BY-NC-SA-4.0", _MHUBERT),
     "facebook/w2v-bert-2.0": ("MIT", "4.5 million h, more than 143 languages"),
     "rinna/japanese-hubert-base": ("Apache-2.0", _REAZON),
     "rinna/japanese-hubert-large": ("Apache-2.0", _REAZON),

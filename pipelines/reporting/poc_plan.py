@@ -146,7 +146,8 @@ def make_poc_plan(workspace: Workspace, slot: Slot, target: float | None = None)
         )
     source, named, points = choose_curve(workspace_comparisons(workspace.state), slot)
     minutes, enough = training_minutes(points, expected)
-    train, validation = _speakers(minutes, recording), max(2, math.ceil(VALIDATION * golden))
+    # a curve of known speakers says nothing of others, so the adapter learns from as many people as it is tested on
+    train, validation = max(golden, _speakers(minutes, recording)), max(2, math.ceil(VALIDATION * golden))
     plan = PocPlan(
         slot, wanted, expected, settings.gate.margin, recording, closed, golden, design.power(golden), source, named,
         minutes, enough, train, validation, 0.0, 0,
@@ -187,4 +188,4 @@ def training_minutes(points: Sequence[CurvePoint], error: float) -> tuple[float,
 
 
 def _speakers(minutes: float, recording: TaskRecording) -> int:
-    return max(4, math.ceil(minutes * 60 / (recording.clips * recording.seconds)))
+    return math.ceil(minutes * 60 / (recording.clips * recording.seconds))

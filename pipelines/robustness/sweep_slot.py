@@ -76,7 +76,7 @@ def sweep_slot(
     pinned = golden_ref(repository, "latest", slot)
     golden = load_golden(repository, pinned.tag, slot, workspace.cache)
     part = golden_part(golden, request.clips, judges_pairs(slot))
-    backbone = Backbone.from_pretrained(workspace.settings.backbone)
+    backbone = Backbone.from_pretrained(workspace.settings.backbone_of(slot))
     systems = open_versions(client, versions, backbone, settings.gate, workspace.cache)
     _require_same_normaliser(slot, pinned, systems)
     inputs = {

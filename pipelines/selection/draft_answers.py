@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 from pipelines.datasets.shard_columns import shard_ids
 from pipelines.errors import RegistryError
 from pipelines.local.addresses import mlflow_uri
+from pipelines.local.slot_backbone import backbone_of_bundle
 from pipelines.local.workspace import Workspace
 from pipelines.registry.client import model_registry
 from pipelines.registry.client.bundle_models import download_bundle
@@ -59,7 +60,6 @@ class Assessor:
 
 def champion_assessor(workspace: Workspace, slot: Slot) -> Assessor | None:
     """Return the champion of a slot, verified; None if the slot has none. A ServiceError if no registry answers."""
-    from elp_core.backbones import Backbone
     from elp_core.bundle import open_bundle
     from elp_core.tasks.classification import ClipClassification
 
@@ -68,7 +68,7 @@ def champion_assessor(workspace: Workspace, slot: Slot) -> Assessor | None:
     if champion is None:
         return None
     folder = download_bundle(client, champion, workspace.cache)
-    manifest, model = open_bundle(folder, Backbone.from_pretrained(workspace.settings.backbone))
+    manifest, model = open_bundle(folder, backbone_of_bundle(workspace.settings, slot, folder))
     if manifest.digest != champion.bundle_digest:
         raise RegistryError(f"{folder} holds the bundle {manifest.digest}, expected {champion.bundle_digest}")
     classes = tuple(model.task.classes) if isinstance(model.task, ClipClassification) else ()

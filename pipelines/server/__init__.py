@@ -16,9 +16,11 @@ Imports point down this list; import-linter checks it. A promotion passes throug
     holds             what must not be deleted until a date
     delivery          signed metadata and files of the champions, for the boxes of a site
     voices            templates of enrolled voices; their routes are in `voice_routes`
+    backbone_routes   the change of a backbone: its facts, its statement, and a whole site in one entry
     worker_enrolment  one-time tokens, and the keys and accounts of workers; its routes are in `worker_routes`
     transitions     * the champion transition and signed statements
       champion_transition  * promote, roll back, retire; `apply_change` alone moves the alias
+      site_migration         all champions of a site to another backbone and back, in one entry each
       record_statement       a signed statement is verified, stored, recorded and shown
       projection           * aliases, tags and descriptions, written from the ledger entry or the verdict
       version_facts        * the facts about a version, read under the lock

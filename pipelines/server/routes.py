@@ -16,6 +16,7 @@ from werkzeug.exceptions import HTTPException
 from elp_core.errors import ElpError
 from pipelines.registry.holds import HeldSubject
 from pipelines.server.auth.principal import login_on
+from pipelines.server.backbone_routes import blueprint as backbone_blueprint
 from pipelines.server.database_outage import answer_outage
 from pipelines.server.delivery.box_routes import blueprint as box_blueprint
 from pipelines.server.delivery.delivery_routes import blueprint as delivery_blueprint
@@ -56,6 +57,7 @@ blueprint.register_blueprint(worker_blueprint)
 blueprint.register_blueprint(delivery_blueprint)
 blueprint.register_blueprint(box_blueprint)
 blueprint.register_blueprint(voice_blueprint)
+blueprint.register_blueprint(backbone_blueprint)
 
 
 @blueprint.before_request

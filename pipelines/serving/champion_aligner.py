@@ -128,6 +128,6 @@ def find_aligner(
         min_score=wanted.data.min_alignment,
         max_seconds=min(max_seconds, wanted.data.max_seconds),
         folder=folder,
-        backbone=settings.backbone,
+        backbone=settings.backbone_of(own),
         report=report,
     )

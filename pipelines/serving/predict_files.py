@@ -15,6 +15,7 @@ from elp_core.errors import AudioError
 from elp_core.types import Seconds
 from pipelines.errors import RegistryError, UsageError
 from pipelines.local.settings import Settings
+from pipelines.local.slot_backbone import backbone_of_bundle
 from pipelines.registry.adapter_version import CHAMPION
 from pipelines.registry.slot import Slot
 from pipelines.serving.champion_source import ChampionSource
@@ -73,12 +74,11 @@ def predict_files(
 
     Raises UsageError for too few files or for `decode` with another task than ASR, ConfigError if a language model or
     hotword is unsuitable or a package is missing, RegistryError if there is no such version, AudioError if a file
-    cannot be used, FingerprintMismatch if the bundle belongs to another backbone than that of `settings`.
+    cannot be used, FingerprintMismatch if the bundle belongs to another backbone than those of `settings`.
     """
     # before torch is loaded: oneDNN keeps compiled kernels for 1,024 lengths of input, half a gigabyte in an hour
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "16")
     from elp_core import audio
-    from elp_core.backbones import Backbone
     from elp_core.bundle import deployed_threshold, open_bundle
     from elp_core.inference import classify, predict
     from elp_core.tasks import Comparing, compares
@@ -97,7 +97,7 @@ def predict_files(
     # files first, so that a wrong name is reported before a model is loaded
     lengths = [checked_length(path, channel) for path in files]
     waveforms = [] if slot.task == "asr" else [audio.load(path, channel) for path in files]
-    manifest, model = open_bundle(chosen.folder, Backbone.from_pretrained(settings.backbone))
+    manifest, model = open_bundle(chosen.folder, backbone_of_bundle(settings, slot, chosen.folder))
     if manifest.digest != chosen.digest:
         raise RegistryError(f"{chosen.folder} holds the bundle {manifest.digest}, expected {chosen.digest}")
     if slot.task == "asr":

@@ -103,7 +103,7 @@ def gather_inputs(
     cache: Path,
     address: str = "",
 ) -> list[TrainingInputs]:
-    """Read the dataset version of each slot once, and load the backbone that all share.
+    """Read the dataset version of each slot once, and load each backbone once.
 
     `address` names the repository for other machines, if `repository` is the folder of a clone.
 
@@ -118,9 +118,11 @@ def gather_inputs(
     for slot, data in read.items():
         _require_trainable(slot, data, by_clip=settings.for_slot(slot).data.split_by == "clip")
         require_same_language(data.dataset, settings.for_slot(slot).language, normaliser=False)
-    backbone = Backbone.from_pretrained(settings.backbone)
+    names = {slot: settings.backbone_of(slot) for slot in read}
+    backbones = {name: Backbone.from_pretrained(name) for name in dict.fromkeys(names.values())}
     found = (
-        _inputs(client, repository, slot, data, settings.for_slot(slot), backbone, cache) for slot, data in read.items()
+        _inputs(client, repository, slot, data, settings.for_slot(slot), backbones[names[slot]], cache)
+        for slot, data in read.items()
     )
     return [replace(inputs, repository=address or repository, backbones=settings.backbones) for inputs in found]
 

@@ -97,7 +97,7 @@ def train_each(
 
     A version that the registry has already is returned; a training that this machine finished but could not register is
     registered; an interrupted training continues from its checkpoint. The other slots are trained in one pass over the
-    backbone, or in several if their settings name different devices or precisions.
+    backbone, or in several if their settings name different devices, precisions or backbones.
 
     `tags` gives the dataset version of each slot, such as ``data/plant-a/asr/v3``; `keys` is the folder of the key that
     signs the lineages (None takes ELP_KEYS, else that of the present workspace); `address` names the repository in them
@@ -190,9 +190,9 @@ def _passes(trainings: Sequence[_SlotTraining]) -> list[list[_SlotTraining]]:
     """Group trainings by what one pass must have in common; a training in several processes has a pass of its own."""
     groups: dict[tuple[str, ...], list[_SlotTraining]] = {}
     for training in trainings:
-        config, several = training.inputs.settings.train, training.inputs.settings.compute.processes > 1
-        alone = (str(training.slot),) if several else ()
-        groups.setdefault((config.device, config.precision, *alone), []).append(training)
+        config, processes = training.inputs.settings.train, training.inputs.settings.compute.processes
+        common = (config.device, config.precision, training.inputs.backbone.fingerprint)
+        groups.setdefault((*common, *([str(training.slot)] if processes > 1 else [])), []).append(training)
     return list(groups.values())
 
 

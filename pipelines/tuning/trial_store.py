@@ -95,7 +95,7 @@ class TrialStore:
             repository=str(self.workspace.root),
             tag=self.dataset.tag,
             cache=str(self.workspace.cache),
-            backbone=self.workspace.settings.backbone,
+            backbone=self.workspace.settings.backbone_of(self.slot),
             closed_set=self.dataset.closed_set,
             settings=changed_settings(chosen, candidate, epochs=epochs, seed=seed),
             adapter=dict(candidate.adapter) if candidate.adapter.get("method") else {},

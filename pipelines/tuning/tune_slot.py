@@ -65,7 +65,7 @@ def tune_slot(
     training, validation = ([clip for clip in clips if clip.split == split] for split in ("train", "validation"))
     if faults := training_needs(slot, SplitContent.of(training), SplitContent.of(validation)):
         raise NotTrainable(dataset.tag, faults)
-    backbone = Backbone.from_pretrained(workspace.settings.backbone)
+    backbone = Backbone.from_pretrained(workspace.settings.backbone_of(slot))
     store = TrialStore(workspace, slot, dataset, backbone.fingerprint)
     epochs = shortened(chosen.train.epochs)
     present = store.key(store.spec(present_candidate(chosen), epochs=epochs, seed=chosen.train.seed))
@@ -105,7 +105,7 @@ def _tuned(session: TuningSession, study: Study, key: str) -> TuningResult:
     found = TuningResult(
         slot=str(store.slot),
         dataset=store.dataset.tag,
-        backbone=store.workspace.settings.backbone,
+        backbone=store.workspace.settings.backbone_of(store.slot),
         study=key[:16],
         metric=present.metric,
         margin=settings.gate.margin,

@@ -66,6 +66,35 @@ def test_a_first_verdict_before_and_after_the_champion_is_retired(own_contest: C
     assert contest.champion() is None
 
 
+def test_another_backbone_without_a_statement_and_past_the_site(own_contest: Contest) -> None:
+    """A version on another backbone becomes champion with its whole site only, and if the ledger states it."""
+    contest, other = own_contest, "sha256:" + "9" * 64
+    made = register(contest.rest, contest.model, "elsewhere", lineage=contest.keys, fingerprint=other)
+    gate(contest.rest, made, "passed", contest.made[CHAMPION], contest.keys)
+    site = contest.slot.partition("/")[0]
+    new = {"site": site, "backbone": "org/new", "fingerprint": other}
+    versions = {"versions": {contest.slot: made.version}}
+    unstated = ("is on the backbone sha256:9999", f"nothing states that {site} changes to it")
+    contest.refused(contest.alias(made.version), *unstated)
+    contest.refused(contest.ask("promote", version=made.version), *unstated)
+    contest.refused(contest.rest("POST", f"{ELP}/backbone/switch", {**new, **versions}), *unstated)
+    contest.refused(contest.rest("POST", f"{ELP}/backbone/back", {"site": site}), "has no switch to another backbone")
+    same = {**new, "fingerprint": made.fingerprint.replace("9", "8")}
+    contest.rest("POST", f"{ELP}/backbone/statement", {**same, "fingerprint": "9"}).must_be(400, "hexadecimal digits")
+    contest.rest.post(f"{ELP}/backbone/statement", same)
+    contest.refused(contest.alias(made.version), *unstated)
+    contest.rest.post(f"{ELP}/backbone/statement", new)
+    contest.refused(contest.alias(made.version), "the slots of a site change together")
+    contest.refused(contest.ask("promote", version=made.version, again=True), "the slots of a site change together")
+    failed = {"versions": {contest.slot: FAILED}}
+    contest.refused(contest.rest("POST", f"{ELP}/backbone/switch", {**new, **failed}), "the site is not switched")
+    assert contest.champion() == CHAMPION
+    contest.rest.post(f"{ELP}/backbone/switch", {**new, **versions})
+    assert contest.champion() == made.version
+    contest.rest.post(f"{ELP}/backbone/back", {"site": site})
+    assert contest.champion() == CHAMPION
+
+
 @pytest.mark.parametrize(
     ("verb", "kind"),
     [

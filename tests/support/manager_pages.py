@@ -28,6 +28,8 @@ def show_manager_pages(visit: Visit, workspace: Path, language: str) -> None:
             assert slot["champion"]["digest"] in text
     visit.page.set_viewport_size({"width": 900, "height": 1250})
     visit.screenshot(f"report-{language}")
+    visit.page.evaluate("window.scrollTo(0, document.body.scrollHeight)")
+    visit.screenshot(f"report-end-{language}")
 
     plan_file = workspace.parent / f"poc-{language}.html"
     plan = _elp(workspace, "poc", "plant-c", "--target", "0.2", "--language", language, "--out", plan_file)["plan"]

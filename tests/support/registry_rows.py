@@ -147,6 +147,10 @@ def _slot(rows: Rows, slot: Slot, experiment: int, versions: int) -> None:
             rows.add(SqlRegisteredModelAlias.__table__, workspace="default", name=model, alias=alias, version=version)
 
 
+ORIGIN = {"licence": "Apache-2.0", "commercial": "allowed", "source": "the package", "pretraining": "7.9 h"}
+"""What the lineages say about the backbone."""
+
+
 def lineage(slot: Slot, version: int, digest: str, run: str) -> LineageStatement:
     """A lineage with every material; three versions share a dataset version."""
     number = (version + 2) // 3
@@ -161,7 +165,7 @@ def lineage(slot: Slot, version: int, digest: str, run: str) -> LineageStatement
                      annotations={"tag": slot.tag(number), "clips": 400 + version, "seconds": 1234.5, "speakers": 7}),
             Material("clips", {"elpIds": "c" * 64}),
             Material("golden", {"elpIds": "e" * 64}, annotations={"tag": slot.tag(1, "golden"), "clips": 80}),
-            Material("backbone", {"elpFingerprint": "f" * 64}, uri="elp:tiny"),
+            Material("backbone", {"elpFingerprint": "f" * 64}, uri="elp:tiny", annotations=ORIGIN),
             Material("code", {"elpCode": "b" * 64}),
             Material("packages", {"elpLock": "9" * 64}),
         ),

@@ -80,6 +80,7 @@ def register(
     lineage: KeyRing | None,
     tags: bool = True,
     before_registration: Callable[[str], None] = lambda path: None,
+    fingerprint: str = "",
 ) -> Made:
     """Log a bundle and register it, as `elp train` does.
 
@@ -90,6 +91,7 @@ def register(
         lineage: Keys to sign its lineage with; None posts none.
         tags: Whether it gets the tags of a trained version.
         before_registration: Called with the path of the weights when they are logged, before the version exists.
+        fingerprint: Of another backbone than the bundle's own.
     """
     experiment = _experiment(rest, model)
     run_id = rest.post(f"{API}/runs/create", {"experiment_id": experiment})["run"]["info"]["run_id"]
@@ -97,6 +99,8 @@ def register(
         f"{API}/logged-models", {"experiment_id": experiment, "name": "adapter", "source_run_id": run_id}
     )["model"]["info"]
     model_id, files = str(logged["model_id"]), bundle_files(mark)
+    if fingerprint:
+        files = _on_backbone(files, fingerprint)
     folder = f"{experiment}/models/{model_id}/artifacts"
     for name, content in {"adapter.py": CODE.read_bytes(), "MLmodel": MLMODEL.encode()}.items():
         upload(rest, f"{folder}/{name}", content)
@@ -122,6 +126,14 @@ def register(
     if lineage:
         state(rest, made, lineage_of(made).payload, lineage, "lineage")
     return made
+
+
+def _on_backbone(files: dict[str, bytes], fingerprint: str) -> dict[str, bytes]:
+    """The files of a bundle that says that it belongs to another backbone."""
+    config = json.loads(files["adapter_config.json"])
+    own = config["backbone"]["fingerprint"].encode()
+    changed = {name: content.replace(own, fingerprint.encode()) for name, content in files.items() if name != MANIFEST}
+    return {**changed, MANIFEST: render_manifest(changed)}
 
 
 def upload(rest: Rest, path: str, content: bytes) -> None:

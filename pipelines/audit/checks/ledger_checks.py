@@ -8,6 +8,7 @@ from pipelines.audit.facts import Fact, State, compared
 from pipelines.errors import AttestationError
 from pipelines.registry.ledger.chain import Chain, verify_chain
 from pipelines.registry.ledger.entry import MOVES, Head, LedgerEntry, LedgerRow, read_entry
+from pipelines.registry.ledger.site_moves import about_slot
 from pipelines.registry.signing.keys import KeyRing
 from pipelines.registry.statements import LineageStatement
 from pipelines.registry.verdict_statement import VerdictStatement
@@ -48,10 +49,11 @@ class CheckedLedger:
         """Return the newest entry that decides the slot's champion; None if it never had one."""
         last: LedgerEntry | None = None
         for entry in self.entries:
-            if entry.slot == slot and entry.event in MOVES:
+            mine = about_slot(entry, slot) if entry.event in MOVES else None
+            if mine is not None:
                 # a retirement of a version that is no longer the champion decides nothing
-                retires_other = entry.event == "retired" and last is not None and entry.before != last.after
-                last = last if retires_other else entry
+                retires_other = mine.event == "retired" and last is not None and mine.before != last.after
+                last = last if retires_other else mine
         return last
 
 

@@ -7,6 +7,7 @@
 `runs`            training runs: parameters, curves, inputs, artifacts
 `server_api`      the server's own API: statements, ledger entries, champion changes
 `voices`          templates of enrolled voices: list, store, revoke
+`backbones`       the change of a backbone: its facts, its statement, the switch of a site and the way back
 `workers`         workers of other machines: invite, enrol, list, revoke; the trusted keys
 `boxes`           edge boxes: invite, enrol, list, revoke, and their reports
 `users`           users and roles of a server with a login

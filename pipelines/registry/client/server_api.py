@@ -26,6 +26,7 @@ from pipelines.registry.client.connection import (
 )
 from pipelines.registry.holds import Hold
 from pipelines.registry.ledger.entry import LedgerEntry, LedgerRow, read_entry
+from pipelines.registry.ledger.site_moves import about_slot
 from pipelines.registry.registered_adapter import ChampionChange, RegisteredAdapter
 from pipelines.registry.slot import Slot
 
@@ -164,7 +165,9 @@ def ledger_entries(uri: str, slot: Slot | None = None, after: int = 0) -> list[L
     for row in ledger_rows(uri, str(slot or ""), after):
         # an entry that cannot be read is left out here: the audit names it
         with contextlib.suppress(AttestationError):
-            found.append(read_entry(row.entry))
+            entry = read_entry(row.entry)
+            if mine := about_slot(entry, slot) if slot else entry:
+                found.append(mine)
     return found
 
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pipelines.errors import AttestationError, DeliveryRefused
 from pipelines.registry.delivery.site_set import ENTRY, LINEAGE, VERDICT, DeliveredAdapter
 from pipelines.registry.ledger.entry import MOVES, LedgerEntry, read_entry
+from pipelines.registry.ledger.site_moves import about_slot
 from pipelines.registry.signing.envelope import Envelope, read_envelope, verify
 from pipelines.registry.signing.keys import KeyRing, Role
 from pipelines.registry.slot import Slot
@@ -80,9 +81,11 @@ def _check_verdict(adapter: DeliveredAdapter, verdict: VerdictStatement) -> None
 
 
 def _check_entry(adapter: DeliveredAdapter, entry: LedgerEntry) -> None:
-    _same(adapter, ENTRY, "slot", entry.slot, adapter.slot)
-    _same(adapter, ENTRY, "version", entry.after, adapter.version)
-    _same(adapter, ENTRY, "bundle", entry.bundle, adapter.bundle)
+    mine = about_slot(entry, adapter.slot)
+    if mine is None:
+        raise _differs(adapter, f"{ENTRY} is about {entry.slot or 'other slots'}, expected {adapter.slot}")
+    _same(adapter, ENTRY, "version", mine.after, adapter.version)
+    _same(adapter, ENTRY, "bundle", mine.bundle, adapter.bundle)
     if entry.event not in MOVES:
         raise _differs(adapter, f"{ENTRY} says that it was {entry.event}, expected a change of champion")
 

@@ -43,8 +43,13 @@ Event = Literal[
     "trash emptied",
     "voice enrolled",
     "voice revoked",
+    "migration stated",
+    "migrated",
+    "migrated back",
 ]
-MOVES: tuple[Event, ...] = ("promoted", "rolled back", "retired", "overridden", "override expired")
+SITE_MOVES: tuple[Event, ...] = ("migrated", "migrated back")
+"""Events that move the champions of several slots of a site; `site_moves` gives one entry for each slot."""
+MOVES: tuple[Event, ...] = ("promoted", "rolled back", "retired", "overridden", "override expired", *SITE_MOVES)
 """Events after which another version, or none, is champion."""
 
 

@@ -55,6 +55,12 @@ def _data_deleted(entry: LedgerEntry) -> str:
     return f"deleted {count(len(entry.detail.get('files', ())), 'data file')} by the retention policy"
 
 
+def _migrated(entry: LedgerEntry) -> str:
+    """Return the slots of a site, or the one slot that the entry was reduced to."""
+    slots = count(len(entry.detail.get("moves", ())), "slot")
+    return f"{slots} of {entry.detail.get('site')}" if not entry.slot else f"{entry.slot} from {_version(entry.before)}"
+
+
 _ACTIONS: dict[Event, Callable[[LedgerEntry], str]] = {
     "registered": lambda entry: f"registered {_version(entry.after)}",
     "gated": lambda entry: f"recorded the gate's verdict on {_version(entry.after)}",
@@ -75,5 +81,10 @@ _ACTIONS: dict[Event, Callable[[LedgerEntry], str]] = {
     "data deleted": _data_deleted,
     "voice enrolled": lambda entry: f"stored the template of a voice for {_version(entry.after)}",
     "voice revoked": lambda _: "revoked an enrolled voice: its templates are deleted",
+    "migration stated": lambda entry: (
+        f"stated that {entry.detail.get('site')} may change to the backbone {entry.detail.get('backbone')}"
+    ),
+    "migrated": lambda entry: f"changed {_migrated(entry)} to the backbone {entry.detail.get('backbone')}",
+    "migrated back": lambda entry: f"brought {_migrated(entry)} back to the champions before the migration",
     "trash emptied": lambda entry: f"emptied the trash: {count(_removed(entry), 'item')}",
 }

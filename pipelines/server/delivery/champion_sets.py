@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from mlflow.store.model_registry.dbmodels.models import SqlRegisteredModelAlias
-from sqlalchemy import func, select
+from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
 from elp_core.bundle.format import MANIFEST, digest_of
@@ -23,7 +23,8 @@ from pipelines.errors import AttestationError, DeliveryRefused
 from pipelines.registry.adapter_version import CHAMPION
 from pipelines.registry.delivery.delivered_statements import check_statements
 from pipelines.registry.delivery.site_set import ENTRY, LINEAGE, VERDICT, DeliveredAdapter, SiteSet
-from pipelines.registry.ledger.entry import MOVES
+from pipelines.registry.ledger.entry import MOVES, SITE_MOVES, read_entry
+from pipelines.registry.ledger.site_moves import about_slot
 from pipelines.registry.pyfunc.served_files import BUNDLE
 from pipelines.registry.signing.canonical_json import parse_json, sha256
 from pipelines.registry.signing.envelope import read_envelope
@@ -34,6 +35,7 @@ from pipelines.server.delivery.publish_metadata import PublishedSet
 from pipelines.server.ledger import LEDGER, STATEMENTS
 from pipelines.server.mlflow_private import served_artifacts
 from pipelines.server.storage.artifact_bytes import served_path
+from pipelines.server.storage.site_entries import entries_about
 from pipelines.server.storage.version_rows import newest_statements, version_row
 
 _SCRATCH = "elp-deliver-"
@@ -118,10 +120,15 @@ def _statement(session: Session, kind: str, model: str, version: int, *where: An
 
 def _promotion(session: Session, slot: Slot, version: int) -> tuple[str, str] | None:
     """Return envelope and event of the entry that made a version its slot's champion."""
-    about = (LEDGER.c.slot == str(slot), LEDGER.c.after_version == version, LEDGER.c.event.in_(MOVES))
-    query = select(LEDGER.c.envelope, LEDGER.c.event).where(*about).order_by(LEDGER.c.seq.desc()).limit(1)
-    row = session.execute(query).first()
-    return None if row is None else (str(row[0]), str(row[1]))
+    # of an entry about the whole site, the version is in the entry only
+    after = or_(LEDGER.c.after_version == version, LEDGER.c.event.in_(SITE_MOVES))
+    about = (entries_about(str(slot)), after, LEDGER.c.event.in_(MOVES))
+    query = select(LEDGER.c.envelope, LEDGER.c.event, LEDGER.c.entry).where(*about).order_by(LEDGER.c.seq.desc())
+    for envelope, event, text in session.execute(query):
+        entry = about_slot(read_entry(text), slot)
+        if entry is not None and entry.after == version:
+            return str(envelope), str(event)
+    return None
 
 
 def _bundle_files(location: str, adapter: DeliveredAdapter) -> dict[str, tuple[int, str]]:

@@ -16,6 +16,7 @@ from pipelines.registry.signing.canonical_json import sha256
 from pipelines.registry.slot import Slot
 from pipelines.server.delivery.champion_sets import find_stored
 from pipelines.server.ledger import LEDGER, STATEMENTS
+from pipelines.server.storage.site_entries import entries_about
 from pipelines.server.storage.version_rows import version_row
 
 _BUNDLE = re.compile(r"(?P<slot>[a-z0-9-]+/[a-z]+)/(?P<bundle>[0-9a-f]{64})/(?P<hash>[0-9a-f]{64})\.(?P<name>[\w.]+)")
@@ -52,7 +53,7 @@ def find_published(session: Session, folder: Path, target: str) -> PublishedFile
 
 def _envelope(session: Session, slot: Slot, bundle: str, name: str, digest: str) -> PublishedFile | None:
     if name == ENTRY:
-        where = (LEDGER.c.slot == str(slot), LEDGER.c.event.in_(MOVES))
+        where = (entries_about(str(slot)), LEDGER.c.event.in_(MOVES))
         texts = session.scalars(select(LEDGER.c.envelope).where(*where).order_by(LEDGER.c.seq.desc()))
     else:
         table = STATEMENTS.c

@@ -6,6 +6,7 @@
 `data_page`   the routes of the pages about recordings, with `histogram_chart`
 `request_pages`   the routes of the pages about logged requests of `elp serve`
 `data_access`   whose data the pages may show, and to whom
+`page_language`, `state_words`   the visitor's language, and the words of states in it
 `rendering`   from a template and its values to a response
 `lineage_picture`   the picture of a version's lineage
 `metric_chart`   the chart of a slot's champions

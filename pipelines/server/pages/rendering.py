@@ -1,7 +1,7 @@
 """From a template and its values to a response."""
 
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, partial
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -15,13 +15,16 @@ from pipelines.server.mlflow_private import static_prefix
 from pipelines.server.pages.browser_security import COOKIE, csrf_token
 from pipelines.server.pages.data_access import data_root
 from pipelines.server.pages.filters import FILTERS
+from pipelines.server.pages.page_language import keep_language, language_switch, page_texts
+from pipelines.server.pages.state_words import WORDS
+from pipelines.texts.message_catalogue import Texts
 
 
 def render_page(template: str, status: int = 200, **values: Any) -> Response:
     """Return a page with the values that each one needs, and the visitor's cookie."""
-    token = csrf_token(request)
+    token, said = csrf_token(request), page_texts(request)
     text = (
-        _environment()
+        _environment(said)
         .get_template(template)
         .render(
             **values,
@@ -34,6 +37,8 @@ def render_page(template: str, status: int = 200, **values: Any) -> Response:
             token=token,
             new_id=count(1).__next__,
             url_for=url_for,
+            language=said.language,
+            languages=language_switch(request, said.language),
         )
     )
     response = make_response(text, status)
@@ -41,11 +46,12 @@ def render_page(template: str, status: int = 200, **values: Any) -> Response:
     response.set_cookie(
         COOKIE, token, path=f"{static_prefix()}/elp", httponly=True, samesite="Strict", secure=request.is_secure
     )
+    keep_language(request, response)
     return response
 
 
 @cache
-def _environment() -> jinja2.Environment:
+def _environment(said: Texts) -> jinja2.Environment:
     made = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).with_name("templates")),
         # jinja2 escapes nothing by default, and names and reasons come from users
@@ -53,6 +59,12 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
+        extensions=["jinja2.ext.i18n"],
     )
+    made.policies["ext.i18n.trimmed"] = True
+    # added by the extension
+    made.install_gettext_translations(said.translations, newstyle=True)  # type: ignore[attr-defined]
     made.filters |= FILTERS
+    # a filter gets its value first, and the language is bound
+    made.filters |= {name: partial(function, said) for name, function in WORDS.items()}
     return made

@@ -31,6 +31,7 @@ from pipelines.server.pages.golden_clips import newest_answers, wanted_rows
 from pipelines.server.pages.lineage_picture import draw_lineage
 from pipelines.server.pages.look_chart import LookChart
 from pipelines.server.pages.metric_chart import Chart, ChartPoint, ChartStep
+from pipelines.server.pages.page_language import page_texts
 from pipelines.server.pages.rendering import render_page
 from pipelines.server.read_models.decision import find_decision
 from pipelines.server.read_models.dependents import backbone_dependents, dataset_dependents
@@ -67,7 +68,7 @@ def grid_page() -> Response:
         page, now = read_grid(records, runs), datetime.now(UTC)
         champions = {str(cell.slot): cell.champion.version for cell in page.cells if cell.champion is not None}
         boxes, counted = other_boxes(records, champions, now), count_boxes(records, champions, now)
-    health = health_items(page, read_flow_health(now), [key_folder()], now, boxes)
+    health = health_items(page, read_flow_health(now), [key_folder()], now, boxes, page_texts(request))
     rows: dict[str, dict[str, Cell]] = {}
     for cell in page.cells:
         rows.setdefault(cell.slot.site, {})[cell.slot.task] = cell
@@ -109,7 +110,7 @@ def show_slot(slot: Slot, status: int = 200, refused: str = "", form: Mapping[st
         "slot.html",
         status=status,
         page=page,
-        decision=find_decision(page, metrics),
+        decision=find_decision(page, metrics, page_texts(request)),
         champion_row=page.row(page.champion.version) if page.champion else None,
         shown=row.version if row else None,
         judged=row.judged if row else None,
@@ -119,7 +120,7 @@ def show_slot(slot: Slot, status: int = 200, refused: str = "", form: Mapping[st
         chart=_chart(page),
         left_out=_left_out(page),
         boxes=boxes,
-        language=_language(origin),
+        written=_language(origin),
         logged=request_log(slot) is not None,
         audio=audio,
         look_chart=LookChart(audio.curves) if audio and audio.curves else None,

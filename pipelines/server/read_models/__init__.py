@@ -5,7 +5,8 @@
 `mlflow_tables`      versions with tags and aliases, and training runs
 `by_version`         rows on many versions in one query
 `grid`, `slot_page`, `dependents`, `drift`   what the pages are made of
-`decision`           what a person who decides reads of a slot
+`backbone_change`    every champion with its backbone, data and training, for a plan
+`decision`           what a person who decides reads of a slot, with `rate_words`
 `answers`            the golden clips with the answers of two systems, from `gate_evidence`, with `word_marks`
 `version_comparison` two versions side by side
 `registry_metrics`   counts of the registry, for Prometheus

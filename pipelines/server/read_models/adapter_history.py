@@ -12,12 +12,14 @@ import sqlalchemy as sa
 
 from elp_core.errors import ConfigError
 from pipelines.errors import AttestationError
-from pipelines.registry.ledger.entry import MOVES
+from pipelines.registry.ledger.entry import MOVES, LedgerEntry
+from pipelines.registry.ledger.site_moves import champion_moves
 from pipelines.registry.registered_adapter import ChampionPeriod, RegisteredAdapter
 from pipelines.registry.signing.canonical_json import moment
 from pipelines.server.ledger import LEDGER, STATEMENTS
 from pipelines.server.read_models.by_version import rows_at
 from pipelines.server.read_models.signed_records import entry_at, read_lineage, read_stored_entry
+from pipelines.server.storage.site_entries import entries_about
 
 _known: dict[str, RegisteredAdapter] = {}
 """What a lineage says, by its digest: reading 5,000 statements takes 0.2 s, and a statement never changes."""
@@ -74,20 +76,27 @@ def champion_periods(connection: sa.Connection, slot: str = "") -> list[Champion
     present: dict[str, int] = {}
     for text in connection.scalars(query):
         try:
-            entry = read_stored_entry(text)
+            moves = champion_moves(read_stored_entry(text))
         except AttestationError:
             continue
-        last = present.get(entry.slot)
-        # a version that is not the champion can be retired, too: the champion stays
-        if entry.event == "retired" and (last is None or found[last].version not in (entry.before, entry.after)):
-            continue
-        if last is not None:
-            found[present.pop(entry.slot)] = replace(found[last], until=entry.at)
-        if entry.after is not None and entry.event != "retired":
-            present[entry.slot] = len(found)
-            begun = entry.seq, entry.slot, entry.after, entry.bundle, entry.at
-            found.append(ChampionPeriod(*begun, None, entry.event, entry.principal.name, entry.reason))
+        for entry in moves:
+            if slot in ("", entry.slot):
+                _continue_periods(found, present, entry)
     return found
+
+
+def _continue_periods(found: list[ChampionPeriod], present: dict[str, int], entry: LedgerEntry) -> None:
+    """End the period of a slot's champion and begin the next, as an entry says; `present` has the places in `found`."""
+    last = present.get(entry.slot)
+    # a version that is not the champion can be retired, too: the champion stays
+    if entry.event == "retired" and (last is None or found[last].version not in (entry.before, entry.after)):
+        return
+    if last is not None:
+        found[present.pop(entry.slot)] = replace(found[last], until=entry.at)
+    if entry.after is not None and entry.event != "retired":
+        present[entry.slot] = len(found)
+        begun = entry.seq, entry.slot, entry.after, entry.bundle, entry.at
+        found.append(ChampionPeriod(*begun, None, entry.event, entry.principal.name, entry.reason))
 
 
 def champions_at(
@@ -117,7 +126,7 @@ def _deleted_at(moves: Iterable[Any]) -> str:
 
 
 def _of_slot(slot: str) -> list[Any]:
-    return [LEDGER.c.slot == slot] if slot else []
+    return [entries_about(slot)] if slot else []
 
 
 def _learn(connection: sa.Connection, rows: Iterable[Any]) -> None:

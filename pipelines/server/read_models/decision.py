@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
-from pipelines.number_text import BEFORE, in_words, metric_title, points
+from pipelines.number_text import BEFORE, metric_title
 from pipelines.registry.adapter_version import AdapterVersion
 from pipelines.registry.verdict_statement import NamedOutcome, VerdictStatement
 from pipelines.server.read_models.grid import find_contender
+from pipelines.server.read_models.rate_words import points_words, rate_words
 from pipelines.server.read_models.slot_page import SlotPage, VersionRow
+from pipelines.texts.message_catalogue import Texts, texts
 
 Tone = Literal["good", "bad", "unknown"]
 
@@ -49,11 +51,8 @@ class Before:
     trained: float | None
     """On the same clips after the training."""
     version: int
-
-    @property
-    def words(self) -> str:
-        """The rate in a sentence."""
-        return in_words(self.metric, self.untrained)
+    words: str = field(default="", compare=False)
+    """The rate in a sentence."""
 
 
 @dataclass(frozen=True)
@@ -74,8 +73,11 @@ class Decision:
     """Of the contender, or else of the champion; None if its training did not measure it."""
 
 
-def find_decision(page: SlotPage, metrics: Mapping[str, Mapping[str, float]]) -> Decision:
-    """Return the cards of a slot; `metrics` are those of the training runs by run id."""
+def find_decision(
+    page: SlotPage, metrics: Mapping[str, Mapping[str, float]], language: Texts | None = None
+) -> Decision:
+    """Return the cards of a slot; `metrics` are those of the training runs by run id. English without a language."""
+    said = language or texts("en")
     champion = page.row(page.champion.version) if page.champion else None
     found = find_contender([row.version for row in page.rows], page.champion)
     contender = page.row(found.version) if found else None
@@ -83,33 +85,50 @@ def find_decision(page: SlotPage, metrics: Mapping[str, Mapping[str, float]]) ->
     return Decision(
         champion=champion,
         contender=contender,
-        champion_words=_words(champion),
-        contender_words=_words(contender),
-        change=change_text(contender.judged.statement) if contender and contender.judged else "",
+        champion_words=_words(said, champion),
+        contender_words=_words(said, contender),
+        change=change_text(contender.judged.statement, said) if contender and contender.judged else "",
         cost=version_cost(about.version, metrics) if about else None,
-        risks=tuple(_risks(page, about)) if about else (),
-        next_step=_next_step(page, champion, contender),
-        before=_before(about.version, metrics) if about else None,
+        risks=tuple(_risks(said, page, about)) if about else (),
+        next_step=_next_step(said, page, champion, contender),
+        before=_before(said, about.version, metrics) if about else None,
     )
 
 
-def _words(row: VersionRow | None) -> str:
+def _words(said: Texts, row: VersionRow | None) -> str:
     verdict = row.judged.statement if row and row.judged else None
     if verdict is None or verdict.challenger is None:
         return ""
-    return in_words(verdict.metric, verdict.challenger, verdict.challenger_interval)
+    return rate_words(said, verdict.metric, verdict.challenger, verdict.challenger_interval)
 
 
-def change_text(verdict: VerdictStatement) -> str:
+def change_text(verdict: VerdictStatement, language: Texts | None = None) -> str:
     """Return how a version differs from the champion that its verdict compares with; empty for a first version."""
     if verdict.against is None or verdict.delta is None:
         return ""
-    text = f"{metric_title(verdict.metric)} {points(verdict.delta)} against v{verdict.against.version}"
+    said, title = language or texts("en"), metric_title(verdict.metric)
+    values = {"metric": title, "change": points_words(said, verdict.delta), "version": verdict.against.version}
     low, high = verdict.interval or (None, None)
     if low is None or high is None:
-        return f"{text}; its interval is unknown"
-    sense = "fewer errors" if high < 0 else "more errors" if low > 0 else "no clear difference"
-    return f"{text}: {sense}, between {points(low)} and {points(high)} with 95 % certainty"
+        return said.say("%(metric)s %(change)s against v%(version)s; its interval is unknown", **values)
+    values |= {"low": points_words(said, low), "high": points_words(said, high)}
+    if high < 0:
+        return said.say(
+            "%(metric)s %(change)s against v%(version)s: fewer errors, between %(low)s and %(high)s with 95 %% "
+            "certainty",
+            **values,
+        )
+    if low > 0:
+        return said.say(
+            "%(metric)s %(change)s against v%(version)s: more errors, between %(low)s and %(high)s with 95 %% "
+            "certainty",
+            **values,
+        )
+    return said.say(
+        "%(metric)s %(change)s against v%(version)s: no clear difference, between %(low)s and %(high)s with 95 %% "
+        "certainty",
+        **values,
+    )
 
 
 def version_cost(version: AdapterVersion, metrics: Mapping[str, Mapping[str, float]]) -> Cost:
@@ -119,58 +138,83 @@ def version_cost(version: AdapterVersion, metrics: Mapping[str, Mapping[str, flo
     return Cost(*(found.get(name) for name in names))
 
 
-def _before(version: AdapterVersion, metrics: Mapping[str, Mapping[str, float]]) -> Before | None:
+def _before(said: Texts, version: AdapterVersion, metrics: Mapping[str, Mapping[str, float]]) -> Before | None:
     found = metrics.get(version.run_id, {})
     metric = next((name.removeprefix(BEFORE) for name in sorted(found) if name.startswith(BEFORE)), None)
-    return (metric and Before(metric, found[BEFORE + metric], found.get(metric), version.version)) or None
+    if not metric:
+        return None
+    rate = found[BEFORE + metric]
+    return Before(metric, rate, found.get(metric), version.version, rate_words(said, metric, rate))
 
 
-def _risks(page: SlotPage, row: VersionRow) -> list[Risk]:
+def _risks(said: Texts, page: SlotPage, row: VersionRow) -> list[Risk]:
     if row.judged is None:
-        return [Risk("unknown", "the gate has not measured it: nothing is known of its errors")]
-    verdict = row.judged.statement
-    found = [Risk("bad", "serves without a passed verdict, by an override")] if row.override else []
+        return [Risk("unknown", said.say("the gate has not measured it: nothing is known of its errors"))]
+    found = [Risk("bad", said.say("serves without a passed verdict, by an override"))] if row.override else []
     if row.stale:
-        found.append(Risk("unknown", "its verdict compares with an older champion"))
-    return [*found, *_verdict_risks(verdict)]
+        found.append(Risk("unknown", said.say("its verdict compares with an older champion")))
+    return [*found, *_verdict_risks(said, row.judged.statement)]
 
 
-def _verdict_risks(verdict: VerdictStatement) -> list[Risk]:
+def _verdict_risks(said: Texts, verdict: VerdictStatement) -> list[Risk]:
     details = verdict.details
     if details is None:
-        return [Risk("unknown", "this verdict of an old release does not list its checks")]
-    found = [Risk("bad", f"not passed: {one.name}") for one in details.checks if one.outcome == "failed"]
-    found += [Risk("bad", f"worse {_where(one)} {one.name}") for one in details.slices if one.outcome == "failed"]
-    found += [Risk("unknown", f"not decided: {one.name}") for one in details.checks if one.outcome == "undecided"]
-    open_slices = [one for one in details.slices if one.outcome == "undecided"]
-    found += [Risk("unknown", f"too little audio of the {one.kind or 'condition'} {one.name}") for one in open_slices]
+        return [Risk("unknown", said.say("this verdict of an old release does not list its checks"))]
+    parts = (*details.checks, *details.slices)
+    found = [Risk("bad", said.say("not passed: %(name)s", name=one.name)) for one in details.checks if _failed(one)]
+    found += [Risk("bad", _worse(said, one)) for one in details.slices if _failed(one)]
+    open_checks = [one for one in details.checks if one.outcome == "undecided"]
+    found += [Risk("unknown", said.say("not decided: %(name)s", name=one.name)) for one in open_checks]
+    found += [Risk("unknown", _too_little(said, one)) for one in details.slices if one.outcome == "undecided"]
     if details.closed_set:
-        found.append(Risk("unknown", "speakers of the golden set are in the training data: other people may do worse"))
-    passed = sum(one.outcome == "passed" for one in (*details.checks, *details.slices))
-    if passed:
-        found.append(Risk("good", f"{passed} of {len(details.checks) + len(details.slices)} checks passed"))
+        text = said.say("speakers of the golden set are in the training data: other people may do worse")
+        found.append(Risk("unknown", text))
+    if passed := sum(one.outcome == "passed" for one in parts):
+        found.append(Risk("good", said.say("%(passed)s of %(all)s checks passed", passed=passed, all=len(parts))))
     return found
 
 
-def _where(part: NamedOutcome) -> str:
-    return "for the group" if part.kind == "group" else "in the condition"
+def _failed(part: NamedOutcome) -> bool:
+    return part.outcome == "failed"
 
 
-def _next_step(page: SlotPage, champion: VersionRow | None, contender: VersionRow | None) -> str:
-    serves = f"v{champion.version.version} serves" if champion else "nothing serves"
+def _worse(said: Texts, part: NamedOutcome) -> str:
+    if part.kind == "group":
+        return said.say("worse for the group %(name)s", name=part.name)
+    return said.say("worse in the condition %(name)s", name=part.name)
+
+
+def _too_little(said: Texts, part: NamedOutcome) -> str:
+    if part.kind == "group":
+        return said.say("too little audio of the group %(name)s", name=part.name)
+    return said.say("too little audio of the condition %(name)s", name=part.name)
+
+
+def _next_step(said: Texts, page: SlotPage, champion: VersionRow | None, contender: VersionRow | None) -> str:
+    say = said.say
+    serves = say("v%(version)s serves", version=champion.version.version) if champion else say("nothing serves")
     if page.override and not page.override.in_force:
-        return f"An override of v{page.override.version} waits for a second person."
+        return say("An override of v%(version)s waits for a second person.", version=page.override.version)
     if contender is None:
-        return f"Nothing to decide: {serves}. New audio makes a challenger: elp retrain {page.slot} DELIVERY"
-    name = f"v{contender.version.version}"
+        again = f"elp retrain {page.slot} DELIVERY"
+        return say(
+            "Nothing to decide: %(serves)s. New audio makes a challenger: %(command)s", serves=serves, command=again
+        )
+    name, gate = f"v{contender.version.version}", f"elp gate {page.slot}"
     if contender.judged is None:
-        return f"{name} was not gated: elp gate {page.slot}. Until then, {serves}."
+        return say(
+            "%(name)s was not gated: %(command)s. Until then, %(serves)s.", name=name, command=gate, serves=serves
+        )
     verdict = contender.judged.statement
     if verdict.outcome == "passed" and contender.stale:
-        return f"{name} passed against an older champion: gate it again with elp gate {page.slot}."
+        return say(
+            "%(name)s passed against an older champion: gate it again with %(command)s.", name=name, command=gate
+        )
     if verdict.outcome == "passed":
-        return f"Decide whether {name} becomes champion. Until then, {serves}."
+        return say("Decide whether %(name)s becomes champion. Until then, %(serves)s.", name=name, serves=serves)
+    # the reasons are part of the signed verdict, which is in English
     reason = f" {verdict.details.reasons[0].rstrip('.')}." if verdict.details and verdict.details.reasons else ""
     if verdict.outcome == "undecided":
-        return f"{name} is undecided, so {serves}: more test audio would decide.{reason}"
-    return f"{name} failed, so {serves}.{reason}"
+        text = say("%(name)s is undecided, so %(serves)s: more test audio would decide.", name=name, serves=serves)
+        return text + reason
+    return say("%(name)s failed, so %(serves)s.", name=name, serves=serves) + reason

@@ -9,10 +9,10 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Literal
 
-from pipelines.number_text import count
 from pipelines.registry.slot import Slot
 from pipelines.server.read_models.flow_health import FlowHealth
 from pipelines.server.read_models.grid import Cell, Grid
+from pipelines.texts.message_catalogue import Texts, texts
 
 OLD_DAYS = 30
 """After so many days without a new version, a slot is named."""
@@ -22,14 +22,6 @@ _SHOWN = 8
 _GIB = 1024**3
 
 Urgency = Literal["act", "watch", "unknown"]
-_WORDS = {
-    "Late": "waits for a worker",
-    "Failed": "failed",
-    "Crashed": "crashed",
-    "TimedOut": "timed out",
-    "Refused": "was refused by the gate",
-    "Undecided": "could not be decided by the gate",
-}
 
 
 @dataclass(frozen=True)
@@ -47,11 +39,8 @@ class HealthItem:
     """Page outside the console that it links to."""
 
 
-_BOXES: dict[str, tuple[Urgency, str]] = {
-    "refused": ("act", "refused its last pull, and serves the set before"),
-    "silent": ("watch", "has not reported for a week"),
-    "differs": ("watch", "serves another version than the champion"),
-}
+_BOXES: dict[str, Urgency] = {"refused": "act", "silent": "watch", "differs": "watch"}
+"""Urgency by the state of a box."""
 
 
 def health_items(
@@ -60,45 +49,93 @@ def health_items(
     disks: Sequence[Path],
     now: datetime,
     boxes: Mapping[str, Sequence[str]] | None = None,
+    language: Texts | None = None,
 ) -> list[HealthItem]:
-    """Return all lines, those that need a person first; none if all is well. `boxes` are names by `_BOXES`."""
-    found = [*_decisions(grid), *_flows(flows), *_disks(disks), *_old(grid, now), *_boxes(boxes or {})]
+    """Return all lines, those that need a person first; none if all is well. `boxes` are names by `_BOXES`.
+
+    The lines are in English without a language.
+    """
+    said = language or texts("en")
+    found = [*_decisions(said, grid), *_flows(said, flows), *_disks(said, disks), *_old(said, grid, now)]
+    found += _boxes(said, boxes or {})
     order: tuple[Urgency, ...] = ("act", "watch", "unknown")
     return sorted(found, key=lambda item: order.index(item.urgency))
 
 
-def _decisions(grid: Grid) -> Iterator[HealthItem]:
-    asked = [cell for cell in grid.cells if cell.override and not cell.override.in_force]
-    if asked:
-        yield _about(asked, "act", f"{count(len(asked), 'override')} {_wait(asked)} for a second person")
-    passed = [cell for cell in grid.cells if cell.verdict == "passed" and not cell.stale]
-    if passed:
-        yield _about(passed, "act", f"{count(len(passed), 'challenger')} passed and {_wait(passed)} for a decision")
-    stale = [cell for cell in grid.cells if cell.verdict == "passed" and cell.stale]
-    if stale:
-        yield _about(stale, "watch", f"{count(len(stale), 'challenger')} passed against an older champion: gate again")
-    ungated = [cell for cell in grid.cells if cell.verdict == "not gated"]
-    if ungated:
-        yield _about(ungated, "watch", f"{count(len(ungated), 'version')} not gated yet")
-    none = [cell for cell in grid.cells if cell.champion is None]
-    if none:
-        yield _about(none, "watch", f"{count(len(none), 'slot')} without a champion")
+def _decisions(said: Texts, grid: Grid) -> Iterator[HealthItem]:
+    if asked := [cell for cell in grid.cells if cell.override and not cell.override.in_force]:
+        text = said.say_many(
+            "%(number)s override waits for a second person",
+            "%(number)s overrides wait for a second person",
+            len(asked),
+            number=_thousands(len(asked)),
+        )
+        yield _about(asked, "act", text)
+    if passed := [cell for cell in grid.cells if cell.verdict == "passed" and not cell.stale]:
+        text = said.say_many(
+            "%(number)s challenger passed and waits for a decision",
+            "%(number)s challengers passed and wait for a decision",
+            len(passed),
+            number=_thousands(len(passed)),
+        )
+        yield _about(passed, "act", text)
+    if stale := [cell for cell in grid.cells if cell.verdict == "passed" and cell.stale]:
+        text = said.say_many(
+            "%(number)s challenger passed against an older champion: gate again",
+            "%(number)s challengers passed against an older champion: gate again",
+            len(stale),
+            number=_thousands(len(stale)),
+        )
+        yield _about(stale, "watch", text)
+    if ungated := [cell for cell in grid.cells if cell.verdict == "not gated"]:
+        text = said.say_many(
+            "%(number)s version not gated yet",
+            "%(number)s versions not gated yet",
+            len(ungated),
+            number=_thousands(len(ungated)),
+        )
+        yield _about(ungated, "watch", text)
+    if none := [cell for cell in grid.cells if cell.champion is None]:
+        text = said.say_many(
+            "%(number)s slot without a champion",
+            "%(number)s slots without a champion",
+            len(none),
+            number=_thousands(len(none)),
+        )
+        yield _about(none, "watch", text)
 
 
-def _flows(flows: FlowHealth) -> Iterator[HealthItem]:
+def _flows(said: Texts, flows: FlowHealth) -> Iterator[HealthItem]:
     if flows.unknown:
-        yield HealthItem("unknown", "workers and runs are unknown", flows.unknown, href=flows.address)
+        yield HealthItem("unknown", said.say("workers and runs are unknown"), flows.unknown, href=flows.address)
     for pool in flows.idle_pools:
-        yield HealthItem("act", f"no worker of {pool} reports", "start it with: elp up", href=flows.address)
+        text = said.say("no worker of %(pool)s reports", pool=pool)
+        yield HealthItem("act", text, said.say("start it with: elp up"), href=flows.address)
     for run in flows.runs[:_SHOWN]:
         watch = run.state in ("Late", "Refused", "Undecided")
-        yield HealthItem("watch" if watch else "act", f"{run.name} {_WORDS[run.state]}", run.reason, href=run.href)
-    if len(flows.runs) > _SHOWN:
-        rest = count(len(flows.runs) - _SHOWN, "more run")
-        yield HealthItem("act", f"{rest} did not end well", href=f"{flows.address}/runs")
+        yield HealthItem("watch" if watch else "act", _ending(said, run.state, run.name), run.reason, href=run.href)
+    if (rest := len(flows.runs) - _SHOWN) > 0:
+        text = said.say_many(
+            "%(number)s more run did not end well",
+            "%(number)s more runs did not end well",
+            rest,
+            number=_thousands(rest),
+        )
+        yield HealthItem("act", text, href=f"{flows.address}/runs")
 
 
-def _disks(disks: Sequence[Path]) -> Iterator[HealthItem]:
+def _ending(said: Texts, state: str, name: str) -> str:
+    return {
+        "Late": said.say("%(name)s waits for a worker", name=name),
+        "Failed": said.say("%(name)s failed", name=name),
+        "Crashed": said.say("%(name)s crashed", name=name),
+        "TimedOut": said.say("%(name)s timed out", name=name),
+        "Refused": said.say("%(name)s was refused by the gate", name=name),
+        "Undecided": said.say("%(name)s could not be decided by the gate", name=name),
+    }[state]
+
+
+def _disks(said: Texts, disks: Sequence[Path]) -> Iterator[HealthItem]:
     seen = set()
     for folder in disks:
         if (device := folder.stat().st_dev) in seen:
@@ -106,38 +143,59 @@ def _disks(disks: Sequence[Path]) -> Iterator[HealthItem]:
         seen.add(device)
         usage = shutil.disk_usage(folder)
         if usage.free < FREE_SHARE * usage.total:
-            left = f"{usage.free / _GIB:.1f} of {usage.total / _GIB:.0f} GiB are free"
-            yield HealthItem("act", f"the disk of {folder} is nearly full", left)
+            free, total = f"{usage.free / _GIB:.1f}", f"{usage.total / _GIB:.0f}"
+            left = said.say("%(free)s of %(total)s GiB are free", free=free, total=total)
+            yield HealthItem("act", said.say("the disk of %(folder)s is nearly full", folder=folder), left)
 
 
-def _boxes(boxes: Mapping[str, Sequence[str]]) -> Iterator[HealthItem]:
+def _boxes(said: Texts, boxes: Mapping[str, Sequence[str]]) -> Iterator[HealthItem]:
     for state, names in boxes.items():
-        urgency, text = _BOXES[state]
-        more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-        yield HealthItem(urgency, _many(text, names), ", ".join(names[:_SHOWN]) + more)
+        more = " " + said.say("and %(number)s more", number=len(names) - _SHOWN) if len(names) > _SHOWN else ""
+        yield HealthItem(_BOXES[state], _box_text(said, state, len(names)), ", ".join(names[:_SHOWN]) + more)
 
 
-def _many(text: str, names: Sequence[str]) -> str:
+def _box_text(said: Texts, state: str, number: int) -> str:
     """Return the sentence for one or for several boxes."""
-    if len(names) == 1:
-        return f"1 box {text}"
-    return f"{len(names)} boxes " + text.replace("refused its", "refused their").replace("serves", "serve").replace(
-        "has not", "have not"
+    if state == "refused":
+        return said.say_many(
+            "%(number)s box refused its last pull, and serves the set before",
+            "%(number)s boxes refused their last pull, and serve the set before",
+            number,
+            number=number,
+        )
+    if state == "silent":
+        return said.say_many(
+            "%(number)s box has not reported for a week",
+            "%(number)s boxes have not reported for a week",
+            number,
+            number=number,
+        )
+    return said.say_many(
+        "%(number)s box serves another version than the champion",
+        "%(number)s boxes serve another version than the champion",
+        number,
+        number=number,
     )
 
 
-def _old(grid: Grid, now: datetime) -> Iterator[HealthItem]:
+def _old(said: Texts, grid: Grid, now: datetime) -> Iterator[HealthItem]:
     limit = now - timedelta(days=OLD_DAYS)
     old = [cell for cell in grid.cells if cell.newest and datetime.fromisoformat(cell.newest) < limit]
     if old:
-        text = f"{count(len(old), 'slot')} without a new version for {OLD_DAYS} days"
-        yield _about(old, "watch", text, "nothing new was delivered, or its schedule does not run")
+        text = said.say_many(
+            "%(number)s slot without a new version for %(days)s days",
+            "%(number)s slots without a new version for %(days)s days",
+            len(old),
+            number=_thousands(len(old)),
+            days=OLD_DAYS,
+        )
+        yield _about(old, "watch", text, said.say("nothing new was delivered, or its schedule does not run"))
+
+
+def _thousands(number: int) -> str:
+    return f"{number:,}"
 
 
 def _about(cells: Sequence[Cell], urgency: Urgency, text: str, detail: str = "") -> HealthItem:
     slots = tuple(cell.slot for cell in cells)
     return HealthItem(urgency, text, detail, slots[:_SHOWN], max(0, len(slots) - _SHOWN))
-
-
-def _wait(cells: Sequence[Cell]) -> str:
-    return "waits" if len(cells) == 1 else "wait"

@@ -15,13 +15,15 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from pipelines.errors import AttestationError
-from pipelines.registry.ledger.entry import MOVES, Head, LedgerEntry, Principal
+from pipelines.registry.ledger.entry import MOVES, SITE_MOVES, Head, LedgerEntry, Principal
+from pipelines.registry.ledger.site_moves import about_slot, champion_moves
 from pipelines.registry.plain_json import shape_fault
 from pipelines.registry.slot import Slot
 from pipelines.registry.statements import LineageStatement, stored_lineage
 from pipelines.registry.verdict_statement import VerdictStatement, stored_verdict
 from pipelines.server.ledger import HEAD, LEDGER, STATEMENTS
 from pipelines.server.read_models.by_version import Key, rows_at, wanted
+from pipelines.server.storage.site_entries import entries_about
 
 FILTERS = ("model", "version", "kind", "fingerprint", "dataset", "bundle")
 """Columns that the API can select statements by."""
@@ -50,7 +52,13 @@ RecordedLineage = RecordedStatement[LineageStatement]
 
 def last_changes(connection: sa.Connection) -> dict[str, LedgerEntry]:
     """Return, by slot, the newest change of champion."""
-    return _newest_of_slots(connection, MOVES)
+    found = _newest_of_slots(connection, tuple(event for event in MOVES if event not in SITE_MOVES))
+    query = sa.select(LEDGER.c.entry).where(LEDGER.c.event.in_(SITE_MOVES)).order_by(LEDGER.c.seq)
+    for text in connection.scalars(query):
+        for move in champion_moves(read_stored_entry(text)):
+            if move.slot not in found or found[move.slot].seq < move.seq:
+                found[move.slot] = move
+    return found
 
 
 def last_gated(connection: sa.Connection) -> dict[str, LedgerEntry]:
@@ -79,14 +87,15 @@ def slot_entries(
     refusals: bool = True,
 ) -> list[LedgerEntry]:
     """Return a slot's entries, newest first; only those of `events`, or before a number, if these are given."""
-    query = sa.select(LEDGER.c.entry).where(LEDGER.c.slot == str(slot))
+    query = sa.select(LEDGER.c.entry).where(entries_about(str(slot)))
     if not refusals:
         query = query.where(LEDGER.c.event != "refused")
     if events:
         query = query.where(LEDGER.c.event.in_(events))
     if before is not None:
         query = query.where(LEDGER.c.seq < before)
-    return [read_stored_entry(text) for text in connection.scalars(query.order_by(LEDGER.c.seq.desc()).limit(limit))]
+    found = map(read_stored_entry, connection.scalars(query.order_by(LEDGER.c.seq.desc()).limit(limit)))
+    return [mine for entry in found if (mine := about_slot(entry, slot)) is not None]
 
 
 def entry_at(connection: sa.Connection, seq: int) -> LedgerEntry | None:
@@ -116,7 +125,7 @@ def ledger_rows_after(
     """Return entries after a number, oldest first: entry, text as it is stored, hash and signed envelope."""
     query = sa.select(LEDGER).where(LEDGER.c.seq > after).order_by(LEDGER.c.seq).limit(limit)
     if slot is not None:
-        query = query.where(LEDGER.c.slot == slot)
+        query = query.where(entries_about(slot))
     if event is not None:
         query = query.where(LEDGER.c.event == event)
     return [

@@ -217,5 +217,5 @@ def rolled_back(changes: Sequence[LedgerEntry]) -> dict[int, LedgerEntry]:
     return {
         version: change
         for version, change in last.items()
-        if change.event == "rolled back" and change.before == version
+        if change.event in ("rolled back", "migrated back") and change.before == version
     }

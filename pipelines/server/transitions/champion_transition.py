@@ -120,15 +120,21 @@ def apply_change(
     The caller has asked the rules. A request for an override is about the champion before, so this ends it. `evidence`
     is `bundle`, `reason`, `statements` and `detail`, as `LedgerTransaction.append` takes them.
     """
-    session, previous = transaction.session, before.version if before else None
+    previous = before.version if before else None
     entry = transaction.append(event, str(slot), principal, before=previous, after=after, **evidence)
+    move_as_entry(transaction, slot, entry)
+    return entry
+
+
+def move_as_entry(transaction: LedgerTransaction, slot: Slot, entry: LedgerEntry) -> None:
+    """Move the alias and write the tags of a slot as an entry about it says; an open override request ends."""
+    session = transaction.session
     request = open_request(session, str(slot))
-    if request is not None and event != "overridden":
-        end_request(session, request, event, entry.at)
+    if request is not None and entry.event != "overridden":
+        end_request(session, request, entry.event, entry.at)
         if request.in_force:
             show_override(session, slot.model_name, request.version, "")
     show_change(session, slot.model_name, entry)
-    return entry
 
 
 def _change(entry: LedgerEntry) -> ChampionChange:

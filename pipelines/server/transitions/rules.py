@@ -7,9 +7,10 @@ from pipelines.registry.adapter_version import report_address
 from pipelines.registry.lineage import BackboneOrigin
 from pipelines.registry.verdict_statement import ChampionRef
 
-TransitionKind = Literal["promote", "rollback", "any", "override"]
+TransitionKind = Literal["promote", "rollback", "any", "override", "migrate", "migrate back"]
 """What the caller asked for. MLflow's own alias route does not say, so it asks for ``any``. In an ``override`` the
-approval of two people replaces the verdict; the bytes and their lineage are checked as in every other kind."""
+approval of two people replaces the verdict; the bytes and their lineage are checked as in every other kind. To
+``migrate`` is a promotion to another backbone, of one slot among those of its site that change in one entry."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,10 @@ class VersionFacts:
     """Why the licence of its backbone keeps it from being champion; empty if it does not. Only an override lifts it."""
     unrenewed: int = 0
     """Enrolled voices of the slot that have no template under the version's bundle."""
+    champion_fingerprint: str = ""
+    """Of the champion's backbone; empty if there is no champion, or no lineage of it."""
+    stated: bool = False
+    """Whether the ledger states the change of the site from the champion's backbone to that of the version."""
 
     @property
     def name(self) -> str:
@@ -88,7 +93,7 @@ class VersionFacts:
 class Allowed:
     """A champion transition that the rules allow."""
 
-    event: Literal["promoted", "rolled back", "overridden"]
+    event: Literal["promoted", "rolled back", "overridden", "migrated", "migrated back"]
     statements: tuple[str, ...]
     """Digests of the statements that it is based on."""
 
@@ -110,21 +115,39 @@ def decide_transition(facts: VersionFacts, kind: TransitionKind, *, again: bool 
     fault = _damage(facts)
     if fault:
         return Denied(fault)
-    if kind == "override":
-        return Allowed("overridden", _digests(facts.lineage))
-    if fault := licence_sentence(facts):
+    if kind != "override" and (fault := licence_sentence(facts)):
         return Denied(fault)
-    if kind == "rollback":
+    if kind in ("rollback", "migrate back"):
+        # to a former champion, on whatever backbone it was
         fault = _rollback_fault(facts)
-        return Denied(fault) if fault else _rollback(facts)
-    fault = _promotion_fault(facts, again)
+        return Denied(fault) if fault else _rollback(facts, kind)
+    fault = _backbone_fault(facts, kind)
+    if kind == "override":
+        return Denied(fault) if fault else Allowed("overridden", _digests(facts.lineage))
+    fault = fault or _promotion_fault(facts, again)
     if not fault:
-        return Allowed("promoted", _digests(facts.verdict, facts.lineage))
-    return _rollback(facts) if kind == "any" and not _rollback_fault(facts) else Denied(fault)
+        return Allowed("migrated" if kind == "migrate" else "promoted", _digests(facts.verdict, facts.lineage))
+    return _rollback(facts, kind) if kind == "any" and not _rollback_fault(facts) else Denied(fault)
 
 
-def _rollback(facts: VersionFacts) -> Allowed:
-    return Allowed("rolled back", _digests(facts.former.verdict if facts.former else None, facts.lineage))
+def _backbone_fault(facts: VersionFacts, kind: TransitionKind) -> str:
+    """Return why the slot may not change its backbone like this; empty if it does not change it, or may."""
+    assert facts.lineage is not None
+    before, after = facts.champion_fingerprint, facts.lineage.fingerprint
+    if not before or before == after:
+        return ""
+    site = facts.slot.partition("/")[0]
+    change = f"{facts.name} is on the backbone {short_digest(after)}, the champion on {short_digest(before)}"
+    if not facts.stated:
+        return f"{change}, and nothing states that {site} changes to it: elp backbone migrate BACKBONE {site}"
+    if kind in ("promote", "any"):
+        return f"{change}; the slots of a site change together: elp backbone switch BACKBONE {site}"
+    return ""
+
+
+def _rollback(facts: VersionFacts, kind: TransitionKind) -> Allowed:
+    event: Literal["migrated back", "rolled back"] = "migrated back" if kind == "migrate back" else "rolled back"
+    return Allowed(event, _digests(facts.former.verdict if facts.former else None, facts.lineage))
 
 
 def _digests(*statements: CheckedStatement | None) -> tuple[str, ...]:

@@ -1,14 +1,15 @@
 """The facts about a version, read from the database inside the ledger transaction."""
 
 import os
-from typing import Any
+from dataclasses import dataclass
 
 from sqlalchemy import Connection, RowMapping, or_, select
 from sqlalchemy.orm import Session
 
 from pipelines.errors import AttestationError
 from pipelines.registry.backbone_licence import BACKBONES_VARIABLE, BackbonePolicy, licence_fault
-from pipelines.registry.ledger.entry import MOVES, LedgerEntry, read_entry
+from pipelines.registry.ledger.entry import MOVES, SITE_MOVES, Event, LedgerEntry, LedgerRow, envelope_of, read_entry
+from pipelines.registry.ledger.site_moves import about_slot
 from pipelines.registry.lineage import BackboneName
 from pipelines.registry.signing.envelope import read_envelope, verify
 from pipelines.registry.signing.keys import KeyRing
@@ -16,6 +17,7 @@ from pipelines.registry.slot import Slot
 from pipelines.registry.statements import LineageStatement, parse_statement
 from pipelines.server.ledger import LEDGER, STATEMENTS, LedgerTransaction
 from pipelines.server.storage.artifact_bytes import HashedBundle
+from pipelines.server.storage.site_entries import entries_about
 from pipelines.server.storage.template_rows import unrenewed_voices
 from pipelines.server.storage.version_rows import newest_statements, present_champion
 from pipelines.server.transitions.rules import CheckedStatement, FormerPromotion, VersionFacts
@@ -24,16 +26,18 @@ from pipelines.server.transitions.rules import CheckedStatement, FormerPromotion
 def gather_facts(transaction: LedgerTransaction, slot: Slot, version: int, hashed: HashedBundle) -> VersionFacts:
     """Read the facts for `rules.decide_transition`; `hashed` are the version's bytes, hashed just before."""
     session, keys, model = transaction.session, transaction.keys, slot.model_name
-    newest = newest_change(session, str(slot))
-    last, details = _last_change(session, str(slot), version)
+    newest, champion = newest_change(session, str(slot)), present_champion(session, model)
     lineage = newest_statement(session, keys, "lineage", model, version)
+    present = newest_statement(session, keys, "lineage", model, champion.version) if champion else None
+    backbones = (present.fingerprint if present else "", lineage.fingerprint if lineage else "")
+    last, details = _last_change(session, str(slot), version)
     return VersionFacts(
         slot=str(slot),
         model=model,
         version=version,
         bundle=hashed.digest,
         damage=hashed.damage,
-        champion=present_champion(session, model),
+        champion=champion,
         lineage=lineage,
         verdict=newest_statement(session, keys, "verdict", model, version),
         former=_former_promotion(transaction, str(slot), version),
@@ -42,6 +46,8 @@ def gather_facts(transaction: LedgerTransaction, slot: Slot, version: int, hashe
         last_details=details,
         licence=_licence(lineage),
         unrenewed=unrenewed_voices(session, str(slot), hashed.digest),
+        champion_fingerprint=backbones[0],
+        stated=len(set(backbones)) > 1 and stated_migration(session, keys, slot.site, *backbones) is not None,
     )
 
 
@@ -52,6 +58,22 @@ def _licence(lineage: CheckedStatement | None) -> str:
         return ""
     policy = BackbonePolicy.from_environment(os.environ.get(BACKBONES_VARIABLE, ""))
     return licence_fault(BackboneName(lineage.backbone, lineage.fingerprint), lineage.origin, policy)
+
+
+def stated_migration(session: Session, keys: KeyRing, site: str, before: str, after: str) -> LedgerEntry | None:
+    """Return the newest entry that states the change of a site between two backbones, verified at this moment."""
+    stated = select(LEDGER).where(LEDGER.c.event == "migration stated").order_by(LEDGER.c.seq.desc())
+    for row in session.execute(stated):
+        try:
+            entry = read_entry(row.entry)
+            verify(envelope_of(LedgerRow(row.seq, row.entry, row.hash, row.envelope)), keys, "ledger", entry.at)
+        except AttestationError:
+            # the audit names it
+            continue
+        detail = entry.detail
+        if detail.get("site") == site and detail.get("to") == after and before in detail.get("from", ()):
+            return entry
+    return None
 
 
 def newest_statement(session: Session, keys: KeyRing, kind: str, model: str, version: int) -> CheckedStatement | None:
@@ -103,33 +125,66 @@ def _recorded_at(session: Session, row: RowMapping) -> str:
     return entry.at
 
 
-def newest_change(session: Session | Connection, slot: str, *where: Any) -> LedgerEntry | None:
-    """Return the newest entry that changed a slot's champion, among those that match the conditions, or None."""
-    changes = select(LEDGER.c.entry).where(LEDGER.c.slot == slot, LEDGER.c.event.in_(MOVES), *where)
-    text = session.scalar(changes.order_by(LEDGER.c.seq.desc()).limit(1))
-    return None if text is None else read_entry(text)
+@dataclass(frozen=True)
+class ChangeFilter:
+    """Which changes of a slot's champion are meant; the default is all."""
+
+    events: tuple[Event, ...] = MOVES
+    after: int | None = None
+    """The version that became champion."""
+    about: int | None = None
+    """The version that became champion, or was until then."""
+    earlier: int | None = None
+    """Only entries before this number."""
+
+    def matches(self, entry: LedgerEntry) -> bool:
+        """Return whether a change that concerns one slot is meant."""
+        return (
+            entry.event in self.events
+            and self.after in (None, entry.after)
+            and (self.about is None or self.about in (entry.before, entry.after))
+            and (self.earlier is None or entry.seq < self.earlier)
+        )
 
 
-def predecessor(session: Session | Connection, slot: str, version: int, *where: Any) -> int | None:
+def newest_change(session: Session | Connection, slot: str, wanted: ChangeFilter | None = None) -> LedgerEntry | None:
+    """Return the newest change of a slot's champion that is meant, as an entry about this slot, or None."""
+    wanted = wanted or ChangeFilter()
+    where = [LEDGER.c.slot == slot, LEDGER.c.event.in_(wanted.events)]
+    if wanted.after is not None:
+        where.append(LEDGER.c.after_version == wanted.after)
+    if wanted.about is not None:
+        where.append(or_(LEDGER.c.before_version == wanted.about, LEDGER.c.after_version == wanted.about))
+    if wanted.earlier is not None:
+        where.append(LEDGER.c.seq < wanted.earlier)
+    text = session.scalar(select(LEDGER.c.entry).where(*where).order_by(LEDGER.c.seq.desc()).limit(1))
+    found = [] if text is None else [read_entry(text)]
+    # entries about the whole site are few, and have the versions inside
+    sites = select(LEDGER.c.entry).where(LEDGER.c.event.in_(SITE_MOVES), entries_about(slot))
+    moves = (about_slot(read_entry(entry), slot) for entry in session.scalars(sites))
+    found += [move for move in moves if move is not None and wanted.matches(move)]
+    return max(found, key=lambda entry: entry.seq, default=None)
+
+
+def predecessor(session: Session | Connection, slot: str, version: int, earlier: int | None = None) -> int | None:
     """Return the champion that a version replaced when it was last promoted, or None if it was the first.
 
     A champion by override is skipped: only another override brings it back.
     """
-    events = LEDGER.c.event.in_(("promoted", "overridden"))
-    promotion = newest_change(session, slot, LEDGER.c.after_version == version, events, *where)
+    made = ChangeFilter(("promoted", "overridden", "migrated"), after=version, earlier=earlier)
+    promotion = newest_change(session, slot, made)
     if promotion is None or promotion.before is None:
         return None
-    earlier = LEDGER.c.seq < promotion.seq
-    last = newest_change(session, slot, LEDGER.c.after_version == promotion.before, earlier)
+    last = newest_change(session, slot, ChangeFilter(after=promotion.before, earlier=promotion.seq))
     # the champion before may itself have served by an override
     if last is not None and last.event == "overridden":
-        return predecessor(session, slot, promotion.before, earlier)
+        return predecessor(session, slot, promotion.before, promotion.seq)
     return promotion.before
 
 
 def _former_promotion(transaction: LedgerTransaction, slot: str, version: int) -> FormerPromotion | None:
-    session, promoted = transaction.session, LEDGER.c.event == "promoted"
-    entry = newest_change(session, slot, LEDGER.c.after_version == version, promoted)
+    session, promoted = transaction.session, ChangeFilter(("promoted", "migrated"), after=version)
+    entry = newest_change(session, slot, promoted)
     if entry is None:
         return None
     named = select(STATEMENTS).where(STATEMENTS.c.digest.in_(entry.statements), STATEMENTS.c.kind == "verdict")
@@ -139,10 +194,10 @@ def _former_promotion(transaction: LedgerTransaction, slot: str, version: int) -
 
 def _last_change(session: Session, slot: str, version: int) -> tuple[str, str]:
     """Return the last thing that happened to a version as champion, and when, by whom and why."""
-    entry = newest_change(session, slot, or_(LEDGER.c.before_version == version, LEDGER.c.after_version == version))
+    entry = newest_change(session, slot, ChangeFilter(about=version))
     if entry is None:
         return "", ""
     details = f"at {entry.at[:19]} by {entry.principal.name}" + (f" ({entry.reason})" if entry.reason else "")
-    if entry.event == "rolled back":
+    if entry.event in ("rolled back", "migrated back"):
         return ("rolled back to" if entry.after == version else "rolled back from"), details
     return (str(entry.event) if version == entry.after or entry.after is None else "replaced"), details

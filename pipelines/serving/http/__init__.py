@@ -1,4 +1,4 @@
-"""The server of `elp serve`: one backbone, every champion of some sites, over HTTP.
+"""The server of `elp serve`: one backbone (two while a site changes it), every champion of some sites, over HTTP.
 
     client → request_limits → http_routes → speech_service → audio_batcher → AdapterHost
              key, place, size  form, answer  one version      one batch for all routes
@@ -12,6 +12,7 @@
 `speech_service`        what is answered, without HTTP; `transcription_forms`, `error_answers` how it is written
 `voice_service`         enrols voices, and compares recordings with them
 `served_set`            which version answers for a slot; a request keeps the one that it began with
+`resident_hosts`        the backbones in memory, each with its adapters
 `champion_follower`     loads a changed champion next to the old one
 `audio_batcher`         requests of all clients, adapters and tasks in one batch, by seconds of audio
 `decode_pool`           recordings to waveforms in bounded processes (`decode_worker`)

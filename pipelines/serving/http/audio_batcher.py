@@ -21,6 +21,7 @@ from elp_core.audio import Waveform
 from elp_core.inference.predict import check_waveform
 from elp_core.types import SAMPLE_RATE, Seconds
 from pipelines.errors import RequestRefused
+from pipelines.serving.http.resident_hosts import ResidentHosts, backbone_in
 
 if TYPE_CHECKING:
     from elp_core.inference import AdapterHost
@@ -71,7 +72,7 @@ class AudioBatcher:
 
     def __init__(
         self,
-        host: AdapterHost,
+        host: AdapterHost | ResidentHosts,
         batch_seconds: Seconds = 32.0,
         max_wait: Seconds = 0.002,
         report: BatchReport | None = None,
@@ -118,7 +119,7 @@ class AudioBatcher:
         Raises AudioError for what is no waveform of a clip, RequestRefused (503) after `close`.
         """
         # here, so that it concerns this request only
-        check_waveform(0, waveform, self._host.backbone.min_samples)
+        check_waveform(0, waveform, backbone_in(self._host, name).min_samples)
         waiting = _Waiting(name, waveform, ticket, pooled)
         with self._changed:
             if self._closed:

@@ -110,34 +110,40 @@ class OpenService:
         """The versions that answer."""
         return self.parts.service.served
 
+    def report_backbones(self, report: Report) -> None:
+        """Say which backbones are in memory if they are several."""
+        names = sorted({one.fingerprint[:19] for one in self.served.versions})
+        if len(names) > 1:
+            report(f"{len(names)} backbones are in memory until all champions are on one: {'…, '.join(names)}…")
+
 
 @contextlib.contextmanager
 def open_service(
     source: ChampionSource, settings: Settings, options: ServeOptions, keys: ApiKeyFile, report: Report
 ) -> Iterator[OpenService]:
-    """Load the backbone and the champions, and follow them until the block ends.
+    """Load the backbones and the champions, and follow them until the block ends.
 
     Raises ServiceError if the source of champions does not answer; BackboneError if there is no such backbone.
     """
     # before torch is loaded: oneDNN keeps 1,024 compiled kernels, half a gigabyte in an hour; with these few it still
     # compiles none again for the usual lengths, which the host rounds up
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "128")
-    from elp_core.backbones import Backbone
-    from elp_core.inference import AdapterHost
     from pipelines.serving.http.audio_batcher import AudioBatcher
     from pipelines.serving.http.champion_follower import ChampionFollower
     from pipelines.serving.http.http_app import ServerParts, make_serve_app
+    from pipelines.serving.http.resident_hosts import resident_hosts
     from pipelines.serving.http.served_set import ServedSet
     from pipelines.serving.http.service_metrics import ServiceMetrics
     from pipelines.serving.http.speech_service import SpeechService
     from pipelines.serving.http.voice_service import VoiceService
 
     with contextlib.ExitStack() as stack:
-        host = AdapterHost(Backbone.from_pretrained(settings.backbone), options.memory_bytes, options.batch_seconds)
+        host = resident_hosts(settings, options.memory_bytes, options.batch_seconds, report)
         metrics, served = ServiceMetrics(), ServedSet(host)
         follower = ChampionFollower(source, served, options.every, report)
         if not follower.look().reachable:
             raise ServiceError(follower.state.error)
+        host.drop_unused()
         waits, most = options.max_wait, options.most_batches
         batcher = AudioBatcher(host, options.batch_seconds, waits, metrics.count_batch, most)
         stack.callback(batcher.close)
@@ -247,6 +253,7 @@ def serve_until_stopped(
         listener.listen(_BACKLOG)
         found = len(opened.served.versions)
         report(f"serving {count(found, 'slot')} at {options.address}/v1 (routes: {options.address}/docs)")
+        opened.report_backbones(report)
         with recorded:
             # after a signal it finishes the requests in progress, and then raises the signal again
             web_server(opened.app, options).run(sockets=[listener])

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from elp_core.bundle import deployed_threshold
 from pipelines.errors import RegistryError, RequestRefused
 from pipelines.registry.slot import Slot
+from pipelines.serving.http.resident_hosts import ResidentHosts, backbone_in
 
 if TYPE_CHECKING:
     from elp_core.inference import AdapterHost
@@ -41,13 +42,13 @@ class ServedVersion:
 
 
 class ServedSet:
-    """Slots and their present versions on one host. Every method may be called from many threads at once.
+    """Slots and their present versions, on one host or one for each backbone. Threads may call every method at once.
 
     A version that was replaced stays in the host until the last request that began with it has ended. So a request of
     many windows, or of two recordings, is answered by one version from its beginning to its end.
     """
 
-    def __init__(self, host: AdapterHost) -> None:
+    def __init__(self, host: AdapterHost | ResidentHosts) -> None:
         self.host = host
         self._lock = threading.Lock()
         self._present: dict[Slot, ServedVersion] = {}
@@ -101,7 +102,7 @@ class ServedSet:
                 slot=slot,
                 version=version,
                 digest=digest,
-                fingerprint=self.host.backbone.fingerprint,
+                fingerprint=backbone_in(self.host, name).fingerprint,
                 task=task,
                 threshold=deployed_threshold(task, folder),
                 since=now,

@@ -28,6 +28,7 @@ from pipelines.serving.hotwords import written_as_transcripts
 from pipelines.serving.http.audio_batcher import AudioBatcher, Ticket
 from pipelines.serving.http.decode_pool import DecodePool
 from pipelines.serving.http.request_logger import Observation, RequestLogger, RequestNames
+from pipelines.serving.http.resident_hosts import backbone_in
 from pipelines.serving.http.served_set import ServedSet, ServedVersion
 
 if TYPE_CHECKING:
@@ -90,8 +91,8 @@ class SpeechService:
         log: RequestLogger | None = None,
     ) -> None:
         self.served, self.batcher, self.decoders, self._log = served, batcher, decoders, log
+        self._times: dict[str, FrameTimes] = {}
         self._decode = decode or (lambda _: DecodeConfig())
-        self._times = FrameTimes.of(served.host.backbone)
         self._room, self._held, self._lock = round(room * SAMPLE_RATE), 0, threading.Lock()
 
     def transcribe(
@@ -124,10 +125,11 @@ class SpeechService:
                     "field language, or send the slot's own",
                 )
             how, seen = self._how(slot, task, hotwords), self.observed(slot, route, names)
+            times = self._times_of(by)
             with self.decoded([recording], channel) as (waveform,):
                 found = transcribe(
                     waveform,
-                    Recogniser(task, self._times, lambda waveforms: self.outputs(by, waveforms, ticket, seen)),
+                    Recogniser(task, times, lambda waveforms: self.outputs(by, waveforms, ticket, seen)),
                     voice_activity=VoiceActivityConfig() if skip_silence else None,
                     decode=how,
                 )
@@ -227,6 +229,12 @@ class SpeechService:
             return found
         seen.add(waveforms, found)
         return [one.value for one in found]
+
+    def _times_of(self, by: ServedVersion) -> FrameTimes:
+        """Return the frame times of a version's backbone, computed once for each."""
+        if by.fingerprint not in self._times:
+            self._times[by.fingerprint] = FrameTimes.of(backbone_in(self.served.host, by.hosted))
+        return self._times[by.fingerprint]
 
     def observed(self, slot: Slot, route: str, names: RequestNames | None) -> Observation | None:
         """Return the observation of a request that is among those that are logged; None for any other."""

@@ -12,6 +12,7 @@ from elp_core.errors import AudioError
 from elp_core.types import Seconds
 from pipelines.errors import TemplateError, UsageError
 from pipelines.local.settings import Settings
+from pipelines.local.slot_backbone import backbone_of_bundle
 from pipelines.registry.adapter_version import CHAMPION
 from pipelines.registry.client.bundle_models import download_bundle
 from pipelines.registry.client.connection import connect
@@ -75,9 +76,8 @@ def load_verifier(
     """Load the slot's champion or another version.
 
     Raises UsageError for another task, RegistryError if there is no such version, TemplateError if it has no threshold,
-    FingerprintMismatch if the bundle belongs to another backbone than that of `settings`.
+    FingerprintMismatch if the bundle belongs to another backbone than those of `settings`.
     """
-    from elp_core.backbones import Backbone
     from elp_core.bundle import deployed_threshold, load_bundle
     from elp_core.inference import predict
     from elp_core.tasks import Comparing
@@ -86,7 +86,7 @@ def load_verifier(
         raise UsageError(f"{slot} compares no voices; they are enrolled for SITE/asv")
     chosen = find_version(slot, mlflow_uri, version)
     folder = download_bundle(connect(mlflow_uri), chosen, cache)
-    backbone = Backbone.from_pretrained(settings.backbone)
+    backbone = backbone_of_bundle(settings, slot, folder)
     model = load_bundle(folder, backbone)
     task = model.task
     assert isinstance(task, Comparing)

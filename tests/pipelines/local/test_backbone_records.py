@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from elp_core.testing import save_tiny
 from pipelines.cli import main
-from pipelines.local.settings import read_settings
+from pipelines.local import doctor
+from pipelines.local.service_commands import server_environment
+from pipelines.local.settings import Settings, read_settings
+from pipelines.local.workspace import open_workspace
+from pipelines.registry.backbone_licence import BACKBONES_VARIABLE, BackbonePolicy
 
 FORMS = {
     "mms": ("wav2vec2", {"pre_norm": True, "adapter_attn_dim": 6}, "cc-by-nc-4.0", "CC-BY-NC-4.0"),
@@ -43,6 +48,9 @@ def test_the_card_gives_a_licence_that_takes_an_override(form: str, place: Path,
     assert text.startswith("# ours\nbackbone: models/mms  # large\n")
     ((fingerprint, record),) = read_settings(text).backbones.records.items()
     assert (record.id, record.licence, record.commercial) == (f"models/{form}", FORMS[form][3], "forbidden")
+    workspace = open_workspace(place)
+    given = server_environment(workspace)[BACKBONES_VARIABLE]
+    assert BackbonePolicy.from_environment(given) == workspace.settings.backbones
     assert main.run(["backbone", "show", fingerprint[:16], "--json"]) == 0
     assert json.loads(capfd.readouterr().out)["origin"]["pretraining"] == "speech (1 h)"
     assert main.run(["backbone", "list", "--json"]) == 0
@@ -93,3 +101,13 @@ def test_a_backbone_without_a_record_is_listed_as_unknown_and_the_embedded_one_n
     assert main.run(["backbone", "add", "elp:tiny"]) == 2
     assert main.run(["backbone", "show", "nobody/nothing"]) == 2
     assert "has no record; add one" in capfd.readouterr().err
+
+
+def test_doctor_warns_of_a_backbone_without_a_record_and_of_a_forbidden_one(place: Path) -> None:
+    _checkpoint(place, "mms", "cc-by-nc-4.0")
+    assert doctor._backbone(open_workspace(place))[0] == "warn"
+    assert "its licence is unknown" in doctor._backbone(open_workspace(place))[1]
+    assert main.run(["backbone", "add", "models/mms", *TEXTS]) == 0
+    outcome, detail, remedy = doctor._backbone(open_workspace(place))
+    assert (outcome, "forbids commercial use" in detail, "override" in remedy) == ("warn", True, True)
+    assert doctor._backbone(replace(open_workspace(place), settings=Settings()))[0] == "ok"

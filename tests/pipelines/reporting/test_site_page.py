@@ -71,7 +71,7 @@ def test_the_page_has_the_numbers_of_its_sources(tmp_path: Path) -> None:
     assert "8 times less storage" in page
     assert "v4 is undecided because the golden set is too small: record about 120 more golden clips of 3" in page
     assert "report.sites" in page
-    assert page.count("assumed by the program") == 8
+    assert page.count(" assumed ") == 8
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

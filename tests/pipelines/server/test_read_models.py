@@ -19,6 +19,7 @@ from pipelines.registry.slot import Slot
 from pipelines.server.ledger import LEDGER, STATEMENTS
 from pipelines.server.read_models import dependents
 from pipelines.server.read_models.adapter_history import champion_periods, champions_at, registered_adapters
+from pipelines.server.read_models.backbone_change import read_backbone_facts
 from pipelines.server.read_models.grid import find_contender, is_stale, read_grid
 from pipelines.server.read_models.signed_records import RecordedVerdict, entry_at, verdicts
 from pipelines.server.read_models.slot_page import read_slot_page, rolled_back
@@ -213,3 +214,16 @@ def test_the_contender_is_the_challenger_else_the_newest_after_the_champion() ->
     assert find_contender([champion, *versions[2:]], champion) == versions[3]
     assert find_contender([champion, named, *versions[2:]], champion) == named
     assert find_contender([champion], champion) is None
+
+
+@pytest.mark.integration
+def test_the_facts_for_another_backbone_are_those_of_the_champions_of_the_sites(engine: sa.Engine) -> None:
+    with engine.connect() as connection:
+        found = read_backbone_facts(connection, "org/new", ["plant-a"])
+        same = read_backbone_facts(connection, FINGERPRINT)
+    assert [(one.name, one.fingerprint) for one in found.champions] == [
+        ("plant-a/asr v4", FINGERPRINT),
+        ("plant-a/asv v4", FINGERPRINT),
+    ]
+    assert (found.versions, found.fingerprints, found.rates) == (15, (), {})
+    assert (len(same.champions), same.fingerprints) == (3, (FINGERPRINT,))

@@ -53,6 +53,21 @@ def test_a_former_champion_comes_back_by_the_proof_of_then() -> None:
     assert isinstance(decide_transition(FORMER, "promote"), Denied)
 
 
+def test_another_backbone_takes_a_statement_and_the_whole_site() -> None:
+    moved = replace(GOOD, champion_fingerprint="sha256:" + "9" * 64)
+    for kind in ("promote", "any", "override", "migrate"):
+        _refused(moved, kind, "nothing states that plant-a changes to it: elp backbone migrate BACKBONE plant-a")
+    stated = replace(moved, stated=True)
+    for kind in ("promote", "any"):
+        _refused(stated, kind, "the slots of a site change together: elp backbone switch BACKBONE plant-a")
+    assert decide_transition(stated, "migrate") == Allowed("migrated", ("v", "l"))
+    assert decide_transition(stated, "override") == Allowed("overridden", ("l",))
+    # the way back needs neither
+    former = replace(FORMER, champion_fingerprint="sha256:" + "9" * 64)
+    assert decide_transition(former, "rollback") == Allowed("rolled back", ("v", "l"))
+    assert decide_transition(former, "migrate back") == Allowed("migrated back", ("v", "l"))
+
+
 def test_what_was_rolled_back_is_promoted_on_purpose_only() -> None:
     left = replace(GOOD, last="rolled back from", last_details="at noon by ann (noise)")
     assert isinstance(decide_transition(left, "promote", again=True), Allowed)

@@ -12,10 +12,12 @@ from elp_core.errors import NonFiniteLoss
 from pipelines.datasets.versions import version_at
 from pipelines.errors import AttestationError, ServiceError, VersioningError
 from pipelines.registry.adapter_version import AdapterVersion, Tags
+from pipelines.registry.backbone_licence import BackbonePolicy, BackboneRecord
 from pipelines.registry.client import bundle_models as models
 from pipelines.registry.client import model_registry as registry
 from pipelines.registry.client import server_api as guard
 from pipelines.registry.client.connection import connect
+from pipelines.registry.lineage import BackboneOrigin
 from pipelines.registry.signing.envelope import read_envelope, verify
 from pipelines.registry.signing.keys import key_folder, load_trusted_keys
 from pipelines.registry.statements import LineageStatement, parse_statement
@@ -66,8 +68,12 @@ def train(site: Site, mlflow_uri: str, tmp_path_factory: pytest.TempPathFactory)
 
 @pytest.fixture(scope="module")
 def done(train: Trainer, site: Site) -> Registered:
-    """The slot's first adapter, trained once for this module."""
-    return train(site.asr)
+    """The slot's first adapter, trained once for this module; only then, its backbone has a record."""
+    from elp_core.backbones import Backbone
+
+    record = BackboneRecord(site.settings.backbone, "MIT", "allowed", "hub x/y", "speech (1 h)")
+    known = {Backbone.from_pretrained(site.settings.backbone).fingerprint: record}
+    return train(site.asr, settings=replace(site.settings, backbones=BackbonePolicy(records=known)))
 
 
 @pytest.fixture
@@ -99,6 +105,8 @@ def test_its_signed_lineage_names_the_materials(client: MlflowClient, done: Regi
         == version_at(site.repository, site.asr.tag(1), site.asr).revision
     )
     assert {material.name for material in statement.materials} >= {"golden", "backbone", "code", "packages", "clips"}
+    assert statement.backbone_origin == BackboneOrigin("MIT", "allowed", "hub x/y", "speech (1 h)")
+    assert "| licence of the backbone | `MIT` |" in registry.get(client, site.asr, done.version).description
 
 
 @pytest.mark.usefixtures("no_training")

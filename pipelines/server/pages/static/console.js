@@ -11,7 +11,8 @@ function filterRows(input, rows, count) {
     row.hidden = !row.dataset.site.includes(wanted);
     if (!row.hidden) shown += 1;
   }
-  count.textContent = `${shown} of ${rows.length} sites`;
+  // the sentence in the reader's language is the page's
+  count.textContent = count.dataset.text.replace("SHOWN", shown).replace("ALL", rows.length);
 }
 
 function announce(result) {

@@ -210,7 +210,9 @@ def test_a_statement_is_verified_while_it_is_shown(client: FlaskClient) -> None:
 
 
 def test_a_backbone_lists_champions_first(client: FlaskClient) -> None:
-    rows = read_html(client.get(f"/elp/backbones/{FINGERPRINT}").text).all("tbody")[0].all("tr")
+    text = client.get(f"/elp/backbones/{FINGERPRINT}").text
+    rows = read_html(text).all("tbody")[0].all("tr")
+    assert "<dt>licence</dt><dd>Apache-2.0</dd><dt>commercial use</dt><dd>allowed</dd>" in text
     assert len(rows) == 20
     assert ["champion" in row.text for row in rows[:5]] == [True] * 4 + [False]
 

@@ -1,0 +1,186 @@
+"""Twelve slots of three sites change their backbone under a running server, and the command is killed ten times."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from elp_core.testing import save_tiny
+from pipelines.datasets.ingest import add_delivery
+from pipelines.local.initialise import init_workspace
+from pipelines.local.workspace import Workspace, open_workspace
+from pipelines.migration.migrate_site import migration_state, site_champions
+from pipelines.registry.client import server_api
+from pipelines.registry.client.connection import connect
+from pipelines.registry.client.model_registry import get
+from pipelines.registry.ledger.chain import verify_chain
+from pipelines.registry.ledger.entry import SITE_MOVES
+from pipelines.registry.signing.keys import key_folder, load_trusted_keys
+from pipelines.registry.slot import Slot
+from pipelines.serving.champion_source import RegistryChampions
+from pipelines.training.train import train_adapters
+from tests.support.clips import voice, wav
+from tests.support.speech_server import SpeechServer, speech_server, wait_until
+from tests.support.versions import make_champion
+from tests.support.workspaces import Site, delivery, own_slot
+
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
+
+SITES, TASKS, KILLS, SEED = ("plant-a", "plant-b", "plant-c"), ("asr", "asv", "ser", "sic"), 10, 26
+SETTINGS = """\
+remote: .elp/remote
+backbone: {backbone}
+servers: {{mlflow_uri: "{uri}"}}
+defaults:
+  asr: &small
+    adapter: {{encoder: {{bottleneck: 4}}, layer: {{width: 8}}, prompt: {{count: 1}}}}
+    train: {{epochs: 1, batch_seconds: 8.0, min_steps: 1, device: cpu}}
+    gate:
+      limit: 1.5
+      margin: 1.0
+      resamples: 100
+      safety: {{max_slowdown: null, operating_margin: null, interference_slots: 0}}
+  asv: *small
+  ser: *small
+  sic: *small
+"""
+CLIP = wav(voice(0.5, 200.0, 1))
+ROUTES = {"asr": "audio/transcriptions", "ser": "classify", "sic": "classify"}
+
+
+@dataclass
+class Fleet:
+    """A workspace of twelve champions on one backbone, and another checkpoint."""
+
+    root: Path
+    uri: str
+    new: str
+    rng: random.Random = field(default_factory=lambda: random.Random(SEED))
+    kills: int = 0
+
+    @property
+    def workspace(self) -> Workspace:
+        return open_workspace(self.root)
+
+    def elp(self, *arguments: str, kill_after: float | None = None) -> int | None:
+        """Run a command; after some seconds it is killed with its threads. Returns its exit code, None if killed."""
+        command = [sys.executable, "-m", "pipelines.cli.main", "backbone", *arguments, "-w", str(self.root)]
+        with subprocess.Popen(command, env=os.environ.copy(), stdout=subprocess.DEVNULL) as process:
+            try:
+                return process.wait(kill_after)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+                self.kills += 1
+                return None
+
+    def champions(self, site: str) -> list[int]:
+        return [one.version for one in site_champions(self.uri, site)]
+
+    def check_halves(self) -> None:
+        """Every site is wholly on one backbone, the ledger is whole, and each move of it is one entry."""
+        for site in SITES:
+            assert len({one.fingerprint for one in site_champions(self.uri, site)}) == 1
+        chain = verify_chain(server_api.ledger_rows(self.uri), load_trusted_keys(key_folder()))
+        assert chain.faults == ()
+        subprocess.run(["git", "-C", str(self.root), "fsck", "--no-progress"], check=True, capture_output=True)
+
+
+@pytest.fixture
+def fleet(mlflow_uri: str, tmp_path: Path) -> Fleet:
+    old, new = save_tiny(tmp_path / "serve" / "backbone"), save_tiny(tmp_path / "new", seed=1)
+    workspace = init_workspace(tmp_path / "workspace")
+    (workspace.root / "elp.yaml").write_text(SETTINGS.format(backbone=old, uri=mlflow_uri))
+    subprocess.run(["git", "-C", str(workspace.root), "commit", "-q", "-am", "Settings"], check=True)
+    workspace = open_workspace(workspace.root)
+    source = delivery(tmp_path / "delivery")
+    for rows in source.glob("*/metadata.jsonl"):
+        lines = [json.loads(line) for line in rows.read_text().splitlines()]
+        # two classes that are said by everybody
+        for number, line in enumerate(lines):
+            line["label"] = ("calm", "angry")[number // 2 % 2]
+        rows.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    models = [Slot("plant-a", task) for task in TASKS]
+    for slot in models:
+        add_delivery(workspace, slot, source)
+    copies = [own_slot(Site(workspace, *models[:2]), Slot(site, task)) for site in SITES[1:] for task in TASKS]
+    tags = {slot: slot.tag(1) for slot in (*models, *copies)}
+    where = {"mlflow_uri": mlflow_uri, "cache": workspace.cache, "log": lambda _: None}
+    client = connect(mlflow_uri)
+    for slot, made in train_adapters(str(workspace.root), tags, workspace.settings, **where).items():
+        make_champion(client, get(client, slot, made.version))
+    return Fleet(workspace.root, mlflow_uri, str(new))
+
+
+@pytest.fixture
+def asked(fleet: Fleet, tmp_path: Path) -> Iterator[tuple[SpeechServer, Counter[tuple[str, str]], list[str]]]:
+    """A server that follows the registry, and a client that asks every slot again and again."""
+    source = RegistryChampions(fleet.uri, tmp_path / "serve-cache", SITES)
+    answers, faults, ends = Counter[tuple[str, str]](), list[str](), threading.Event()
+    with speech_server(source, tmp_path / "serve") as server:
+
+        def ask() -> None:
+            while not ends.wait(0.05):
+                for site in SITES:
+                    for task, route in ROUTES.items():
+                        answer = server.ask(route, f"{site}/{task}", CLIP)
+                        if answer.status_code != 200:
+                            faults.append(f"{site}/{task}: {answer.status_code} {answer.text[:200]}")
+                        answers[f"{site}/{task}", answer.headers.get("elp-version", "")] += 1
+
+        client = threading.Thread(target=ask)
+        client.start()
+        try:
+            yield server, answers, faults
+        finally:
+            ends.set()
+            client.join()
+
+
+def test_twelve_slots_change_under_load_with_ten_kills_and_come_back(fleet: Fleet, asked) -> None:
+    server, answers, faults = asked
+    # the command needs some seconds to start; each later run gets further
+    while fleet.kills < KILLS - 3:
+        if fleet.elp("migrate", fleet.new, *SITES, kill_after=fleet.rng.uniform(3, 15)) == 0:
+            # it was quicker than the kills: the rest of them hits a migration that is done
+            pass
+        fleet.check_halves()
+        assert all(version == 1 for site in SITES for version in fleet.champions(site))
+    assert fleet.elp("migrate", fleet.new, *SITES) == 0
+    for site in SITES:
+        found = migration_state(fleet.workspace, fleet.new, site)
+        assert [(one.version, one.state) for one in found.slots] == [(2, "ready")] * 4
+    while fleet.kills < KILLS:
+        # in the middle of the request, or between the registry and elp.yaml
+        fleet.elp("switch", fleet.new, SITES[0], kill_after=fleet.rng.uniform(0.5, 6))
+        fleet.check_halves()
+    for site in SITES:
+        assert fleet.elp("switch", fleet.new, site) == 0
+        wait_until(lambda site=site: _served(server, site) == {2})
+    assert {fleet.workspace.settings.backbone_of(Slot(site, task)) for site in SITES for task in TASKS} == {fleet.new}
+    moved = [entry for entry in server_api.ledger_entries(fleet.uri) if entry.event in SITE_MOVES]
+    assert [len(entry.detail["moves"]) for entry in moved] == [4, 4, 4]
+    wait_until(lambda: len(server.opened.served.host.hosts) == 1)
+    for site in SITES:
+        began = time.monotonic()
+        assert fleet.elp("back", site) == 0
+        assert time.monotonic() - began < 60
+        wait_until(lambda site=site: _served(server, site) == {1})
+    fleet.check_halves()
+    assert faults == []
+    assert {version for _, version in answers} == {"1", "2"}
+
+
+def _served(server: SpeechServer, site: str) -> set[int]:
+    return {one.version for one in server.opened.served.versions if one.slot.site == site}
