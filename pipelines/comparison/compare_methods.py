@@ -72,7 +72,8 @@ def compare_methods(
     _check(request, slot)
     client = connect(mlflow_uri)
     dataset = version_at(workspace, version, slot)
-    golden, backbone = golden_ref(workspace, dataset.tag, slot), Backbone.from_pretrained(workspace.settings.backbone)
+    golden = golden_ref(workspace, dataset.tag, slot)
+    backbone = Backbone.from_pretrained(workspace.settings.backbone_of(slot))
     runner = TrialRunner(workspace, slot, dataset, golden, backbone, log)
     found = compare_with(runner, request, progress)
     folder = workspace.state / "comparisons" / json_digest(plain(found))[:16]

@@ -60,8 +60,8 @@ class TrialRunner:
         # for `elp predict` only: it changes no trial
         del settings["decode"]
         self._spec = TrialSpec(
-            "", 1.0, str(slot), str(workspace.root), dataset.tag, str(cache), workspace.settings.backbone,
-            dataset.closed_set, settings,
+            "", 1.0, str(slot), str(workspace.root), dataset.tag, str(cache),
+            workspace.settings.backbone_of(slot), dataset.closed_set, settings,
         )  # fmt: skip
         # everything that determines a trial's numbers; the folder of the workspace does not
         self._inputs = {

@@ -75,11 +75,11 @@ def champion_assessor(workspace: Workspace, slot: Slot) -> Assessor | None:
     return Assessor(model, champion.version, champion.bundle_digest, classes)
 
 
-def backbone_assessor(workspace: Workspace) -> Assessor:
-    """Return the backbone of the workspace, which has features and no answers."""
+def backbone_assessor(workspace: Workspace, slot: Slot) -> Assessor:
+    """Return the backbone of the slot, which has features and no answers."""
     from elp_core.backbones import Backbone
 
-    return Assessor(Backbone.from_pretrained(workspace.settings.backbone))
+    return Assessor(Backbone.from_pretrained(workspace.settings.backbone_of(slot)))
 
 
 def covered_features(held: HeldClips, assessor: Assessor) -> list[npt.NDArray[np.float32]]:

@@ -118,7 +118,7 @@ def suggest_clips(
     if number < 1:
         raise UsageError(f"-n is {number}, expected 1 or more")
     champion = champion_assessor(workspace, slot) if use_champion else None
-    assessor = champion or backbone_assessor(workspace)
+    assessor = champion or backbone_assessor(workspace, slot)
     held = held_clips(workspace, slot)
     left_out: list[LeftOut] = []
 

@@ -10,6 +10,6 @@ from tests.support.plant import Plant, plant_with_a_job
 
 
 @pytest.fixture(scope="module")
-def plant(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plant]:
+def faulted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plant]:
     with plant_with_a_job(tmp_path_factory.mktemp("faults")) as made:
         yield made

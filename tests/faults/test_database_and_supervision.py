@@ -53,19 +53,19 @@ def _pick() -> random.Random:
 
 def test_the_main_process_of_postgresql(tmp_path: Path) -> None:
     pick = _pick()
-    with postgres_server() as postgres, plant_with_a_job(tmp_path, postgres.database("mlflow")) as plant:
+    with postgres_server() as postgres, plant_with_a_job(tmp_path, postgres.database("mlflow")) as faulted:
         begin = time.monotonic()
-        assert plant.jobs.run(plant.new_job()) == 0
+        assert faulted.jobs.run(faulted.new_job()) == 0
         length = time.monotonic() - begin
         for _ in range(ROUNDS):
-            job = plant.new_job()
-            plant.jobs.start(job)
+            job = faulted.new_job()
+            faulted.jobs.start(job)
             time.sleep(pick.uniform(0, length))
             postgres.kill()
             time.sleep(pick.uniform(0, 2))
             postgres.start()
-            plant.jobs.wait()
-            plant.check_healed(job)
+            faulted.jobs.wait()
+            faulted.check_healed(job)
 
 
 @pytest.fixture(scope="module")

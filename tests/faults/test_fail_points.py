@@ -31,14 +31,14 @@ def _of(job: MainJob, point: str) -> str:
     return point.replace("plant-0", job.slot.partition("/")[0])
 
 
-def _kill_at(plant: Plant, point: str) -> None:
-    job = plant.new_job()
-    assert plant.jobs.run(job, ELP_FAIL_POINT=_of(job, point)) == -signal.SIGKILL, f"{point} was not reached"
-    plant.check_healed(job)
+def _kill_at(faulted: Plant, point: str) -> None:
+    job = faulted.new_job()
+    assert faulted.jobs.run(job, ELP_FAIL_POINT=_of(job, point)) == -signal.SIGKILL, f"{point} was not reached"
+    faulted.check_healed(job)
 
 
-def test_the_job_reaches_a_point_at_each_kind_of_write(plant: Plant) -> None:
-    names = {point.rpartition("#")[0].partition(" ")[2] for point in plant.points}
+def test_the_job_reaches_a_point_at_each_kind_of_write(faulted: Plant) -> None:
+    names = {point.rpartition("#")[0].partition(" ")[2] for point in faulted.points}
     assert names >= {
         "git commit", "git tag", "dvc add", "dvc push", "move in slot", "end of journal", "file dataset.json",
         "bundle", "run", "end of run", "metrics of run", "upload of bundle", "model is ready", "version",
@@ -46,58 +46,58 @@ def test_the_job_reaches_a_point_at_each_kind_of_write(plant: Plant) -> None:
     }  # fmt: skip
 
 
-def test_a_job_that_was_killed_at_a_write_ends_as_an_undisturbed_one(plant: Plant) -> None:
-    for point in random.Random(SEED).sample(_distinct(plant.points), SAMPLE):
-        _kill_at(plant, point)
+def test_a_job_that_was_killed_at_a_write_ends_as_an_undisturbed_one(faulted: Plant) -> None:
+    for point in random.Random(SEED).sample(_distinct(faulted.points), SAMPLE):
+        _kill_at(faulted, point)
 
 
 @pytest.mark.parametrize("point", ["before file checkpoint.safetensors#2", "after file checkpoint.safetensors#2"])
-def test_sigterm_during_the_write_of_a_checkpoint(plant: Plant, point: str) -> None:
-    job = plant.new_job()
+def test_sigterm_during_the_write_of_a_checkpoint(faulted: Plant, point: str) -> None:
+    job = faulted.new_job()
     # the usual end of a worker's run
-    assert plant.jobs.run(job, ELP_FAIL_POINT=point, ELP_FAIL_SIGNAL="SIGTERM") == -signal.SIGTERM
-    plant.check_healed(job)
+    assert faulted.jobs.run(job, ELP_FAIL_POINT=point, ELP_FAIL_SIGNAL="SIGTERM") == -signal.SIGTERM
+    faulted.check_healed(job)
 
 
 @pytest.mark.faults
-def test_each_point_once(plant: Plant) -> None:
+def test_each_point_once(faulted: Plant) -> None:
     broken = {}
-    for point in _distinct(plant.points):
+    for point in _distinct(faulted.points):
         try:
-            _kill_at(plant, point)
+            _kill_at(faulted, point)
         except AssertionError as error:
             broken[point] = str(error)[-1500:]
     assert not broken, _text(broken)
 
 
 @pytest.mark.faults
-def test_each_point_of_the_server_once(plant: Plant) -> None:
+def test_each_point_of_the_server_once(faulted: Plant) -> None:
     broken = {}
-    for name in dict.fromkeys(point.rpartition("#")[0] for point in plant.server_points):
-        job = plant.new_job()
-        plant.serve(ELP_FAIL_POINT=name)
+    for name in dict.fromkeys(point.rpartition("#")[0] for point in faulted.server_points):
+        job = faulted.new_job()
+        faulted.serve(ELP_FAIL_POINT=name)
         # the server is gone, or the job ended before it; both are repeated
-        plant.jobs.run(job)
-        plant.serve()
+        faulted.jobs.run(job)
+        faulted.serve()
         try:
-            plant.check_healed(job)
+            faulted.check_healed(job)
         except AssertionError as error:
             broken[name] = str(error)[-1500:]
     assert not broken, _text(broken)
 
 
 @pytest.mark.faults
-def test_two_faults_in_sequence(plant: Plant) -> None:
+def test_two_faults_in_sequence(faulted: Plant) -> None:
     pick, broken = random.Random(SEED), {}
-    points = _distinct(plant.points)
+    points = _distinct(faulted.points)
     for _ in range(20):
         first, second = pick.choice(points), pick.choice(points)
-        job = plant.new_job()
-        assert plant.jobs.run(job, ELP_FAIL_POINT=_of(job, first)) == -signal.SIGKILL
+        job = faulted.new_job()
+        assert faulted.jobs.run(job, ELP_FAIL_POINT=_of(job, first)) == -signal.SIGKILL
         # the second one may lie behind what is done already
-        plant.jobs.run(job, ELP_FAIL_POINT=_of(job, second))
+        faulted.jobs.run(job, ELP_FAIL_POINT=_of(job, second))
         try:
-            plant.check_healed(job)
+            faulted.check_healed(job)
         except AssertionError as error:
             broken[f"{first}, then {second}"] = str(error)[-1500:]
     assert not broken, _text(broken)

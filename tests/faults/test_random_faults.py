@@ -33,107 +33,107 @@ def pick() -> random.Random:
     return random.Random(seed)
 
 
-def _length(plant: Plant) -> float:
-    job = plant.new_job()
+def _length(faulted: Plant) -> float:
+    job = faulted.new_job()
     begin = time.monotonic()
-    assert plant.jobs.run(job) == 0
+    assert faulted.jobs.run(job) == 0
     return time.monotonic() - begin
 
 
-def _each_round(plant: Plant, pick: random.Random, fault: Callable[[], None]) -> None:
-    length = _length(plant)
+def _each_round(faulted: Plant, pick: random.Random, fault: Callable[[], None]) -> None:
+    length = _length(faulted)
     for _ in range(ROUNDS):
-        job = plant.new_job()
-        plant.jobs.start(job)
+        job = faulted.new_job()
+        faulted.jobs.start(job)
         time.sleep(pick.uniform(0, length))
         fault()
-        plant.jobs.wait()
-        plant.check_healed(job)
+        faulted.jobs.wait()
+        faulted.check_healed(job)
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_the_process_of_the_job(plant: Plant, pick: random.Random, number: signal.Signals) -> None:
+def test_the_process_of_the_job(faulted: Plant, pick: random.Random, number: signal.Signals) -> None:
     def kill() -> None:
         try:
-            os.killpg(plant.jobs.pid, number)
+            os.killpg(faulted.jobs.pid, number)
         except ProcessLookupError:
             # it was quicker than the job before
             return
 
-    _each_round(plant, pick, kill)
+    _each_round(faulted, pick, kill)
 
 
-def test_the_mlflow_server(plant: Plant, pick: random.Random) -> None:
+def test_the_mlflow_server(faulted: Plant, pick: random.Random) -> None:
     def kill() -> None:
-        plant.signal_server(signal.SIGKILL)
+        faulted.signal_server(signal.SIGKILL)
         time.sleep(pick.uniform(0, 2))
-        plant.serve()
+        faulted.serve()
 
-    _each_round(plant, pick, kill)
+    _each_round(faulted, pick, kill)
 
 
-def test_a_server_and_a_job_that_hang_for_a_while(plant: Plant, pick: random.Random) -> None:
+def test_a_server_and_a_job_that_hang_for_a_while(faulted: Plant, pick: random.Random) -> None:
     def stop() -> None:
-        plant.signal_server(signal.SIGSTOP)
-        os.killpg(plant.jobs.pid, signal.SIGSTOP)
+        faulted.signal_server(signal.SIGSTOP)
+        os.killpg(faulted.jobs.pid, signal.SIGSTOP)
         time.sleep(3)
-        os.killpg(plant.jobs.pid, signal.SIGCONT)
+        os.killpg(faulted.jobs.pid, signal.SIGCONT)
         time.sleep(2)
-        plant.signal_server(signal.SIGCONT)
+        faulted.signal_server(signal.SIGCONT)
 
-    length = _length(plant)
+    length = _length(faulted)
     for _ in range(3):
-        job = plant.new_job()
-        plant.jobs.start(job)
+        job = faulted.new_job()
+        faulted.jobs.start(job)
         time.sleep(pick.uniform(0, length / 2))
         stop()
         # it was slow, nothing else
-        assert plant.jobs.wait() == 0, plant.jobs.log.read_text()[-3000:]
-        assert plant.state(job) == plant.expected
+        assert faulted.jobs.wait() == 0, faulted.jobs.log.read_text()[-3000:]
+        assert faulted.state(job) == faulted.expected
 
 
 @pytest.mark.parametrize("largest", [1, 300, 4_000, 20_000, 60_000])
-def test_a_full_disk(plant: Plant, largest: int) -> None:
-    job = plant.new_job()
-    assert plant.jobs.run(job, LARGEST_FILE=str(largest)) in (0, 1)
-    plant.check_healed(job)
+def test_a_full_disk(faulted: Plant, largest: int) -> None:
+    job = faulted.new_job()
+    assert faulted.jobs.run(job, LARGEST_FILE=str(largest)) in (0, 1)
+    faulted.check_healed(job)
 
 
 @pytest.mark.parametrize("offset", ["+1h", "-1h"])
-def test_a_clock_that_is_an_hour_wrong(plant: Plant, tmp_path: Path, offset: str) -> None:
+def test_a_clock_that_is_an_hour_wrong(faulted: Plant, tmp_path: Path, offset: str) -> None:
     program = shutil.which("faketime")
     if program is None:
         skip_without("faketime is not installed (Debian: apt install faketime)")
-    jobs = plant.more_jobs(tmp_path / "log", (program, "-f", offset))
+    jobs = faulted.more_jobs(tmp_path / "log", (program, "-f", offset))
     try:
-        job = plant.new_job()
+        job = faulted.new_job()
         if jobs.run(job) != 0:
             # the server takes no verdict from the future
             assert offset == "+1h"
             assert "in the future: set the clock right" in jobs.log.read_text()
         # back at the right time
-        plant.check_healed(job)
+        faulted.check_healed(job)
     finally:
         jobs.end()
 
 
-def test_two_of_the_same_job_at_once(plant: Plant, tmp_path: Path, pick: random.Random) -> None:
-    second = plant.more_jobs(tmp_path / "log")
+def test_two_of_the_same_job_at_once(faulted: Plant, tmp_path: Path, pick: random.Random) -> None:
+    second = faulted.more_jobs(tmp_path / "log")
     try:
         for _ in range(3):
-            job = plant.new_job()
-            plant.jobs.start(job)
+            job = faulted.new_job()
+            faulted.jobs.start(job)
             time.sleep(pick.uniform(0, 1))
             second.start(job)
             # the gate refuses one of two verdicts that are sent at the same moment; run again, it finds the other one
-            assert 0 in (plant.jobs.wait(), second.wait()), second.log.read_text()[-3000:]
-            plant.check_healed(job)
+            assert 0 in (faulted.jobs.wait(), second.wait()), second.log.read_text()[-3000:]
+            faulted.check_healed(job)
     finally:
         second.end()
 
 
 def test_postgresql(tmp_path: Path, pick: random.Random) -> None:
-    with postgres_server() as postgres, plant_with_a_job(tmp_path, postgres.database("mlflow")) as plant:
+    with postgres_server() as postgres, plant_with_a_job(tmp_path, postgres.database("mlflow")) as faulted:
 
         def kill() -> None:
             # the end of one backend ends all connections, and the database recovers from its log
@@ -143,7 +143,7 @@ def test_postgresql(tmp_path: Path, pick: random.Random) -> None:
             for pid in postgres.psql("postgres", wanted).split()[:1]:
                 os.kill(int(pid), signal.SIGKILL)
 
-        _each_round(plant, pick, kill)
+        _each_round(faulted, pick, kill)
 
 
 def test_the_object_store(tmp_path: Path, pick: random.Random, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -151,11 +151,11 @@ def test_the_object_store(tmp_path: Path, pick: random.Random, monkeypatch: pyte
         monkeypatch.setenv(name, value)
     with object_store() as store:
         profile = Profile(remote=f"s3://{store.bucket('data')}/dvc", s3_endpoint=store.endpoint)
-        with plant_with_a_job(tmp_path, profile=profile) as plant:
+        with plant_with_a_job(tmp_path, profile=profile) as faulted:
 
             def kill() -> None:
                 store.kill()
                 time.sleep(pick.uniform(0, 2))
                 store.start()
 
-            _each_round(plant, pick, kill)
+            _each_round(faulted, pick, kill)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import http.server
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -45,3 +47,17 @@ class _Quiet(http.server.BaseHTTPRequestHandler):
 
     def log_message(self, *_: object) -> None:
         """Nothing on the tests' output."""
+
+
+def test_a_fixture_with_an_environment_shares_its_name_with_no_fixture_without_one() -> None:
+    """The environment goes by the fixture's name: another fixture of that name would run with a stranger's keys."""
+    defined: dict[str, set[Path]] = {}
+    lasting: dict[str, set[Path]] = {}
+    for path in (Path(__file__).parents[1]).rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef) and any("fixture" in ast.unparse(one) for one in node.decorator_list):
+                defined.setdefault(node.name, set()).add(path)
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "lasting":
+                lasting.setdefault(ast.literal_eval(node.args[0]), set()).add(path)
+    assert "mlflow_uri" in lasting
+    assert {name: defined[name] - paths for name, paths in lasting.items() if defined[name] - paths} == {}

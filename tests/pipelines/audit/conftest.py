@@ -21,14 +21,14 @@ def index(ground: Ground) -> Iterator[Connection]:
 
 
 @pytest.fixture(scope="session")
-def _made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Real]:
+def _real_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Real]:
     with real_registry(tmp_path_factory.mktemp("real")) as made:
-        lasting("_made", ELP_KEYS=str(made.server.keys), ELP_LEDGER_CHECKPOINT=str(made.server.anchor))
+        lasting("_real_server", ELP_KEYS=str(made.server.keys), ELP_LEDGER_CHECKPOINT=str(made.server.anchor))
         yield made
 
 
 @pytest.fixture
-def real(_made: Real) -> Iterator[Real]:
+def real(_real_server: Real) -> Iterator[Real]:
     """A real registry, put right again after each test."""
-    with put_right(_made):
-        yield _made
+    with put_right(_real_server):
+        yield _real_server

@@ -72,7 +72,7 @@ class Plant:
 
 
 @pytest.fixture(scope="module")
-def plant(site: Site, mlflow_uri: str, tmp_path_factory: pytest.TempPathFactory) -> Plant:
+def moving(site: Site, mlflow_uri: str, tmp_path_factory: pytest.TempPathFactory) -> Plant:
     folder = tmp_path_factory.mktemp("plant")
     root = Path(shutil.copytree(site.workspace.root, folder / "workspace", symlinks=True))
     for slot in SLOTS:
@@ -90,80 +90,80 @@ def plant(site: Site, mlflow_uri: str, tmp_path_factory: pytest.TempPathFactory)
     return Plant(root, mlflow_uri, str(new))
 
 
-def test_a_site_changes_its_backbone_and_comes_back(plant: Plant, tmp_path: Path) -> None:
-    client, folder, quiet = connect(plant.uri), VoiceFolder(tmp_path / "voices"), {"log": lambda _: None}
-    enrol_voice("Anna", ANNA, plant.verifier(1), folder, mlflow_uri=plant.uri, consent="form 7", keep_audio=True)
-    enrol_voice("Bert", BERT, plant.verifier(1), folder, mlflow_uri=plant.uri, consent="form 8")
-    planned = plan_migration(plant.workspace, plant.new, [SITE])
+def test_a_site_changes_its_backbone_and_comes_back(moving: Plant, tmp_path: Path) -> None:
+    client, folder, quiet = connect(moving.uri), VoiceFolder(tmp_path / "voices"), {"log": lambda _: None}
+    enrol_voice("Anna", ANNA, moving.verifier(1), folder, mlflow_uri=moving.uri, consent="form 7", keep_audio=True)
+    enrol_voice("Bert", BERT, moving.verifier(1), folder, mlflow_uri=moving.uri, consent="form 8")
+    planned = plan_migration(moving.workspace, moving.new, [SITE])
     assert [(one.slot, one.obstacles, one.voices) for one in planned.slots] == [
         ("plant-move/asr", (), 0),
         ("plant-move/asv", (), 2),
     ]
     # all is there for a judgement, but nothing states the migration
     changed = {slot: slot.tag(1) for slot in (ASR,)}
-    settings = plant.workspace.settings
-    moved = type(settings)(backbone=plant.new, defaults=settings.defaults, slots=settings.slots)
-    where = {"mlflow_uri": plant.uri, "cache": plant.workspace.cache, **quiet}
-    made = train_adapters(str(plant.root), changed, moved, **where)[ASR]
+    settings = moving.workspace.settings
+    moved = type(settings)(backbone=moving.new, defaults=settings.defaults, slots=settings.slots)
+    where = {"mlflow_uri": moving.uri, "cache": moving.workspace.cache, **quiet}
+    made = train_adapters(str(moving.root), changed, moved, **where)[ASR]
     with pytest.raises(GateRefused, match="nothing states that plant-move changes"):
-        gate_version(str(plant.root), ASR, plant.workspace.settings, made.version, backbone=plant.new, **where)
-    found = migrate_site(plant.workspace, plant.new, SITE, **quiet)
+        gate_version(str(moving.root), ASR, moving.workspace.settings, made.version, backbone=moving.new, **where)
+    found = migrate_site(moving.workspace, moving.new, SITE, **quiet)
     assert [(one.slot, one.version, one.state) for one in found.slots] == [
         ("plant-move/asr", made.version, "ready"),
         ("plant-move/asv", 2, "ready"),
     ]
-    assert migration_state(plant.workspace, plant.new, SITE) == found
+    assert migration_state(moving.workspace, moving.new, SITE) == found
     with pytest.raises(GateRefused, match="the slots of a site change together"):
-        server_api.change_champion(plant.uri, "promote", ASR, version=made.version)
-    renewed = renew_voices(plant.verifier(2), folder, mlflow_uri=plant.uri)
+        server_api.change_champion(moving.uri, "promote", ASR, version=made.version)
+    renewed = renew_voices(moving.verifier(2), folder, mlflow_uri=moving.uri)
     assert (renewed.renewed, [one.name for one in renewed.left]) == (("Anna",), ["Bert"])
 
-    done = switch_site(plant.workspace, plant.new, SITE)
+    done = switch_site(moving.workspace, moving.new, SITE)
     assert done.switch
-    assert plant.versions() == {"asr": 2, "asv": 2}
-    assert [plant.workspace.settings.backbone_of(slot) for slot in SLOTS] == [plant.new, plant.new]
-    assert "# the policy accepts" in (plant.root / "elp.yaml").read_text()
+    assert moving.versions() == {"asr": 2, "asv": 2}
+    assert [moving.workspace.settings.backbone_of(slot) for slot in SLOTS] == [moving.new, moving.new]
+    assert "# the policy accepts" in (moving.root / "elp.yaml").read_text()
     # one entry, and both slots have it
     for slot in SLOTS:
-        last = server_api.ledger_entries(plant.uri, slot)[-1]
+        last = server_api.ledger_entries(moving.uri, slot)[-1]
         assert (last.event, last.before, last.after, last.seq) == ("migrated", 1, 2, done.switch.seq)
-    match = match_voice("Anna", ANNA[0], plant.verifier(2), folder, mlflow_uri=plant.uri)
-    assert match.bundle == plant.verifier(2).bundle
+    match = match_voice("Anna", ANNA[0], moving.verifier(2), folder, mlflow_uri=moving.uri)
+    assert match.bundle == moving.verifier(2).bundle
     with pytest.raises(TemplateError, match="scores across bundles mean nothing"):
-        match_voice("Bert", BERT[0], plant.verifier(2), folder, mlflow_uri=plant.uri)
+        match_voice("Bert", BERT[0], moving.verifier(2), folder, mlflow_uri=moving.uri)
     # a second time there is nothing to do
-    assert switch_site(plant.workspace, plant.new, SITE).switch is None
+    assert switch_site(moving.workspace, moving.new, SITE).switch is None
 
-    back = switch_back(plant.workspace, SITE, "worse at night")
+    back = switch_back(moving.workspace, SITE, "worse at night")
     assert back.switch
-    assert plant.versions() == {"asr": 1, "asv": 1}
-    assert set(plant.workspace.settings.backbone_names) == {planned.slots[0].backbone}
-    assert match_voice("Anna", ANNA[0], plant.verifier(1), folder, mlflow_uri=plant.uri).version == 1
+    assert moving.versions() == {"asr": 1, "asv": 1}
+    assert set(moving.workspace.settings.backbone_names) == {planned.slots[0].backbone}
+    assert match_voice("Anna", ANNA[0], moving.verifier(1), folder, mlflow_uri=moving.uri).version == 1
     with pytest.raises(GateRefused, match="was rolled back"):
-        switch_site(plant.workspace, plant.new, SITE)
-    assert switch_site(plant.workspace, plant.new, SITE, again=True).switch
-    assert switch_back(plant.workspace, SITE).switch
+        switch_site(moving.workspace, moving.new, SITE)
+    assert switch_site(moving.workspace, moving.new, SITE, again=True).switch
+    assert switch_back(moving.workspace, SITE).switch
     champion = find_champion(client, ASV)
     assert champion
     assert champion.version == 1
 
 
-def test_a_switch_is_whole_or_nothing(plant: Plant) -> None:
-    workspace, before = plant.workspace, plant.versions()
-    found = migrate_site(workspace, plant.new, SITE, log=lambda _: None)
-    entries = [entry for entry in server_api.ledger_entries(plant.uri) if entry.event in MOVES]
-    failing = get(connect(plant.uri), ASV, 2)
-    record_verdict(connect(plant.uri), failing, "failed", find_champion(connect(plant.uri), ASV))
+def test_a_switch_is_whole_or_nothing(moving: Plant) -> None:
+    workspace, before = moving.workspace, moving.versions()
+    found = migrate_site(workspace, moving.new, SITE, log=lambda _: None)
+    entries = [entry for entry in server_api.ledger_entries(moving.uri) if entry.event in MOVES]
+    failing = get(connect(moving.uri), ASV, 2)
+    record_verdict(connect(moving.uri), failing, "failed", find_champion(connect(moving.uri), ASV))
     versions = {ASR: 2, ASV: 2}
     with pytest.raises(GateRefused, match="plant-move/asv v2: the gate's verdict is failed"):
-        switch_site_to(plant.uri, SITE, plant.new, found.fingerprint, versions, again=True)
+        switch_site_to(moving.uri, SITE, moving.new, found.fingerprint, versions, again=True)
     with pytest.raises(GateRefused, match="plant-move/asv would stay on another backbone"):
-        switch_site_to(plant.uri, SITE, plant.new, found.fingerprint, {ASR: 2}, again=True)
-    assert plant.versions() == before
-    assert [entry for entry in server_api.ledger_entries(plant.uri) if entry.event in MOVES] == entries
+        switch_site_to(moving.uri, SITE, moving.new, found.fingerprint, {ASR: 2}, again=True)
+    assert moving.versions() == before
+    assert [entry for entry in server_api.ledger_entries(moving.uri) if entry.event in MOVES] == entries
     # the slot that failed stays where it is, on its backbone
-    done = switch_site(workspace, plant.new, SITE, [ASV], again=True)
+    done = switch_site(workspace, moving.new, SITE, [ASV], again=True)
     assert done.switch
     assert [(one.slot, one.after) for one in done.switch.moves] == [("plant-move/asr", 2)]
-    assert plant.workspace.settings.backbone_of(ASV) != plant.new
-    assert switch_back(plant.workspace, SITE).switch
+    assert moving.workspace.settings.backbone_of(ASV) != moving.new
+    assert switch_back(moving.workspace, SITE).switch

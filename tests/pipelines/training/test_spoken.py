@@ -16,6 +16,7 @@ from elp_core.tasks import SpeechRecognition
 from elp_core.types import Clip
 from pipelines.datasets.dataset_version import TranscriptLanguage
 from pipelines.local.settings import Settings
+from pipelines.registry.backbone_licence import BackbonePolicy
 from pipelines.registry.lineage import Lineage, TrainedClips, TrainedLanguage, ids_digest
 from pipelines.registry.slot import Slot
 from pipelines.training import spoken
@@ -42,6 +43,7 @@ def test_a_bundle_names_the_normaliser_of_its_transcripts_even_if_the_packages_c
         data=data,
         settings=Settings().for_slot(SLOT),
         backbone=Backbone.from_pretrained("elp:tiny"),
+        backbones=BackbonePolicy(),
         ids="",
         key="",
         former_keys=(),
