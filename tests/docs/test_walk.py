@@ -17,10 +17,8 @@ from tests.support.shell import shell
 pytestmark = [pytest.mark.slow, pytest.mark.integration, pytest.mark.timeout(1800)]
 
 PARTS = {
-    "data and servers": (
-        *("README.md", "data.md", "quarantine.md", "splits.md", "correct-data.md", "versions.md"),
-        "operate.md",
-    ),
+    "first steps": ("README.md", "operate.md"),
+    "data": ("README.md", "data.md", "quarantine.md", "splits.md", "correct-data.md", "versions.md"),
     "adapters": (
         *("README.md", "gate.md", "registry.md", "enrolled-voices.md", "audit.md"),
         *("decoding.md", "tasks.md", "training.md"),
@@ -28,7 +26,7 @@ PARTS = {
     "choices": ("README.md", "warm-start.md", "compare.md", "report.md", "tune.md", "robustness.md"),
 }
 """In a workspace each, because they take minutes; each begins with the README's."""
-IN_CI = "data and servers"
+IN_CI = "first steps"
 REFUSALS = {"elp gate", "elp rollback", "elp promote", "elp retrain"}
 """May end with 1 or 3: nothing to roll back to, nothing better to promote. Never with 2, never with a traceback."""
 SETTINGS = """\

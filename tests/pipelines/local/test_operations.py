@@ -234,6 +234,7 @@ def hook(up: Workspace) -> Iterator[Receiver]:
         assert run(["alerts", "remove", "webhook", "-w", str(up.root)]) == 0
 
 
+@pytest.mark.slow
 def test_an_event_that_prefect_holds_back_is_reported_all_the_same(up: Workspace, hook: Receiver) -> None:
     # it follows one that never comes, so no automation fires on it for 15 minutes
     alert = Alert(str(uuid4()), "elp.gate.refused", "refused", "", "the gate did not pass plant-h/asr v3")
@@ -327,6 +328,7 @@ def _process(workspace: Workspace, name: str) -> Process | None:
     return read_record(workspace).find(name)
 
 
+@pytest.mark.slow
 def test_the_run_of_a_killed_worker_continues(up: Workspace) -> None:
     # a flow that waits: it starts a child run on the training pool, which is paused
     with connect_prefect(up) as client:
