@@ -13,37 +13,20 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import re
 import subprocess
-import tarfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args, get_type_hints
+
+from fsdd_takes import some_takes
 
 if TYPE_CHECKING:
     from pipelines.comparison.comparison_report import MethodComparison
     from pipelines.comparison.trial_runner import TrialRunner
     from pipelines.local.workspace import Workspace
 
-ROOT = Path(__file__).resolve().parents[1]
 SLOTS = {"asr": "noisy-site/asr", "asv": "noisy-site/asv", "sic": "noisy-site/sic", "ser": "plant-a/ser"}
 NOISE = {"noise": "factory", "snr": 5.0}
-FIRST_TRAINING_TAKE = 10
-"""FSDD: takes 0 to 4 are the test split, 5 to 9 the validation split, as published."""
-
-
-def fsdd(folder: Path, takes: int) -> Path:
-    """Return a folder with the recordings of FSDD up to some takes of training."""
-    if not folder.is_dir():
-        source = Path(os.environ.get("ELP_FSDD") or ROOT.parent / "shared" / "data" / "fsdd.tar.gz")
-        with tarfile.open(source) as archive:
-            for member in archive:
-                take = re.search(r"_(\d+)\.wav$", member.name)
-                if take is None or int(take[1]) < FIRST_TRAINING_TAKE + takes:
-                    archive.extract(member, folder, filter="data")
-    found = next(folder.rglob("*.wav")).parent
-    return found.parent if (found.parent / "recordings").is_dir() else found
 
 
 def make_workspace(folder: Path, given: argparse.Namespace) -> Workspace:
@@ -72,7 +55,7 @@ def make_workspace(folder: Path, given: argparse.Namespace) -> Workspace:
                 source = write_delivery(SITES[0], plan, folder.parent / f"{folder.name}-emotions", seed=1)
                 add_delivery(workspace, slot, source, None, {})
             else:
-                add_delivery(workspace, slot, fsdd(source, given.takes), importer, options)
+                add_delivery(workspace, slot, some_takes(source, given.takes), importer, options)
     return workspace
 
 

@@ -13,36 +13,21 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import re
 import subprocess
-import tarfile
 import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
+from fsdd_takes import some_takes
+
 SETS: dict[str, tuple[str, dict[str, Any]]] = {
     "fsdd-asr": ("noisy-site/asr", {"noise": "factory", "snr": 5.0}),
     "fsdd-asv": ("clean-site/asv", {}),
     "embedded-asr": ("plant-a/asr", {}),
 }
 """Slot and options of the intake, by name of the set."""
-FIRST_TRAINING_TAKE = 10
-"""FSDD: takes 0 to 4 are the test split, 5 to 9 the validation split, as published."""
-
-
-def fsdd(folder: Path, takes: int) -> Path:
-    """Return a folder with the recordings of FSDD up to some takes of training."""
-    source = Path(os.environ.get("ELP_FSDD") or ROOT.parent / "shared" / "data" / "fsdd.tar.gz")
-    with tarfile.open(source) as archive:
-        for member in archive:
-            take = re.search(r"_(\d+)\.wav$", member.name)
-            if take is None or int(take[1]) < FIRST_TRAINING_TAKE + takes:
-                archive.extract(member, folder, filter="data")
-    return folder
 
 
 def make_workspace(folder: Path, name: str, arguments: argparse.Namespace) -> None:
@@ -60,9 +45,7 @@ def make_workspace(folder: Path, name: str, arguments: argparse.Namespace) -> No
     (folder / "elp.yaml").write_text(f"slots:\n  {slot}: {{data: {{closed_set: {closed}}}{less}}}\n")
     subprocess.run(["git", "commit", "-qam", "the slot of the benchmark"], cwd=folder, check=True)
     if name.startswith("fsdd"):
-        source, importer = fsdd(folder.parent / f"{name}-audio", arguments.takes), "fsdd"
-        found = next(source.rglob("*.wav")).parent
-        source = found.parent if (found.parent / "recordings").is_dir() else found
+        source, importer = some_takes(folder.parent / f"{name}-audio", arguments.takes), "fsdd"
     else:
         plan = DeliveryPlan("bench", per_speaker=arguments.per_speaker)
         source, importer = write_delivery(SITES[0], plan, folder.parent / f"{name}-audio", seed=1), None

@@ -1,7 +1,7 @@
 """From a template and its values to a response."""
 
 from datetime import UTC, datetime
-from functools import cache, partial
+from functools import cache
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from pipelines.server.pages.filters import FILTERS
 from pipelines.server.pages.page_language import keep_language, language_switch, page_texts
 from pipelines.server.pages.state_words import WORDS
 from pipelines.texts.message_catalogue import Texts
+from pipelines.texts.translated_templates import template_environment
 
 
 def render_page(template: str, status: int = 200, **values: Any) -> Response:
@@ -52,19 +53,6 @@ def render_page(template: str, status: int = 200, **values: Any) -> Response:
 
 @cache
 def _environment(said: Texts) -> jinja2.Environment:
-    made = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).with_name("templates")),
-        # jinja2 escapes nothing by default, and names and reasons come from users
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-        extensions=["jinja2.ext.i18n"],
-    )
-    made.policies["ext.i18n.trimmed"] = True
-    # added by the extension
-    made.install_gettext_translations(said.translations, newstyle=True)  # type: ignore[attr-defined]
+    made = template_environment(Path(__file__).with_name("templates"), said, WORDS)
     made.filters |= FILTERS
-    # a filter gets its value first, and the language is bound
-    made.filters |= {name: partial(function, said) for name, function in WORDS.items()}
     return made
