@@ -27,8 +27,8 @@ divides all again (`changed_clips` stores what it and `correct` change). `readin
 lack, and `slot_needs` what a slot lacks.
 
 For pages: `slot_data` is what this machine holds of a slot (`local_files`), read without DVC: the `clip_table` of a
-version with its figures (`version_summary`), one clip's `clip_history` and its `clip_sound`, the `quarantine_page`, and
-the `change_text` of a version. `shard_columns` reads what all of them need.
+version with its figures (`version_summary`), one clip's `clip_history` and its `clip_sound`, and the `quarantine_page`.
+`shard_columns` reads what all of them need.
 
 Other rooms import only the read side: `versions`, `dataset_version`, `readiness` and what is for pages.
 """

@@ -8,9 +8,14 @@ from flask import Response
 RETRY_SECONDS = 5
 
 
+def outage_reason(error: Any) -> str:
+    """Return the driver's first line of SQLAlchemy's `OperationalError`, without the statement."""
+    return str(error.orig or error).strip().partition("\n")[0]
+
+
 def outage_sentence(error: Any) -> str:
-    """Return what people read of SQLAlchemy's `OperationalError`: the driver's first line, without the statement."""
-    reason = str(error.orig or error).strip().partition("\n")[0]
+    """Return what people read of SQLAlchemy's `OperationalError`."""
+    reason = outage_reason(error)
     return f"The database of the registry does not answer: {reason}. Nothing was changed; try again when it is back."
 
 

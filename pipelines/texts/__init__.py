@@ -3,5 +3,6 @@
 `message_catalogue`  messages by their English text, with named values
 `written_numbers`    numbers, sizes, dates and lengths of time as each language writes them
 `translated_templates`  templates with these words
+`english_records`    texts of records, which stay English
 `locale/`            the catalogues; `python -m tests.support.message_ids` adds new messages to them
 """

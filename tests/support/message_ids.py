@@ -43,7 +43,8 @@ def _extracted() -> Iterator[tuple[Path, list[Message]]]:
         rows = extract_from_file("jinja2.ext:babel_extract", path, KEYWORDS, options=options)
         yield path, [_message(row[1]) for row in rows]
     for path in sorted(PACKAGE.rglob("*.py")):
-        if "Texts" in (text := path.read_text(encoding="utf-8")) or "class Term" in text:
+        text = path.read_text(encoding="utf-8")
+        if any(part in text for part in ("Texts", "page_texts", "class Term")):
             yield path, [_message(row[1]) for row in extract_from_file("python", path, KEYWORDS)]
 
 

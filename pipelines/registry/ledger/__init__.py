@@ -1,4 +1,4 @@
-"""The ledger without a database: `entry` (one event), `entry_text`, `site_moves`, `chain` and `ledger_checkpoint`.
+"""The ledger without a database: `entry` (one event), `site_moves`, `chain` and `ledger_checkpoint`.
 
 `chain` checks a whole ledger; `ledger_checkpoint` is the file that says how long it is.
 """

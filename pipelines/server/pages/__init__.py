@@ -7,6 +7,7 @@
 `request_pages`   the routes of the pages about logged requests of `elp serve`
 `data_access`   whose data the pages may show, and to whom
 `page_language`, `state_words`   the visitor's language, and the words of states in it
+`record_words`, `entry_words`, `change_words`, `counted_words`   words of records, and numbers of things
 `rendering`   from a template and its values to a response
 `lineage_picture`   the picture of a version's lineage
 `metric_chart`   the chart of a slot's champions

@@ -11,12 +11,15 @@ from pipelines.registry.slot import Slot
 from pipelines.server.auth.principal import current_caller
 from pipelines.server.overrides import approve_override, ask_override, withdraw_override
 from pipelines.server.pages.browser_security import csrf_fault
+from pipelines.server.pages.page_language import page_texts
 from pipelines.server.pages.views import REQUESTS, blueprint, show_slot
 from pipelines.server.read_models.signed_records import slot_entries
 from pipelines.server.request_body import LONGEST_REASON, plain_text
 from pipelines.server.stores.registry_store import registry
 from pipelines.server.stores.write_checks import parse_number
 from pipelines.server.transitions.champion_transition import move_champion, retire_champion, roll_back
+from pipelines.texts.english_records import in_english
+from pipelines.texts.message_catalogue import Texts
 
 KINDS = ("promote", "rollback", "retire", "override", "approve", "withdraw")
 _FIELDS = ("version", "champion", "request", "days", "again", "reason", "by")
@@ -27,35 +30,35 @@ _DIGITS = 5
 @blueprint.post(f"/slots/<site>/<task>/<any({', '.join(KINDS)}):kind>")
 def act(site: str, task: str, kind: str) -> Response:
     """Execute a form of the slot's page. After a refusal, the page is shown again with the sentence."""
-    slot = Slot(site, task)
+    slot, said = Slot(site, task), page_texts(request)
     form = {"kind": kind, **{name: request.form.get(name, "").strip() for name in _FIELDS}}
-    if fault := csrf_fault(request):
+    if fault := csrf_fault(request, said):
         return show_slot(slot, 403, fault, form)
-    if fault := _incomplete(form):
+    if fault := _incomplete(said, form):
         return show_slot(slot, 400, fault, form)
     try:
         for name in ("reason", "by"):
             plain_text(name, form[name])
         entry = _execute(slot, form)
     except MlflowException as error:
-        return show_slot(slot, error.get_http_status_code(), error.message, form)
+        return show_slot(slot, error.get_http_status_code(), in_english(said, error.message), form)
     if not entry:
-        return show_slot(slot, 409, "this version is the champion already: nothing was changed", form)
+        return show_slot(slot, 409, said.say("this version is the champion already: nothing was changed"), form)
     # 303, so that reloading the next page does not send the form again
     return make_response(redirect(url_for(".slot_page", site=site, task=task, done=entry), 303))
 
 
-def _incomplete(form: Mapping[str, str]) -> str:
+def _incomplete(said: Texts, form: Mapping[str, str]) -> str:
     """Return what is missing in the form, in a sentence; empty if it is complete."""
     kind, reason = form["kind"], form["reason"]
     # an approval repeats the reason of the request
     if kind != "approve" and not 0 < len(reason) <= LONGEST_REASON:
-        return f"a reason of 1 to {LONGEST_REASON} characters is needed; write one"
+        return said.say("a reason of 1 to %(most)s characters is needed; write one", most=LONGEST_REASON)
     if kind in ("promote", "override") and not form["version"].isdecimal():
-        return "no version was chosen; choose one"
+        return said.say("no version was chosen; choose one")
     days = form["days"]
     if kind == "override" and not (days.isascii() and days.isdecimal() and len(days) <= _DIGITS):
-        return "say for how many days, as a whole number"
+        return said.say("say for how many days, as a whole number")
     return ""
 
 

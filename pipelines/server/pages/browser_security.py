@@ -10,6 +10,8 @@ from urllib.parse import urlsplit
 
 from flask import Request, Response, request
 
+from pipelines.texts.message_catalogue import Texts
+
 COOKIE, FIELD = "elp_console", "token"
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; media-src 'self'; "
@@ -33,21 +35,23 @@ def csrf_token(request: Request) -> str:
     return held if len(held) == 43 else secrets.token_urlsafe(32)
 
 
-def csrf_fault(request: Request) -> str:
+def csrf_fault(request: Request, said: Texts) -> str:
     """Return why this form is refused, in a sentence; empty if a page of this console sent it."""
     fetched = request.headers.get("Sec-Fetch-Site", "")
     origin = request.headers.get("Origin", "")
     if fetched and fetched != "same-origin":
-        return "this form was sent by another site; open the console and use its own buttons"
+        return said.say("this form was sent by another site; open the console and use its own buttons")
     # browsers send no Sec-Fetch-Site over plain http, but always the origin of a posted form
     if not fetched and origin and urlsplit(origin).netloc != request.host:
-        return (
-            f"this form came from {origin}, this server is {request.host}; open the console there, or let the proxy "
-            "in front of it forward the Host header"
+        return said.say(
+            "this form came from %(origin)s, this server is %(host)s; open the console there, or let the proxy in "
+            "front of it forward the Host header",
+            origin=origin,
+            host=request.host,
         )
     held, sent = request.cookies.get(COOKIE, ""), request.form.get(FIELD, "")
     # the comparison takes as long for a wrong token as for the right one: its time tells nothing about the token
     # as bytes, because of two texts it accepts ASCII only
     if not held or not hmac.compare_digest(held.encode(), sent.encode()):
-        return "this form is older than the page's cookie, or cookies are off; load the page again and repeat"
+        return said.say("this form is older than the page's cookie, or cookies are off; load the page again and repeat")
     return ""

@@ -13,8 +13,10 @@ from werkzeug.security import safe_join
 from pipelines.registry.adapter_version import AdapterVersion, Tags
 from pipelines.registry.slot import Slot
 from pipelines.server.auth.principal import READ, authorize
+from pipelines.server.pages.change_words import change_words
 from pipelines.server.pages.data_access import clip_id, data_root, open_data, read_slot
 from pipelines.server.pages.histogram_chart import HistogramChart
+from pipelines.server.pages.page_language import page_texts
 from pipelines.server.pages.rendering import render_page
 from pipelines.server.pages.sounds import sound_response
 from pipelines.server.pages.views import asked_number, blueprint
@@ -82,9 +84,9 @@ def data_page(site: str, task: str) -> Response:
         return render_page(
             "data.html", status=200 if data_root() is None else 404, slot=slot, data=None, tags=_tags(slot)
         )
-    from pipelines.datasets.change_text import change_text
     from pipelines.datasets.clip_table import ORDERS, ClipFilter
 
+    said = page_texts(request)
     query = {name: request.args.get(name, "")[:200] for name in _FILTERS if request.args.get(name)}
     first, clips = asked_number("first"), data.clips
     total, rows = clips.page(ClipFilter(**query), first, _SHOWN)
@@ -104,7 +106,7 @@ def data_page(site: str, task: str) -> Response:
             for kind, lines in names.items()
         },
         orders=list(ORDERS),
-        changes=[(one, change_text(one)) for one in reversed(data.newest.deliveries)],
+        changes=[(one, change_words(said, one)) for one in reversed(data.newest.deliveries)],
         everything="versions" in request.args,
         reasons=_reasons(data),
         clips=rows,
@@ -150,8 +152,12 @@ def clip_page(site: str, task: str, clip: str) -> Response:
     clip, slot = clip_id(clip), read_slot(site, task)
     data = open_data(slot) or abort(404)
     if clip in data.dropped:
-        text = f"This clip was dropped from {slot}: nothing of it is shown, and no later delivery brings it back."
-        return render_page("error.html", status=410, heading="Dropped", sentence=text)
+        said = page_texts(request)
+        text = said.say(
+            "This clip was dropped from %(slot)s: nothing of it is shown, and no later delivery brings it back.",
+            slot=slot,
+        )
+        return render_page("error.html", status=410, heading=said.say("Dropped"), sentence=text)
     history = data.history(clip) or abort(404)
     return render_page(
         "clip.html", slot=slot, data=data, clip=history.clip, history=history, adapters=_adapters(history.learned)

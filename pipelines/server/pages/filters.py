@@ -5,8 +5,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from pipelines.number_text import count, duration, metric_title, percent, points, quantity
-from pipelines.registry.ledger.entry_text import entry_sentence
+from pipelines.number_text import duration
 from pipelines.server.pages.glossary import find_term
 
 _DIGEST = re.compile(r"(sha256:)?[0-9a-f]{32,}")
@@ -58,23 +57,12 @@ def details(detail: Mapping[str, Any]) -> str:
     return ", ".join(f"{name}: {hash_label(text)}" for name, text in known.items())
 
 
-def measured(value: float | None, name: str) -> str:
-    """Return a measurement of a run with its unit, by its name."""
-    return "not recorded" if value is None else quantity(name, value)
-
-
 FILTERS: dict[str, Callable[..., Any]] = {
     "age": age,
-    "counted": count,
     "details": details,
     "duration": duration,
     "glossed": find_term,
     "hashed": hash_label,
-    "measured": measured,
-    "metric": metric_title,
-    "percent": lambda share: "–" if share is None else percent(share),
-    "points": points,
-    "sentence": entry_sentence,
     "short": digest_label,
     "span": interval_percent,
     "when": utc_text,

@@ -19,6 +19,8 @@ from pipelines.server.read_models.dependents import Dependents
 from pipelines.server.read_models.gate_evidence import read_golden_scores
 from pipelines.server.read_models.signed_records import RecordedVerdict, verdicts
 from pipelines.server.read_models.version_comparison import Comparison
+from pipelines.texts.english_records import in_english
+from pipelines.texts.message_catalogue import Texts
 
 
 @dataclass(frozen=True)
@@ -56,36 +58,43 @@ def wanted_rows(args: Mapping[str, str]) -> Selection:
     return Selection(args.get("condition", ""), args.get("speaker", ""), place)
 
 
-def verdict_answers(run_id: str, verdict: VerdictStatement, wanted: Selection) -> AnswerTable:
+def verdict_answers(said: Texts, run_id: str, verdict: VerdictStatement, wanted: Selection) -> AnswerTable:
     """Return the answers of both systems of a verdict on a version that this run trained."""
     language = verdict.normaliser.code if verdict.normaliser else ""
-    source = f"The answers are those that the gate's verdict on v{verdict.version} is based on."
+    source = said.say(
+        "The answers are those that the gate's verdict on v%(version)s is based on.", version=verdict.version
+    )
     try:
-        return AnswerTable(show_answers(verdict_systems(run_id, verdict), wanted), "", source, language)
+        return AnswerTable(show_answers(verdict_systems(said, run_id, verdict), wanted), "", source, language)
     except ElpError as error:
-        return AnswerTable(None, f"{error}", source)
+        return AnswerTable(None, in_english(said, f"{error}"), source)
 
 
-def verdict_systems(run_id: str, verdict: VerdictStatement) -> Sequence[System]:
+def verdict_systems(said: Texts, run_id: str, verdict: VerdictStatement) -> Sequence[System]:
     """Return the systems of a verdict, the champion first; raise RegistryError if its evidence cannot be read."""
     found = read_golden_scores(run_id, verdict)
     mine = System(f"v{verdict.version}", found.challenger, found.challenger_threshold)
     if found.champion is None or verdict.against is None:
         return (mine,)
-    return System(f"v{verdict.against.version} (champion then)", found.champion, found.champion_threshold), mine
+    name = said.say("v%(version)s (champion then)", version=verdict.against.version)
+    return System(name, found.champion, found.champion_threshold), mine
 
 
-def pair_systems(found: Comparison) -> Sequence[System]:
+def pair_systems(said: Texts, found: Comparison) -> Sequence[System]:
     """Return two versions with the scores that each one's own verdict is based on; raise as `verdict_systems`.
 
     Both have a verdict.
     """
     return [
-        verdict_systems(side.row.version.run_id, side.verdict)[-1] for side in found.sides if side.verdict is not None
+        verdict_systems(said, side.row.version.run_id, side.verdict)[-1]
+        for side in found.sides
+        if side.verdict is not None
     ]
 
 
-def newest_answers(registry: sa.Connection, tag: str, page: Dependents, wanted: Selection) -> AnswerTable | None:
+def newest_answers(
+    said: Texts, registry: sa.Connection, tag: str, page: Dependents, wanted: Selection
+) -> AnswerTable | None:
     """Return the answers of the newest verdict on a golden set, one on a champion if possible; None without a verdict.
 
     The rest of the page is made without them, so what cannot be read is named in the table.
@@ -95,7 +104,7 @@ def newest_answers(registry: sa.Connection, tag: str, page: Dependents, wanted: 
     if judged is None:
         return None
     verdict = judged.statement
-    return verdict_answers(runs[verdict.model, verdict.version], verdict, wanted)
+    return verdict_answers(said, runs[verdict.model, verdict.version], verdict, wanted)
 
 
 def _newest(registry: sa.Connection, tag: str, page: Dependents) -> RecordedVerdict | None:

@@ -6,11 +6,13 @@ from typing import ClassVar
 
 from flask import url_for
 
-from pipelines.number_text import metric_title, percent
 from pipelines.registry.adapter_version import CHAMPION, AdapterVersion, Tags
 from pipelines.server.pages.filters import digest_label, utc_text
+from pipelines.server.pages.state_words import worded
+from pipelines.server.read_models.rate_words import metric_words, percent_words
 from pipelines.server.read_models.signed_records import RecordedLineage, RecordedVerdict
 from pipelines.server.read_models.slot_page import SlotPage, VersionRow
+from pipelines.texts.message_catalogue import Texts
 
 _GAP_X, _GAP_Y, _EDGE = 30.0, 22.0, 4.0
 _PLACES = {
@@ -90,38 +92,44 @@ class Picture:
                 yield f"M{x1:g} {y1:g} C{x1 + bend:g} {y1:g} {x2 - bend:g} {y2:g} {x2:g} {y2:g}"
 
 
-def draw_lineage(page: SlotPage, row: VersionRow, origin: RecordedLineage | None, prefix: str, run: str) -> Picture:
+def draw_lineage(
+    said: Texts, page: SlotPage, row: VersionRow, origin: RecordedLineage | None, prefix: str, run: str
+) -> Picture:
     """Return the picture of one version's lineage; what no record names is left out.
 
     `prefix` begins the address of every page of MLflow, `run` is the address of the version's run.
     """
     version, judged = row.version, row.judged
     model, number = version.model_version
-    nodes = _data_nodes(version, origin, judged)
+    nodes = _data_nodes(said, version, origin, judged)
     bundle = f"{prefix}/#/models/{model}/versions/{number}"
     nodes.append(Node("bundle", f"v{number}", digest_label(version.bundle_digest), bundle))
     if version.run_id:
         nodes.append(Node("MLflow run", version.run_id[:12], utc_text(version.created)[:16], run))
     if judged:
         verdict = judged.statement
-        value = "" if verdict.challenger is None else f"{metric_title(verdict.metric)} {percent(verdict.challenger)}"
+        rate = "" if verdict.challenger is None else percent_words(said, verdict.challenger)
+        value = f"{metric_words(said, verdict.metric)} {rate}" if rate else ""
         href = url_for(".statement_page", digest=judged.digest)
-        nodes.append(Node("verdict", verdict.outcome, value, href, verdict.outcome))
+        nodes.append(Node("verdict", worded(said, verdict.outcome), value, href, verdict.outcome))
     if CHAMPION in version.aliases:
         state = "override" if row.override and row.override.in_force else "passed"
-        began = f"since {utc_text(page.since)[:16]}" if page.since else "now"
+        began = said.say("since %(time)s", time=utc_text(page.since)[:16]) if page.since else said.say("now")
         nodes.append(Node("champion", str(page.slot), began, "#ledger", state))
     return Picture(nodes)
 
 
-def _data_nodes(version: AdapterVersion, origin: RecordedLineage | None, judged: RecordedVerdict | None) -> list[Node]:
+def _data_nodes(
+    said: Texts, version: AdapterVersion, origin: RecordedLineage | None, judged: RecordedVerdict | None
+) -> list[Node]:
     tags, nodes = version.tags, []
     named = {material.name: material for material in origin.statement.materials} if origin else {}
     data, golden = named.get("dataset"), judged.statement.golden.tag if judged else tags.get(Tags.GOLDEN, "")
     href = url_for(".dataset_page", tag=version.dataset) if version.dataset else ""
     if "clips" in named and data:
         count, ids = data.annotations.get("clips", ""), next(iter(named["clips"].digest.values()), "")
-        nodes.append(Node("recordings", f"{count} clips".strip(), f"ids {digest_label(ids)}", href))
+        name = said.say("%(clips)s clips", clips=count) if count else said.say("clips")
+        nodes.append(Node("recordings", name, said.say("ids %(digest)s", digest=digest_label(ids)), href))
     if version.dataset:
         unsigned = {"gitCommit": tags.get(Tags.REVISION, ""), "dvcMd5": tags.get(Tags.DVC_HASH, "")}
         signed = data.digest if data else unsigned
@@ -129,10 +137,10 @@ def _data_nodes(version: AdapterVersion, origin: RecordedLineage | None, judged:
         detail = " · ".join(f"{name} {mark[:7]}" for name, mark in marks.items() if mark)
         nodes.append(Node("dataset version", version.dataset, detail, href))
     if version.fingerprint:
-        name = version.backbone or (named["backbone"].uri if "backbone" in named else "") or "frozen model"
+        name = version.backbone or (named["backbone"].uri if "backbone" in named else "") or said.say("frozen model")
         href = url_for(".backbone_page", fingerprint=version.fingerprint)
         nodes.append(Node("backbone", name, digest_label(version.fingerprint), href))
     if golden:
-        detail = digest_label(judged.statement.golden.digest) if judged else "left out of training"
+        detail = digest_label(judged.statement.golden.digest) if judged else said.say("left out of training")
         nodes.append(Node("golden set", golden, detail, url_for(".dataset_page", tag=golden)))
     return nodes

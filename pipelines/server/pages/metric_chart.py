@@ -42,6 +42,8 @@ class Chart:
     """At least one."""
     steps: Sequence[ChartStep]
     now: datetime
+    numbered: bool = False
+    """Whether the months of the time axis are numbers, for languages other than English."""
     width: ClassVar[float] = 720.0
     height: ClassVar[float] = 220.0
     left: ClassVar[float] = 56.0
@@ -74,7 +76,8 @@ class Chart:
     @property
     def dates(self) -> list[str]:
         """Texts at the ends of the time axis."""
-        pattern = "%d %b %Y" if (self.now - self.first).days >= 2 else "%d %b %H:%M"
+        days, hours = ("%Y-%m-%d", "%m-%d %H:%M") if self.numbered else ("%d %b %Y", "%d %b %H:%M")
+        pattern = days if (self.now - self.first).days >= 2 else hours
         return [self.first.strftime(pattern), self.now.strftime(pattern)]
 
     @property

@@ -26,10 +26,13 @@ from pipelines.server.auth.principal import TRAIN, authorize, current_caller
 from pipelines.server.pages.browser_security import csrf_fault
 from pipelines.server.pages.data_access import data_root, open_data, read_slot, request_log
 from pipelines.server.pages.data_page import Pager
+from pipelines.server.pages.page_language import page_texts
 from pipelines.server.pages.rendering import render_page
 from pipelines.server.pages.sounds import sound_response
 from pipelines.server.pages.views import asked_number, blueprint
 from pipelines.server.refusal import Attempt
+from pipelines.texts.english_records import in_english
+from pipelines.texts.message_catalogue import Texts
 
 _SHOWN = 50
 """Requests on one page."""
@@ -56,7 +59,7 @@ def requests_page(site: str, task: str) -> Response:
     slot, fault = read_slot(site, task), ""
     query = {name: request.args.get(name, "")[:40].strip() for name in ("since", "until", "below", "order")}
     try:
-        wanted = _filter(query)
+        wanted = _filter(page_texts(request), query)
     except ValueError as error:
         wanted, fault = RequestFilter(), str(error)
     first, total, rows = asked_number("first"), 0, list[LoggedRequest]()
@@ -102,10 +105,10 @@ def act_on_request(site: str, task: str, identity: str, kind: str) -> Response:
     """Keep a correction; with `take`, put the request into the inbox of its slot, too."""
     slot = read_slot(site, task)
     authorize(TRAIN, Attempt("correct a logged request", slot.model_name))
-    form = {name: request.form.get(name, "").strip() for name in _FIELDS}
-    if fault := csrf_fault(request):
+    form, texts = {name: request.form.get(name, "").strip() for name in _FIELDS}, page_texts(request)
+    if fault := csrf_fault(request, texts):
         return _show(slot, identity, 403, fault, form)
-    if fault := _fault(form, slot):
+    if fault := _fault(texts, form, slot):
         return _show(slot, identity, 400, fault, form)
     with _opened(slot) as db:
         found = find_request(db, identity) if db else None
@@ -118,12 +121,12 @@ def act_on_request(site: str, task: str, identity: str, kind: str) -> Response:
         if kind == "take":
             audio = find_audio(db, identity)
             if audio is None:
-                fault = "its audio was not kept or its time is over, so it cannot go into a dataset version"
+                fault = texts.say("its audio was not kept or its time is over, so it cannot go into a dataset version")
                 return _show(slot, identity, 409, fault, form)
             try:
                 said = replace(said, delivery=_delivered(found, said, audio), taken_by=caller, taken_at=now)
             except ElpError as error:
-                return _show(slot, identity, 409, str(error), form)
+                return _show(slot, identity, 409, in_english(texts, str(error)), form)
         put_correction(db, identity, said)
     # 303, so that reloading the next page does not send the form again
     return make_response(redirect(url_for(".logged_request", site=site, task=task, identity=identity, done=kind), 303))
@@ -190,38 +193,50 @@ def _classes(slot: Slot) -> tuple[str, ...]:
     return tuple(sorted(line.name for line in data.clips.figures.labels)) if data else ()
 
 
-def _fault(form: dict[str, str], slot: Slot) -> str:
+def _fault(said: Texts, form: dict[str, str], slot: Slot) -> str:
     """Return what is wrong with a form, in a sentence; empty if it is right."""
     wanted = {"asr": "text", "asv": "speaker"}.get(slot.task, "label")
     if not form[wanted]:
-        return f"the {'transcript' if wanted == 'text' else wanted} is missing; write what is right"
+        return {
+            "text": said.say("the transcript is missing; write what is right"),
+            "speaker": said.say("the speaker is missing; write what is right"),
+            "label": said.say("the label is missing; write what is right"),
+        }[wanted]
     for name, longest in (("text", _LONGEST), ("label", 200), ("speaker", 200), ("by", 200)):
         if len(form[name]) > longest or not form[name].replace("\n", " ").replace("\r", " ").isprintable():
-            return f"{name} is longer than {longest} characters or has unprintable ones"
+            return said.say(
+                "%(name)s is longer than %(longest)s characters or has unprintable ones", name=name, longest=longest
+            )
     return ""
 
 
-def _filter(query: dict[str, str]) -> RequestFilter:
+def _filter(said: Texts, query: dict[str, str]) -> RequestFilter:
     """Return the filter of an address; raises ValueError, with a sentence, for what is none."""
     below = None
     if query["below"]:
         try:
             below = float(query["below"])
         except ValueError:
-            raise ValueError(f"{query['below']!r} is no confidence; write a number from 0 to 1") from None
+            raise ValueError(_no_confidence(said, query["below"])) from None
         if not 0 <= below <= 1:
-            raise ValueError(f"{query['below']} is no confidence; write a number from 0 to 1")
-    times = {name: _moment(query[name]) for name in ("since", "until")}
+            raise ValueError(_no_confidence(said, query["below"]))
+    times = {name: _moment(said, query[name]) for name in ("since", "until")}
     return RequestFilter(times["since"], times["until"], below, query["order"] == "confidence")
 
 
-def _moment(text: str) -> str:
+def _no_confidence(said: Texts, text: str) -> str:
+    return said.say("%(text)s is no confidence; write a number from 0 to 1", text=repr(text))
+
+
+def _moment(said: Texts, text: str) -> str:
     if not text:
         return ""
     try:
         found = datetime.fromisoformat(text)
     except ValueError:
-        raise ValueError(f"{text!r} is no moment; write one such as 2026-11-29T14:30 (UTC)") from None
+        example = "2026-11-29T14:30"
+        fault = said.say("%(text)s is no moment; write one such as %(example)s (UTC)", text=repr(text), example=example)
+        raise ValueError(fault) from None
     return stamp(found if found.tzinfo else found.replace(tzinfo=UTC))
 
 

@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cache
 
-from pipelines.server.pages.filters import measured
-from pipelines.server.read_models.rate_words import points_words
+from pipelines.number_text import quantity
+from pipelines.server.pages.counted_words import counted, lasting
+from pipelines.server.pages.entry_words import entry_words
+from pipelines.server.pages.record_words import data_words, page_words, quarantine_words
+from pipelines.server.read_models.rate_words import metric_words, percent_words, points_words
+from pipelines.texts.english_records import in_english
 from pipelines.texts.message_catalogue import Texts
 
 
 def worded(said: Texts, word: str) -> str:
-    """Return a word for people: a state of a version or a run, an outcome, a tone, or a term of the glossary."""
-    return _states(said).get(word) or _terms(said).get(word) or word
+    """Return a word for people: a state, an outcome, a term of the glossary, or a word of records about data."""
+    return _words(said).get(word, word)
 
 
 def explained(said: Texts, meaning: str) -> str:
@@ -21,6 +25,10 @@ def explained(said: Texts, meaning: str) -> str:
 
 
 @cache
+def _words(said: Texts) -> dict[str, str]:
+    return quarantine_words(said) | data_words(said) | page_words(said) | _terms(said) | _states(said)
+
+
 def _states(said: Texts) -> dict[str, str]:
     say = said.say
     return {
@@ -42,18 +50,22 @@ def _states(said: Texts) -> dict[str, str]:
         "unknown": say("unknown"),
         "act": say("to do"),
         "watch": say("watch"),
-        "finished": say("finished"),
-        "running": say("running"),
-        "scheduled": say("scheduled"),
-        "killed": say("killed"),
+        # of runs, as MLflow writes them
+        "FINISHED": say("finished"),
+        "RUNNING": say("running"),
+        "SCHEDULED": say("scheduled"),
+        "KILLED": say("killed"),
+        "FAILED": say("failed (run)"),
         "promoted": say("promoted"),
         "override asked": say("override asked"),
         "override withdrawn": say("override withdrawn"),
         "overridden": say("overridden"),
+        "override expired": say("override expired"),
+        "migrated": say("migrated"),
+        "migrated back": say("migrated back"),
     }
 
 
-@cache
 def _terms(said: Texts) -> dict[str, str]:
     say = said.say
     return {
@@ -85,7 +97,8 @@ def _terms(said: Texts) -> dict[str, str]:
 
 
 def _measured(said: Texts, value: float | None, name: str) -> str:
-    return said.say("not recorded") if value is None else measured(value, name)
+    """Return a measurement of a run with its unit, by its name."""
+    return said.say("not recorded") if value is None else quantity(name, value)
 
 
 WORDS: dict[str, Callable[..., str]] = {
@@ -93,5 +106,11 @@ WORDS: dict[str, Callable[..., str]] = {
     "explained": explained,
     "points": points_words,
     "measured": _measured,
+    "metric": metric_words,
+    "percent": percent_words,
+    "counted": counted,
+    "lasting": lasting,
+    "sentence": entry_words,
+    "english": in_english,
 }
 """Filters that need the language, by their names in the templates."""

@@ -7,6 +7,7 @@ from pipelines.registry.slot import Slot
 from pipelines.registry.verdict_statement import VerdictStatement
 from pipelines.server.mlflow_private import tracking_store
 from pipelines.server.pages.golden_clips import AnswerTable, pair_systems, verdict_answers, wanted_rows
+from pipelines.server.pages.page_language import page_texts
 from pipelines.server.pages.rendering import render_page
 from pipelines.server.pages.views import blueprint
 from pipelines.server.read_models.answers import ConditionRates, condition_rates, show_answers
@@ -14,6 +15,7 @@ from pipelines.server.read_models.mlflow_tables import run_metrics
 from pipelines.server.read_models.slot_page import read_slot_page, version_lineage
 from pipelines.server.read_models.version_comparison import Comparison, compare_versions
 from pipelines.server.stores.registry_store import registry
+from pipelines.texts.english_records import in_english
 
 
 @blueprint.get("/slots/<site>/<task>/v<int:version>/clips")
@@ -31,7 +33,7 @@ def clips_page(site: str, task: str, version: int) -> Response:
         slot=slot,
         version=version,
         judged=row.judged,
-        table=verdict_answers(row.version.run_id, row.judged.statement, wanted_rows(request.args)),
+        table=verdict_answers(page_texts(request), row.version.run_id, row.judged.statement, wanted_rows(request.args)),
     )
 
 
@@ -50,7 +52,7 @@ def compare_page(site: str, task: str) -> Response:
         lineages = [version_lineage(records, slot, row.version.version) for row in (one, other)]
     with tracking_store().engine.connect() as runs:
         metrics = run_metrics(runs, [row.version.run_id for row in (one, other)])
-    found = compare_versions((one, other), (lineages[0], lineages[1]), metrics)
+    found = compare_versions((one, other), (lineages[0], lineages[1]), metrics, page_texts(request))
     table, rates = _answers(found)
     return render_page(
         "compare.html",
@@ -66,17 +68,18 @@ def compare_page(site: str, task: str) -> Response:
 def _answers(found: Comparison) -> tuple[AnswerTable, tuple[ConditionRates, ...]]:
     """Return the clips with the answers of both versions, and their rates by condition."""
     numbers = tuple((name, f"{side.row.version.version}") for name, side in zip("ab", found.sides, strict=True))
-    source = "The answers are those that the newest verdict on each version is based on."
+    said = page_texts(request)
+    source = said.say("The answers are those that the newest verdict on each version is based on.")
     if found.obstacle:
         return AnswerTable(None, found.obstacle, source, fixed=numbers), ()
     try:
-        systems = pair_systems(found)
+        systems = pair_systems(said, found)
         answers = show_answers(systems, wanted_rows(request.args))
         verdict = found.one.verdict
         language = verdict.normaliser.code if verdict and verdict.normaliser else ""
         return AnswerTable(answers, "", source, language, numbers), condition_rates(systems)
     except ElpError as error:
-        return AnswerTable(None, f"{error}", source, fixed=numbers), ()
+        return AnswerTable(None, in_english(said, f"{error}"), source, fixed=numbers), ()
 
 
 def _outcomes(verdict: VerdictStatement | None) -> dict[str, str]:

@@ -9,9 +9,7 @@ from flask import Blueprint, Response, abort, make_response, redirect, request
 from werkzeug.exceptions import HTTPException
 
 from elp_core.errors import CorpusError, ElpError
-from elp_core.languages import units_text
 from pipelines.errors import AttestationError, VersioningError, WorkspaceError
-from pipelines.number_text import count, percent
 from pipelines.registry.evidence_scores import PLOT_FILES
 from pipelines.registry.ledger.entry import MOVES, LedgerEntry
 from pipelines.registry.monitor_names import REPORTS, report_name
@@ -23,6 +21,7 @@ from pipelines.server.auth.principal import current_caller, same_person
 from pipelines.server.mlflow_private import static_prefix, tracking_store
 from pipelines.server.overrides import LONGEST, USUAL_DAYS
 from pipelines.server.pages.browser_security import add_headers
+from pipelines.server.pages.counted_words import units_words
 from pipelines.server.pages.data_access import data_root, request_log
 from pipelines.server.pages.dataset_facts import dataset_facts
 from pipelines.server.pages.filters import parse_moment
@@ -33,12 +32,14 @@ from pipelines.server.pages.look_chart import LookChart
 from pipelines.server.pages.metric_chart import Chart, ChartPoint, ChartStep
 from pipelines.server.pages.page_language import page_texts
 from pipelines.server.pages.rendering import render_page
+from pipelines.server.pages.state_words import worded
 from pipelines.server.read_models.decision import find_decision
 from pipelines.server.read_models.dependents import backbone_dependents, dataset_dependents
 from pipelines.server.read_models.flow_health import read_flow_health
 from pipelines.server.read_models.grid import Cell, read_grid
 from pipelines.server.read_models.health import health_items
 from pipelines.server.read_models.mlflow_tables import experiment_of, run_metrics
+from pipelines.server.read_models.rate_words import percent_words
 from pipelines.server.read_models.serving_hosts import recorded_serving
 from pipelines.server.read_models.signed_records import RecordedLineage, RecordedVerdict, entry_at, statement_rows
 from pipelines.server.read_models.site_audio import read_site_audio
@@ -46,6 +47,8 @@ from pipelines.server.read_models.site_boxes import boxes_of_slot, count_boxes, 
 from pipelines.server.read_models.slot_page import SlotPage, VersionRow, read_slot_page, version_lineage
 from pipelines.server.refusal import Refusal
 from pipelines.server.stores.registry_store import registry
+from pipelines.texts.english_records import in_english
+from pipelines.texts.message_catalogue import Texts
 
 blueprint = Blueprint("elp_console", __name__, static_folder="static")
 blueprint.after_request(add_headers)
@@ -93,6 +96,7 @@ def slot_page(site: str, task: str) -> Response:
 
 def show_slot(slot: Slot, status: int = 200, refused: str = "", form: Mapping[str, str] | None = None) -> Response:
     """Return a slot's page; after a refusal, with its sentence and the content of the form (`_FORM`)."""
+    said = page_texts(request)
     with registry().engine.connect() as records:
         page = read_slot_page(records, slot, asked_number("before") or None, refusals="refusals" in request.args)
         row = page.row(request.args.get("version", type=int)) if page else None
@@ -110,17 +114,17 @@ def show_slot(slot: Slot, status: int = 200, refused: str = "", form: Mapping[st
         "slot.html",
         status=status,
         page=page,
-        decision=find_decision(page, metrics, page_texts(request)),
+        decision=find_decision(page, metrics, said),
         champion_row=page.row(page.champion.version) if page.champion else None,
         shown=row.version if row else None,
         judged=row.judged if row else None,
         origin=origin,
-        picture=draw_lineage(page, row, origin, static_prefix(), run) if row else None,
+        picture=draw_lineage(said, page, row, origin, static_prefix(), run) if row else None,
         changes=[(change, _judged(page, change.after)) for change in page.changes],
-        chart=_chart(page),
+        chart=_chart(said, page),
         left_out=_left_out(page),
         boxes=boxes,
-        written=_language(origin),
+        written=_language(said, origin),
         logged=request_log(slot) is not None,
         audio=audio,
         look_chart=LookChart(audio.curves) if audio and audio.curves else None,
@@ -163,16 +167,16 @@ def backbone_page(fingerprint: str) -> Response:
 @blueprint.get("/datasets/<path:tag>")
 def dataset_page(tag: str) -> Response:
     """Show a dataset version or a golden set: what the signed records say of it, and the adapters that depend on it."""
-    golden = tag.startswith("golden/")
+    golden, said = tag.startswith("golden/"), page_texts(request)
     with registry().engine.connect() as records:
         page = dataset_dependents(records, tag, asked_number("first")) or abort(404)
-        table = newest_answers(records, tag, page, wanted_rows(request.args)) if golden else None
+        table = newest_answers(said, records, tag, page, wanted_rows(request.args)) if golden else None
     return render_page(
         "dataset.html",
         page=page,
         tag=tag,
         golden=golden,
-        facts=dataset_facts(page, golden),
+        facts=dataset_facts(said, page, golden),
         slot=page.dependents[0].version.slot,
         table=table,
     )
@@ -194,29 +198,36 @@ def statement_page(digest: str) -> Response:
 
 @blueprint.errorhandler(HTTPException)
 def _not_there(error: HTTPException) -> Response:
-    sentence = (
+    said = page_texts(request)
+    sentence = said.say(
         "This server has no such slot, version, clip, backbone, dataset or statement; look for it among the slots."
     )
-    text = sentence if error.code == 404 else error.description or ""
-    return render_page("error.html", status=error.code or 500, heading=error.name, sentence=text)
+    text = sentence if error.code == 404 else in_english(said, error.description or "")
+    return render_page("error.html", status=error.code or 500, heading=worded(said, error.name), sentence=text)
 
 
 @blueprint.errorhandler(Refusal)
 def _not_allowed(error: Refusal) -> Response:
-    return render_page("error.html", status=error.get_http_status_code(), heading="Refused", sentence=error.message)
+    said, status = page_texts(request), error.get_http_status_code()
+    text = in_english(said, error.message)
+    return render_page("error.html", status=status, heading=said.say("Refused"), sentence=text)
 
 
 @blueprint.errorhandler(WorkspaceError)
 @blueprint.errorhandler(VersioningError)
 @blueprint.errorhandler(CorpusError)
 def _unreadable(error: ElpError) -> Response:
-    return render_page("error.html", status=500, heading="The data cannot be read", sentence=f"{error}.")
+    said = page_texts(request)
+    text = in_english(said, f"{error}.")
+    return render_page("error.html", status=500, heading=said.say("The data cannot be read"), sentence=text)
 
 
 @blueprint.errorhandler(AttestationError)
 def _damaged(error: AttestationError) -> Response:
-    text = f"A record in the database cannot be read: {error}. It was changed; find the place with: elp audit --verify"
-    return render_page("error.html", status=500, heading="The records are damaged", sentence=text)
+    said = page_texts(request)
+    text = said.say("A record in the database cannot be read:") + " " + in_english(said, f"{error}")
+    text += said.say(". It was changed; find the place with: elp audit --verify")
+    return render_page("error.html", status=500, heading=said.say("The records are damaged"), sentence=text)
 
 
 def asked_number(name: str) -> int:
@@ -259,7 +270,7 @@ def _periods(page: SlotPage) -> list[ChartStep]:
     return found[::-1]
 
 
-def _chart(page: SlotPage) -> Chart | None:
+def _chart(said: Texts, page: SlotPage) -> Chart | None:
     """Return the chart of the verdicts by the slot's present metric and normaliser; None without any."""
     former = {change.after for change in page.changes}
     points = []
@@ -270,22 +281,24 @@ def _chart(page: SlotPage) -> Chart | None:
         assert verdict.challenger is not None
         low, high = verdict.challenger_interval or (None, None)
         kind = "champion" if row.version.version in former else verdict.outcome
-        label = f"v{row.version.version}: {percent(verdict.challenger)}, {verdict.outcome}"
+        label = f"v{row.version.version}: {percent_words(said, verdict.challenger)}, {worded(said, verdict.outcome)}"
         bounds = (low, high) if low is not None and high is not None else None
         points.append(ChartPoint(parse_moment(verdict.decided_at), verdict.challenger, bounds, label, kind))
-    return Chart(points, _periods(page), datetime.now(UTC)) if points else None
+    numbered = said.language != "en"
+    return Chart(points, _periods(page), datetime.now(UTC), numbered) if points else None
 
 
-def _left_out(page: SlotPage) -> str:
-    """Return the number of verdicts that the chart cannot show, as ``2 verdicts are``; empty without any."""
-    number = sum(row.judged is not None and not page.comparable(row.judged) for row in page.rows)
-    return f"{count(number, 'verdict')} {'is' if number == 1 else 'are'}" if number else ""
+def _left_out(page: SlotPage) -> int:
+    """Return the number of verdicts that the chart cannot show."""
+    return sum(row.judged is not None and not page.comparable(row.judged) for row in page.rows)
 
 
-def _language(origin: RecordedLineage | None) -> str:
+def _language(said: Texts, origin: RecordedLineage | None) -> str:
     """Return what the head of a version writes, such as ``ja in 31 characters``; empty for English letters."""
     found = origin.statement.language if origin else None
-    return f"{found.code} in {units_text(found.size, found.kind)}" if found and found.code else ""
+    if not found or not found.code:
+        return ""
+    return said.say("%(code)s in %(units)s", code=found.code, units=units_words(said, found.size, found.kind))
 
 
 def _evidence(row: VersionRow | None, run: str) -> dict[str, Any]:

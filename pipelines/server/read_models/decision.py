@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from pipelines.number_text import BEFORE, metric_title
+from pipelines.number_text import BEFORE
 from pipelines.registry.adapter_version import AdapterVersion
 from pipelines.registry.verdict_statement import NamedOutcome, VerdictStatement
 from pipelines.server.read_models.grid import find_contender
-from pipelines.server.read_models.rate_words import points_words, rate_words
+from pipelines.server.read_models.rate_words import metric_words, points_words, rate_words
 from pipelines.server.read_models.slot_page import SlotPage, VersionRow
+from pipelines.texts.english_records import in_english
 from pipelines.texts.message_catalogue import Texts, texts
 
 Tone = Literal["good", "bad", "unknown"]
@@ -106,8 +107,12 @@ def change_text(verdict: VerdictStatement, language: Texts | None = None) -> str
     """Return how a version differs from the champion that its verdict compares with; empty for a first version."""
     if verdict.against is None or verdict.delta is None:
         return ""
-    said, title = language or texts("en"), metric_title(verdict.metric)
-    values = {"metric": title, "change": points_words(said, verdict.delta), "version": verdict.against.version}
+    said = language or texts("en")
+    values = {
+        "metric": metric_words(said, verdict.metric),
+        "change": points_words(said, verdict.delta),
+        "version": verdict.against.version,
+    }
     low, high = verdict.interval or (None, None)
     if low is None or high is None:
         return said.say("%(metric)s %(change)s against v%(version)s; its interval is unknown", **values)
@@ -213,7 +218,8 @@ def _next_step(said: Texts, page: SlotPage, champion: VersionRow | None, contend
     if verdict.outcome == "passed":
         return say("Decide whether %(name)s becomes champion. Until then, %(serves)s.", name=name, serves=serves)
     # the reasons are part of the signed verdict, which is in English
-    reason = f" {verdict.details.reasons[0].rstrip('.')}." if verdict.details and verdict.details.reasons else ""
+    reasons = verdict.details.reasons if verdict.details else ()
+    reason = " " + in_english(said, f"{reasons[0].rstrip('.')}.") if reasons else ""
     if verdict.outcome == "undecided":
         text = say("%(name)s is undecided, so %(serves)s: more test audio would decide.", name=name, serves=serves)
         return text + reason

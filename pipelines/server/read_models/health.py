@@ -12,6 +12,7 @@ from typing import Literal
 from pipelines.registry.slot import Slot
 from pipelines.server.read_models.flow_health import FlowHealth
 from pipelines.server.read_models.grid import Cell, Grid
+from pipelines.texts.english_records import in_english
 from pipelines.texts.message_catalogue import Texts, texts
 
 OLD_DAYS = 30
@@ -107,13 +108,15 @@ def _decisions(said: Texts, grid: Grid) -> Iterator[HealthItem]:
 
 def _flows(said: Texts, flows: FlowHealth) -> Iterator[HealthItem]:
     if flows.unknown:
-        yield HealthItem("unknown", said.say("workers and runs are unknown"), flows.unknown, href=flows.address)
+        reason = in_english(said, flows.unknown)
+        yield HealthItem("unknown", said.say("workers and runs are unknown"), reason, href=flows.address)
     for pool in flows.idle_pools:
         text = said.say("no worker of %(pool)s reports", pool=pool)
         yield HealthItem("act", text, said.say("start it with: elp up"), href=flows.address)
     for run in flows.runs[:_SHOWN]:
         watch = run.state in ("Late", "Refused", "Undecided")
-        yield HealthItem("watch" if watch else "act", _ending(said, run.state, run.name), run.reason, href=run.href)
+        text, reason = _ending(said, run.state, run.name), in_english(said, run.reason)
+        yield HealthItem("watch" if watch else "act", text, reason, href=run.href)
     if (rest := len(flows.runs) - _SHOWN) > 0:
         text = said.say_many(
             "%(number)s more run did not end well",

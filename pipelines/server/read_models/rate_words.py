@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from pipelines.number_text import of_hundred
+from pipelines.number_text import metric_title, of_hundred, percent
 from pipelines.texts.message_catalogue import Texts
 
 Bounds = tuple[float | None, float | None]
@@ -34,6 +34,19 @@ def rate_words(said: Texts, metric: str, share: float, interval: Bounds | None =
             "About %(number)s of 100 recordings get a wrong answer%(within)s.", number=number, within=within
         )
     return ""
+
+
+def metric_words(said: Texts, metric: str) -> str:
+    """Return a metric's name for people; the short names are the same in every language."""
+    title = metric_title(metric)
+    return said.say("error rate") if title == "error rate" else title
+
+
+def percent_words(said: Texts, share: float | None) -> str:
+    """Return a share as a percentage; a dash without one."""
+    if share is None:
+        return "–"
+    return percent(share) if math.isfinite(share) else said.say("unknown")
 
 
 def points_words(said: Texts, share: float) -> str:

@@ -54,10 +54,12 @@ class ScoreCurve:
         return TITLES.get(self.name, self.name)
 
     @property
-    def change(self) -> str:
+    def change(self) -> tuple[str, str]:
         """Return the usual and the present value with their unit."""
-        texts = ["–" if value is None else f"{value:.3g}{UNITS.get(self.name, '')}" for value in (self.usual, self.now)]
-        return " to ".join(texts)
+        usual, now = (
+            "–" if value is None else f"{value:.3g}{UNITS.get(self.name, '')}" for value in (self.usual, self.now)
+        )
+        return usual, now
 
 
 @dataclass(frozen=True)

@@ -6,23 +6,27 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pipelines.number_text import metric_title, points
 from pipelines.registry.lineage import normaliser_text
 from pipelines.registry.verdict_statement import ChampionRef, VerdictStatement
 from pipelines.server.read_models.decision import Cost, change_text, version_cost
+from pipelines.server.read_models.rate_words import metric_words, points_words
 from pipelines.server.read_models.signed_records import RecordedLineage
 from pipelines.server.read_models.slot_page import VersionRow
+from pipelines.texts.message_catalogue import Texts, texts
 
-_TITLES = {
-    "gitCommit": "Git commit",
-    "dvcMd5": "DVC hash",
-    "elpIds": "digest of the clips' ids",
-    "elpFingerprint": "fingerprint",
-    "elpCode": "digest of the code",
-    "elpLock": "digest of all packages",
-    "elpUnits": "digest of the units",
-    "elpBundle": "bundle",
-}
+
+def _titles(said: Texts) -> dict[str, str]:
+    """Return the names of the digests of a lineage for people."""
+    return {
+        "gitCommit": said.say("Git commit"),
+        "dvcMd5": said.say("DVC hash"),
+        "elpIds": said.say("digest of the clips' ids"),
+        "elpFingerprint": said.say("fingerprint"),
+        "elpCode": said.say("digest of the code"),
+        "elpLock": said.say("digest of all packages"),
+        "elpUnits": said.say("digest of the units"),
+        "elpBundle": said.say("bundle"),
+    }
 
 
 @dataclass(frozen=True)
@@ -79,54 +83,71 @@ def compare_versions(
     rows: tuple[VersionRow, VersionRow],
     lineages: tuple[RecordedLineage | None, RecordedLineage | None],
     metrics: Mapping[str, Mapping[str, float]],
+    language: Texts | None = None,
 ) -> Comparison:
-    """Compare two versions; `metrics` are those of the training runs by run id."""
+    """Compare two versions; `metrics` are those of the training runs by run id. In English without a language."""
+    said = language or texts("en")
     one, other = (
         Side(row, lineage, version_cost(row.version, metrics)) for row, lineage in zip(rows, lineages, strict=True)
     )
-    obstacle = find_obstacle(one, other)
-    differences, same = _differences(lineages)
-    return Comparison(one, other, obstacle, "" if obstacle else _change(one, other), tuple(differences), same)
+    obstacle = find_obstacle(said, one, other)
+    differences, same = _differences(said, lineages)
+    change = "" if obstacle else _change(said, one, other)
+    return Comparison(one, other, obstacle, change, tuple(differences), same)
 
 
-def find_obstacle(one: Side, other: Side) -> str:
+def find_obstacle(said: Texts, one: Side, other: Side) -> str:
     """Return why the metrics of two versions are not compared, in a sentence; empty if they are."""
     mine, theirs = one.verdict, other.verdict
     if one.name == other.name:
-        return f"both are {one.name}"
+        return said.say("both are %(name)s", name=one.name)
     if mine is None or theirs is None:
-        return f"the gate has not measured {one.name if mine is None else other.name}"
+        return said.say("the gate has not measured %(name)s", name=one.name if mine is None else other.name)
+    names = {"one": one.name, "other": other.name}
     if mine.metric != theirs.metric:
-        metrics = f"{one.name} by {metric_title(mine.metric)}, {other.name} by {metric_title(theirs.metric)}"
-        return f"two metrics decided: {metrics}"
+        metrics = {"first": metric_words(said, mine.metric), "second": metric_words(said, theirs.metric)}
+        return said.say("two metrics decided: %(one)s by %(first)s, %(other)s by %(second)s", **names, **metrics)
     if mine.golden != theirs.golden:
-        sets = f"{one.name} on {mine.golden.tag}, {other.name} on {theirs.golden.tag}"
-        return f"they were measured on two golden sets: {sets}"
+        return said.say(
+            "they were measured on two golden sets: %(one)s on %(first)s, %(other)s on %(second)s",
+            first=mine.golden.tag, second=theirs.golden.tag, **names,
+        )  # fmt: skip
     if mine.normaliser != theirs.normaliser:
-        forms = [normaliser_text(found.normaliser) if found.normaliser else "English" for found in (mine, theirs)]
-        return f"their transcripts have two normal forms: {one.name} under {forms[0]}, {other.name} under {forms[1]}"
+        first, second = (
+            normaliser_text(found.normaliser) if found.normaliser else said.say("English") for found in (mine, theirs)
+        )
+        return said.say(
+            "their transcripts have two normal forms: %(one)s under %(first)s, %(other)s under %(second)s",
+            first=first, second=second, **names,
+        )  # fmt: skip
     return ""
 
 
-def _change(one: Side, other: Side) -> str:
+def _change(said: Texts, one: Side, other: Side) -> str:
     mine, theirs = one.verdict, other.verdict
     assert mine
     assert theirs
     if theirs.against == ChampionRef(one.row.version.version, mine.bundle):
-        return f"{other.name}: {change_text(theirs)}"
+        return f"{other.name}: {change_text(theirs, said)}"
     if mine.against == ChampionRef(other.row.version.version, theirs.bundle):
-        return f"{one.name}: {change_text(mine)}"
+        return f"{one.name}: {change_text(mine, said)}"
     if mine.challenger is None or theirs.challenger is None:
         return ""
-    difference = points(theirs.challenger - mine.challenger)
-    return (
-        f"{other.name}: {metric_title(theirs.metric)} {difference} against {one.name} on the same golden set. No "
-        "verdict compares these two, so the interval of the difference is unknown"
+    return said.say(
+        "%(name)s: %(metric)s %(change)s against %(other)s on the same golden set. No verdict compares these two, so "
+        "the interval of the difference is unknown",
+        name=other.name,
+        metric=metric_words(said, theirs.metric),
+        change=points_words(said, theirs.challenger - mine.challenger),
+        other=one.name,
     )
 
 
-def _differences(lineages: tuple[RecordedLineage | None, RecordedLineage | None]) -> tuple[list[Difference], int]:
-    facts = [_facts(lineage) if lineage else {} for lineage in lineages]
+def _differences(
+    said: Texts, lineages: tuple[RecordedLineage | None, RecordedLineage | None]
+) -> tuple[list[Difference], int]:
+    titles = _titles(said)
+    facts = [_facts(titles, lineage) if lineage else {} for lineage in lineages]
     if not all(facts):
         return [], 0
     names = list(dict.fromkeys([*facts[0], *facts[1]]))
@@ -135,7 +156,7 @@ def _differences(lineages: tuple[RecordedLineage | None, RecordedLineage | None]
     return found, len(pairs) - len(found)
 
 
-def _facts(lineage: RecordedLineage) -> dict[tuple[str, str], str]:
+def _facts(titles: Mapping[str, str], lineage: RecordedLineage) -> dict[tuple[str, str], str]:
     """Return settings and origins by group and name, as texts."""
     statement = lineage.statement
     found = {("settings", name): text for name, text in _flat(statement.config).items()}
@@ -146,7 +167,7 @@ def _facts(lineage: RecordedLineage) -> dict[tuple[str, str], str]:
         elif material.uri:
             found[material.name, "name"] = material.uri
         for algorithm, digits in material.digest.items():
-            found[material.name, _TITLES.get(algorithm, algorithm)] = digits
+            found[material.name, titles.get(algorithm, algorithm)] = digits
         for name, text in _flat(material.annotations).items():
             found[material.name, name] = text
     for group, values in (("training", statement.given.get("training")), ("machine", statement.given.get("hardware"))):

@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.datasets.change_text import change_text
 from pipelines.datasets.clip_table import ClipFilter, read_clip_table
 from pipelines.datasets.dataset_version import Delivery
 from pipelines.datasets.version_summary import count_clips, histogram
+from pipelines.server.pages.change_words import change_words
+from pipelines.texts.message_catalogue import texts
 
 VALUES = st.lists(st.floats(-1e6, 1e6, allow_subnormal=False), min_size=1, max_size=200)
 
@@ -103,4 +104,4 @@ def test_a_version_without_files_has_no_figure_and_an_empty_page() -> None:
 )
 def test_a_change_is_said_in_words(importer: str, clips: int, words: str) -> None:
     delivery = Delivery("k", "may", "/x", importer, {}, 5, clips, 9.0, 0, 3, 2, "2026-01-01T00:00:00+00:00")
-    assert change_text(delivery) == words
+    assert change_words(texts("en"), delivery) == words

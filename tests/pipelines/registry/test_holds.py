@@ -7,7 +7,8 @@ import pytest
 from pipelines.errors import UsageError
 from pipelines.registry.holds import HeldSubject, holds_in_force, speaker_digest
 from pipelines.registry.ledger.entry import Head, read_entry
-from pipelines.registry.ledger.entry_text import entry_sentence
+from pipelines.server.pages.entry_words import entry_words
+from pipelines.texts.message_catalogue import texts
 from tests.support import proof
 
 LATE = "2027-01-31T23:59:59.999999+00:00"
@@ -78,5 +79,5 @@ def test_a_hold_lasts_until_its_date_or_its_end() -> None:
 )
 def test_an_entry_reads_as_a_sentence(event: str, detail: dict[str, object], sentence: str) -> None:
     entry = proof.entry(Head(), event=event, detail=detail)
-    assert entry_sentence(entry).startswith(sentence)
+    assert entry_words(texts("en"), entry).startswith(sentence)
     assert read_entry(entry.text) == entry

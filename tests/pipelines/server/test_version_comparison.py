@@ -16,6 +16,7 @@ from pipelines.registry.verdict_statement import ChampionRef, Golden, VerdictSta
 from pipelines.server.read_models.signed_records import RecordedLineage, RecordedVerdict
 from pipelines.server.read_models.slot_page import VersionRow
 from pipelines.server.read_models.version_comparison import Comparison, Difference, compare_versions, find_obstacle
+from pipelines.texts.message_catalogue import texts
 from tests.support.registry_rows import lineage, verdict
 
 SLOT, AT = Slot("plant-a", "asr"), datetime(2026, 7, 1, tzinfo=UTC)
@@ -111,7 +112,7 @@ def test_without_a_signed_lineage_nothing_is_compared() -> None:
 
 def test_a_version_is_not_compared_with_itself() -> None:
     [side, _] = compare(judged(1), judged(2)).sides
-    assert find_obstacle(side, side) == "both are v1"
+    assert find_obstacle(texts("en"), side, side) == "both are v1"
 
 
 def test_a_champion_of_another_bundle_is_another_champion() -> None:

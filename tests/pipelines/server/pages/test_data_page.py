@@ -18,6 +18,7 @@ from pipelines.datasets.delivery import ClipFault, SourceClip
 from pipelines.local import git
 from pipelines.registry.slot import Slot
 from tests.support.clips import voice, wav
+from tests.support.english_texts import english_texts
 from tests.support.html import faults, read_html
 from tests.support.slot_by_hand import SlotByHand, row
 
@@ -74,20 +75,26 @@ def table(client: FlaskClient, query: str) -> list[str]:
     return [code.attributes["title"] for code in page.all("code") if len(code.attributes.get("title", "")) == 64]
 
 
-@pytest.mark.parametrize(
-    "address",
-    [
-        "/elp/data/",
-        BASE,
-        f"{BASE}?version=1&first=100&speaker=ann",
-        f"{BASE}?text=nothing+like+it&order=longest+first",
-        f"{BASE}?versions=all",
-        f"{BASE}/quarantine",
-        f"{BASE}/quarantine?reason=noisy",
-        f"{BASE}/clips/{CORRECTED.id}",
-        f"{BASE}/clips/{DROPPED.id}",
-    ],
+ADDRESSES = (
+    "/elp/data/",
+    BASE,
+    f"{BASE}?version=1&first=100&speaker=ann",
+    f"{BASE}?text=nothing+like+it&order=longest+first",
+    f"{BASE}?versions=all",
+    f"{BASE}/quarantine",
+    f"{BASE}/quarantine?reason=noisy",
+    f"{BASE}/clips/{CORRECTED.id}",
+    f"{BASE}/clips/{DROPPED.id}",
 )
+
+
+@pytest.mark.parametrize("address", ADDRESSES)
+def test_no_english_is_left_in_japanese(client: FlaskClient, address: str) -> None:
+    page = read_html(client.get(address, headers={"Accept-Language": "ja"}).text)
+    assert english_texts(page) == faults(page) == []
+
+
+@pytest.mark.parametrize("address", ADDRESSES)
 def test_a_page_is_accessible_and_escapes_what_people_wrote(client: FlaskClient, address: str) -> None:
     answer = client.get(address)
     assert answer.status_code == (410 if DROPPED.id in address else 200)

@@ -43,5 +43,5 @@ def test_each_look_names_the_score_with_most_evidence() -> None:
     assert [(number, curve.name, evidence) for number, _, curve, evidence in audio.looks] == [
         (2, "snr_db", 0.9), (1, "level_db", 0.4)
     ]  # fmt: skip
-    assert (snr.title, snr.change) == ("signal-to-noise ratio", "20 dB to 10 dB")
+    assert (snr.title, snr.change) == ("signal-to-noise ratio", ("20 dB", "10 dB"))
     assert not audio.alarm

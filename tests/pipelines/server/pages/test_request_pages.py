@@ -22,6 +22,7 @@ from pipelines.server.auth.principal import Caller, acting_as
 from pipelines.serving.server_record import RECORD, recorded_server
 from tests.support.clips import voice
 from tests.support.console_pages import token
+from tests.support.english_texts import english_texts
 from tests.support.html import faults, read_html
 from tests.support.served_requests import kept, served
 from tests.support.slot_by_hand import SlotByHand, row
@@ -74,6 +75,12 @@ def test_a_page_is_whole_and_escaped(client: FlaskClient, address: str) -> None:
     assert answer.status_code == 200
     assert faults(read_html(answer.text)) == []
     assert SCRIPT not in answer.text
+
+
+@pytest.mark.parametrize("address", [BASE, f"{BASE}?below=x", PAGE, f"{BASE}/{OTHER.id}"])
+def test_no_english_is_left_in_japanese(client: FlaskClient, address: str) -> None:
+    page = read_html(client.get(address, headers={"Accept-Language": "ja"}).text)
+    assert english_texts(page) == faults(page) == []
 
 
 def test_the_slot_links_to_its_requests(client: FlaskClient, root: Path) -> None:

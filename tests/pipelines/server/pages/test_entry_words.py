@@ -1,4 +1,4 @@
-"""Every event of the ledger is a sentence of its own."""
+"""Every event of the ledger is a sentence of its own, in every language."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import get_args
 import pytest
 
 from pipelines.registry.ledger.entry import Event, LedgerEntry, Principal
-from pipelines.registry.ledger.entry_text import entry_sentence
+from pipelines.server.pages.entry_words import entry_words
+from pipelines.texts.message_catalogue import LANGUAGES, texts
 
 
 def _entry(event: Event, before: int | None = 1, after: int | None = 2) -> LedgerEntry:
@@ -17,8 +18,9 @@ def _entry(event: Event, before: int | None = 1, after: int | None = 2) -> Ledge
     )  # fmt: skip
 
 
-def test_every_event_has_its_sentence() -> None:
-    sentences = {event: entry_sentence(_entry(event)) for event in get_args(Event)}
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_event_has_its_sentence(language: str) -> None:
+    sentences = {event: entry_words(texts(language), _entry(event)) for event in get_args(Event)}
     assert len(set(sentences.values())) == len(sentences)
     assert all(sentence.startswith("ann ") for sentence in sentences.values())
 
@@ -37,4 +39,4 @@ def test_every_event_has_its_sentence() -> None:
     ],
 )
 def test_the_sentence_names_the_versions(entry: LedgerEntry, sentence: str) -> None:
-    assert entry_sentence(entry) == sentence
+    assert entry_words(texts("en"), entry) == sentence
