@@ -4,9 +4,12 @@ A description of a version may hold a picture of another host: the policy stops 
 """
 
 from flask import Flask, Response, request
+from markupsafe import escape
 
 from pipelines.server.mlflow_private import static_prefix
 from pipelines.server.pages.mlflow_tags import show_deciding_tags
+from pipelines.server.pages.page_language import page_texts
+from pipelines.texts.message_catalogue import Texts
 
 POLICY = (
     # MLflow builds functions at run time, and shows reports, sounds and pictures from memory
@@ -15,8 +18,6 @@ POLICY = (
     "connect-src 'self' data: blob:; frame-src 'self' data: blob:; object-src 'none'; base-uri 'self'; "
     "form-action 'self'; frame-ancestors 'self'"
 )
-
-_SCRIPTS = ("mlflow-start.js", "mlflow-refusal.js")
 
 
 def add_page_headers(app: Flask) -> None:
@@ -34,10 +35,24 @@ def _guard(response: Response) -> Response:
     return response
 
 
+def _refusal_words(said: Texts) -> dict[str, str]:
+    """Return what `mlflow-refusal.js` writes, by the names of its data attributes."""
+    return {
+        "language": said.language,
+        "heading": said.say("Refused, nothing was saved"),
+        "slot": said.say("Open %(slot)s in the console", slot="SLOT"),
+        "console": said.say("Open the console"),
+        "close": said.say("Close"),
+    }
+
+
 def _add_scripts(response: Response) -> None:
     # MLflow sends the file as a stream
     response.direct_passthrough = False
-    ours = "".join(f'<script src="{static_prefix()}/elp/static/{name}"></script>' for name in _SCRIPTS)
+    words = _refusal_words(page_texts(request))
+    marks = "".join(f' data-{name}="{escape(text)}"' for name, text in words.items())
+    ours = f'<script src="{static_prefix()}/elp/static/mlflow-start.js"></script>'
+    ours += f'<script src="{static_prefix()}/elp/static/mlflow-refusal.js"{marks}></script>'
     response.set_data(response.get_data(as_text=True).replace("<script", f"{ours}<script", 1))
     # a browser that has the page of an MLflow without the guard must not keep it
     for name in ("ETag", "Last-Modified"):

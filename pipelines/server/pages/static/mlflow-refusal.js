@@ -4,6 +4,8 @@
 (() => {
   // this file is PREFIX/elp/static/mlflow-refusal.js
   const prefix = new URL("../..", document.currentScript.src).pathname.replace(/\/$/, "");
+  // in the reader's language; the message of the server is in English
+  const words = document.currentScript.dataset;
   const send = window.fetch;
 
   function link(address, text) {
@@ -16,6 +18,7 @@
 
   function sentence(message) {
     const made = document.createElement("p");
+    made.lang = "en";
     made.style.cssText = "margin: 4px 0 8px; overflow-wrap: anywhere";
     // a path ends before the punctuation that follows it
     for (const part of message.split(/(\/elp\/[\w./?=&-]*\w)/)) {
@@ -28,6 +31,7 @@
     document.getElementById("elp-refusal")?.remove();
     const box = document.createElement("div");
     box.id = "elp-refusal";
+    box.lang = words.language;
     box.setAttribute("role", "alert");
     // above the dialogs, which stay open behind it
     box.style.cssText =
@@ -35,13 +39,13 @@
       "padding: 12px 16px; border: 2px solid #a3201a; border-radius: 8px; background: #ffffff; color: #11171c; " +
       "font: 14px/1.5 system-ui, sans-serif; pointer-events: auto; box-shadow: 0 4px 16px rgb(0 0 0 / 30%)";
     const heading = document.createElement("strong");
-    heading.textContent = "Refused, nothing was saved";
+    heading.textContent = words.heading;
     const slot = /^#\/models\/elp\.([a-z0-9-]+)\.([a-z0-9]+)/.exec(location.hash);
     const place = slot ? `${slot[1]}/${slot[2]}` : "";
-    const where = place ? link(`/elp/slots/${place}`, `Open ${place} in the console`) : link("/elp/", "Open the console");
+    const where = place ? link(`/elp/slots/${place}`, words.slot.replace("SLOT", place)) : link("/elp/", words.console);
     const close = document.createElement("button");
     close.type = "button";
-    close.textContent = "Close";
+    close.textContent = words.close;
     close.style.cssText =
       "margin-left: 16px; padding: 4px 12px; border: 1px solid #4c5963; border-radius: 4px; background: #ffffff; color: #11171c";
     close.addEventListener("click", () => box.remove());

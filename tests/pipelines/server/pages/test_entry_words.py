@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import get_args
 
 import pytest
+from markupsafe import escape
 
 from pipelines.registry.ledger.entry import Event, LedgerEntry, Principal
 from pipelines.server.pages.entry_words import entry_words
@@ -23,6 +25,12 @@ def test_every_event_has_its_sentence(language: str) -> None:
     sentences = {event: entry_words(texts(language), _entry(event)) for event in get_args(Event)}
     assert len(set(sentences.values())) == len(sentences)
     assert all(sentence.startswith("ann ") for sentence in sentences.values())
+
+
+def test_a_refusal_in_another_language_escapes_what_callers_wrote() -> None:
+    entry = replace(_entry("refused"), principal=Principal("<i>", True, ""), detail={"what": "<b>"})
+    assert str(escape(entry_words(texts("ja"), entry))).count("&lt;") == 2
+    assert '<span lang="en">&lt;b&gt;</span>' in entry_words(texts("ja"), entry)
 
 
 @pytest.mark.parametrize(

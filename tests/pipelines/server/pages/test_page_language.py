@@ -5,11 +5,13 @@ from __future__ import annotations
 from datetime import datetime
 
 import pytest
+from flask import Flask
 from flask.testing import FlaskClient
 
 from pipelines.number_text import in_words
 from pipelines.registry.monitor_names import UNITS
 from pipelines.server.pages import views
+from pipelines.server.pages.mlflow_pages import add_page_headers
 from pipelines.server.read_models.rate_words import rate_words
 from pipelines.server.read_models.site_audio import LookPoint, MonitorEntry, ScoreCurve, SiteAudio
 from pipelines.server.read_models.site_boxes import BoxOfSlot, BoxState
@@ -82,6 +84,14 @@ def test_the_monitor_and_the_boxes_are_in_japanese(visitor: FlaskClient, monkeyp
     assert "直近の取得を拒否" in tree.text
     assert english_texts(tree) == []
     assert faults(tree) == []
+
+
+@pytest.mark.parametrize(("language", "close"), [("ja", 'data-close="閉じる"'), ("de", 'data-close="Close"')])
+def test_what_we_add_to_mlflow_is_in_the_language(language: str, close: str) -> None:
+    app = Flask(__name__)
+    add_page_headers(app)
+    app.add_url_rule("/", view_func=lambda: "<script></script>")
+    assert close in app.test_client().get("/", headers={"Accept-Language": language}).text
 
 
 @pytest.mark.parametrize("metric", ["wer", "cer_reading", "eer", "error_rate", "loss"])
