@@ -2,6 +2,7 @@
 
 `flows`, `tasks`     the flows, and their steps as tasks with retries
 `tune_flow`          the flow of `elp tune`: each training a task
+`migrate_flow`, `migrate_runs`   the flow that trains and judges a slot on another backbone; such runs, found again
 `gpu_turn`           the GPU of a run: held until its process ends, or the run goes back to its queue
 `run_outcome`        what a run did, as one record for the command line and as a table for Prefect's UI
 `deployments`, `schedules`   the flows as deployments with their pools; a deployment for each schedule
