@@ -26,4 +26,4 @@ def take_write_lock_first() -> None:
     ) -> AbstractAsyncContextManager[AsyncSessionTransaction]:
         return original(self, session, with_for_update=True)
 
-    AioSqliteConfiguration.begin_transaction = begin_with_lock  # type: ignore[method-assign]
+    AioSqliteConfiguration.begin_transaction = begin_with_lock  # type: ignore[assignment, method-assign]

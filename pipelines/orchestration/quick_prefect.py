@@ -2,8 +2,8 @@
 
     python -m pipelines.orchestration.quick_prefect worker start --pool elp-gpu --limit 1
 
-takes the arguments of `prefect`. Its server sends its pages with a content policy, and waits for its turn on SQLite. A worker started by
-`prefect worker start` runs the same flows, about 2 s more slowly.
+takes the arguments of `prefect`. Its server sends its pages with a content policy, and its transactions wait for their
+turn on SQLite. A worker started by `prefect worker start` runs the same flows, about 2 s more slowly.
 Checked with Prefect 3.8.8.
 """
 
