@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from tests.support.html import Element
 from tests.support.template_texts import AS_THEY_ARE, ATTRIBUTES, NAMES
 
-_WORDS = re.compile(r"(?<![\w/.@-])[A-Za-z]{2,}(?:,? [A-Za-z]{2,})+")
-"""Two words of letters in a row: names of slots, files and versions have other characters, too."""
+_WORDS = re.compile(r"(?<![\w/.@-])[A-Za-z]{2,}(?:,? (?![a-f]{6,}\b)[A-Za-z]{2,})+")
+"""Two words of letters in a row: names of slots, files and versions have other characters, digests are no words."""
 
 
 def english_texts(page: Element) -> list[str]:

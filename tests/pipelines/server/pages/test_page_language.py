@@ -66,7 +66,9 @@ def test_no_english_is_left_on_a_japanese_page(visitor: FlaskClient, page: str) 
 
 
 def test_english_on_a_japanese_page_is_found(visitor: FlaskClient) -> None:
-    assert len(english_texts(read_html(visitor.get("/elp/glossary", headers={"Accept-Language": "en"}).text))) > 20
+    text = visitor.get("/elp/glossary", headers={"Accept-Language": "en"}).text
+    assert english_texts(read_html(text)) == []
+    assert len(english_texts(read_html(text.replace('lang="en"', 'lang="ja"', 1)))) > 20
 
 
 def test_the_monitor_and_the_boxes_are_in_japanese(visitor: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
