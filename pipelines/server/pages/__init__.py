@@ -17,7 +17,7 @@
 `dataset_facts`   what signed lineages say of a dataset version
 `glossary`  the words of the pages in plain words
 `filters`   how the templates format values
-`outage_page`   what is shown while the database is away
+`outage_page`, `error_pages`   what is shown while the database is away, and for what is not there or was refused
 `mlflow_pages`   the content policy of MLflow's own pages, and where they open
 `mlflow_tags`   the tags of a version that those pages show, and their order
 `browser_security`   HTTP headers, and what refuses forms of other sites
@@ -26,6 +26,7 @@
 # these add their routes to the blueprint
 from pipelines.server.pages import actions as actions
 from pipelines.server.pages import data_page as data_page
+from pipelines.server.pages import error_pages as error_pages
 from pipelines.server.pages import outage_page as outage_page
 from pipelines.server.pages import request_pages as request_pages
 from pipelines.server.pages import sounds as sounds

@@ -6,10 +6,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from flask import Blueprint, Response, abort, make_response, redirect, request
-from werkzeug.exceptions import HTTPException
 
-from elp_core.errors import CorpusError, ElpError
-from pipelines.errors import AttestationError, VersioningError, WorkspaceError
+from pipelines.errors import AttestationError
 from pipelines.registry.evidence_scores import PLOT_FILES
 from pipelines.registry.ledger.entry import MOVES, LedgerEntry
 from pipelines.registry.monitor_names import REPORTS, report_name
@@ -45,9 +43,7 @@ from pipelines.server.read_models.signed_records import RecordedLineage, Recorde
 from pipelines.server.read_models.site_audio import read_site_audio
 from pipelines.server.read_models.site_boxes import boxes_of_slot, count_boxes, other_boxes
 from pipelines.server.read_models.slot_page import SlotPage, VersionRow, read_slot_page, version_lineage
-from pipelines.server.refusal import Refusal
 from pipelines.server.stores.registry_store import registry
-from pipelines.texts.english_records import in_english
 from pipelines.texts.message_catalogue import Texts
 
 blueprint = Blueprint("elp_console", __name__, static_folder="static")
@@ -194,40 +190,6 @@ def statement_page(digest: str) -> Response:
         fault = str(error)
     text = json.dumps(parse_json(envelope.payload, "statement"), indent=2, ensure_ascii=False)
     return render_page("statement.html", row=row, envelope=envelope, fault=fault, payload=text)
-
-
-@blueprint.errorhandler(HTTPException)
-def _not_there(error: HTTPException) -> Response:
-    said = page_texts(request)
-    sentence = said.say(
-        "This server has no such slot, version, clip, backbone, dataset or statement; look for it among the slots."
-    )
-    text = sentence if error.code == 404 else in_english(said, error.description or "")
-    return render_page("error.html", status=error.code or 500, heading=worded(said, error.name), sentence=text)
-
-
-@blueprint.errorhandler(Refusal)
-def _not_allowed(error: Refusal) -> Response:
-    said, status = page_texts(request), error.get_http_status_code()
-    text = in_english(said, error.message)
-    return render_page("error.html", status=status, heading=said.say("Refused"), sentence=text)
-
-
-@blueprint.errorhandler(WorkspaceError)
-@blueprint.errorhandler(VersioningError)
-@blueprint.errorhandler(CorpusError)
-def _unreadable(error: ElpError) -> Response:
-    said = page_texts(request)
-    text = in_english(said, f"{error}.")
-    return render_page("error.html", status=500, heading=said.say("The data cannot be read"), sentence=text)
-
-
-@blueprint.errorhandler(AttestationError)
-def _damaged(error: AttestationError) -> Response:
-    said = page_texts(request)
-    text = said.say("A record in the database cannot be read:") + " " + in_english(said, f"{error}")
-    text += said.say(". It was changed; find the place with: elp audit --verify")
-    return render_page("error.html", status=500, heading=said.say("The records are damaged"), sentence=text)
 
 
 def asked_number(name: str) -> int:
