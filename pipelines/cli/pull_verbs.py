@@ -10,6 +10,7 @@ import click
 from pipelines.cli.options import json_option, on_workspace
 from pipelines.cli.output import emit, progress
 from pipelines.local.workspace import Workspace
+from pipelines.number_text import count
 
 box_option = click.option(
     "--box",
@@ -37,9 +38,11 @@ def pull_verb(
     """
     from pipelines.distribution.pull_box import pull_box
     from pipelines.local.box_home import box_home
+    from pipelines.serving.voices.box_templates import box_templates
 
+    home = box_home(box)
     done = pull_box(
-        box_home(box),
+        home,
         site,
         source=source,
         root=root,
@@ -51,6 +54,11 @@ def pull_verb(
     names = ", ".join(one.name for one in done.adapters) or "no adapter"
     sentence = f"{site} serves {names} now" if done.changed else f"{site} is up to date: {names}"
     emit(done, lambda _: sentence)
+    for slot, left in box_templates(home).unrenewed().items():
+        progress(
+            f"{count(left, 'enrolled voice')} of {slot} cannot be compared with its present version; renew them: "
+            f"elp enrol migrate {slot} --box {home}"
+        )
 
 
 @click.command()

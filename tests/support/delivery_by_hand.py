@@ -83,9 +83,10 @@ class Depot:
         *,
         event: Event = "promoted",
         verdict: Mapping[str, object] | None = None,
+        bundle: Mapping[str, bytes] | None = None,
     ) -> Shipped:
-        """Make a champion; `verdict` replaces fields of its verdict."""
-        return ship(self.statements, slot, version, mark, event=event, verdict=verdict)
+        """Make a champion; `verdict` replaces fields of its verdict, `bundle` the files of the golden bundle."""
+        return ship(self.statements, slot, version, mark, event=event, verdict=verdict, bundle=bundle)
 
     def publish(self, at: datetime = NOW, **sets: Sequence[Shipped]) -> None:
         """Publish these sets (``plant_a=…``) at a moment."""
@@ -132,27 +133,28 @@ def ship(
     *,
     event: Event = "promoted",
     verdict: Mapping[str, object] | None = None,
+    bundle: Mapping[str, bytes] | None = None,
 ) -> Shipped:
     """Make a champion whose statements these keys sign."""
     from dataclasses import replace
 
-    files = bundle_files(mark)
-    bundle, model = digest_of(files[MANIFEST]), "elp." + slot.replace("/", ".")
-    made = Made(model, version, bundle, files, ship_fingerprint(), "run", "m-1", "1/models/m-1/artifacts")
-    assert mark.encode() in files[CARD]
+    files = dict(bundle or bundle_files(mark))
+    digest, model = digest_of(files[MANIFEST]), "elp." + slot.replace("/", ".")
+    made = Made(model, version, digest, files, ship_fingerprint(), "run", "m-1", "1/models/m-1/artifacts")
+    assert bundle or mark.encode() in files[CARD]
     statements = {LINEAGE: sign(lineage_of(made).payload, keys, "lineage").text.encode()}
     judged = replace(verdict_on(made, "passed", None), **(verdict or {}))  # type: ignore[arg-type]
     if event != "overridden":
         statements[VERDICT] = sign(judged.payload, keys, "verdict").text.encode()
     entry = next_entry(
-        Head(), "", event=event, slot=slot, before=None, after=version, bundle=bundle, reason="it passed",
+        Head(), "", event=event, slot=slot, before=None, after=version, bundle=digest, reason="it passed",
         principal=Principal("ann", True, ""),
     )  # fmt: skip
     statements[ENTRY] = sign_entry(entry, keys).envelope.encode()
     adapter = DeliveredAdapter(
         slot=slot,
         version=version,
-        bundle=bundle,
+        bundle=digest,
         backbone="tiny",
         fingerprint=made.fingerprint,
         lineage=sha256(statements[LINEAGE]),
