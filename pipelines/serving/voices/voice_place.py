@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipelines.errors import WorkspaceError
 from pipelines.local.workspace import Workspace
 from pipelines.serving.voices.box_templates import box_templates, voices_at
 from pipelines.serving.voices.template_store import RegistryTemplates, TemplateStore
@@ -32,5 +34,7 @@ def box_voices(box: Path) -> VoicePlace:
     Recordings that an enrolment or a revocation left when the power went are removed.
     """
     folder, store = VoiceFolder(voices_at(box)), box_templates(box)
-    folder.remove_others(store.live_voices)
+    with contextlib.suppress(WorkspaceError):
+        # a damaged database is reported by what reads it, and stops no server of other slots
+        folder.remove_others(store.live_voices)
     return VoicePlace(folder, store)

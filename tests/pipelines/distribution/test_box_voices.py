@@ -190,6 +190,8 @@ def test_what_is_stored_opens_at_its_own_box_only(depot: Depot, pulled: Path, tm
     with pytest.raises(GateRefused, match="there is no enrolled voice"):
         place.store.revoke("5" * 32, "asked for it")
     database.write_bytes(b"no database" * 100)
+    (voices_at(pulled) / "recordings").mkdir()
+    box_voices(pulled)
     with pytest.raises(WorkspaceError, match=r"restore the folder \.elp/voices from a copy"):
         place.store.templates(SLOT)
 
