@@ -25,12 +25,23 @@ box_option = click.option(
 @click.argument("site")
 @click.option("--from", "source", metavar="URL|FOLDER", help="MLflow server, or what elp export wrote [default: last].")
 @click.option("--root", metavar="FILE|sha256:HEX", help="First root, from a person; needed once.")
-@click.option("--backbone", metavar="ID|FOLDER", help="Backbone that this box serves with [default: the last one].")
+@click.option(
+    "--backbone",
+    "backbones",
+    multiple=True,
+    metavar="ID|FOLDER",
+    help="Backbone that this box serves with; may be repeated while its site changes [default: as last].",
+)
 @click.option("--accept-override", is_flag=True, help="Take a champion by override, which has no passed verdict.")
 @box_option
 @json_option
 def pull_verb(
-    site: str, source: str | None, root: str | None, backbone: str | None, accept_override: bool, box: Path | None
+    site: str,
+    source: str | None,
+    root: str | None,
+    backbones: tuple[str, ...],
+    accept_override: bool,
+    box: Path | None,
 ) -> None:
     """Bring this box to the champions of SITE, whole or not at all.
 
@@ -46,7 +57,7 @@ def pull_verb(
         site,
         source=source,
         root=root,
-        backbone=backbone,
+        backbones=backbones,
         accept_override=accept_override,
         environment=os.environ,
         log=progress,

@@ -79,6 +79,7 @@ def serve_verb(
     elp serve plant-a plant-b --host 0.0.0.0 --tls-cert box.pem --tls-key box.key
     elp serve --box /var/lib/elp-box
     """
+    from pipelines.local.box_home import box_workspace
     from pipelines.serving.champion_choice import champion_source
     from pipelines.serving.champion_source import RegistryChampions
     from pipelines.serving.http.decode_pool import DecodeLimits
@@ -99,6 +100,7 @@ def serve_verb(
         certificate=tls_cert,
         private_key=tls_key,
         log_state=workspace.state,
+        settings_now=(lambda: box_workspace(box).settings) if box else None,
     )
     own = secrets.token_hex(32)
     keys = ApiKeyFile(key_file(workspace), own=own)

@@ -140,8 +140,8 @@ def validate_rows(frame: pd.DataFrame, rules: Sequence[Rule], name: str, run: st
             result_format={"result_format": "COMPLETE", "unexpected_index_column_names": ["id"]},
         )
     )
-    # without a time it reads the name as one, and fails at a digest that is a large number
-    run_id = gx.RunIdentifier(run_name=run, run_time=datetime.now(UTC))
+    # it tries to read a name as a time, and leaves out the page of a digest that is too large a number
+    run_id = gx.RunIdentifier(run_name=f"delivery {run}", run_time=datetime.now(UTC))
     result = checkpoint.run(batch_parameters={"dataframe": frame}, run_id=run_id)
     make_offline(docs)
     return _outcomes(result, rules)

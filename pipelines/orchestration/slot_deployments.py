@@ -93,8 +93,11 @@ def rest_errors(api: str) -> Iterator[None]:
         raise ServiceError(f"Prefect does not answer at {api} ({error}); look at: elp status") from error
 
 
-def patient_request(url: str, body: Any = None, method: str | None = None) -> Any:
-    """Send a request as `prefect_request` does; one for which Prefect is too busy is sent again for a minute."""
+def patient_request(url: str, body: Any = None, method: str | None = None, repeatable: bool = False) -> Any:
+    """Send a request as `prefect_request` does; one for which Prefect is too busy is sent again for a minute.
+
+    So is one without an answer in time, if it is `repeatable`: it may have been done, and may be done twice.
+    """
     ends = time.monotonic() + _BUSY
     while True:
         try:
@@ -103,13 +106,17 @@ def patient_request(url: str, body: Any = None, method: str | None = None) -> An
             # with SQLite the server answers so while its planner writes; nothing was changed then
             if error.code not in (429, 503) or time.monotonic() > ends:
                 raise
+        except OSError as error:
+            late = isinstance(error, TimeoutError) or isinstance(getattr(error, "reason", None), TimeoutError)
+            if not (repeatable and late) or time.monotonic() > ends:
+                raise
         time.sleep(0.5)
 
 
 def pages(api: str, route: str, body: Mapping[str, Any], most: int = 100) -> Iterator[dict[str, Any]]:
     """Yield what a filter route of Prefect answers, page after page, from at most `most` pages."""
     for page in range(most):
-        found = patient_request(f"{api}/{route}", {**body, "limit": _PAGE, "offset": page * _PAGE})
+        found = patient_request(f"{api}/{route}", {**body, "limit": _PAGE, "offset": page * _PAGE}, repeatable=True)
         yield from found
         if len(found) < _PAGE:
             return
@@ -151,7 +158,7 @@ def read_template(workspace: Workspace, api: str, flow: str) -> dict[str, Any]:
     """
     name = deployment_name(workspace)
     try:
-        found: dict[str, Any] = patient_request(f"{api}/deployments/name/{flow}/{name}")
+        found: dict[str, Any] = patient_request(f"{api}/deployments/name/{flow}/{name}", repeatable=True)
     except urllib.error.HTTPError as error:
         if error.code != 404:
             raise
@@ -177,7 +184,7 @@ def make_deployment(
         "tags": [*template["tags"], str(slot)],
         "schedules": [_content(entry, starts)],
     }
-    patient_request(f"{api}/deployments/", content)
+    patient_request(f"{api}/deployments/", content, repeatable=True)
 
 
 def slot_deployment_name(base: str, slot: Slot | str) -> str:
@@ -197,15 +204,15 @@ def change_starts(
     begun = datetime.now(UTC).isoformat()
     # without `active`: Prefect then leaves it as it is
     content = {key: value for key, value in _content(entry, starts).items() if key != "active"}
-    patient_request(f"{api}/deployments/{deployment.id}/schedules/{schedule.id}", content, "PATCH")
+    patient_request(f"{api}/deployments/{deployment.id}/schedules/{schedule.id}", content, "PATCH", repeatable=True)
     # Prefect has dropped the planned runs, and plans again within 15 s: a start in these would be lost
-    patient_request(f"{api}/deployments/{deployment.id}/schedule", {"start_time": begun})
+    patient_request(f"{api}/deployments/{deployment.id}/schedule", {"start_time": begun}, repeatable=True)
 
 
 def delete_schedule(api: str, deployment: SlotDeployment, schedule: DeploymentSchedule) -> None:
     """Delete a schedule and the runs of it that have not begun."""
     try:
-        patient_request(f"{api}/deployments/{deployment.id}/schedules/{schedule.id}", None, "DELETE")
+        patient_request(f"{api}/deployments/{deployment.id}/schedules/{schedule.id}", None, "DELETE", repeatable=True)
     except urllib.error.HTTPError as error:
         # another command was first
         if error.code != 404:

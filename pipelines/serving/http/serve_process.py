@@ -69,6 +69,8 @@ class ServeOptions:
     """Port for voice assistants; None for none."""
     certificate: Path | None = None
     private_key: Path | None = None
+    settings_now: Callable[[], Settings] | None = None
+    """Reads the settings that name the backbones when another one is needed; None: they are those of the start."""
 
     def require_safe(self, keys: ApiKeyFile, *, unlocked: bool) -> None:
         """Raise UsageError for half of a certificate, or for an address that others reach without keys.
@@ -138,7 +140,7 @@ def open_service(
     from pipelines.serving.http.voice_service import VoiceService
 
     with contextlib.ExitStack() as stack:
-        host = resident_hosts(settings, options.memory_bytes, options.batch_seconds, report)
+        host = resident_hosts(settings, options.memory_bytes, options.batch_seconds, report, options.settings_now)
         metrics, served = ServiceMetrics(), ServedSet(host)
         follower = ChampionFollower(source, served, options.every, report)
         if not follower.look().reachable:

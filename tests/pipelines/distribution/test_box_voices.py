@@ -54,7 +54,7 @@ def publish(depot: Depot, tmp_path: Path) -> Callable[[int], None]:
         folder.parent.mkdir()
         make_bundle(folder, SLOT, f"k{version}", task=SpeakerVerification(("anna", "bert"), threshold=-1.0))
         files = {path.name: path.read_bytes() for path in folder.iterdir()}
-        shipped = depot.ship(str(SLOT), version, "", bundle=files)
+        shipped = depot.ship(str(SLOT), version, "", files=files)
         depot.publish(NOW + timedelta(hours=version), plant_a=[shipped])
 
     return published
