@@ -18,7 +18,7 @@ from elp_core.languages import LanguageConfig
 from pipelines.datasets.clip_rules import UNDECLARED, Rule, rules_for, text_columns
 from pipelines.datasets.delivery import ClipFault
 from pipelines.datasets.expectations import Validate
-from pipelines.datasets.group_rules import Counts, Declared, coverage_rules, undeclared_groups, values_of
+from pipelines.datasets.group_rules import Declared, GroupCounts, coverage_rules, undeclared_groups, values_of
 from pipelines.datasets.quarantine import count_reasons
 from pipelines.datasets.shard_columns import read_columns
 from pipelines.datasets.shard_totals import ShardTotals
@@ -53,7 +53,7 @@ def check_clips(
     validate: Validate,
     docs: Path | None = None,
     rare: Collection[str] = (),
-    groups: Counts | None = None,
+    groups: GroupCounts | None = None,
 ) -> CheckedClips:
     """Check every clip of the staged parts by the slot's rules, and write the Data Docs page (to `docs` if given).
 
@@ -208,7 +208,9 @@ def _frame(parts: Sequence[Path], language: LanguageConfig, rare: Collection[str
     return frame
 
 
-def _add_groups(frame: pd.DataFrame, parts: Sequence[Path], declared: Declared, stored: Counts) -> tuple[Rule, ...]:
+def _add_groups(
+    frame: pd.DataFrame, parts: Sequence[Path], declared: Declared, stored: GroupCounts
+) -> tuple[Rule, ...]:
     """Add the columns of the rules on groups; return the rules that show their coverage."""
     texts = [text for part in parts for text in read_columns(part, ["id", GROUP])[GROUP].to_pylist()]
     rules = coverage_rules(texts, declared, stored)

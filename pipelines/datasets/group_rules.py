@@ -10,7 +10,7 @@ from pipelines.datasets.clip_rules import Rule
 
 Declared = Mapping[str, Sequence[str]]
 """Values by key, as `data.groups` has them; a key without values takes any."""
-Counts = Mapping[str, Mapping[str, int]]
+GroupCounts = Mapping[str, Mapping[str, int]]
 """Clips by value, for each key."""
 _PREFIX = "group "
 """Of the name of a key's column; no column of a shard begins so."""
@@ -27,7 +27,7 @@ def undeclared_groups(texts: Sequence[str], declared: Declared) -> list[str | No
     return [found[text] for text in texts]
 
 
-def coverage_rules(texts: Sequence[str], declared: Declared, stored: Counts) -> tuple[Rule, ...]:
+def coverage_rules(texts: Sequence[str], declared: Declared, stored: GroupCounts) -> tuple[Rule, ...]:
     """Return for each declared or delivered key the rule that shows its values; no clip breaks it.
 
     `stored` has the values of the slot's clips: values that it lacks are marked as new.
@@ -46,7 +46,7 @@ def values_of(texts: Sequence[str], column: str) -> list[str | None]:
     return [group_values(text).get(key) for text in texts]
 
 
-def new_groups(found: Counts, stored: Counts) -> list[str]:
+def new_groups(found: GroupCounts, stored: GroupCounts) -> list[str]:
     """Return the groups that the slot had no clip of, such as ``dialect=kansai``; none if it had no groups at all.
 
     >>> new_groups({"dialect": {"kansai": 3, "kansia": 1}}, {"dialect": {"kansai": 40}})

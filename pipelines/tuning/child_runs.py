@@ -45,7 +45,7 @@ class StudyRuns:
         A flow run that crashed is started again later. If the same command was given meanwhile, another run has
         finished the study, and its winner may be in `elp.yaml` by now: on these settings, a new study would begin.
         """
-        begun = runs.find_run(self.client, self.slot, self._begun_by, "tuning") if self.flow_run else None
+        begun = runs.tagged_run(self.client, self.slot, self._begun_by, "tuning") if self.flow_run else None
         if begun is None or begun[1] != "FINISHED":
             return None
         with tempfile.TemporaryDirectory() as folder:

@@ -68,7 +68,7 @@ def open_run(
 
 
 @answering
-def find_run(client: MlflowClient, slot: Slot, tag: str, value: str) -> tuple[str, str] | None:
+def tagged_run(client: MlflowClient, slot: Slot, tag: str, value: str) -> tuple[str, str] | None:
     """Return id and status of the newest run of the slot's experiment that has this value of a tag, or None."""
     experiment = client.get_experiment_by_name(slot.model_name)
     if experiment is None:
