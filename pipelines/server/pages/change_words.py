@@ -58,4 +58,6 @@ def _taken(said: Texts, delivery: Delivery) -> str:
         parts.append(said.say(", %(clips)s left out as dropped", clips=counted(said, number, "clip")))
     if number := sum(delivery.filled.values()):
         parts.append(said.say(", %(clips)s placed by the rule for small slots", clips=counted(said, number, "clip")))
+    if delivery.new_groups:
+        parts.append(said.say(", new groups: %(groups)s", groups=", ".join(delivery.new_groups)))
     return "".join(parts)
