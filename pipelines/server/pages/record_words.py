@@ -44,6 +44,7 @@ def quarantine_words(said: Texts) -> dict[str, str]:
         "out of file": say("out of file"),
         "overlapping": say("overlapping"),
         "bad group": say("bad group"),
+        "unknown group": say("unknown group"),
         "tags": say("tags"),
         "reported": say("reported (by users)"),
         "invalidated": say("invalidated"),
