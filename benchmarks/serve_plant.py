@@ -116,15 +116,20 @@ def choose(slots: Sequence[str], clips: int, requests: int, skew: float) -> list
     return [(int(rng.integers(clips)), slots[int(slot)]) for slot in chosen]
 
 
-def expected_answers(plant: ServedPlant, clips: Sequence[bytes]) -> Mapping[tuple[str, int], float]:
-    """Return the probability of the likeliest class by digest of the bundle and clip, each computed alone."""
+def expected_answers(
+    plant: ServedPlant, clips: Sequence[bytes], changing: Sequence[str]
+) -> Mapping[tuple[str, int], float]:
+    """Return the probability of the likeliest class by digest of the bundle and clip, each computed alone.
+
+    Of slots that are not `changing`, those of version 1.
+    """
     from elp_core import audio
     from elp_core.inference import AdapterHost, Request
 
     host, found = AdapterHost(Backbone.from_pretrained(plant.backbone)), {}
     waves = [audio.load(clip) for clip in clips]
     for slot in plant.slots:
-        for version in (0, 1):
+        for version in (0, 1) if slot in changing else (1,):
             host.load("one", plant.bundle(slot, version))
             for number, wave in enumerate(waves):
                 found[host.digest("one"), number] = float(host.outputs([Request("one", wave)])[0].max())

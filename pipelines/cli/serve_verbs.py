@@ -85,7 +85,7 @@ def serve_verb(
     from pipelines.serving.http.decode_pool import DecodeLimits
     from pipelines.serving.http.request_limits import RequestBounds
     from pipelines.serving.http.serve_process import ServeOptions, serve_until_stopped
-    from pipelines.serving.voices.voice_place import VoicePlace
+    from pipelines.serving.voices.voice_place import box_voices, workspace_voices
 
     source = champion_source(workspace, box, sites)
     options = ServeOptions(
@@ -95,7 +95,7 @@ def serve_verb(
         memory_bytes=memory * _MB if memory else None,
         decode=DecodeLimits(audio_seconds=max_seconds),
         bounds=RequestBounds(requests=max_requests, body_bytes=max_body * _MB),
-        voices=None if box else VoicePlace(workspace.state / "voices", source.name),
+        voices=box_voices(box) if box else workspace_voices(workspace, source.name),
         wyoming=wyoming,
         certificate=tls_cert,
         private_key=tls_key,

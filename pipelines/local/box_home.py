@@ -13,7 +13,7 @@
 ├── previous.json     the set before
 ├── pulled.json       how the last pull ended
 ├── elp.yaml          optional: how `elp serve` and `elp predict` decode, as in a workspace
-└── .elp/             API keys, and the record of the server that runs
+└── .elp/             API keys, enrolled voices, the log of requests, and the record of the server that runs
 """
 
 from __future__ import annotations

@@ -64,7 +64,7 @@ class ServeOptions:
     log_state: Path | None = None
     """State folder of the workspace, for the log of requests; None logs nothing, whatever the settings say."""
     voices: VoicePlace | None = None
-    """Enrolled voices; None if there is no registry that keeps them."""
+    """Enrolled voices; None for none."""
     wyoming: int | None = None
     """Port for voice assistants; None for none."""
     certificate: Path | None = None

@@ -69,6 +69,8 @@ def test_from_the_invitation_to_differs(
     assert "differs" in plant.rest("GET", page).text
     start = plant.rest("GET", "/elp/").text
     assert "1 box serves another version than the champion" in start
+    assert "press-3 (plant-a: asr v1 → asr v2)" in start
+    assert "differs, expected: asr v2" in start
     assert re.search(r'of \d+ box(es)? reported within a week; <span class="alarm">\d+ differs?', start)
     assert run(["pull", "plant-a", "--box", str(box)]) == 0
     assert "differs" not in plant.rest("GET", page).text
@@ -110,7 +112,9 @@ def test_a_refused_pull_is_reported(plant: Plant, box: Path, monkeypatch: pytest
         pull_box(box, "plant-c", environment={})
     page = plant.rest("GET", "/elp/slots/plant-c/asr").text
     assert "last pull refused" in page
-    assert "1 box refused its last pull" in plant.rest("GET", "/elp/").text
+    start = plant.rest("GET", "/elp/").text
+    assert "1 box refused its last pull" in start
+    assert "belongs to the backbone" in start
 
 
 def test_a_report_counts_only_if_its_box_signed_it_and_it_is_later(plant: Plant, box: Path, tmp_path: Path) -> None:
