@@ -100,7 +100,7 @@ def main() -> None:
     print(f"{options.size} backbone, {options.adapters} slots, {options.clients} clients at once, clips of ", end="")
     print(f"{options.seconds} s; {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}\n")
     with tempfile.TemporaryDirectory(prefix="elp-bench-") as scratch, contextlib.ExitStack() as stack:
-        plant = make_plant(Path(scratch), options.size, options.adapters)
+        plant = make_plant(Path(scratch), options.size, options.adapters, options.changing)
         clips = make_clips(options.clips, options.seconds)
         load = Load(clips, choose(plant.slots, len(clips), options.requests, options.skew))
         servers = {way: stack.enter_context(_server(way, plant, load, options)) for way in ways}

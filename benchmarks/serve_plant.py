@@ -78,13 +78,16 @@ class PlantChampions:
         write_whole(self._path, json.dumps({**present, slot: present[slot] + 1}))
 
 
-def make_plant(root: Path, size: str, count: int) -> ServedPlant:
-    """Write a backbone of a size, and two bundles of `count` slots whose adapters differ."""
+def make_plant(root: Path, size: str, count: int, changing: int | None = None) -> ServedPlant:
+    """Write a backbone of a size, and bundles of `count` slots whose adapters differ.
+
+    The first `changing` slots have two, between which their champion changes; all of them without a number.
+    """
     backbone = _backbone(size, root)
     slots = tuple(f"site-{number // len(TASKS)}/{TASKS[number % len(TASKS)]}" for number in range(count))
     plant = ServedPlant(root, backbone.id, slots)
     for number, slot in enumerate(slots):
-        for version in (0, 1):
+        for version in (0, 1) if number < (count if changing is None else changing) else (1,):
             model = build(backbone, ElpConfig(), make_task(slot.partition("/")[2], random_clips()), 2 * number)
             generator = torch.Generator().manual_seed(2 * number + version)
             with torch.no_grad():

@@ -22,6 +22,7 @@
 `ray_folder`         the files of a Ray cluster of a run, and what killed runs have left of theirs
 `quick_prefect`      a quicker start of the command `prefect` and of flow runs
 `prefect_pages`      the content policy of Prefect's pages
+`worker_polling`     a worker asks for as many runs as it can start
 `prefect_sqlite`     transactions of Prefect's server wait for their turn on SQLite
 `reaper`, `lost_runs`        dead runs are ended and crashed ones started again; which run is dead
 `inbox_watch`        the supervision's looks at the inboxes, and the runs for what arrived

@@ -96,8 +96,10 @@ def rest_errors(api: str) -> Iterator[None]:
 def patient_request(url: str, body: Any = None, method: str | None = None, repeatable: bool = False) -> Any:
     """Send a request as `prefect_request` does; one for which Prefect is too busy is sent again for a minute.
 
-    So is one without an answer in time, if it is `repeatable`: it may have been done, and may be done twice.
+    So is one without an answer in time, if it only reads or is `repeatable`: it may have been done, and may be done
+    twice.
     """
+    again = repeatable or body is None or url.endswith(("/filter", "/count"))
     ends = time.monotonic() + _BUSY
     while True:
         try:
@@ -108,7 +110,7 @@ def patient_request(url: str, body: Any = None, method: str | None = None, repea
                 raise
         except OSError as error:
             late = isinstance(error, TimeoutError) or isinstance(getattr(error, "reason", None), TimeoutError)
-            if not (repeatable and late) or time.monotonic() > ends:
+            if not (again and late) or time.monotonic() > ends:
                 raise
         time.sleep(0.5)
 
@@ -116,7 +118,7 @@ def patient_request(url: str, body: Any = None, method: str | None = None, repea
 def pages(api: str, route: str, body: Mapping[str, Any], most: int = 100) -> Iterator[dict[str, Any]]:
     """Yield what a filter route of Prefect answers, page after page, from at most `most` pages."""
     for page in range(most):
-        found = patient_request(f"{api}/{route}", {**body, "limit": _PAGE, "offset": page * _PAGE}, repeatable=True)
+        found = patient_request(f"{api}/{route}", {**body, "limit": _PAGE, "offset": page * _PAGE})
         yield from found
         if len(found) < _PAGE:
             return
@@ -158,7 +160,7 @@ def read_template(workspace: Workspace, api: str, flow: str) -> dict[str, Any]:
     """
     name = deployment_name(workspace)
     try:
-        found: dict[str, Any] = patient_request(f"{api}/deployments/name/{flow}/{name}", repeatable=True)
+        found: dict[str, Any] = patient_request(f"{api}/deployments/name/{flow}/{name}")
     except urllib.error.HTTPError as error:
         if error.code != 404:
             raise
@@ -212,7 +214,7 @@ def change_starts(
 def delete_schedule(api: str, deployment: SlotDeployment, schedule: DeploymentSchedule) -> None:
     """Delete a schedule and the runs of it that have not begun."""
     try:
-        patient_request(f"{api}/deployments/{deployment.id}/schedules/{schedule.id}", None, "DELETE", repeatable=True)
+        patient_request(f"{api}/deployments/{deployment.id}/schedules/{schedule.id}", None, "DELETE")
     except urllib.error.HTTPError as error:
         # another command was first
         if error.code != 404:

@@ -23,6 +23,7 @@ from pipelines.registry.delivery.delivery_keys import new_private_key, public_pe
 from pipelines.registry.signing.canonical_json import sha256
 from tests.support.delivery_by_hand import ship_fingerprint
 from tests.support.delivery_plant import Plant, make_plant
+from tests.support.html import faults, read_html
 from tests.support.login_server import PASSWORD, LoginServer
 
 pytestmark = pytest.mark.integration
@@ -71,6 +72,7 @@ def test_from_the_invitation_to_differs(
     assert "1 box serves another version than the champion" in start
     assert "press-3 (plant-a: asr v1 → asr v2)" in start
     assert "differs, expected: asr v2" in start
+    assert faults(read_html(start)) == []
     assert re.search(r'of \d+ box(es)? reported within a week; <span class="alarm">\d+ differs?', start)
     assert run(["pull", "plant-a", "--box", str(box)]) == 0
     assert "differs" not in plant.rest("GET", page).text

@@ -35,14 +35,23 @@ def patience(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(slot_deployments, "_PATIENCE", 0.3)
 
 
-def test_a_request_that_may_be_done_twice_is_sent_again() -> None:
+@pytest.mark.parametrize(
+    ("route", "body", "repeatable"),
+    [
+        ("/deployments/", {}, True),
+        ("/flow_runs/filter", {}, False),
+        ("/flow_runs/count", {}, False),
+        ("/x", None, False),
+    ],
+)
+def test_a_request_that_may_be_done_twice_is_sent_again(route: str, body: object, repeatable: bool) -> None:
     with _late(1) as url:
-        assert patient_request(url, {}, repeatable=True) == [1]
+        assert patient_request(url + route, body, repeatable=repeatable) == [1]
 
 
 def test_any_other_request_is_sent_once() -> None:
     with _late(1) as url, pytest.raises(OSError, match="timed out"):
-        patient_request(url, {})
+        patient_request(f"{url}/flow_runs/1/set_state", {})
 
 
 def test_a_minute_without_an_answer_is_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
