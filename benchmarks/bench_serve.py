@@ -3,6 +3,7 @@
 python benchmarks/bench_serve.py                                # some minutes, on the embedded backbone
 python benchmarks/bench_serve.py --size base --seconds 1
 python benchmarks/bench_serve.py --ways elp --load 600 --change 5 --adapters 16
+python benchmarks/bench_serve.py --ways elp --adapters 256 --skew 1 --memory 300 --clips 4 --changing 16   # 5 minutes
 
 Every way is a server process with the same route, and the clients are this process. The ways take turns of a few
 seconds, so that other work on the machine concerns all of them. CPU is that of a server with all its processes.
@@ -99,7 +100,7 @@ def main() -> None:
     print(f"{options.size} backbone, {options.adapters} slots, {options.clients} clients at once, clips of ", end="")
     print(f"{options.seconds} s; {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}\n")
     with tempfile.TemporaryDirectory(prefix="elp-bench-") as scratch, contextlib.ExitStack() as stack:
-        plant = make_plant(Path(scratch), options.size, options.adapters)
+        plant = make_plant(Path(scratch), options.size, options.adapters, options.changing)
         clips = make_clips(options.clips, options.seconds)
         load = Load(clips, choose(plant.slots, len(clips), options.requests, options.skew))
         servers = {way: stack.enter_context(_server(way, plant, load, options)) for way in ways}
@@ -133,7 +134,8 @@ def _compare(servers: Mapping[str, Running], load: Load, options: argparse.Names
 
 def _while_champions_change(server: Running, plant: ServedPlant, load: Load, options: argparse.Namespace) -> None:
     """Ask for `options.load` seconds; every answer is compared with that of the version in its headers."""
-    expected, champions = expected_answers(plant, load.clips), PlantChampions(plant)
+    changing = plant.slots[: options.changing]
+    expected, champions = expected_answers(plant, load.clips, changing), PlantChampions(plant)
     counts: Counter[str] = Counter()
     memory: list[float] = []
     ends = time.monotonic() + options.load
@@ -157,7 +159,7 @@ def _while_champions_change(server: Running, plant: ServedPlant, load: Load, opt
     changes = 0
     while time.monotonic() < ends:
         time.sleep(min(options.change, max(0.0, ends - time.monotonic())))
-        champions.change(plant.slots[changes % len(plant.slots)])
+        champions.change(changing[changes % len(changing)])
         changes += 1
         memory.append(server.megabytes())
     for thread in threads:
@@ -260,6 +262,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--skew", type=float, default=0.0, help="exponent of the slots' popularity; 1 is Zipf's")
     parser.add_argument("--memory", type=int, help="MB of adapters in memory of elp serve")
     parser.add_argument("--load", type=float, default=15.0, help="seconds of load while champions change; 0 for none")
+    parser.add_argument("--changing", type=int, help="slots whose champions change, the most popular first [all]")
     parser.add_argument("--change", type=float, default=5.0, help="seconds between two changes")
     parser.add_argument("--threads", type=int, default=2, help="of torch in the other servers")
     return parser.parse_args()

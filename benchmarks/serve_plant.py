@@ -78,13 +78,16 @@ class PlantChampions:
         write_whole(self._path, json.dumps({**present, slot: present[slot] + 1}))
 
 
-def make_plant(root: Path, size: str, count: int) -> ServedPlant:
-    """Write a backbone of a size, and two bundles of `count` slots whose adapters differ."""
+def make_plant(root: Path, size: str, count: int, changing: int | None = None) -> ServedPlant:
+    """Write a backbone of a size, and bundles of `count` slots whose adapters differ.
+
+    The first `changing` slots have two, between which their champion changes; all of them without a number.
+    """
     backbone = _backbone(size, root)
     slots = tuple(f"site-{number // len(TASKS)}/{TASKS[number % len(TASKS)]}" for number in range(count))
     plant = ServedPlant(root, backbone.id, slots)
     for number, slot in enumerate(slots):
-        for version in (0, 1):
+        for version in (0, 1) if number < (count if changing is None else changing) else (1,):
             model = build(backbone, ElpConfig(), make_task(slot.partition("/")[2], random_clips()), 2 * number)
             generator = torch.Generator().manual_seed(2 * number + version)
             with torch.no_grad():
@@ -116,15 +119,20 @@ def choose(slots: Sequence[str], clips: int, requests: int, skew: float) -> list
     return [(int(rng.integers(clips)), slots[int(slot)]) for slot in chosen]
 
 
-def expected_answers(plant: ServedPlant, clips: Sequence[bytes]) -> Mapping[tuple[str, int], float]:
-    """Return the probability of the likeliest class by digest of the bundle and clip, each computed alone."""
+def expected_answers(
+    plant: ServedPlant, clips: Sequence[bytes], changing: Sequence[str]
+) -> Mapping[tuple[str, int], float]:
+    """Return the probability of the likeliest class by digest of the bundle and clip, each computed alone.
+
+    Of slots that are not `changing`, those of version 1.
+    """
     from elp_core import audio
     from elp_core.inference import AdapterHost, Request
 
     host, found = AdapterHost(Backbone.from_pretrained(plant.backbone)), {}
     waves = [audio.load(clip) for clip in clips]
     for slot in plant.slots:
-        for version in (0, 1):
+        for version in (0, 1) if slot in changing else (1,):
             host.load("one", plant.bundle(slot, version))
             for number, wave in enumerate(waves):
                 found[host.digest("one"), number] = float(host.outputs([Request("one", wave)])[0].max())

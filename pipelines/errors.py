@@ -95,7 +95,7 @@ class PushRejected(VersioningError):
 
 
 class SlotChangedElsewhere(VersioningError):
-    """Another machine has changed the data of the same slot first; nothing was changed here."""
+    """Another machine has changed the data of the same slot, or the same file, first; nothing was changed here."""
 
 
 class WrongRelease(OpsError):

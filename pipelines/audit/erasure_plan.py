@@ -230,7 +230,7 @@ def _stays(found: TrainedOn) -> tuple[str, ...]:
         stays.append(
             "Enrolled voices: a template and its kept recordings have the name that the enrolment gave, which may "
             "differ from the speaker's name in the data. List them with elp enrol list SITE/asv, and delete them with "
-            "elp enrol revoke SITE/asv NAME --reason TEXT."
+            "elp enrol revoke SITE/asv NAME --reason TEXT, for those of an edge box at the box, with --box DIR."
         )
     stays.append(
         "The request logs of other hosts that run elp serve, and files of elp requests export: look there with "

@@ -190,6 +190,7 @@ def _added(version: DatasetVersion, new: bool, needs: Sequence[str]) -> str:
         if entry.quarantined
         else "",
         f"new units of the head: {shown_units(entry.new_units)}" if entry.new_units else "",
+        f"groups that {version.slot} had no clip of: {', '.join(entry.new_groups)}" if entry.new_groups else "",
         f"tags were removed from {count(entry.untagged, 'transcript')}" if entry.untagged else "",
         "closed set: speakers are shared between the splits" if version.closed_set else "",
         filled_text(entry.filled),

@@ -8,16 +8,16 @@ from typing import Any
 import click
 
 from elp_core.channels import Channel
-from pipelines.cli.options import complete_adapter, on_workspace, slot_argument
+from pipelines.cli.options import complete_adapter, on_workspace_or_box, slot_argument
 from pipelines.cli.output import emit, table, wants_json
 from pipelines.cli.progress_bar import long_work
-from pipelines.errors import TemplateError
+from pipelines.errors import TemplateError, UsageError
 from pipelines.local.addresses import mlflow_uri
 from pipelines.local.workspace import Workspace
 from pipelines.number_text import count
 from pipelines.registry.adapter_version import CHAMPION
 from pipelines.registry.slot import Slot
-from pipelines.serving.voices.voice_folder import VoiceFolder
+from pipelines.serving.voices.voice_place import VoicePlace, box_voices, workspace_voices
 
 _name = click.argument("name")
 _files = click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True, dir_okay=False))
@@ -40,7 +40,7 @@ def enrol_group() -> None:
     """Enrol voices for SITE/asv, compare recordings with them, and renew them for a new version.
 
     A template belongs to one adapter version: scores between versions mean nothing, so a voice is renewed before
-    another version is promoted.
+    another version is promoted. With --box, the voices are those of an edge box, in its own folder.
     """
 
 
@@ -54,9 +54,15 @@ def enrol_group() -> None:
 @_channel
 @_version
 @_by
-@on_workspace
+@on_workspace_or_box
 def add_verb(
-    workspace: Workspace, slot: Slot, name: str, files: tuple[Path, ...], min_seconds: float | None, **given: Any
+    workspace: Workspace,
+    box: Path | None,
+    slot: Slot,
+    name: str,
+    files: tuple[Path, ...],
+    min_seconds: float | None,
+    **given: Any,
 ) -> None:
     """Enrol the speaker of FILES as NAME.
 
@@ -70,9 +76,8 @@ def add_verb(
     done = enrol_voice(
         name,
         waveforms,
-        _verifier(workspace, slot, given["version"]),
-        _folder(workspace),
-        mlflow_uri=mlflow_uri(workspace),
+        _verifier(workspace, box, slot, given["version"]),
+        _place(workspace, box),
         consent=given["consent"],
         keep_audio=given["keep_audio"],
         least_seconds=LEAST_SECONDS if min_seconds is None else min_seconds,
@@ -97,17 +102,22 @@ def add_verb(
 @click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @_channel
 @_version
-@on_workspace
+@on_workspace_or_box
 def match_verb(
-    workspace: Workspace, slot: Slot, name: str, file: Path, channel: Channel | None, version: int | None
+    workspace: Workspace,
+    box: Path | None,
+    slot: Slot,
+    name: str,
+    file: Path,
+    channel: Channel | None,
+    version: int | None,
 ) -> None:
     """Say whether FILE is spoken by the enrolled NAME."""
     from pipelines.serving.voices.matching import VoiceMatch, match_voice
     from pipelines.serving.voices.verifier import read_recordings
 
     (waveform,) = read_recordings([file], channel or "same")
-    verifier = _verifier(workspace, slot, version)
-    found = match_voice(name, waveform, verifier, _folder(workspace), mlflow_uri=mlflow_uri(workspace))
+    found = match_voice(name, waveform, _verifier(workspace, box, slot, version), _place(workspace, box))
 
     def text(match: VoiceMatch) -> str:
         decision = f"accepted as {name}" if match.accepted else f"rejected, not {name}"
@@ -118,9 +128,13 @@ def match_verb(
 
 @enrol_group.command(name="list")
 @slot_argument
-@on_workspace
-def list_verb(workspace: Workspace, slot: Slot) -> None:
+@click.option("--record", is_flag=True, help="With --box: list all enrolments and revocations, with who and why.")
+@on_workspace_or_box
+def list_verb(workspace: Workspace, box: Path | None, slot: Slot, record: bool) -> None:
     """List the enrolled voices of a slot, with their versions."""
+    if record:
+        _emit_record(box, slot)
+        return
     from pipelines.serving.voices.listing import EnrolledVoice, enrolled_voices
 
     def text(voices: list[EnrolledVoice]) -> str:
@@ -138,15 +152,15 @@ def list_verb(workspace: Workspace, slot: Slot) -> None:
         ]
         return table(["name", "versions", "enrolled", "consent", "recordings"], rows)
 
-    emit(enrolled_voices(slot, _folder(workspace), mlflow_uri=mlflow_uri(workspace)), text)
+    emit(enrolled_voices(slot, _place(workspace, box)), text)
 
 
 @enrol_group.command(name="migrate")
 @slot_argument
 @_version
 @_by
-@on_workspace
-def migrate_verb(workspace: Workspace, slot: Slot, version: int | None, by: str) -> None:
+@on_workspace_or_box
+def migrate_verb(workspace: Workspace, box: Path | None, slot: Slot, version: int | None, by: str) -> None:
     """Renew every enrolled voice for a version.
 
     The recordings that are kept make the new templates. The exit code is 1 if voices are left without one.
@@ -156,13 +170,12 @@ def migrate_verb(workspace: Workspace, slot: Slot, version: int | None, by: str)
     """
     from pipelines.serving.voices.renewal import Renewal, renew_voices
 
-    verifier = _verifier(workspace, slot, version)
+    verifier = _verifier(workspace, box, slot, version)
     with long_work(quiet=wants_json()) as display:
         show = display.counting("renewing", "voices")
         done = renew_voices(
             verifier,
-            _folder(workspace),
-            mlflow_uri=mlflow_uri(workspace),
+            _place(workspace, box),
             by=by,
             report=lambda ready, total: show(ready, total, ""),
         )
@@ -184,24 +197,41 @@ def migrate_verb(workspace: Workspace, slot: Slot, version: int | None, by: str)
 @_name
 @click.option("--reason", required=True, metavar="TEXT", help="The reason, for the record; no person's name.")
 @_by
-@on_workspace
-def revoke_voice_verb(workspace: Workspace, slot: Slot, name: str, reason: str, by: str) -> None:
+@on_workspace_or_box
+def revoke_voice_verb(workspace: Workspace, box: Path | None, slot: Slot, name: str, reason: str, by: str) -> None:
     """Delete the templates of NAME.
 
     The recordings that this machine keeps are deleted, too.
     """
     from pipelines.serving.voices.enrolment import revoke_voice
 
-    done = revoke_voice(name, slot, _folder(workspace), mlflow_uri=mlflow_uri(workspace), reason=reason, by=by)
+    done = revoke_voice(name, slot, _place(workspace, box), reason=reason, by=by)
     emit({"name": name, "templates": done}, lambda _: f"{name} is revoked: {count(done, 'template')} deleted")
 
 
-def _folder(workspace: Workspace) -> VoiceFolder:
-    return VoiceFolder(workspace.state / "voices")
+def _emit_record(box: Path | None, slot: Slot) -> None:
+    """Print what was done to the voices of a box."""
+    from pipelines.serving.voices.box_templates import box_templates
+
+    if box is None:
+        raise UsageError(
+            "--record is for a box, got none; add --box DIR. Enrolments at a server are entries of its ledger"
+        )
+    found = [one for one in box_templates(box).entries() if one.slot == str(slot)]
+    rows = [
+        [one.at[:16], one.event, one.voice[:8], f"v{one.version}" if one.version else "", one.by, one.reason]
+        for one in found
+    ]
+    head = ["at (UTC)", "event", "voice", "version", "by", "reason"]
+    emit(found, lambda _: table(head, rows, f"no voice of {slot} was ever enrolled at this box"))
 
 
-def _verifier(workspace: Workspace, slot: Slot, version: int | None) -> Any:
+def _place(workspace: Workspace, box: Path | None) -> VoicePlace:
+    return box_voices(box) if box else workspace_voices(workspace, mlflow_uri(workspace))
+
+
+def _verifier(workspace: Workspace, box: Path | None, slot: Slot, version: int | None) -> Any:
+    from pipelines.serving.champion_choice import champion_source
     from pipelines.serving.voices.verifier import load_verifier
 
-    uri = mlflow_uri(workspace)
-    return load_verifier(slot, workspace.settings, mlflow_uri=uri, cache=workspace.cache, version=version or CHAMPION)
+    return load_verifier(slot, workspace.settings, champion_source(workspace, box), version or CHAMPION)

@@ -21,15 +21,20 @@ from pipelines.cli.output import emit, mark, progress, wants_json
 from pipelines.cli.progress_bar import clips_progress, long_work
 from pipelines.errors import GateRefused, ServiceError, UsageError
 from pipelines.local.addresses import mlflow_uri
-from pipelines.local.git_server import pushed_revision
 from pipelines.local.gpu_need import slot_queue
-from pipelines.local.release import installed_release
 from pipelines.local.worker_plan import GPU_POOL
 from pipelines.local.workspace import Workspace
 from pipelines.number_text import duration
 from pipelines.orchestration.deployments import FLOWS
 from pipelines.orchestration.follow import follow
-from pipelines.orchestration.prefect_api import FollowedRun, connect_prefect, read_outcome, run_name, start_run
+from pipelines.orchestration.prefect_api import (
+    FollowedRun,
+    connect_prefect,
+    pinned_to_commit,
+    read_outcome,
+    run_name,
+    start_run,
+)
 from pipelines.registry.slot import Slot
 
 if TYPE_CHECKING:
@@ -183,9 +188,8 @@ def follow_flow(
     name = run_name(flow, names) if names else "retrain all slots"
     if names:
         parameters = {"slot": names[0], **parameters}
-    if workspace.settings.git:
-        # what a worker on another machine reads: this commit, by this release
-        parameters = {**parameters, "revision": pushed_revision(workspace), "release": installed_release()}
+    # what a worker on another machine reads: this commit, by this release
+    parameters = {**parameters, **pinned_to_commit(workspace)}
     with connect_prefect(workspace) as client:
         # by what its GPU must carry; a flow over all slots trains nothing itself
         queue = slot_queue(workspace.settings, slots) if FLOWS[flow] == GPU_POOL else None

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import click
 
 from pipelines.cli.options import SLOT, on_workspace
-from pipelines.cli.output import emit, progress, table
+from pipelines.cli.output import emit, progress, table, wants_json
+from pipelines.cli.progress_bar import Display, long_work
+from pipelines.errors import ServiceError
+from pipelines.local.addresses import prefect_api
 from pipelines.local.workspace import Workspace
 from pipelines.number_text import count, duration, size_text
 from pipelines.registry.slot import Slot
 
 if TYPE_CHECKING:
-    from pipelines.migration.migrate_site import SiteMigration
+    from pipelines.migration.migrate_site import SiteMigration, SlotMove, Work
     from pipelines.migration.migration_plan import MigrationPlan
     from pipelines.migration.switch_site import SwitchedSite
 
@@ -72,21 +76,47 @@ def _planned(plan: MigrationPlan) -> str:
 @_backbone
 @click.argument("sites", metavar="SITE...", nargs=-1, required=True)
 @click.option("--status", is_flag=True, help="Only show how far each slot is.")
+@click.option("--local", is_flag=True, help="Train in this process, without Prefect.")
 @_reason
 @on_workspace
-def site_migrate_verb(workspace: Workspace, new: str, sites: tuple[str, ...], status: bool, reason: str) -> None:
+def site_migrate_verb(
+    workspace: Workspace, new: str, sites: tuple[str, ...], status: bool, local: bool, reason: str
+) -> None:
     """Train and judge the slots of sites on another backbone.
 
     Each slot gets a version on BACKBONE from the champion's dataset version and configuration, and is judged against
-    the champion, each on its own backbone. The champions stay until elp backbone switch. The trainings run in this
-    process; run the command again to continue after an interruption.
+    the champion, each on its own backbone. The champions stay until elp backbone switch. The trainings run on workers;
+    with --local, or if Prefect is not up, in this process. Run the command again to continue after an interruption.
     """
-    from pipelines.migration.migrate_site import migrate_site, migration_state
+    from pipelines.migration.migrate_site import migrate_sites, migration_state
 
     if status:
         emit([migration_state(workspace, new, site) for site in sites], _migrated)
         return
-    emit([migrate_site(workspace, new, site, reason=reason, log=progress) for site in sites], _migrated)
+    with long_work(quiet=wants_json()) as display:
+        work = None if local else _on_workers(workspace, display)
+        found = migrate_sites(workspace, new, sites, reason=reason, log=display.log, work=work)
+    emit(found, _migrated)
+
+
+def _on_workers(workspace: Workspace, display: Display) -> Work | None:
+    """Return what trains on workers; None if Prefect is not up."""
+    from pipelines.orchestration.migrate_runs import migrate_in_runs
+
+    try:
+        prefect_api(workspace)
+    except ServiceError as error:
+        progress(f"the trainings run in this process: {error}")
+        return None
+
+    def work(moves: Sequence[SlotMove], log: Callable[[str], None]) -> Mapping[str, str]:
+        try:
+            return migrate_in_runs(workspace, moves, log, display.show)
+        except KeyboardInterrupt:
+            progress("no longer watching; the runs continue: elp runs")
+            raise
+
+    return work
 
 
 @click.command(name="switch")

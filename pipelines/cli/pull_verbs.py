@@ -7,9 +7,11 @@ from pathlib import Path
 
 import click
 
+from elp_core.errors import ElpError
 from pipelines.cli.options import json_option, on_workspace
 from pipelines.cli.output import emit, progress
 from pipelines.local.workspace import Workspace
+from pipelines.number_text import count
 
 box_option = click.option(
     "--box",
@@ -23,12 +25,23 @@ box_option = click.option(
 @click.argument("site")
 @click.option("--from", "source", metavar="URL|FOLDER", help="MLflow server, or what elp export wrote [default: last].")
 @click.option("--root", metavar="FILE|sha256:HEX", help="First root, from a person; needed once.")
-@click.option("--backbone", metavar="ID|FOLDER", help="Backbone that this box serves with [default: the last one].")
+@click.option(
+    "--backbone",
+    "backbones",
+    multiple=True,
+    metavar="ID|FOLDER",
+    help="Backbone that this box serves with; may be repeated while its site changes [default: as last].",
+)
 @click.option("--accept-override", is_flag=True, help="Take a champion by override, which has no passed verdict.")
 @box_option
 @json_option
 def pull_verb(
-    site: str, source: str | None, root: str | None, backbone: str | None, accept_override: bool, box: Path | None
+    site: str,
+    source: str | None,
+    root: str | None,
+    backbones: tuple[str, ...],
+    accept_override: bool,
+    box: Path | None,
 ) -> None:
     """Bring this box to the champions of SITE, whole or not at all.
 
@@ -38,12 +51,13 @@ def pull_verb(
     from pipelines.distribution.pull_box import pull_box
     from pipelines.local.box_home import box_home
 
+    home = box_home(box)
     done = pull_box(
-        box_home(box),
+        home,
         site,
         source=source,
         root=root,
-        backbone=backbone,
+        backbones=backbones,
         accept_override=accept_override,
         environment=os.environ,
         log=progress,
@@ -51,6 +65,24 @@ def pull_verb(
     names = ", ".join(one.name for one in done.adapters) or "no adapter"
     sentence = f"{site} serves {names} now" if done.changed else f"{site} is up to date: {names}"
     emit(done, lambda _: sentence)
+    _name_voices(home)
+
+
+def _name_voices(home: Path) -> None:
+    """Say which enrolled voices of a box have no template for the adapter that it has now."""
+    from pipelines.serving.voices.box_templates import box_templates
+
+    try:
+        found = box_templates(home).unrenewed()
+    except ElpError as error:
+        # the pull is done
+        progress(str(error))
+        return
+    for slot, left in found.items():
+        progress(
+            f"{count(left, 'enrolled voice')} of {slot} cannot be compared with its present version; renew them: "
+            f"elp enrol migrate {slot} --box {home}"
+        )
 
 
 @click.command()

@@ -79,12 +79,13 @@ def serve_verb(
     elp serve plant-a plant-b --host 0.0.0.0 --tls-cert box.pem --tls-key box.key
     elp serve --box /var/lib/elp-box
     """
+    from pipelines.local.box_home import box_workspace
     from pipelines.serving.champion_choice import champion_source
     from pipelines.serving.champion_source import RegistryChampions
     from pipelines.serving.http.decode_pool import DecodeLimits
     from pipelines.serving.http.request_limits import RequestBounds
     from pipelines.serving.http.serve_process import ServeOptions, serve_until_stopped
-    from pipelines.serving.voices.voice_place import VoicePlace
+    from pipelines.serving.voices.voice_place import box_voices, workspace_voices
 
     source = champion_source(workspace, box, sites)
     options = ServeOptions(
@@ -94,11 +95,12 @@ def serve_verb(
         memory_bytes=memory * _MB if memory else None,
         decode=DecodeLimits(audio_seconds=max_seconds),
         bounds=RequestBounds(requests=max_requests, body_bytes=max_body * _MB),
-        voices=None if box else VoicePlace(workspace.state / "voices", source.name),
+        voices=box_voices(box) if box else workspace_voices(workspace, source.name),
         wyoming=wyoming,
         certificate=tls_cert,
         private_key=tls_key,
         log_state=workspace.state,
+        settings_now=(lambda: box_workspace(box).settings) if box else None,
     )
     own = secrets.token_hex(32)
     keys = ApiKeyFile(key_file(workspace), own=own)

@@ -3,8 +3,9 @@
 A delivery: `importers` read it into `delivery`; a `format_option` is a choice that a format offers. `audio_reader`
 reads and hashes its sounds, `each_channel` makes a clip of each channel, `kept_bytes` estimates its size; `measuring`
 measures its clips, which `clip_reading` decodes, in `worker_processes`, and `distant_measuring` on other machines;
-`clip_rules` and `expectations` evaluate them (`offline_docs` makes their pages work without a network); `checks`
-decides; `quarantine` keeps bad clips, `refused_delivery` the list of a refused one; `staging` writes the new clips.
+`clip_rules` and `expectations` evaluate them (`offline_docs` makes their pages work without a network), `group_rules`
+those of groups; `checks` decides; `quarantine` keeps bad clips, `refused_delivery` the list of a refused one;
+`staging` writes the new clips.
 `judged_delivery` does all of this for `ingest`, which stores the result, and for `delivery_plan`, which reports it.
 `aligned_delivery` cuts recordings that have one transcript, and `alignment` records it. `transcripts` has the rules on
 languages and tags, `slot_language` those on the slot's own language and units, `name_warnings` names that look alike.

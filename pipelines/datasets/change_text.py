@@ -28,6 +28,7 @@ def change_text(delivery: Delivery) -> str:
         + _in_words(delivery.repeats, "clip", " known already")
         + _in_words(delivery.withdrawn, "clip", " left out as dropped")
         + _in_words(sum(delivery.filled.values()), "clip", " placed by the rule for small slots")
+        + (f", new groups: {', '.join(delivery.new_groups)}" if delivery.new_groups else "")
     )
 
 

@@ -13,11 +13,14 @@ import pyarrow.parquet as pq
 
 from elp_core.data.extra_columns import EXTRA_TEXTS
 from elp_core.frame_rate import frame_rate
+from elp_core.groups import GROUP
 from elp_core.languages import LanguageConfig
-from pipelines.datasets.clip_rules import Rule, rules_for, text_columns
+from pipelines.datasets.clip_rules import UNDECLARED, Rule, rules_for, text_columns
 from pipelines.datasets.delivery import ClipFault
 from pipelines.datasets.expectations import Validate
+from pipelines.datasets.group_rules import Declared, GroupCounts, coverage_rules, undeclared_groups, values_of
 from pipelines.datasets.quarantine import count_reasons
+from pipelines.datasets.shard_columns import read_columns
 from pipelines.datasets.shard_totals import ShardTotals
 from pipelines.datasets.validation_summary import RuleResult, ValidationSummary
 from pipelines.errors import DataRefused
@@ -50,10 +53,12 @@ def check_clips(
     validate: Validate,
     docs: Path | None = None,
     rare: Collection[str] = (),
+    groups: GroupCounts | None = None,
 ) -> CheckedClips:
     """Check every clip of the staged parts by the slot's rules, and write the Data Docs page (to `docs` if given).
 
-    A training clip whose transcript has a letter of `rare` breaks the rule on rare letters.
+    A training clip whose transcript has a letter of `rare` breaks the rule on rare letters. `groups` counts the slot's
+    stored clips by group: the page marks those that are new.
     """
     settings = workspace.settings.for_slot(slot)
     language = settings.language
@@ -62,8 +67,9 @@ def check_clips(
     docs = docs or docs_folder(workspace, slot)
     if not parts:
         return CheckedClips({}, ValidationSummary(delivery=delivery, docs=place))
-    frame = _frame(parts, language, rare)
-    broken = validate(frame, rules, f"{slot.site}-{slot.task}", delivery, docs)
+    frame, declared = _frame(parts, language, rare), settings.data.groups
+    counted = _add_groups(frame, parts, declared, groups or {})
+    broken = validate(frame, (*rules, *counted), f"{slot.site}-{slot.task}", delivery, docs)[: len(rules)]
     faults: dict[str, ClipFault] = {}
     values = frame.set_index("id")
     # the order of the rules decides which fault of a clip is reported
@@ -202,6 +208,18 @@ def _frame(parts: Sequence[Path], language: LanguageConfig, rare: Collection[str
     return frame
 
 
+def _add_groups(
+    frame: pd.DataFrame, parts: Sequence[Path], declared: Declared, stored: GroupCounts
+) -> tuple[Rule, ...]:
+    """Add the columns of the rules on groups; return the rules that show their coverage."""
+    texts = [text for part in parts for text in read_columns(part, ["id", GROUP])[GROUP].to_pylist()]
+    rules = coverage_rules(texts, declared, stored)
+    for rule in rules:
+        frame[rule.column] = values_of(texts, rule.column)
+    frame[UNDECLARED] = undeclared_groups(texts, declared)
+    return rules
+
+
 def _fault(rule: Rule, value: Any, text: Any, language: LanguageConfig) -> ClipFault:
     if rule.reason == "outside_alphabet":
         unknown = " ".join(sorted(language.resolve().foreign(str(text), language.digits)))
@@ -209,6 +227,8 @@ def _fault(rule: Rule, value: Any, text: Any, language: LanguageConfig) -> ClipF
     if rule.reason == "rare_letter":
         least = f"in fewer than {language.min_count} places of the training transcripts"
         return ClipFault(rule.reason, f"{text!r} has {value}, {least} (language.min_count)")
+    if rule.column == UNDECLARED:
+        return ClipFault(rule.reason, f"group has {value}, which data.groups does not declare")
     if rule.kind == "present":
         return ClipFault(rule.reason, f"{rule.column} is empty, expected one")
     shown = f"{value:.4g}" if isinstance(value, float) else repr(value)

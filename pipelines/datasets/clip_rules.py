@@ -18,13 +18,18 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+UNDECLARED = "undeclared_groups"
+"""Column with the groups that the slot does not declare (`group_rules`)."""
+
+
 @dataclass(frozen=True)
 class Rule:
     """One expectation on a column; a clip that breaks it goes to quarantine for `reason`."""
 
     reason: str
     column: str
-    kind: Literal["between", "matches", "present", "absent", "among", "unique"]
+    kind: Literal["between", "matches", "present", "absent", "among", "unique", "counted"]
+    """``counted`` only shows the column: no clip breaks it."""
     minimum: float | None = None
     maximum: float | None = None
     pattern: str = ""
@@ -68,7 +73,9 @@ def rules_for(
         Rule("noisy", "snr_db", "between", minimum=policy.min_snr_db),
         Rule("dc_offset", "dc", "between", minimum=-0.2, maximum=0.2),
     )
-    rows = (Rule("unknown_split", "split", "among", values=SPLITS), Rule("duplicate", "id", "unique"))
+    declared = "group has only keys and values that data.groups declares"
+    groups = (Rule("unknown_group", UNDECLARED, "absent", words=declared),) if policy.groups else ()
+    rows = (*groups, Rule("unknown_split", "split", "among", values=SPLITS), Rule("duplicate", "id", "unique"))
     rules = {**_COLUMN_RULES, "text": _text_rules(language or LanguageConfig(), frames_per_second)}
     return audio + tuple(rule for column in task_spec(task).needs for rule in rules[column]) + rows
 

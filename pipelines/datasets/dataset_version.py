@@ -32,6 +32,8 @@ RENORMALISE = "renormalise"
 """In place of a delivery's format: the transcripts have another normal form from this version on."""
 DROP_TAUGHT = "drop-pseudo-labels"
 """In place of a delivery's format: clips with pseudo-labels left with this version."""
+_LEFT_OUT = ("untagged", "new_units", "protocol", "filled", "alignment", "teacher", "relabelled", "new_groups")
+"""Fields of a delivery that are not in the record if they are empty."""
 TRIALS_FILE = "golden-trials.txt"
 """The trials of the golden set, if a list of them is pinned with it."""
 SHARDS, QUARANTINE, GOLDEN = "shards", "quarantine", "golden"
@@ -71,14 +73,15 @@ class Delivery:
     untagged: int = 0
     """Transcripts that tags were removed from; left out of the record if there is none."""
     filled: Mapping[str, int] = field(default_factory=dict)
-    """Clips by split that a rule for small slots placed there (`split_filling`); left out of the record if there is
-    none."""
+    """Clips by split that a rule for small slots placed there (`split_filling`); not in the record if there is none."""
     alignment: Alignment | None = None
     """What cut its recordings; left out of the record if they were not aligned."""
     teacher: str = ""
     """Digest of the bundle that labelled its clips; left out of the record if people did."""
     relabelled: int = 0
     """Clips with a pseudo-label that it replaced by labels of people; left out of the record if there is none."""
+    new_groups: tuple[str, ...] = ()
+    """Groups that no version before had; left out of the record if there is none."""
 
 
 @dataclass(frozen=True)
@@ -259,7 +262,7 @@ def record_text(record: DatasetVersion | GoldenRef) -> str:
     if isinstance(record, DatasetVersion) and not record.units:
         del values["units"]
     for delivery in values.get("deliveries", ()):
-        for name in ("untagged", "new_units", "protocol", "filled", "alignment", "teacher", "relabelled"):
+        for name in _LEFT_OUT:
             if not delivery[name]:
                 del delivery[name]
     taught = ("teachers", "taught_clips", "taught_seconds")

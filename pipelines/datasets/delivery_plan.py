@@ -73,7 +73,7 @@ class IntakePlan:
     """Why the delivery as a whole would be refused; empty if it would be taken in."""
     warnings: tuple[str, ...] = ()
     """Names of the slot that look like another name, or like a missing value, with the new clips; and groups of known
-    clips that would not be stored."""
+    clips that would not be stored, and groups that are new in the slot."""
     needs: tuple[str, ...] = ()
     """What the slot then lacks for a training and a verdict, the remedy last."""
     filled: Mapping[str, int] = field(default_factory=dict)
@@ -167,11 +167,15 @@ def _plan(
         details=details,
         # nothing keeps the list of what was not delivered
         refused=() if known else tuple(text.replace(kept, "") for text in judged.refused),
-        warnings=(*name_warnings(judged.totals.names), *filter(None, [judged.ungrouped])),
+        warnings=(*name_warnings(judged.totals.names), *filter(None, [judged.ungrouped, _new(judged.new_groups)])),
         needs=tuple(judged.needs),
         filled=judged.moved,
         alignment=judged.alignment,
     )
+
+
+def _new(groups: Sequence[str]) -> str:
+    return f"groups that the slot has no clip of yet: {', '.join(groups)}" if groups else ""
 
 
 def _speakers(shards: Sequence[Path]) -> set[str]:

@@ -6,6 +6,7 @@ Its import takes seconds of processor time: for a delivery a process of its own 
 from __future__ import annotations
 
 import contextlib
+import html
 import importlib
 import os
 import pickle
@@ -140,8 +141,8 @@ def validate_rows(frame: pd.DataFrame, rules: Sequence[Rule], name: str, run: st
             result_format={"result_format": "COMPLETE", "unexpected_index_column_names": ["id"]},
         )
     )
-    # without a time it reads the name as one, and fails at a digest that is a large number
-    run_id = gx.RunIdentifier(run_name=run, run_time=datetime.now(UTC))
+    # it tries to read a name as a time, and leaves out the page of a digest that is too large a number
+    run_id = gx.RunIdentifier(run_name=f"delivery {run}", run_time=datetime.now(UTC))
     result = checkpoint.run(batch_parameters={"dataframe": frame}, run_id=run_id)
     make_offline(docs)
     return _outcomes(result, rules)
@@ -180,6 +181,11 @@ def _expectation(rule: Rule, number: int) -> Any:
             return gxe.ExpectColumnValuesToBeInSet(value_set=list(rule.values), **common)
         case "unique":
             return gxe.ExpectColumnValuesToBeUnique(**common)
+        case "counted":
+            # Great Expectations writes a description into its pages as it stands
+            return gxe.ExpectColumnProportionOfNonNullValuesToBeBetween(
+                min_value=0.0, description=html.escape(rule.words), **common
+            )
 
 
 if __name__ == "__main__":

@@ -150,6 +150,7 @@ def _change(
         alignment=judged.alignment,
         teacher=next((clip.teacher for clip in content.clips if clip.teacher), ""),
         relabelled=len(staged.relabelled - judged.bad.keys()),
+        new_groups=judged.new_groups,
     )
     version, golden = next_records(
         workspace,

@@ -23,6 +23,7 @@ from pipelines.datasets.delivery import (
     read_delivery,
 )
 from pipelines.datasets.expectations import Validate
+from pipelines.datasets.group_rules import new_groups
 from pipelines.datasets.measuring import IntakeSettings
 from pipelines.datasets.quarantine import with_own_sound
 from pipelines.datasets.shard_rewriting import RewrittenFolder, rewrite_folder
@@ -64,6 +65,8 @@ class JudgedDelivery:
     """Of each bad clip that was measured, by its id."""
     stored: RewrittenFolder
     """The slot's shards without the pseudo-labels that the delivery replaces."""
+    new_groups: tuple[str, ...] = ()
+    """Groups of good clips that the slot had no clip of, such as ``dialect=kansai``; empty for a slot's first ones."""
 
     @property
     def new(self) -> int:
@@ -150,7 +153,8 @@ def judge_delivery(
     }
     rare = rare_letters(own.language, current, present, staged.parts)
     docs = stage / "docs" if dry_run else None
-    checked = check_clips(staged.parts, workspace, slot, content.name, validate, docs, rare)
+    stored_groups = current.groups if current else {}
+    checked = check_clips(staged.parts, workspace, slot, content.name, validate, docs, rare, stored_groups)
     checked = replace(checked, faults={**checked.faults, **withheld})
     duplicates = _duplicates(staged, checked) if "duplicates" in content.options.quarantine else {}
     bad = {**checked.faults, **{clip: fault for clip, fault in duplicates.items() if clip in staged.indices}}
@@ -182,8 +186,9 @@ def judge_delivery(
         allowed=content.options.quarantine,
     )
     needs = slot_needs(workspace, slot, totals)
+    new = tuple(new_groups(totals.groups, stored_groups))
     return JudgedDelivery(
-        content, own.language, staged, checked, faults, repeats, shards, totals, refused, needs, moved, bad, stored
+        content, own.language, staged, checked, faults, repeats, shards, totals, refused, needs, moved, bad, stored, new
     )
 
 

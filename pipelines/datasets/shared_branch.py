@@ -74,14 +74,14 @@ def bring_up_to_date(workspace: Workspace) -> None:
         )
 
 
-def push_change(workspace: Workspace, slot: Slot, revision: str, tags: Mapping[str, str]) -> str:
+def push_change(workspace: Workspace, subject: Slot | Path, revision: str, tags: Mapping[str, str]) -> str:
     """Push the commit of a change, which is the newest one here, with its tags; return the commit as it was pushed.
 
-    `tags` has the message of each. If another machine was first and left the slot alone, the commit is made again on
-    top of its commits.
+    `tags` has the message of each. If another machine was first and left the `subject` alone, a slot or a file, the
+    commit is made again on top of its commits.
 
-    Raise SlotChangedElsewhere if it has changed the slot, ServiceError if the server does not answer, VersioningError
-    if it refuses the change, WorkspaceError if the branch has diverged otherwise.
+    Raise SlotChangedElsewhere if it has changed the subject, ServiceError if the server does not answer,
+    VersioningError if it refuses the change, WorkspaceError if the branch has diverged otherwise.
     """
     root, branch = workspace.root, git.current_branch(workspace.root)
     for attempt in range(_TRIES):
@@ -98,7 +98,7 @@ def push_change(workspace: Workspace, slot: Slot, revision: str, tags: Mapping[s
             # an earlier push had arrived, and its answer had not
             return revision
         if tip:
-            revision = _again_on(workspace, slot, revision, tip)
+            revision = _again_on(workspace, subject, revision, tip)
         time.sleep(random.uniform(0.0, _PAUSE * (attempt + 1)))
     raise SlotChangedElsewhere(
         f"other machines pushed to {workspace.settings.git} before each of {_TRIES} tries; nothing was changed, "
@@ -124,11 +124,12 @@ def withdraw_commit(root: Path, revision: str, tags: Iterable[str]) -> None:
         git.git(root, "reset", "--quiet", "--soft", f"{revision}^")
 
 
-def _again_on(workspace: Workspace, slot: Slot, revision: str, tip: str) -> str:
+def _again_on(workspace: Workspace, subject: Slot | Path, revision: str, tip: str) -> str:
     """Make the commit of a change again on top of `tip`; return the new commit."""
     root, base, address = workspace.root, git.resolve(workspace.root, f"{revision}^"), workspace.settings.git
-    if git.git(root, "diff", "--name-only", f"{base}...{tip}", "--", slot.folder.as_posix()):
-        raise SlotChangedElsewhere(f"another machine has changed {slot} at {address} first; try again")
+    place = subject.folder if isinstance(subject, Slot) else subject
+    if git.git(root, "diff", "--name-only", f"{base}...{tip}", "--", place.as_posix()):
+        raise SlotChangedElsewhere(f"another machine has changed {subject} at {address} first; try again")
     if not git.is_ancestor(root, base, tip):
         raise WorkspaceError(
             f"{root} has commits that are not at {address}, which has others; nothing was changed, run: "

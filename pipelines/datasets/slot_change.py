@@ -33,7 +33,7 @@ from pipelines.local.dvc_repository import require_shared_remote
 from pipelines.local.git_locks import clear_dead_git_locks
 from pipelines.local.workspace import Workspace
 from pipelines.locks import file_lock
-from pipelines.number_text import count
+from pipelines.number_text import count, size_text
 from pipelines.outages import DISK_FULL
 from pipelines.registry.slot import Slot
 
@@ -71,7 +71,26 @@ def slot_transaction(workspace: Workspace, slot: Slot, wait: float = _WAIT_SECON
     Raise WorkspaceError if another run does not end within `wait` seconds, Git has no identity, the slot's folder has
     uncommitted changes, the branch has diverged or the disk is full; ServiceError if the Git server does not answer.
     """
-    root, lock, folder = workspace.root, _data_lock(workspace), _staging(workspace, slot)
+    root, folder = workspace.root, _staging(workspace, slot)
+    with data_turn(workspace, slot, wait), contextlib.ExitStack() as stack:
+        # only now, because the recovery takes files back from here
+        shutil.rmtree(folder, ignore_errors=True)
+        stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        try:
+            folder.mkdir(parents=True)
+            yield folder
+        except OSError as error:
+            if error.errno not in DISK_FULL:
+                raise
+            free = size_text(shutil.disk_usage(root).free)
+            why = f"the disk of {root} is full ({free} free); free some space and run it again, nothing was changed"
+            raise DiskFull(why) from error
+
+
+@contextlib.contextmanager
+def data_turn(workspace: Workspace, slot: Slot | None = None, wait: float = _WAIT_SECONDS) -> Iterator[None]:
+    """Do for a block what `slot_transaction` does, without a staging folder; without a `slot`, no folder is checked."""
+    root, lock, address = workspace.root, _data_lock(workspace), workspace.settings.git
     with contextlib.ExitStack() as stack:
         try:
             stack.enter_context(file_lock(lock, wait=wait))
@@ -82,27 +101,15 @@ def slot_transaction(workspace: Workspace, slot: Slot, wait: float = _WAIT_SECON
         clear_dead_git_locks(root)
         # before the checks: the files of a run that was killed would count as uncommitted changes
         # with a Git address those of other slots, too: their commits would be pushed with this change
-        for one in _interrupted(workspace) if workspace.settings.git else [slot]:
+        for one in _interrupted(workspace) if address else filter(None, [slot]):
             recover(workspace, one)
         git.require_identity(root)
-        if workspace.home is None:
+        if slot and workspace.home is None:
             git.require_clean(root, slot.folder)
-        if workspace.settings.git:
-            require_shared_remote(root, workspace.settings.git)
+        if address:
+            require_shared_remote(root, address)
             bring_up_to_date(workspace)
-        # only now, because the recovery takes files back from here
-        shutil.rmtree(folder, ignore_errors=True)
-        stack.callback(shutil.rmtree, folder, ignore_errors=True)
-        try:
-            folder.mkdir(parents=True)
-            yield folder
-        except OSError as error:
-            if error.errno not in DISK_FULL:
-                raise
-            free = _mebibytes(shutil.disk_usage(root).free)
-            raise DiskFull(
-                f"the disk of {root} is full ({free} free); free some space and run it again, nothing was changed"
-            ) from error
+        yield
 
 
 def refresh_clone(workspace: Workspace) -> str:
@@ -124,7 +131,7 @@ def require_space(folder: Path, needed: int) -> None:
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise DiskFull(
-            f"the disk of {folder} has {_mebibytes(free)} free, this needs about {_mebibytes(needed)}; "
+            f"the disk of {folder} has {size_text(free)} free, this needs about {size_text(needed)}; "
             "free some space and run it again, nothing was changed"
         )
 
@@ -291,7 +298,3 @@ def _staging(workspace: Workspace, slot: Slot) -> Path:
 
 def _text(path: Path) -> str | None:
     return path.read_text(encoding="utf-8") if path.is_file() else None
-
-
-def _mebibytes(size: int) -> str:
-    return f"{size / 2**20:,.0f} MiB"

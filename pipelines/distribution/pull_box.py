@@ -1,8 +1,8 @@
-"""Pull as a box that remembers its site, its source and its backbone, and what it was given as the first root."""
+"""Pull as a box that remembers its site, its source and its backbones, and what it was given as the first root."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,17 +21,18 @@ def pull_box(
     *,
     source: str | None = None,
     root: str | None = None,
-    backbone: str | None = None,
+    backbones: Sequence[str] = (),
     accept_override: bool = False,
     environment: Mapping[str, str],
     log: Callable[[str], None] = lambda line: None,
 ) -> PullResult:
     """Pull a site's set into a box, from the source that is named or the one of the last pull.
 
-    `root` is the file of the first root, or its ``sha256:…``; a box needs it once. Raises UsageError if the box belongs
-    to another site, or has no source yet; the errors of `pull_set` otherwise. A box with a name reports how it ended.
+    `root` is the file of the first root, or its ``sha256:…``; a box needs it once. `backbones` replace those of the
+    last pull. Raises UsageError if the box belongs to another site, or has no source yet; BackboneError if a backbone
+    is not here; the errors of `pull_set` otherwise. A box with a name reports how it ended.
     """
-    settings = _settings(box, site_of(site), source, backbone)
+    settings = _settings(box, site_of(site), source, backbones)
     place = source_of(settings.source, site, token=settings.token, account=account_of(environment))
     first = None if root is None else _first_root(root, place)
     write_box(box, settings)
@@ -40,7 +41,7 @@ def pull_box(
             box,
             site,
             place,
-            lambda: _fingerprint(settings.backbone),
+            lambda: box_fingerprints(box),
             first_root=first,
             accept_override=accept_override,
             log=log,
@@ -56,7 +57,7 @@ def account_of(environment: Mapping[str, str]) -> Account | None:
     return Account(name, environment.get(PASSWORD, "")) if name else None
 
 
-def _settings(box: Path, site: str, source: str | None, backbone: str | None) -> BoxSettings:
+def _settings(box: Path, site: str, source: str | None, backbones: Sequence[str]) -> BoxSettings:
     try:
         known = read_box(box)
     except WorkspaceError:
@@ -64,7 +65,10 @@ def _settings(box: Path, site: str, source: str | None, backbone: str | None) ->
     if known.site != site:
         raise UsageError(f"{box} is a box of the site {known.site}; name another folder for {site}: --box DIR")
     given = source if source is None or "://" in source else str(Path(source).expanduser().resolve())
-    settings = replace(known, source=given or known.source, backbone=backbone or known.backbone)
+    settings = replace(known, source=given or known.source)
+    if backbones:
+        first, *others = dict.fromkeys(backbones)
+        settings = replace(settings, backbone=first, others=tuple(others), fingerprints={})
     if not settings.source:
         raise UsageError(f"{box} never pulled before; name a source: elp pull {site} --from URL|FOLDER --root FILE")
     return settings
@@ -78,6 +82,17 @@ def _first_root(text: str, source: Source) -> bytes:
     if not path.is_file():
         raise UsageError(f"--root {text}: there is no such file; expected 1.root.json, or sha256: and 64 digits")
     return path.read_bytes()
+
+
+def box_fingerprints(box: Path) -> frozenset[str]:
+    """Return the fingerprints of a box's backbones, and keep which is which for the server if there are several."""
+    settings = read_box(box)
+    # of two names of the same weights, the first one counts
+    found = {_fingerprint(name): name for name in reversed(settings.backbones)}
+    if settings.others:
+        # before the set is active: a server that follows it looks here
+        write_box(box, replace(settings, fingerprints=found))
+    return frozenset(found)
 
 
 def _fingerprint(backbone: str) -> str:

@@ -1,7 +1,7 @@
 """Pull a site's set: the box has the new set whole, or goes on with the one before, wherever the pull is killed.
 
 1. The metadata are refreshed and verified from the offline root down.
-2. Every statement is fetched and checked, then the fingerprint of the box's backbone, before a large file is.
+2. Every statement is fetched and checked, then the fingerprints of the box's backbones, before a large file is.
 3. Each bundle is fetched, verified and put in its place by one rename; bundles are named by digest and never change.
 4. One rename of `current.json` activates all of them. What neither this set nor the one before names is then removed.
 """
@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -42,8 +42,8 @@ from pipelines.registry.delivery.site_set import BUNDLE_FILES, DeliveredAdapter,
 from pipelines.registry.signing.canonical_json import sha256, utc_now
 from pipelines.registry.signing.keys import KeyRing
 
-Fingerprint = Callable[[], str]
-"""Returns the fingerprint of the backbone that the box serves with; it may load it."""
+Fingerprints = Callable[[], Collection[str]]
+"""Returns the fingerprints of the backbones that the box serves with; it may load them."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def pull_set(
     box: Path,
     site: str,
     source: Source,
-    fingerprint: Fingerprint,
+    fingerprints: Fingerprints,
     *,
     first_root: bytes | None = None,
     accept_override: bool = False,
@@ -78,7 +78,7 @@ def pull_set(
     box.mkdir(mode=0o700, parents=True, exist_ok=True)
     with file_lock(box / "pull.lock"):
         try:
-            result = _pull(box, site, source, fingerprint, first_root, accept_override, now or datetime.now(UTC), log)
+            result = _pull(box, site, source, fingerprints, first_root, accept_override, now or datetime.now(UTC), log)
         except ElpError as error:
             note_pull(box, PullRecord(utc_now(), getattr(error, "reason", "failed"), str(error)))
             raise
@@ -90,7 +90,7 @@ def _pull(
     box: Path,
     site: str,
     source: Source,
-    fingerprint: Fingerprint,
+    fingerprints: Fingerprints,
     first_root: bytes | None,
     accept_override: bool,
     now: datetime,
@@ -107,7 +107,7 @@ def _pull(
         _check_adapter(box, source, metadata, adapter, keys, accept_override)
     whole = all(bundle_folder(box, adapter.bundle).is_dir() for adapter in wanted.adapters)
     if not (same and whole):
-        _check_backbone(wanted, fingerprint)
+        _check_backbones(wanted, fingerprints)
         for adapter in wanted.adapters:
             _ensure_bundle(box, source, metadata, adapter, log)
         if not same:
@@ -135,16 +135,17 @@ def _check_adapter(
     check_statements(adapter, envelopes, keys, accept_override=accept)
 
 
-def _check_backbone(wanted: SiteSet, fingerprint: Fingerprint) -> None:
+def _check_backbones(wanted: SiteSet, fingerprints: Fingerprints) -> None:
     if not wanted.adapters:
         return
-    own = fingerprint()
+    own = fingerprints()
     for adapter in wanted.adapters:
-        if adapter.fingerprint != own:
+        if adapter.fingerprint not in own:
             raise DeliveryRefused(
                 "backbone",
                 f"{adapter.name} belongs to the backbone {adapter.backbone} ({adapter.fingerprint}), this box "
-                f"has {own}; give it that backbone first: elp pull --backbone ID|FOLDER",
+                f"has {', '.join(sorted(own))}; give it that backbone first and name all that it needs: elp pull "
+                "--backbone ID|FOLDER",
             )
 
 

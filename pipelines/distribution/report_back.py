@@ -70,7 +70,7 @@ def name_box_here(box: Path, name: str, site: str, folder: Path) -> Path:
         known = read_box(box)
         if known.site != site:
             raise UsageError(f"{box} is a box of the site {known.site}; name another folder for {site}: --box DIR")
-        settings = BoxSettings(site, known.source, box_name_of(name), known.token, known.backbone)
+        settings = replace(known, name=box_name_of(name))
     except WorkspaceError:
         settings = BoxSettings(site_of(site), name=box_name_of(name))
     write_box(box, settings)

@@ -1,7 +1,7 @@
 """The folder of an edge box: what it trusts, what it has fetched, and the set of adapters that is active.
 
 <box>/
-├── box.json          site, source, name and backbone of this box, mode 0600
+├── box.json          site, source, name and backbones of this box, mode 0600
 ├── key.pem           the key that signs its reports
 ├── trust/root.json   the newest root that it has verified; the first one came from a person
 ├── tuf/              metadata of the last pull
@@ -13,14 +13,15 @@
 ├── previous.json     the set before
 ├── pulled.json       how the last pull ended
 ├── elp.yaml          optional: how `elp serve` and `elp predict` decode, as in a workspace
-└── .elp/             API keys, and the record of the server that runs
+└── .elp/             API keys, enrolled voices, the log of requests, and the record of the server that runs
 """
 
 from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -54,6 +55,15 @@ class BoxSettings:
     """Proves the name to the server; empty until it is enrolled."""
     backbone: str = "elp:tiny"
     """Id or path of the backbone that it serves with."""
+    others: tuple[str, ...] = ()
+    """More backbones, while its site changes from one to another."""
+    fingerprints: Mapping[str, str] = field(default_factory=dict)
+    """Fingerprint -> id or path, as the last pull found them; empty with one backbone."""
+
+    @property
+    def backbones(self) -> tuple[str, ...]:
+        """Return the ids or paths of all backbones."""
+        return (self.backbone, *self.others)
 
 
 @dataclass(frozen=True)
@@ -133,14 +143,25 @@ def read_box(box: Path) -> BoxSettings:
 def write_box(box: Path, settings: BoxSettings) -> None:
     """Write the settings, readable by their owner only."""
     box.mkdir(mode=0o700, parents=True, exist_ok=True)
-    write_whole(box / BOX_SETTINGS, json.dumps(asdict(settings), indent=2) + "\n", mode=0o600, durable=True)
+    values = asdict(settings)
+    for name in ("others", "fingerprints"):
+        if not values[name]:
+            # an earlier release knows no such key
+            del values[name]
+    write_whole(box / BOX_SETTINGS, json.dumps(values, indent=2) + "\n", mode=0o600, durable=True)
 
 
 def box_workspace(box: Path) -> Workspace:
-    """Return the box as a workspace without servers: its own backbone, and the settings of `elp.yaml` if it has one."""
+    """Return the box as a workspace without servers: its own backbones, and the settings of `elp.yaml` if it has one.
+
+    With several backbones, each slot of the active set has the one that its adapter belongs to.
+    """
     path, own = box / SETTINGS_FILE, read_box(box)
     settings = read_settings(path.read_text(encoding="utf-8"), str(path)) if path.is_file() else Settings()
-    return Workspace(box, replace(settings, backbone=own.backbone))
+    present = active_set(box) if own.fingerprints else None
+    known = {one.slot: own.fingerprints.get(one.fingerprint) for one in present.site_set.adapters} if present else {}
+    slots = {slot: {**settings.slots.get(slot, {}), "backbone": name} for slot, name in known.items() if name}
+    return Workspace(box, replace(settings, backbone=own.backbone, slots={**settings.slots, **slots}))
 
 
 def last_pull(box: Path) -> PullRecord | None:

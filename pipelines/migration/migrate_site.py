@@ -1,18 +1,20 @@
-"""Train and judge every slot of a site on another backbone; the site is switched by another step.
+"""Train and judge every slot of sites on another backbone; a site is switched by another step.
 
 There is no state of its own: what is done is in the registry (a version by its training key, a verdict by its subject)
-and in the ledger, so a run that was killed at any moment is run again and continues.
+and in the ledger, so a run that was killed at any moment is run again and continues. The trainings run in this process,
+or wherever the caller's `work` has them run.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from elp_core.errors import ElpError
-from pipelines.errors import RegistryError, ServiceError
+from pipelines.datasets.versions import golden_ref
+from pipelines.errors import RegistryError, ServiceError, VersioningError
 from pipelines.local.addresses import mlflow_uri
 from pipelines.local.settings import Settings
 from pipelines.local.workspace import Workspace
@@ -23,6 +25,7 @@ from pipelines.registry.client.backbones import state_site_migration, stated_mig
 from pipelines.registry.client.bundle_models import download_bundle
 from pipelines.registry.client.connection import connect
 from pipelines.registry.lineage import Lineage
+from pipelines.registry.policies import policy_digest
 from pipelines.registry.slot import Slot
 
 if TYPE_CHECKING:
@@ -66,44 +69,62 @@ class SiteMigration:
         return tuple(one.slot for one in self.slots if one.state not in ("ready", "switched"))
 
 
-def migrate_site(
-    workspace: Workspace, backbone: str, site: str, *, reason: str = "", log: Log = print, keys: Path | None = None
-) -> SiteMigration:
-    """State the migration, then train and judge each slot of a site whose champion is on another backbone.
+@dataclass(frozen=True)
+class SlotMove:
+    """A slot that gets a version on another backbone, and is judged with it."""
+
+    champion: AdapterVersion
+    """Whose dataset version and configuration the new version gets."""
+    backbone: str
+    fingerprint: str
+
+    @property
+    def slot(self) -> Slot:
+        """Return the slot."""
+        return self.champion.slot
+
+
+Work = Callable[[Sequence[SlotMove], Log], Mapping[str, str]]
+"""Trains and judges slots; returns for each slot that failed, by its name, the reason."""
+
+
+def migrate_sites(
+    workspace: Workspace,
+    backbone: str,
+    sites: Collection[str],
+    *,
+    reason: str = "",
+    log: Log = print,
+    keys: Path | None = None,
+    work: Work | None = None,
+) -> list[SiteMigration]:
+    """State the migration of sites, then train and judge each slot whose champion is on another backbone.
 
     A challenger gets the dataset version and the configuration of the champion, and a fresh start. Both are judged on
     the golden set that is pinned now, each on its own backbone. A slot that fails is reported; the next one follows.
+    `work` trains and judges elsewhere; None selects this process, one slot after another, signing with `keys`.
 
     Raises UsageError for a site without champions, GateRefused if the caller may not promote, BackboneError if there is
-    no such backbone, ServiceError if MLflow is gone.
+    no such backbone, ServiceError if a server is gone.
     """
     from elp_core.backbones import Backbone
 
-    uri = mlflow_uri(workspace)
-    obstacles = {one.slot: one.obstacles for one in plan_migration(workspace, backbone, [site]).slots}
+    uri, sites = mlflow_uri(workspace), tuple(dict.fromkeys(sites))
+    failed = {one.slot: "; ".join(one.obstacles) for one in plan_migration(workspace, backbone, sites).slots}
     fingerprint = Backbone.from_pretrained(backbone).fingerprint
-    champions = site_champions(uri, site)
-    if all(one.fingerprint == fingerprint for one in champions):
-        return migration_state(workspace, backbone, site, fingerprint)
-    state_site_migration(uri, site, backbone, fingerprint, reason)
-    failed: dict[str, str] = {}
-    for champion in champions:
-        name = str(champion.slot)
-        if champion.fingerprint == fingerprint:
-            continue
-        if obstacles.get(name):
-            failed[name] = "; ".join(obstacles[name])
-            continue
-        try:
-            _train_and_judge(workspace, backbone, champion, keys, log)
-        except ServiceError:
-            raise
-        except ElpError as error:
-            failed[name] = str(error)
-            log(f"{name}: {error}")
-    found = migration_state(workspace, backbone, site, fingerprint)
-    slots = [replace(one, detail=failed.get(one.slot, one.detail)) for one in found.slots]
-    return replace(found, slots=tuple(slots))
+    moves: list[SlotMove] = []
+    for site in sites:
+        waiting = [one for one in site_champions(uri, site) if one.fingerprint != fingerprint]
+        if waiting:
+            state_site_migration(uri, site, backbone, fingerprint, reason)
+        able = [SlotMove(one, backbone, fingerprint) for one in waiting if not failed.get(str(one.slot))]
+        moves += [move for move in able if not _is_judged(workspace, move, log)]
+    failed |= (work or _in_this_process(workspace, keys))(moves, log)
+    found = [migration_state(workspace, backbone, site, fingerprint) for site in sites]
+    return [
+        replace(site, slots=tuple(replace(one, detail=failed.get(one.slot) or one.detail) for one in site.slots))
+        for site in found
+    ]
 
 
 def migration_state(workspace: Workspace, backbone: str, site: str, fingerprint: str = "") -> SiteMigration:
@@ -149,30 +170,73 @@ def migrated_settings(settings: Settings, slot: Slot, backbone: str, config: Map
     return replace(settings, slots={**settings.slots, str(slot): {**own, "backbone": backbone}})
 
 
-def _train_and_judge(
-    workspace: Workspace, backbone: str, champion: AdapterVersion, keys: Path | None, log: Log
-) -> None:
+def challenger_inputs(workspace: Workspace, champion: AdapterVersion, backbone: str) -> tuple[str, Settings]:
+    """Return the dataset version and the settings of a champion's successor on another backbone."""
     from elp_core.bundle import verify_bundle
+
+    folder = download_bundle(connect(mlflow_uri(workspace)), champion, workspace.cache)
+    lineage = Lineage.from_json(verify_bundle(folder).lineage)
+    return lineage.dataset.tag, migrated_settings(workspace.settings, champion.slot, backbone, lineage.config)
+
+
+def _in_this_process(workspace: Workspace, keys: Path | None) -> Work:
+    def work(moves: Sequence[SlotMove], log: Log) -> Mapping[str, str]:
+        failed: dict[str, str] = {}
+        for move in moves:
+            try:
+                _train_and_judge(workspace, move, keys, log)
+            except ServiceError:
+                raise
+            except ElpError as error:
+                failed[str(move.slot)] = str(error)
+                log(f"{move.slot}: {error}")
+        return failed
+
+    return work
+
+
+def _train_and_judge(workspace: Workspace, move: SlotMove, keys: Path | None, log: Log) -> None:
     from pipelines.gating.gate import gate_version
     from pipelines.training.train import train_adapters
 
-    slot, uri, cache = champion.slot, mlflow_uri(workspace), workspace.cache
-    folder = download_bundle(connect(uri), champion, cache)
-    lineage = Lineage.from_json(verify_bundle(folder).lineage)
-    settings = migrated_settings(workspace.settings, slot, backbone, lineage.config)
-    where: dict[str, Any] = {"mlflow_uri": uri, "cache": cache, "keys": keys, "log": log}
-    repository = str(workspace.root)
-    made = train_adapters(repository, {slot: lineage.dataset.tag}, settings, **where, address=workspace.address)[slot]
+    slot, repository = move.slot, str(workspace.root)
+    tag, settings = challenger_inputs(workspace, move.champion, move.backbone)
+    where: dict[str, Any] = {"mlflow_uri": mlflow_uri(workspace), "cache": workspace.cache, "keys": keys, "log": log}
+    made = train_adapters(repository, {slot: tag}, settings, **where, address=workspace.address)[slot]
     # under the present policy of the slot, and the challenger's backbone
-    gate_version(repository, slot, workspace.settings, made.version, backbone=backbone, **where)
+    gate_version(repository, slot, workspace.settings, made.version, backbone=move.backbone, **where)
+
+
+def _is_judged(workspace: Workspace, move: SlotMove, log: Log) -> bool:
+    """Return whether the newest version on the new backbone has a verdict that another judgement would repeat."""
+    version = _newest_on(connect(mlflow_uri(workspace)), move.slot, move.fingerprint)
+    record = version.gate_record if version else None
+    if version is None or record is None:
+        return False
+    try:
+        golden = golden_ref(workspace, "latest", move.slot)
+    except VersioningError:
+        # the gate says why
+        return False
+    present = (golden.digest, policy_digest(workspace.settings.for_slot(move.slot).gate))
+    judged = (record.bundle, record.champion, record.champion_bundle)
+    same = judged == (version.bundle_digest, move.champion.version, move.champion.bundle_digest)
+    if not same or (record.golden_digest, record.policy) != present:
+        return False
+    log(f"{version.name} is judged already: {record.verdict}")
+    return True
+
+
+def _newest_on(client: MlflowClient, slot: Slot, fingerprint: str) -> AdapterVersion | None:
+    versions = model_registry.list_versions(client, slot)
+    return next((one for one in versions if one.fingerprint == fingerprint), None)
 
 
 def _state_of(client: MlflowClient, champion: AdapterVersion, fingerprint: str) -> SlotMigration:
     name = str(champion.slot)
     if champion.fingerprint == fingerprint:
         return SlotMigration(name, champion.version, champion.version, "switched")
-    versions = model_registry.list_versions(client, champion.slot)
-    version = next((one for one in versions if one.fingerprint == fingerprint), None)
+    version = _newest_on(client, champion.slot, fingerprint)
     if version is None:
         return SlotMigration(name, champion.version, None, "not trained")
     made, record = SlotMigration(name, champion.version, version.version, "not judged"), version.gate_record

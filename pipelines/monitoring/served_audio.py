@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipelines.monitoring.block_scores import ScoredClip
-from pipelines.number_text import count
+from pipelines.number_text import count, percent
 from pipelines.registry.adapter_version import AdapterVersion
 from pipelines.registry.slot import Slot
 from pipelines.request_log.log_reading import read_requests
@@ -30,15 +30,23 @@ class ServedAudio:
         self, model: ElpModel, champion: AdapterVersion, unreadable: Callable[[str], None]
     ) -> list[ScoredClip]:
         """Return the logged clips with their session or speaker; others have no block that could be counted."""
-        found, others, unnamed = [], 0, 0
+        found, others, unnamed, speechless = list[ScoredClip](), 0, 0, 0
         for logged in read_requests(self.state, self.slot):
             record = logged.record
             if record.bundle != champion.bundle_digest:
                 others += 1
+            elif record.without_speech:
+                speechless += 1
             elif not record.block:
                 unnamed += 1
             else:
                 found.append(ScoredClip(record.clip, record.block, record.measurements, record.features_array))
+        # no score: golden sets have speech in every clip, so there is no reference to rank a share against
+        if speechless:
+            share = percent(speechless / (speechless + unnamed + len(found)))
+            self.log(
+                f"{count(speechless, 'request')} without speech ({share}) left out; if many, look at the microphone"
+            )
         self.log(f"{count(len(found), 'logged request')} of {champion.name} v{champion.version}")
         if others:
             self.log(f"{count(others, 'request')} of other versions left out")

@@ -2,6 +2,7 @@
 
 `flows`, `tasks`     the flows, and their steps as tasks with retries
 `tune_flow`          the flow of `elp tune`: each training a task
+`migrate_flow`, `migrate_runs`   the flow that trains and judges a slot on another backbone; such runs, found again
 `gpu_turn`           the GPU of a run: held until its process ends, or the run goes back to its queue
 `run_outcome`        what a run did, as one record for the command line and as a table for Prefect's UI
 `deployments`, `schedules`   the flows as deployments with their pools; a deployment for each schedule
@@ -21,6 +22,8 @@
 `ray_folder`         the files of a Ray cluster of a run, and what killed runs have left of theirs
 `quick_prefect`      a quicker start of the command `prefect` and of flow runs
 `prefect_pages`      the content policy of Prefect's pages
+`worker_polling`     a worker asks for as many runs as it can start
+`prefect_sqlite`     transactions of Prefect's server wait for their turn on SQLite
 `reaper`, `lost_runs`        dead runs are ended and crashed ones started again; which run is dead
 `inbox_watch`        the supervision's looks at the inboxes, and the runs for what arrived
 `overdue_runs`       when a run is overdue

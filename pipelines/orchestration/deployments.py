@@ -38,6 +38,7 @@ FLOWS = {
     # some hundred short recordings; a GPU is for trainings
     MONITOR: CPU_POOL,
     "tune": GPU_POOL,
+    "migrate": GPU_POOL,
 }
 """Flow -> its pool."""
 
@@ -137,7 +138,7 @@ def _queue(workspace: Workspace, flow: str, slot: str) -> str:
 
 def _module(function: str) -> str:
     """Return the name of the module of a flow."""
-    return f"{__package__}.{'tune_flow' if function == 'tune' else 'flows'}"
+    return f"{__package__}.{f'{function}_flow' if function in ('tune', 'migrate') else 'flows'}"
 
 
 def _function(function: str) -> Flow[..., Any]:

@@ -174,13 +174,17 @@ def _claim(api: str, run: Mapping[str, Any], mine: Mapping[str, Any]) -> bool:
     """Claim a run as a worker does; return False if another process was first."""
     text = leading_text(mine)
     state = {"type": "PENDING", "name": "Pending", "message": text}
-    answer = patient_request(f"{api}/flow_runs/{run['id']}/set_state", {"state": state})
+    url = f"{api}/flow_runs/{run['id']}"
+    answer = patient_request(f"{url}/set_state", {"state": state}, repeatable=True)
     if answer["status"] != "ACCEPT" or answer["state"]["type"] != "PENDING":
-        return False
+        # a claim that Prefect granted too late for an answer is refused when it is sent again
+        present = patient_request(url)["state"]
+        if (present["type"], present["message"]) != ("PENDING", text):
+            return False
     # while it is Pending, the message says who leads it; later, this does
-    patient_request(f"{api}/flow_runs/{run['id']}", {"infrastructure_pid": text}, "PATCH")
+    patient_request(url, {"infrastructure_pid": text}, "PATCH", repeatable=True)
     labels = {name: value for name, value in (mine.get("labels") or {}).items() if name.startswith(_WORKER)}
-    patient_request(f"{api}/flow_runs/{run['id']}/labels", labels, "PATCH")
+    patient_request(f"{url}/labels", labels, "PATCH", repeatable=True)
     return True
 
 

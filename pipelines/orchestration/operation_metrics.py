@@ -38,7 +38,7 @@ from pipelines.registry.operation_figures import (
 )
 
 EVERY: Seconds = 30.0
-FLOW_NAMES = ("ingest", "train", "gate", "retrain", "retrain-all", "monitor", "tune")
+FLOW_NAMES = ("ingest", "train", "gate", "retrain", "retrain-all", "monitor", "tune", "migrate")
 _STEPS = {"ingest ": "intake", "train ": "training", "gate ": "gate"}
 """First word of the name of a task run -> the step."""
 _OPEN = ("SCHEDULED", "PENDING", "RUNNING", "PAUSED", "CANCELLING")

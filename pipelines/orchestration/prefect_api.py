@@ -17,6 +17,7 @@ from uuid import UUID
 
 from pipelines.errors import ServiceError, UsageError
 from pipelines.local.addresses import prefect_api, prefect_pages
+from pipelines.local.git_server import pushed_revision
 from pipelines.local.release import installed_release
 from pipelines.local.workspace import Workspace
 from pipelines.local_hosts import LOCAL_HOSTS
@@ -112,6 +113,16 @@ def run_parameters(workspace: Workspace) -> dict[str, str]:
     return {"workspace": workspace.address, **release}
 
 
+def pinned_to_commit(workspace: Workspace) -> dict[str, str]:
+    """Return the parameters that pin a run to the commit here and to this release; none without a Git address.
+
+    Raises WorkspaceError if workers cannot read the commit.
+    """
+    if not workspace.settings.git:
+        return {}
+    return {"revision": pushed_revision(workspace), "release": installed_release()}
+
+
 def find_deployment(client: SyncPrefectClient, flow: str, workspace: Workspace) -> DeploymentResponse:
     """Return the workspace's deployment of a flow.
 
@@ -153,11 +164,20 @@ def start_run(
     name: str,
     tags: Sequence[str] = (),
     queue: str | None = None,
+    key: str | None = None,
 ) -> FollowedRun:
-    """Ask for a run of the workspace's deployment of a flow, now; `queue` None means that of the deployment."""
+    """Ask for a run of the workspace's deployment of a flow, now; `queue` None means that of the deployment.
+
+    A second request with the same `key` returns the run of the first one.
+    """
     deployment = find_deployment(client, flow, workspace)
     run = client.create_flow_run_from_deployment(
-        deployment.id, parameters=dict(parameters), name=name, tags=list(tags), work_queue_name=queue
+        deployment.id,
+        parameters=dict(parameters),
+        name=name,
+        tags=list(tags),
+        work_queue_name=queue,
+        idempotency_key=key,
     )
     return followed_run(client, run)
 

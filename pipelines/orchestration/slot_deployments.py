@@ -93,8 +93,13 @@ def rest_errors(api: str) -> Iterator[None]:
         raise ServiceError(f"Prefect does not answer at {api} ({error}); look at: elp status") from error
 
 
-def patient_request(url: str, body: Any = None, method: str | None = None) -> Any:
-    """Send a request as `prefect_request` does; one for which Prefect is too busy is sent again for a minute."""
+def patient_request(url: str, body: Any = None, method: str | None = None, repeatable: bool = False) -> Any:
+    """Send a request as `prefect_request` does; one for which Prefect is too busy is sent again for a minute.
+
+    So is one without an answer in time, if it only reads or is `repeatable`: it may have been done, and may be done
+    twice.
+    """
+    again = repeatable or body is None or url.endswith(("/filter", "/count"))
     ends = time.monotonic() + _BUSY
     while True:
         try:
@@ -102,6 +107,10 @@ def patient_request(url: str, body: Any = None, method: str | None = None) -> An
         except urllib.error.HTTPError as error:
             # with SQLite the server answers so while its planner writes; nothing was changed then
             if error.code not in (429, 503) or time.monotonic() > ends:
+                raise
+        except OSError as error:
+            late = isinstance(error, TimeoutError) or isinstance(getattr(error, "reason", None), TimeoutError)
+            if not (again and late) or time.monotonic() > ends:
                 raise
         time.sleep(0.5)
 
@@ -177,7 +186,7 @@ def make_deployment(
         "tags": [*template["tags"], str(slot)],
         "schedules": [_content(entry, starts)],
     }
-    patient_request(f"{api}/deployments/", content)
+    patient_request(f"{api}/deployments/", content, repeatable=True)
 
 
 def slot_deployment_name(base: str, slot: Slot | str) -> str:
@@ -197,9 +206,9 @@ def change_starts(
     begun = datetime.now(UTC).isoformat()
     # without `active`: Prefect then leaves it as it is
     content = {key: value for key, value in _content(entry, starts).items() if key != "active"}
-    patient_request(f"{api}/deployments/{deployment.id}/schedules/{schedule.id}", content, "PATCH")
+    patient_request(f"{api}/deployments/{deployment.id}/schedules/{schedule.id}", content, "PATCH", repeatable=True)
     # Prefect has dropped the planned runs, and plans again within 15 s: a start in these would be lost
-    patient_request(f"{api}/deployments/{deployment.id}/schedule", {"start_time": begun})
+    patient_request(f"{api}/deployments/{deployment.id}/schedule", {"start_time": begun}, repeatable=True)
 
 
 def delete_schedule(api: str, deployment: SlotDeployment, schedule: DeploymentSchedule) -> None:

@@ -25,7 +25,7 @@ from pipelines.orchestration.send_back import send_back
 from pipelines.orchestration.slot_deployments import pages, patient_request, rest_errors
 from pipelines.registry.slot import Slot
 
-FLOWS_OF_SLOTS = ("ingest", "train", "gate", "retrain")
+FLOWS_OF_SLOTS = ("ingest", "train", "gate", "retrain", "migrate")
 """Flows whose runs are about slots."""
 _OCCUPIED = ("RUNNING", "CANCELLING")
 _SETTLED: Seconds = 2.0

@@ -212,17 +212,15 @@ def _train(workspace: Workspace, tags: Mapping[Slot, str]) -> dict[Slot, Registe
 
 
 @task(name="gate", task_run_name="gate {slot}", **RETRY)
-def gate_slot(workspace: Workspace, slot: Slot, version: int | None = None) -> GateOutcome:
+def gate_slot(workspace: Workspace, slot: Slot, version: int | None = None, backbone: str = "") -> GateOutcome:
     """Judge a version against the champion on the golden set, and record the verdict."""
     from pipelines.gating.gate import gate_version
     from pipelines.orchestration.engines import chunk_map_of
 
-    root, settings = str(workspace.root), workspace.settings
-    engine = chunk_map_of(settings.fan_out, get_run_logger().info)
+    engine = chunk_map_of(workspace.settings.fan_out, get_run_logger().info)
+    options = {"backbone": backbone, "chunk_map": engine, **service_options(workspace)}
     with published_progress("gate", "clips") as report:
-        return gate_version(
-            root, slot, settings, version, progress=report, chunk_map=engine, **service_options(workspace)
-        )
+        return gate_version(str(workspace.root), slot, workspace.settings, version, progress=report, **options)
 
 
 @task(name="slots with data", **RETRY)

@@ -7,6 +7,7 @@ from typing import Any
 from prefect import flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
+from prefect.runtime import flow_run
 from prefect.states import Completed
 
 from pipelines.local.addresses import mlflow_uri
@@ -70,7 +71,10 @@ def search_and_confirm(workspace: Workspace, slot: Slot, request: TuneRequest) -
     from pipelines.tuning.tune_slot import tune_slot
 
     log = get_run_logger().info
-    runs = StudyRuns(connect(mlflow_uri(workspace)), slot)
+    runs = StudyRuns(connect(mlflow_uri(workspace)), slot, flow_run=str(flow_run.get_id() or ""))
+    if done := runs.finished():
+        log("another run has finished this study")
+        return done
     with published_progress("tuning", "trials" if request.trials else "s") as report:
         hooks = TuneHooks(log, report or (lambda done, total, note: None), runs.open, lambda call: _run(runs, call))
         found, folder = tune_slot(workspace, slot, request, hooks)

@@ -8,7 +8,8 @@ from typing import Any, Literal, get_args
 
 from elp_core._ranges import Checked, later, within
 from elp_core.config import SweepCondition, to_dict
-from elp_core.errors import ConfigError
+from elp_core.errors import ConfigError, CorpusError
+from elp_core.groups import group_text
 from pipelines.registry.signing.canonical_json import canonical_json, sha256
 
 RENAMED_LIMITS = {"neighbours": "interference_slots", "neighbour_clips": "interference_clips"}
@@ -91,14 +92,35 @@ class DataPolicy:
     min_alignment: float = -1.5
     """Segments that `--align` cuts go to quarantine with a lower score: the mean log-probability of a frame in the
     segment's worst window."""
+    groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Values that clips may have for each key of groups; a key without values takes any. A clip with another key or
+    value goes to quarantine. Empty for all groups."""
+
+    def __post_init__(self) -> None:
+        faults = [
+            fault
+            for key, values in self.groups.items()
+            for value in values or ("x",)
+            if (fault := _as_group(key, value))
+        ]
+        if faults:
+            raise ConfigError(type(self).__name__, faults)
 
     def key_values(self) -> dict[str, Any]:
         """Return the values as they are part of a delivery's key; those that old versions had not, if they are set."""
         values = dataclasses.asdict(self)
-        for name in ("tags", "split_by", "min_alignment"):
-            if values[name] == getattr(DataPolicy, name):
+        for name in ("tags", "split_by", "min_alignment", "groups"):
+            if values[name] == getattr(DataPolicy(), name):
                 del values[name]
         return values
+
+
+def _as_group(key: str, value: str) -> str:
+    """Return why a declared key or value cannot be one of a clip; empty if it can."""
+    try:
+        return "" if group_text({key: value}) else f"groups has an empty value of {key!r}, expected a name"
+    except CorpusError as error:
+        return f"groups: {error}"
 
 
 @dataclass(frozen=True)

@@ -188,6 +188,28 @@ def open_bytes(key: bytes, sealed: bytes, bound: bytes) -> bytes:
         raise ValueError("altered, or another key") from error
 
 
+def storing_fault(given: VoiceTemplate, of_person: Iterable[VoiceTemplate], of_voice: Sequence[VoiceTemplate]) -> str:
+    """Return why a template cannot stand next to those of its person in its slot, and of its voice; empty if it can.
+
+    A voice has one template for each bundle, and a name has one voice in a slot. Revoked templates may be given.
+    """
+    if Slot.parse(given.slot).task != "asv":
+        return f"{given.slot} has no voices; they are enrolled for SITE/asv"
+    if not given.sealed or given.revoked_at:
+        return "a template is stored sealed, and not revoked"
+    live = (one for one in of_person if not one.revoked_at)
+    if other := next((one for one in live if one.voice != given.voice), None):
+        return (
+            f"this name is enrolled in {given.slot} since {other.at[:16]} UTC ({other.name}); revoke that first: "
+            f"elp enrol revoke {given.slot} NAME --reason TEXT"
+        )
+    if any(one.slot != given.slot or one.person != given.person or one.revoked_at for one in of_voice):
+        return f"voice {given.voice[:8]} was revoked, or is that of another person; enrol it as a new one"
+    if any(one.bundle == given.bundle for one in of_voice):
+        return f"{given.name} has a template for this bundle already"
+    return ""
+
+
 def by_voice(templates: Iterable[VoiceTemplate]) -> dict[str, list[VoiceTemplate]]:
     """Return the templates of each voice, in their order."""
     found: dict[str, list[VoiceTemplate]] = {}

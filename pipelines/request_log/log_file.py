@@ -1,32 +1,26 @@
 """The log of one slot: an SQLite database, `.elp/requests/SITE/TASK/requests.sqlite3`, which only its owner reads.
 
-Content that is removed is overwritten with zeros in the file (`secure_delete`), and there is no write-ahead log that
-could still hold it. A commit is on the disk when it returns.
+`private_database` says how removed content is overwritten.
 """
 
 from __future__ import annotations
 
 import contextlib
-import os
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from elp_core.fail_points import durable_write
-from elp_core.types import Seconds
 from pipelines.errors import WorkspaceError
+from pipelines.private_database import PrivateDatabase
 from pipelines.registry.names import normal_name
 from pipelines.registry.slot import Slot
 from pipelines.request_log.log_policy import RequestLogPolicy
 from pipelines.request_log.served_request import ServedRequest, features_bytes, served_json
-from pipelines.sqlite_transaction import sqlite_transaction
 
 FILE = "requests.sqlite3"
 FORMAT = 1
-_WAIT: Seconds = 30.0
-"""For another process that writes."""
 _TABLES = """
 CREATE TABLE request (
     number INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -50,6 +44,7 @@ CREATE TABLE correction (
     id TEXT PRIMARY KEY REFERENCES request (id) ON DELETE CASCADE,
     record TEXT NOT NULL)
 """
+_LOG = PrivateDatabase("request log", _TABLES, FORMAT, "if it is damaged, delete the file: a new one is made")
 
 
 @dataclass(frozen=True)
@@ -88,32 +83,14 @@ def stamp(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat(timespec="milliseconds")
 
 
-@contextlib.contextmanager
-def opened_log(path: Path, *, create: bool = False) -> Iterator[sqlite3.Connection]:
+def opened_log(path: Path, *, create: bool = False) -> contextlib.AbstractContextManager[sqlite3.Connection]:
     """Open a log; raises WorkspaceError if it is missing (without `create`), damaged, or of a later release."""
-    if create:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with contextlib.suppress(FileExistsError):
-            # before SQLite makes it readable for the group
-            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-    try:
-        with contextlib.closing(
-            sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, timeout=_WAIT, isolation_level=None)
-        ) as db:
-            for setting in ("auto_vacuum = INCREMENTAL", "secure_delete = ON", "foreign_keys = ON"):
-                db.execute(f"PRAGMA {setting}")
-            db.execute("PRAGMA synchronous = FULL")
-            _require_format(db, path)
-            yield db
-    except sqlite3.Error as error:
-        raise WorkspaceError(
-            f"the request log {path} cannot be used ({error}); if it is damaged, delete the file: a new one is made"
-        ) from error
+    return _LOG.opened(path, create=create)
 
 
 def log_transaction(db: sqlite3.Connection) -> contextlib.AbstractContextManager[None]:
     """Commit all that the block writes, or nothing."""
-    return sqlite_transaction(db, durable_write("request log"))
+    return _LOG.transaction(db)
 
 
 def add_requests(db: sqlite3.Connection, added: Sequence[tuple[ServedRequest, KeptAudio | None]]) -> int:
@@ -223,16 +200,3 @@ def _removed(db: sqlite3.Connection, before: tuple[int, int]) -> LogRemoval:
         # give the space back to the disk; `execute` would free one page and stop
         db.executescript("PRAGMA incremental_vacuum")
     return gone
-
-
-def _require_format(db: sqlite3.Connection, path: Path) -> None:
-    found = db.execute("PRAGMA user_version").fetchone()[0]
-    if found == 0:
-        with log_transaction(db):
-            # read again inside the transaction: another process may have made the tables at this moment
-            if db.execute("PRAGMA user_version").fetchone()[0] == 0:
-                for statement in _TABLES.split(";\n"):
-                    db.execute(statement)
-                db.execute(f"PRAGMA user_version = {FORMAT}")
-    elif found != FORMAT:
-        raise WorkspaceError(f"{path} is of format {found}, this release reads {FORMAT}; update elp on this host")

@@ -82,6 +82,25 @@ def request_page(
     return total, [LoggedRequest(number, read_served(text, features)) for number, text, features in rows]
 
 
+@dataclass(frozen=True)
+class SpeechlessCount:
+    """How many logged requests of some days were without speech."""
+
+    requests: int
+    speechless: int
+
+    @property
+    def share(self) -> float | None:
+        """Return the share, or None without requests."""
+        return self.speechless / self.requests if self.requests else None
+
+
+def count_speechless(db: sqlite3.Connection, since: str, until: str) -> SpeechlessCount:
+    """Return how many requests there were from a moment on and before another one (UTC, ISO 8601)."""
+    counted = "SELECT COUNT(*), COALESCE(SUM(length(features) = 0), 0) FROM request WHERE at >= ? AND at < ?"
+    return SpeechlessCount(*db.execute(counted, (since, until)).fetchone())
+
+
 def find_request(db: sqlite3.Connection, id_: str) -> LoggedRequest | None:
     """Return the request with an id, or None."""
     row = db.execute("SELECT number, record, features FROM request WHERE id = ?", (id_,)).fetchone()

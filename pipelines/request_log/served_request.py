@@ -62,9 +62,11 @@ class ServedRequest:
     seconds: Seconds
     measurements: Mapping[str, float]
     """Finite values by the names that the monitor scores: ``confidence``, ``blank_share``, ``snr_db``, ``level_db``,
-    ``seconds``. A comparison of voices has no confidence."""
+    ``seconds``. A comparison of voices and a recording without speech have no confidence."""
     features: tuple[float, ...]
-    """Mean over time of the backbone's CNN features, float32 [C]; of a long recording, over its windows."""
+    """Mean over time of the backbone's CNN features, float32 [C]; of a long recording, over its windows.
+
+    Empty for a recording without speech, of which the backbone computed nothing."""
     answer: RequestAnswer
 
     @property
@@ -76,6 +78,11 @@ class ServedRequest:
     def confidence(self) -> float | None:
         """Return the confidence of the answer, 0 to 1; None for a task without one."""
         return self.measurements.get("confidence")
+
+    @property
+    def without_speech(self) -> bool:
+        """Return whether no speech was found in the recording: it has no features, no confidence and no answer."""
+        return not self.features
 
     @property
     def features_array(self) -> Features:

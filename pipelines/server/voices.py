@@ -7,7 +7,7 @@ from typing import Any
 
 from pipelines.registry.signing.canonical_json import utc_now
 from pipelines.registry.slot import Slot
-from pipelines.registry.voice_template import VoiceTemplate
+from pipelines.registry.voice_template import VoiceTemplate, storing_fault
 from pipelines.server.auth.principal import PROMOTE, Caller, authorize
 from pipelines.server.refusal import Attempt
 from pipelines.server.storage.locked_store import LockedStore
@@ -56,24 +56,10 @@ def delete_voice(store: LockedStore, voice: str, reason: str, caller: Caller) ->
 
 def _fault(session: Any, slot: Slot, given: VoiceTemplate) -> str:
     """Return why a template is not stored; empty if it is."""
-    if slot.task != "asv":
-        return f"{slot} has no voices; they are enrolled for SITE/asv"
-    if not given.sealed or given.revoked_at:
-        return "a template is stored sealed, and not revoked"
     if version_row(session, slot.model_name, given.version) is None:
         return f"{slot} v{given.version} is not in the registry; list its versions: elp versions {slot}"
     bundle = bundle_of(session, slot.model_name, given.version)
     if bundle != given.bundle:
         return f"the bundle of {slot} v{given.version} is {bundle}, the template was made with {given.bundle}"
-    live = [one for one in template_rows(session, str(slot), given.person) if not one.revoked_at]
-    if other := next((one for one in live if one.voice != given.voice), None):
-        return (
-            f"this name is enrolled in {slot} since {other.at[:16]} UTC ({other.name}); revoke that first: "
-            f"elp enrol revoke {slot} NAME --reason TEXT"
-        )
-    same = template_rows(session, voice=given.voice)
-    if any(one.slot != given.slot or one.person != given.person or one.revoked_at for one in same):
-        return f"voice {given.voice[:8]} was revoked, or is that of another person; enrol it as a new one"
-    if any(one.bundle == given.bundle for one in same):
-        return f"{given.name} has a template for this bundle already"
-    return ""
+    of_person = template_rows(session, str(slot), given.person)
+    return storing_fault(given, of_person, template_rows(session, voice=given.voice))

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import json
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from elp_core.config import from_dict
 from elp_core.errors import OpsError
 from pipelines.registry.client import runs
 from pipelines.registry.slot import Slot
 from pipelines.tuning.trial_store import Ended, FailedTraining, PrunedTraining
 from pipelines.tuning.tune_request import TrialCall
 from pipelines.tuning.tune_trial import TuneResult
-from pipelines.tuning.tuning_result import TuningResult, tuning_findings
+from pipelines.tuning.tuning_result import RESULT_FILE, TuningResult, tuning_findings
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -33,12 +36,35 @@ class StudyRuns:
     tag: str = ""
     parent: str = ""
     """Run of the study."""
+    flow_run: str = ""
+    """Flow run of Prefect that this is part of, or empty."""
+
+    def finished(self) -> TuningResult | None:
+        """Return what the study of this flow run found if it has ended, else None.
+
+        A flow run that crashed is started again later. If the same command was given meanwhile, another run has
+        finished the study, and its winner may be in `elp.yaml` by now: on these settings, a new study would begin.
+        """
+        begun = runs.tagged_run(self.client, self.slot, self._begun_by, "tuning") if self.flow_run else None
+        if begun is None or begun[1] != "FINISHED":
+            return None
+        with tempfile.TemporaryDirectory() as folder:
+            path = runs.fetch_artifact(self.client, begun[0], f"tuning/{RESULT_FILE}", Path(folder))
+            if path is None:
+                return None
+            return from_dict(TuningResult, json.loads(path.read_text(encoding="utf-8")), RESULT_FILE)
+
+    @property
+    def _begun_by(self) -> str:
+        # one tag for each flow run: several may work on one study
+        return f"elp.flow_run.{self.flow_run}"
 
     def open(self, study: str, tag: str) -> None:
         """Open the run of the study with this key, on the dataset version `tag`."""
         self.study, self.tag = study, tag
         name = f"tuned on {tag.rsplit('/', 1)[-1]}"
-        self.parent = runs.open_run(self.client, self.slot, f"tune-{study}", name, self._tags("tuning"))
+        mine = {self._begun_by: "tuning"} if self.flow_run else {}
+        self.parent = runs.open_run(self.client, self.slot, f"tune-{study}", name, self._tags("tuning") | mine)
 
     def record(self, call: TrialCall, train: Callable[[], Ended]) -> Ended:
         """Run a training with its run open; the run ends with its parameters, its metrics and its state.

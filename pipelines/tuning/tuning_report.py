@@ -11,7 +11,7 @@ from elp_core.files import write_whole
 from pipelines.html_report import figure, png, render_page
 from pipelines.number_text import metric_title, percent
 from pipelines.registry.plain_json import plain
-from pipelines.tuning.tuning_result import TriedConfiguration, TuningResult, tuning_findings
+from pipelines.tuning.tuning_result import RESULT_FILE, TriedConfiguration, TuningResult, tuning_findings
 
 _TEMPLATE = Path(__file__).with_name("tuning_report.html")
 _OPEN, _FRONT, _OWN = "#9aa3ad", "#1f5fa8", "#b3261e"
@@ -20,7 +20,7 @@ _OPEN, _FRONT, _OWN = "#9aa3ad", "#1f5fa8", "#b3261e"
 def write_tuning_report(found: TuningResult, folder: Path) -> None:
     """Write the report's files into `folder`, over those of the same study."""
     picture = draw_front(found)
-    write_whole(folder / "tune.json", json.dumps(plain(found), indent=1, sort_keys=True, allow_nan=False))
+    write_whole(folder / RESULT_FILE, json.dumps(plain(found), indent=1, sort_keys=True, allow_nan=False))
     write_whole(folder / "tune.html", tuning_html(found, picture))
     write_whole(folder / "front.png", picture)
 

@@ -9,6 +9,8 @@ from typing import Any, Literal
 from pipelines.number_text import count, duration, metric_title, percent, points
 from pipelines.tuning.confirmation import ConfirmedDifference
 
+RESULT_FILE = "tune.json"
+"""The record in a report, and in the artifacts of the study's run."""
 TrialState = Literal["finished", "pruned", "failed"]
 Role = Literal["search", "present", "head only"]
 

@@ -23,12 +23,13 @@ PARTS = {
         *("README.md", "gate.md", "registry.md", "enrolled-voices.md", "audit.md"),
         *("decoding.md", "tasks.md", "training.md"),
     ),
+    "backbone": ("README.md", "backbone-upgrade.md"),
     "choices": ("README.md", "warm-start.md", "compare.md", "report.md", "tune.md", "robustness.md"),
 }
 """In a workspace each, because they take minutes; each begins with the README's."""
 IN_CI = "first steps"
-REFUSALS = {"elp gate", "elp rollback", "elp promote", "elp retrain"}
-"""May end with 1 or 3: nothing to roll back to, nothing better to promote. Never with 2, never with a traceback."""
+REFUSALS = {"elp gate", "elp rollback", "elp promote", "elp retrain", "elp backbone"}
+"""May end with 1 or 3: nothing to roll back to, nothing better to promote or switch to. Never with 2 or a traceback."""
 SETTINGS = """\
 defaults: {asr: {train: {epochs: 2}, gate: {limit: 1.5}}, asv: {train: {epochs: 2}, gate: {limit: 1.0}}}
 servers: {mlflow_port: 0, prefect_port: 0}
@@ -66,7 +67,8 @@ def workspace(tmp_path: Path, _own_home: None) -> Iterator[Path]:
 
 
 def _deliveries(root: Path) -> None:
-    """What the pages speak of: deliveries of the embedded corpus, and recordings."""
+    """What the pages speak of: deliveries of the embedded corpus, recordings, and another backbone."""
+    from elp_core.testing import save_tiny
     from pipelines.demo.corpus import SITES, DeliveryPlan, write_delivery
 
     for number, name in enumerate(("first", "recordings", "deliveries")):
@@ -78,6 +80,7 @@ def _deliveries(root: Path) -> None:
     wave = next((manifest.parent / "audio").glob("*.wav"))
     for name in ("recording.wav", "call.wav", "enrolled-1.wav", "enrolled-2.wav", "someone.wav"):
         shutil.copy(wave, root / name)
+    save_tiny(root.parent / "other-weights", seed=1)
     (root / "words.arpa").write_text(ARPA, encoding="utf-8")
     (root / "names.txt").write_text("Kowalski\n", encoding="utf-8")
 
@@ -94,7 +97,8 @@ def test_every_shown_command_runs(workspace: Path, part: str) -> None:
     for line in ("elp up", *BEFORE):
         assert shell(line, workspace, timeout=900).returncode == 0, line
     for name, line in [pair for pair in lines if pair not in ending]:
-        _check(name, line.replace("/path/to/manifest.jsonl", f"{workspace.parent}/first/manifest.jsonl"), workspace)
+        here = line.replace("/path/to/manifest.jsonl", f"{workspace.parent}/first/manifest.jsonl")
+        _check(name, here.replace("facebook/wav2vec2-large", f"{workspace.parent}/other-weights"), workspace)
     for block in (f for f in fences("python") if f.page in NEEDS_A_WORKSPACE and f.page in PARTS[part]):
         script = workspace.parent / f"{block.name}.py"
         script.write_text(_here(block.text, workspace))

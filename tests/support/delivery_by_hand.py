@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -83,9 +84,10 @@ class Depot:
         *,
         event: Event = "promoted",
         verdict: Mapping[str, object] | None = None,
+        files: Mapping[str, bytes] | None = None,
     ) -> Shipped:
-        """Make a champion; `verdict` replaces fields of its verdict."""
-        return ship(self.statements, slot, version, mark, event=event, verdict=verdict)
+        """Make a champion; `verdict` replaces fields of its verdict, `files` are those of its bundle."""
+        return ship(self.statements, slot, version, mark, event=event, verdict=verdict, files=files)
 
     def publish(self, at: datetime = NOW, **sets: Sequence[Shipped]) -> None:
         """Publish these sets (``plant_a=…``) at a moment."""
@@ -121,7 +123,7 @@ class Depot:
         """Pull as the site's box, with the first root of this depot."""
         fingerprint = fingerprint or ship_fingerprint()
         options = {"first_root": self.first_root, "now": at, **options}
-        return pull_set(box, SITE, source, lambda: fingerprint, **options)  # type: ignore[arg-type]
+        return pull_set(box, SITE, source, lambda: {fingerprint}, **options)  # type: ignore[arg-type]
 
 
 def ship(
@@ -132,14 +134,15 @@ def ship(
     *,
     event: Event = "promoted",
     verdict: Mapping[str, object] | None = None,
+    files: Mapping[str, bytes] | None = None,
 ) -> Shipped:
-    """Make a champion whose statements these keys sign."""
+    """Make a champion whose statements these keys sign; its bundle is made here, or consists of these files."""
     from dataclasses import replace
 
-    files = bundle_files(mark)
-    bundle, model = digest_of(files[MANIFEST]), "elp." + slot.replace("/", ".")
-    made = Made(model, version, bundle, files, ship_fingerprint(), "run", "m-1", "1/models/m-1/artifacts")
-    assert mark.encode() in files[CARD]
+    contents = dict(files or bundle_files(mark))
+    bundle, model = digest_of(contents[MANIFEST]), "elp." + slot.replace("/", ".")
+    made = Made(model, version, bundle, contents, _fingerprint(contents), "run", "m-1", "1/models/m-1/artifacts")
+    assert files or mark.encode() in contents[CARD]
     statements = {LINEAGE: sign(lineage_of(made).payload, keys, "lineage").text.encode()}
     judged = replace(verdict_on(made, "passed", None), **(verdict or {}))  # type: ignore[arg-type]
     if event != "overridden":
@@ -161,12 +164,13 @@ def ship(
         verdict_at=NOON if VERDICT in statements else "",
         entry=sha256(statements[ENTRY]),
     )
-    return Shipped(adapter, {**files, **statements})
+    return Shipped(adapter, {**contents, **statements})
 
 
 def ship_fingerprint() -> str:
-    """The fingerprint of the backbone of all bundles made here."""
-    import json
+    """The fingerprint of the backbone of the bundles made here."""
+    return _fingerprint(bundle_files("x"))
 
-    config = json.loads(bundle_files("x")["adapter_config.json"])
-    return str(config["backbone"]["fingerprint"])
+
+def _fingerprint(files: Mapping[str, bytes]) -> str:
+    return str(json.loads(files["adapter_config.json"])["backbone"]["fingerprint"])

@@ -46,7 +46,7 @@ class Plant:
 
     def pull(self, box: Path, site: str, source: Source) -> PullResult:
         """Pull a site's set into a box with the right backbone."""
-        return pull_set(box, site, source, ship_fingerprint, first_root=self.first_root.read_bytes())
+        return pull_set(box, site, source, lambda: {ship_fingerprint()}, first_root=self.first_root.read_bytes())
 
     def next_root(self) -> None:
         """Make, sign and hand out a root with all keys of the server as they are now."""

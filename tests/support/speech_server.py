@@ -104,17 +104,20 @@ def speech_server(
     *,
     required: bool = False,
     slots: Mapping[str, Mapping[str, object]] | None = None,
+    backbone: str = "",
 ) -> Iterator[SpeechServer]:
-    """Serve in a thread until the block ends; `folder` is for the backbone and the file of keys.
+    """Serve in a thread until the block ends; `folder` is for the file of keys, and the backbone if none is named.
 
     `slots` are the slots' own settings.
     """
-    backbone, keys = folder / "backbone", folder / "api-keys.json"
-    if not backbone.is_dir():
-        save_tiny(backbone)
+    keys = folder / "api-keys.json"
+    if not backbone:
+        backbone = str(folder / "backbone")
+        if not Path(backbone).is_dir():
+            save_tiny(Path(backbone))
     options = replace(options or ServeOptions(every=0.05, decoders=1), port=free_port())
     silent: list[str] = []
-    settings = Settings(backbone=str(backbone), slots=slots or {})
+    settings = Settings(backbone=backbone, slots=slots or {})
     with (
         contextlib.closing(listening_socket(options)) as listener,
         open_service(source, settings, options, ApiKeyFile(keys, required, "local-key"), silent.append) as opened,

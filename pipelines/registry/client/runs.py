@@ -68,6 +68,17 @@ def open_run(
 
 
 @answering
+def tagged_run(client: MlflowClient, slot: Slot, tag: str, value: str) -> tuple[str, str] | None:
+    """Return id and status of the newest run of the slot's experiment that has this value of a tag, or None."""
+    experiment = client.get_experiment_by_name(slot.model_name)
+    if experiment is None:
+        return None
+    wanted = f"tags.`{tag}` = '{value}'"
+    found = client.search_runs([experiment.experiment_id], wanted, max_results=1, order_by=["start_time DESC"])
+    return (str(found[0].info.run_id), str(found[0].info.status)) if found else None
+
+
+@answering
 def close_run(client: MlflowClient, run_id: str, status: str = "FINISHED") -> None:
     """End a run as FINISHED, FAILED or KILLED; a run that already has this state is not changed."""
     if client.get_run(run_id).info.status != status:

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import os
 import re
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flask import abort
 
-from pipelines.errors import UsageError
+from pipelines.errors import UsageError, WorkspaceError
 from pipelines.registry.slot import Slot
-from pipelines.request_log.log_file import log_path
+from pipelines.request_log.log_file import log_path, opened_log, stamp
+from pipelines.request_log.log_reading import SpeechlessCount, count_speechless
 from pipelines.server.auth.principal import READ, authorize
 from pipelines.server.refusal import Attempt
 
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 
 DATA_ROOT = "ELP_DATA_ROOT"
 """Environment variable: the workspace whose recordings the pages may show and play."""
+SPEECHLESS_DAYS = 7
+"""Days whose share of requests without speech is compared with the share before."""
 _CLIP = re.compile(r"[0-9a-f]{64}")
 
 
@@ -60,6 +64,19 @@ def request_log(slot: Slot) -> Path | None:
     root = data_root()
     path = log_path(root / ".elp", slot) if root else None
     return path if path and path.is_file() else None
+
+
+def speechless_requests(slot: Slot, now: datetime) -> tuple[SpeechlessCount, SpeechlessCount] | None:
+    """Return how many logged requests had no speech in the last `SPEECHLESS_DAYS`, and before; None without a log."""
+    if (path := request_log(slot)) is None:
+        return None
+    begin = stamp(now - timedelta(days=SPEECHLESS_DAYS))
+    try:
+        with opened_log(path) as db:
+            return count_speechless(db, begin, stamp(now)), count_speechless(db, "", begin)
+    except WorkspaceError:
+        # the page of the requests says why the log cannot be read
+        return SpeechlessCount(0, 0), SpeechlessCount(0, 0)
 
 
 def clip_id(text: str) -> str:

@@ -23,7 +23,7 @@ from pipelines.server.auth.principal import current_caller, same_person
 from pipelines.server.mlflow_private import static_prefix, tracking_store
 from pipelines.server.overrides import LONGEST, USUAL_DAYS
 from pipelines.server.pages.browser_security import add_headers
-from pipelines.server.pages.data_access import data_root, request_log
+from pipelines.server.pages.data_access import data_root, speechless_requests
 from pipelines.server.pages.dataset_facts import dataset_facts
 from pipelines.server.pages.filters import parse_moment
 from pipelines.server.pages.glossary import GLOSSARY
@@ -42,7 +42,7 @@ from pipelines.server.read_models.mlflow_tables import experiment_of, run_metric
 from pipelines.server.read_models.serving_hosts import recorded_serving
 from pipelines.server.read_models.signed_records import RecordedLineage, RecordedVerdict, entry_at, statement_rows
 from pipelines.server.read_models.site_audio import read_site_audio
-from pipelines.server.read_models.site_boxes import boxes_of_slot, count_boxes, other_boxes
+from pipelines.server.read_models.site_boxes import boxes_of_slot, count_boxes, reported_boxes
 from pipelines.server.read_models.slot_page import SlotPage, VersionRow, read_slot_page, version_lineage
 from pipelines.server.refusal import Refusal
 from pipelines.server.stores.registry_store import registry
@@ -67,7 +67,7 @@ def grid_page() -> Response:
     with registry().engine.connect() as records, tracking_store().engine.connect() as runs:
         page, now = read_grid(records, runs), datetime.now(UTC)
         champions = {str(cell.slot): cell.champion.version for cell in page.cells if cell.champion is not None}
-        boxes, counted = other_boxes(records, champions, now), count_boxes(records, champions, now)
+        boxes = reported_boxes(records, champions, now)
     health = health_items(page, read_flow_health(now), [key_folder()], now, boxes, page_texts(request))
     rows: dict[str, dict[str, Cell]] = {}
     for cell in page.cells:
@@ -77,7 +77,8 @@ def grid_page() -> Response:
         page=page,
         health=health,
         serving=recorded_serving(data_root()),
-        boxes=counted,
+        boxes=count_boxes(boxes),
+        reported=boxes,
         wanted=wanted,
         rows=list(rows.items()),
         shown=sum(wanted in site for site in rows),
@@ -121,7 +122,7 @@ def show_slot(slot: Slot, status: int = 200, refused: str = "", form: Mapping[st
         left_out=_left_out(page),
         boxes=boxes,
         written=_language(origin),
-        logged=request_log(slot) is not None,
+        logged=speechless_requests(slot, datetime.now(UTC)),
         audio=audio,
         look_chart=LookChart(audio.curves) if audio and audio.curves else None,
         reports=REPORTS,

@@ -19,7 +19,7 @@ from pipelines.server.auth.prefect_rights import basic, shown_prefect
 PREFECT_VARIABLE = "PREFECT_API_URL"
 """Address of Prefect's API; `elp up` sets it for the server, too."""
 POOLS = ("elp-cpu", "elp-gpu")
-FLOWS = ("ingest", "train", "gate", "retrain", "retrain-all", "monitor", "tune")
+FLOWS = ("ingest", "train", "gate", "retrain", "retrain-all", "monitor", "tune", "migrate")
 DAYS = 7
 """Runs that ended earlier are not shown."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Literal
 from pipelines.registry.slot import Slot
 from pipelines.server.read_models.flow_health import FlowHealth
 from pipelines.server.read_models.grid import Cell, Grid
+from pipelines.server.read_models.site_boxes import ReportedBox
 from pipelines.texts.message_catalogue import Texts, texts
 
 OLD_DAYS = 30
@@ -36,7 +37,7 @@ class HealthItem:
     more: int = 0
     """How many slots more."""
     href: str = ""
-    """Page outside the console that it links to."""
+    """Page outside the console, or part of this page, that it links to."""
 
 
 _BOXES: dict[str, Urgency] = {"refused": "act", "silent": "watch", "differs": "watch"}
@@ -48,16 +49,16 @@ def health_items(
     flows: FlowHealth,
     disks: Sequence[Path],
     now: datetime,
-    boxes: Mapping[str, Sequence[str]] | None = None,
+    boxes: Sequence[ReportedBox] = (),
     language: Texts | None = None,
 ) -> list[HealthItem]:
-    """Return all lines, those that need a person first; none if all is well. `boxes` are names by `_BOXES`.
+    """Return all lines, those that need a person first; none if all is well.
 
     The lines are in English without a language.
     """
     said = language or texts("en")
     found = [*_decisions(said, grid), *_flows(said, flows), *_disks(said, disks), *_old(said, grid, now)]
-    found += _boxes(said, boxes or {})
+    found += _boxes(said, boxes)
     order: tuple[Urgency, ...] = ("act", "watch", "unknown")
     return sorted(found, key=lambda item: order.index(item.urgency))
 
@@ -148,10 +149,20 @@ def _disks(said: Texts, disks: Sequence[Path]) -> Iterator[HealthItem]:
             yield HealthItem("act", said.say("the disk of %(folder)s is nearly full", folder=folder), left)
 
 
-def _boxes(said: Texts, boxes: Mapping[str, Sequence[str]]) -> Iterator[HealthItem]:
-    for state, names in boxes.items():
+def _boxes(said: Texts, boxes: Sequence[ReportedBox]) -> Iterator[HealthItem]:
+    for state, urgency in _BOXES.items():
+        names = [_named(box) for box in boxes if box.state == state]
+        if not names:
+            continue
         more = " " + said.say("and %(number)s more", number=len(names) - _SHOWN) if len(names) > _SHOWN else ""
-        yield HealthItem(_BOXES[state], _box_text(said, state, len(names)), ", ".join(names[:_SHOWN]) + more)
+        yield HealthItem(urgency, _box_text(said, state, len(names)), ", ".join(names[:_SHOWN]) + more, href="#boxes")
+
+
+def _named(box: ReportedBox) -> str:
+    """Return a box with what it serves and what it should: ``press-3 (asr v1 → asr v2)``."""
+    if box.state != "differs":
+        return f"{box.name} ({box.site})"
+    return f"{box.name} ({box.site}: {', '.join(box.serves) or '–'} → {', '.join(box.differing)})"
 
 
 def _box_text(said: Texts, state: str, number: int) -> str:

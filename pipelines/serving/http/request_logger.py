@@ -48,8 +48,9 @@ from pipelines.serving.http.served_set import ServedVersion
 if TYPE_CHECKING:
     from elp_core.inference.host_request import PooledOutput
 
-Outcome = Literal["written", "queue full", "failed", "no speech"]
-CountLogged = Callable[[Outcome, int], None]
+Outcome = Literal["written", "no speech", "queue full", "failed"]
+"""``no speech`` is logged, too: a recording in which nothing was recognised because no speech was found."""
+CountLogged = Callable[[Slot, Outcome, int], None]
 PolicyOf = Callable[[Slot], RequestLogPolicy]
 
 _QUEUED = 256
@@ -118,7 +119,7 @@ class RequestLogger:
     Args:
         state: State folder of the workspace.
         policy: What each slot logs, as it was when the server started.
-        count: Called with each outcome and its number of requests, for the metrics.
+        count: Called with slot, outcome and number of requests, for the metrics.
     """
 
     def __init__(self, state: Path, policy: PolicyOf, count: CountLogged) -> None:
@@ -151,9 +152,6 @@ class RequestLogger:
         """Queue an answered request for the log; it is dropped, and counted, if the queue is full."""
         if seen is None:
             return
-        if not seen.outputs:
-            self._count("no speech", 1)
-            return
         done = _Answered(seen, by, waveform, answer, datetime.now(UTC))
         with self._lock:
             fits = self._seconds + done.seconds <= _QUEUED_SECONDS
@@ -162,7 +160,7 @@ class RequestLogger:
                     self._queue.put_nowait(done)
                     self._seconds += done.seconds
                     return
-        self._count("queue full", 1)
+        self._count(by.slot, "queue full", 1)
 
     def _write(self) -> None:
         # at the usual priority: a thread that waits for the processor with the interpreter's lock holds up all others
@@ -205,9 +203,11 @@ class RequestLogger:
         except Exception as error:
             # a full disk or a damaged log must not end the thread: the server answers on, the metrics show it
             _log.warning("%d requests of %s could not be logged: %s", len(answered), slot, error)
-            self._count("failed", len(answered))
+            self._count(slot, "failed", len(answered))
         else:
-            self._count("written", len(answered))
+            silent = sum(not one.seen.outputs for one in answered)
+            self._count(slot, "written", len(answered) - silent)
+            self._count(slot, "no speech", silent)
 
     def _clean(self) -> None:
         """Remove what is over its time in every log of the workspace, also of slots that log nothing any more."""
@@ -221,9 +221,12 @@ class RequestLogger:
 def _record(done: _Answered) -> ServedRequest:
     sound = measure(done.waveform)
     measurements = {"snr_db": sound.snr_db, "level_db": sound.rms_db, "seconds": sound.duration}
-    weights = [len(waveform) for waveform, _ in done.seen.outputs]
-    features = np.average([output.features for _, output in done.seen.outputs], axis=0, weights=weights)
-    names, by = done.seen.names, done.by
+    names, by, outputs = done.seen.names, done.by, done.seen.outputs
+    features = np.zeros(0)
+    if outputs:
+        weights = [len(waveform) for waveform, _ in outputs]
+        features = np.average([output.features for _, output in outputs], axis=0, weights=weights)
+        measurements |= _certainty(by, [output.value for _, output in outputs])
     return ServedRequest(
         id=names.id,
         at=stamp(done.at),
@@ -237,7 +240,7 @@ def _record(done: _Answered) -> ServedRequest:
         client=names.client,
         clip=clip_id(done.waveform),
         seconds=sound.duration,
-        measurements=measurements | _certainty(by, [output.value for _, output in done.seen.outputs]),
+        measurements=measurements,
         features=tuple(features.astype(np.float32).tolist()),
         answer=done.answer,
     )
@@ -257,6 +260,7 @@ def _certainty(by: ServedVersion, values: Sequence[Any]) -> dict[str, float]:
 
 
 def _audio(done: _Answered, policy: RequestLogPolicy) -> KeptAudio | None:
-    if not policy.audio_consent:
+    # without speech there is nothing to correct and to train on
+    if not (policy.audio_consent and done.seen.outputs):
         return None
     return KeptAudio(encode_flac(done.waveform), policy.audio_consent.strip(), stamp(done.at + policy.audio_age))

@@ -154,18 +154,23 @@ class ResidentHosts:
 
 
 def resident_hosts(
-    settings: Settings, memory_bytes: int | None, batch_seconds: Seconds, report: Callable[[str], None]
+    settings: Settings,
+    memory_bytes: int | None,
+    batch_seconds: Seconds,
+    report: Callable[[str], None],
+    settings_now: Callable[[], Settings] | None = None,
 ) -> ResidentHosts:
     """Return the host of the backbone that the settings name; those of other versions' backbones are opened on demand.
 
-    Raises BackboneError if there is no such backbone.
+    These are named by `settings_now`, or without it by the same settings. Raises BackboneError if there is no such
+    backbone.
     """
     from elp_core.backbones import Backbone
     from elp_core.inference import AdapterHost
 
     def opened(name: str, fingerprint: str, called: str) -> AdapterHost:
         slot = Slot.parse(name.partition("@")[0])
-        found = find_backbone(settings, slot, fingerprint, called, as_named=True)
+        found = find_backbone(settings_now() if settings_now else settings, slot, fingerprint, called, as_named=True)
         return AdapterHost(found, memory_bytes, batch_seconds)
 
     first = AdapterHost(Backbone.from_pretrained(settings.backbone), memory_bytes, batch_seconds)

@@ -64,11 +64,13 @@ class ServeOptions:
     log_state: Path | None = None
     """State folder of the workspace, for the log of requests; None logs nothing, whatever the settings say."""
     voices: VoicePlace | None = None
-    """Enrolled voices; None if there is no registry that keeps them."""
+    """Enrolled voices; None for none."""
     wyoming: int | None = None
     """Port for voice assistants; None for none."""
     certificate: Path | None = None
     private_key: Path | None = None
+    settings_now: Callable[[], Settings] | None = None
+    """Reads the settings that name the backbones when another one is needed; None: they are those of the start."""
 
     def require_safe(self, keys: ApiKeyFile, *, unlocked: bool) -> None:
         """Raise UsageError for half of a certificate, or for an address that others reach without keys.
@@ -138,7 +140,7 @@ def open_service(
     from pipelines.serving.http.voice_service import VoiceService
 
     with contextlib.ExitStack() as stack:
-        host = resident_hosts(settings, options.memory_bytes, options.batch_seconds, report)
+        host = resident_hosts(settings, options.memory_bytes, options.batch_seconds, report, options.settings_now)
         metrics, served = ServiceMetrics(), ServedSet(host)
         follower = ChampionFollower(source, served, options.every, report)
         if not follower.look().reachable:

@@ -10,6 +10,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from elp_core.types import Seconds
+from pipelines.registry.slot import Slot
 
 if TYPE_CHECKING:
     from pipelines.serving.http.audio_batcher import AudioBatcher
@@ -49,7 +50,7 @@ class ServiceMetrics:
         self._logged = Counter(
             "elp_serve_logged_requests",
             "Requests chosen for the log by what became of them",
-            ["outcome"],
+            ["slot", "outcome"],
             registry=self.registry,
         )
         self._computing = Counter("elp_serve_computing_seconds", "Seconds spent in batches", registry=self.registry)
@@ -65,9 +66,9 @@ class ServiceMetrics:
         self._audio.inc(seconds)
         self._computing.inc(took)
 
-    def count_logged(self, outcome: str, number: int) -> None:
+    def count_logged(self, slot: Slot, outcome: str, number: int) -> None:
         """Count requests that were chosen for the log."""
-        self._logged.labels(outcome).inc(number)
+        self._logged.labels(str(slot), outcome).inc(number)
 
     def watch(
         self, batcher: AudioBatcher, follower: ChampionFollower, served: ServedSet, log: RequestLogger | None = None

@@ -17,7 +17,6 @@ from pipelines.serving.http.speech_service import SpeechService, other_task
 from pipelines.serving.voices.enrolment import Enrolled, enrol_voice
 from pipelines.serving.voices.matching import VoiceMatch, match_voice
 from pipelines.serving.voices.verifier import Verifier, require_sound, require_threshold
-from pipelines.serving.voices.voice_folder import VoiceFolder
 from pipelines.serving.voices.voice_place import VoicePlace
 
 
@@ -26,7 +25,7 @@ class VoiceService:
 
     Args:
         speech: Computes the embeddings.
-        place: None for a server without a registry, which has no enrolled voices.
+        place: None for a server without a place for enrolled voices.
     """
 
     def __init__(self, speech: SpeechService, place: VoicePlace | None) -> None:
@@ -57,8 +56,7 @@ class VoiceService:
                 name,
                 waveforms,
                 verifier,
-                VoiceFolder(place.folder),
-                mlflow_uri=place.mlflow_uri,
+                place,
                 consent=consent,
                 keep_audio=keep_audio,
                 by=by,
@@ -75,7 +73,7 @@ class VoiceService:
             self._speech.decoded([recording], channel) as (waveform,),
         ):
             require_sound([waveform], ["the recording"])
-            found = match_voice(name, waveform, verifier, VoiceFolder(place.folder), mlflow_uri=place.mlflow_uri)
+            found = match_voice(name, waveform, verifier, place)
             self._speech.logged(seen, served, waveform, RequestAnswer(score=found.score, accepted=found.accepted))
             return served, found
 
@@ -106,7 +104,6 @@ class VoiceService:
             raise RequestRefused(
                 400,
                 "voice",
-                "this server serves a box, without a registry, and enrolled voices are kept in one; send recordings of "
-                "the speaker as enrolment",
+                "this server has no place for enrolled voices; send recordings of the speaker as enrolment",
             )
         return self._place

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from elp_core.types import SAMPLE_RATE, Seconds
 from pipelines.errors import TemplateError
-from pipelines.registry.client.voices import list_templates, revoke_voice_on_server, send_template
 from pipelines.registry.signing.canonical_json import utc_now
 from pipelines.registry.slot import Slot
 from pipelines.registry.voice_template import (
@@ -22,7 +21,7 @@ from pipelines.registry.voice_template import (
     seal,
 )
 from pipelines.serving.voices.verifier import Verifier, sounding, vector
-from pipelines.serving.voices.voice_folder import VoiceFolder
+from pipelines.serving.voices.voice_place import VoicePlace
 
 if TYPE_CHECKING:
     from elp_core.audio import Waveform
@@ -45,9 +44,8 @@ def enrol_voice(
     name: str,
     waveforms: Sequence[Waveform],
     verifier: Verifier,
-    folder: VoiceFolder,
+    place: VoicePlace,
     *,
-    mlflow_uri: str,
     consent: str,
     keep_audio: bool = False,
     least_seconds: Seconds = LEAST_SECONDS,
@@ -61,19 +59,22 @@ def enrol_voice(
     """
     if faults := consent_faults(consent):
         raise TemplateError(faults[0])
-    key = folder.key(make=True)
+    stored = place.store.templates(verifier.slot)
+    # with another key, the templates that are there would not open any more
+    key = place.folder.key(make=not stored)
     embeddings = verifier.embed(waveforms)
     quality = judge_recordings(verifier, waveforms, embeddings, keep_audio, least_seconds)
     template = make_template(key, verifier, name, embeddings, quality, consent, new_voice())
-    others = resembling(key, verifier, embeddings, mlflow_uri)
-    if keep_audio:
-        # before the record: a voice that says that its audio is kept can be renewed
-        folder.keep(template.voice, waveforms)
-    try:
-        send_template(mlflow_uri, template, by)
-    except BaseException:
-        folder.forget(template.voice)
-        raise
+    others = resembling(key, verifier, embeddings, stored)
+    with place.folder.changing():
+        if keep_audio:
+            # before the record: a voice that says that its audio is kept can be renewed
+            place.folder.keep(template.voice, waveforms)
+        try:
+            place.store.add(template, by)
+        except BaseException:
+            place.folder.forget(template.voice)
+            raise
     return Enrolled(template, others)
 
 
@@ -132,26 +133,28 @@ def make_template(
     return seal(key, template, OpenedTemplate(name, tuple(map(float, enrol(embeddings)))))
 
 
-def resembling(key: bytes, verifier: Verifier, embeddings: Sequence[Embedding], mlflow_uri: str) -> tuple[str, ...]:
-    """Return the names of enrolled voices that the speaker of the embeddings would be accepted as."""
+def resembling(
+    key: bytes, verifier: Verifier, embeddings: Sequence[Embedding], stored: Sequence[VoiceTemplate]
+) -> tuple[str, ...]:
+    """Return the names of the voices of stored templates that the speaker of the embeddings would be accepted as."""
     from elp_core.metrics.verification import enrol
 
     mean = enrol(embeddings).astype("float32")
-    opened = [
-        open_template(key, one) for one in list_templates(mlflow_uri, verifier.slot) if one.bundle == verifier.bundle
-    ]
+    opened = [open_template(key, one) for one in stored if one.bundle == verifier.bundle]
     return tuple(other.name for other in opened if verifier.match([vector(other)], mean).accepted)
 
 
-def revoke_voice(name: str, slot: Slot, folder: VoiceFolder, *, mlflow_uri: str, reason: str, by: str = "") -> int:
+def revoke_voice(name: str, slot: Slot, place: VoicePlace, *, reason: str, by: str = "") -> int:
     """Delete all templates of a name, and its kept recordings on this machine; return the number of templates.
 
-    Raises TemplateError if the name is not enrolled.
+    Raises TemplateError if the name is not enrolled. Recordings that an interrupted revocation left are deleted, too.
     """
-    templates = list_templates(mlflow_uri, slot, person_digest(folder.key(), slot, name))
-    if not templates:
+    person = person_digest(place.folder.key(), slot, name)
+    templates = place.store.templates(slot, person, revoked=True)
+    live = {one.voice for one in templates if not one.revoked_at}
+    done = sum(place.store.revoke(voice, reason, by) for voice in live)
+    for one in templates:
+        place.folder.forget(one.voice)
+    if not live:
         raise TemplateError(f"{name} is not enrolled in {slot}; list the voices: elp enrol list {slot}")
-    voice = templates[0].voice
-    done = revoke_voice_on_server(mlflow_uri, voice, reason, by)
-    folder.forget(voice)
     return done

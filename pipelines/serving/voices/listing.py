@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pipelines.registry.client.voices import list_templates
 from pipelines.registry.slot import Slot
 from pipelines.registry.voice_template import VoiceTemplate, by_voice, open_template
-from pipelines.serving.voices.voice_folder import VoiceFolder
+from pipelines.serving.voices.voice_place import VoicePlace
 
 
 @dataclass(frozen=True)
@@ -23,12 +22,12 @@ class EnrolledVoice:
     audio_kept: bool
 
 
-def enrolled_voices(slot: Slot, folder: VoiceFolder, *, mlflow_uri: str) -> list[EnrolledVoice]:
+def enrolled_voices(slot: Slot, place: VoicePlace) -> list[EnrolledVoice]:
     """Return the enrolled voices of a slot by name; raises TemplateError if a template does not open."""
-    templates = list_templates(mlflow_uri, slot)
+    templates = place.store.templates(slot)
     if not templates:
         return []
-    key = folder.key()
+    key = place.folder.key()
     found = (_enrolled(key, several) for several in by_voice(templates).values())
     return sorted(found, key=lambda one: one.name)
 

@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pipelines.errors import TemplateError
-from pipelines.registry.client.voices import list_templates
 from pipelines.registry.voice_template import person_digest
 from pipelines.serving.voices.verifier import Verifier
-from pipelines.serving.voices.voice_folder import VoiceFolder
+from pipelines.serving.voices.voice_place import VoicePlace
 
 if TYPE_CHECKING:
     from elp_core.audio import Waveform
@@ -28,15 +27,13 @@ class VoiceMatch:
     accepted: bool
 
 
-def match_voice(
-    name: str, waveform: Waveform, verifier: Verifier, folder: VoiceFolder, *, mlflow_uri: str
-) -> VoiceMatch:
+def match_voice(name: str, waveform: Waveform, verifier: Verifier, place: VoicePlace) -> VoiceMatch:
     """Compare a waveform (mono 16 kHz, [samples]) with the template of a name under the bundle of `verifier`.
 
     Raises TemplateError if the name is not enrolled, or only under other bundles: it names both.
     """
-    key, slot = folder.key(), verifier.slot
-    templates = list_templates(mlflow_uri, slot, person_digest(key, slot, name))
+    key, slot = place.folder.key(), verifier.slot
+    templates = place.store.templates(slot, person_digest(key, slot, name))
     if not templates:
         raise TemplateError(
             f"{name} is not enrolled in {slot}; enrol: elp enrol add {slot} {name} FILE … --consent TEXT",

@@ -10,11 +10,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from pipelines.errors import TemplateError
-from pipelines.registry.client.voices import list_templates, send_template
 from pipelines.registry.voice_template import VoiceTemplate, by_voice, open_template
 from pipelines.serving.voices.enrolment import judge_recordings, make_template
 from pipelines.serving.voices.verifier import Verifier
 from pipelines.serving.voices.voice_folder import VoiceFolder
+from pipelines.serving.voices.voice_place import VoicePlace
 
 
 @dataclass(frozen=True)
@@ -40,9 +40,8 @@ class Renewal:
 
 def renew_voices(
     verifier: Verifier,
-    folder: VoiceFolder,
+    place: VoicePlace,
     *,
-    mlflow_uri: str,
     by: str = "",
     report: Callable[[int, int], None] | None = None,
 ) -> Renewal:
@@ -51,7 +50,7 @@ def renew_voices(
     A voice whose recordings are not kept here, or do not sound like one speaker to this version, is left and named. A
     renewal that was interrupted is continued by the next one. `report` takes the voices that are done, and all.
     """
-    key, voices = folder.key(), by_voice(list_templates(mlflow_uri, verifier.slot))
+    key, voices = place.folder.key(), by_voice(place.store.templates(verifier.slot))
     renewed, left, present = list[str](), list[NotRenewed](), 0
     for done, (voice, templates) in enumerate(sorted(voices.items()), 1):
         newest = templates[-1]
@@ -60,7 +59,7 @@ def renew_voices(
         else:
             name = open_template(key, newest).name
             try:
-                send_template(mlflow_uri, _renewed(key, verifier, folder, newest, name), by)
+                place.store.add(_renewed(key, verifier, place.folder, newest, name), by)
                 renewed.append(name)
             except TemplateError as error:
                 left.append(NotRenewed(name, voice, str(error)))

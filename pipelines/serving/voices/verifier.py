@@ -10,15 +10,13 @@ from typing import TYPE_CHECKING
 from elp_core.channels import Channel
 from elp_core.errors import AudioError
 from elp_core.types import Seconds
-from pipelines.errors import TemplateError, UsageError
+from pipelines.errors import RegistryError, TemplateError, UsageError
 from pipelines.local.settings import Settings
 from pipelines.local.slot_backbone import backbone_of_bundle
 from pipelines.registry.adapter_version import CHAMPION
-from pipelines.registry.client.bundle_models import download_bundle
-from pipelines.registry.client.connection import connect
 from pipelines.registry.slot import Slot
 from pipelines.registry.voice_template import OpenedTemplate, VoiceTemplate, open_template
-from pipelines.serving.champion_source import find_version
+from pipelines.serving.champion_source import ChampionSource
 from pipelines.serving.predict_files import checked_length
 
 if TYPE_CHECKING:
@@ -70,32 +68,31 @@ def vector(opened: OpenedTemplate) -> Embedding:
     return np.array(opened.embedding, np.float32)
 
 
-def load_verifier(
-    slot: Slot, settings: Settings, *, mlflow_uri: str, cache: Path, version: int | str = CHAMPION
-) -> Verifier:
-    """Load the slot's champion or another version.
+def load_verifier(slot: Slot, settings: Settings, source: ChampionSource, version: int | str = CHAMPION) -> Verifier:
+    """Load the slot's champion or another version of a source.
 
     Raises UsageError for another task, RegistryError if there is no such version, TemplateError if it has no threshold,
     FingerprintMismatch if the bundle belongs to another backbone than those of `settings`.
     """
-    from elp_core.bundle import deployed_threshold, load_bundle
+    from elp_core.bundle import deployed_threshold, open_bundle
     from elp_core.inference import predict
     from elp_core.tasks import Comparing
 
     if slot.task != "asv":
         raise UsageError(f"{slot} compares no voices; they are enrolled for SITE/asv")
-    chosen = find_version(slot, mlflow_uri, version)
-    folder = download_bundle(connect(mlflow_uri), chosen, cache)
-    backbone = backbone_of_bundle(settings, slot, folder)
-    model = load_bundle(folder, backbone)
+    chosen = source.fetch(slot, version)
+    backbone = backbone_of_bundle(settings, slot, chosen.folder)
+    manifest, model = open_bundle(chosen.folder, backbone)
+    if manifest.digest != chosen.digest:
+        raise RegistryError(f"{chosen.folder} holds the bundle {manifest.digest}, expected {chosen.digest}")
     task = model.task
     assert isinstance(task, Comparing)
     return Verifier(
         slot=slot,
         version=chosen.version,
-        bundle=chosen.bundle_digest,
+        bundle=chosen.digest,
         fingerprint=backbone.fingerprint,
-        threshold=require_threshold(deployed_threshold(task, folder), chosen.name, slot),
+        threshold=require_threshold(deployed_threshold(task, chosen.folder), f"{slot} v{chosen.version}", slot),
         embed=lambda waveforms: predict(model, waveforms),
         compare=lambda enrolled, test: task.compare(model.head, enrolled, test),
     )

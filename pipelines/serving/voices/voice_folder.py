@@ -1,15 +1,16 @@
 """The folder ``.elp/voices`` of a machine that enrols voices: the key of the templates, and sealed recordings.
 
-The key is made with the first enrolment. Whoever has it can open every template of the workspace: machines that
-compare voices get a copy of the file, and the server never does.
+The key is made with the first enrolment. Whoever has it can open every template of the workspace or the box: machines
+that compare the voices of a workspace get a copy of the file, and the server never does.
 """
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,12 +26,12 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-_KEY = "voices.key"
+_KEY, _RECORDINGS = "voices.key", "recordings"
 
 
 @dataclass(frozen=True)
 class VoiceFolder:
-    """The key and the kept recordings of a workspace's voices on this machine."""
+    """The key and the kept recordings of the voices of a workspace or a box on this machine."""
 
     path: Path
 
@@ -47,7 +48,8 @@ class VoiceFolder:
             found = place.read_bytes()
         except FileNotFoundError as error:
             raise TemplateError(
-                f"this machine has no key of enrolled voices ({place}); copy the file from the machine that enrols"
+                f"this machine has no key of enrolled voices ({place}); copy the file from the machine that enrols, or "
+                "from a backup"
             ) from error
         if len(found) != KEY_BYTES:
             raise TemplateError(f"{place} has {len(found)} bytes, expected {KEY_BYTES}; copy it again")
@@ -90,8 +92,25 @@ class VoiceFolder:
         with durable_write("revoked recordings"):
             shutil.rmtree(self._recordings(voice), ignore_errors=True)
 
+    @contextlib.contextmanager
+    def changing(self) -> Iterator[None]:
+        """Hold the lock under which recordings are kept together with their template."""
+        self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with file_lock(self.path / "recordings.lock"):
+            yield
+
+    def remove_others(self, live: Callable[[], Collection[str]]) -> None:
+        """Delete the recordings of all voices but those that `live` returns; it is asked while the lock is held."""
+        if not (self.path / _RECORDINGS).is_dir():
+            return
+        with self.changing():
+            known = live()
+            for folder in (self.path / _RECORDINGS).iterdir():
+                if folder.name not in known:
+                    self.forget(folder.name)
+
     def _recordings(self, voice: str) -> Path:
-        return self.path / "recordings" / voice
+        return self.path / _RECORDINGS / voice
 
 
 def _bound(voice: str, number: int) -> bytes:

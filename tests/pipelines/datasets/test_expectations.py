@@ -46,6 +46,8 @@ def test_each_rule_names_the_rows_that_broke_it(tmp_path: Path) -> None:
     assert found == [("b",), ("c",), ("b",), ("d",), ("d", "d")]
     assert "too_long" not in (page := (tmp_path / "index.html").read_text())
     assert "plant-a-asr" in page
+    pages = (tmp_path / "validations").rglob("*.html")
+    assert [path.parts[-3] for path in pages] == ["delivery 7513694436207587"]
 
 
 @pytest.mark.parametrize(("task", "reason"), [("asr", "empty_transcript"), ("asv", "no_speaker")])

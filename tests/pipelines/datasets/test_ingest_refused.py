@@ -158,7 +158,7 @@ def test_too_little_space_is_told_before_anything_is_read(
     usage = slot_change.shutil.disk_usage(tmp_path)._replace(free=1000)
     monkeypatch.setattr(slot_change.shutil, "disk_usage", lambda _: usage)
     monkeypatch.setattr(staging, "measure_clips", lambda *_: pytest.fail("clips were read"))
-    with unchanged(workspace), pytest.raises(WorkspaceError, match="0 MiB free, this needs about"):
+    with unchanged(workspace), pytest.raises(WorkspaceError, match=r"1\.0 kB free, this needs about"):
         add_delivery(workspace, ASR, write_delivery(tmp_path / "in"))
 
 

@@ -37,7 +37,7 @@ def test_no_page_names_a_file_of_another_host_or_has_a_script(docs: Path) -> Non
 def test_the_list_names_the_delivery_with_its_status(docs: Path) -> None:
     text = (docs / "index.html").read_text(encoding="utf-8")
     found = re.findall(r"</i> (\w+)</td>.*?<a href=\"(validations[^\"]+)\">([^<]+)<", text)
-    assert [(status, name) for status, _, name in found] == [("Failed", "tuesday &amp; co")]
+    assert [(status, name) for status, _, name in found] == [("Failed", "delivery tuesday &amp; co")]
     assert all((docs / link.replace("%20", " ").replace("%26", "&")).is_file() for _, link, _ in found)
 
 

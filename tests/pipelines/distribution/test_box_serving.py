@@ -7,20 +7,29 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from elp_core.assemble import build
+from elp_core.backbones import Backbone
+from elp_core.bundle import write_bundle
+from elp_core.errors import BackboneError
+from elp_core.tasks import make_task
 from elp_core.testing import save_tiny
 from pipelines.cli.main import run
-from pipelines.distribution.pull_set import roll_back_set
+from pipelines.distribution.pull_box import box_fingerprints
+from pipelines.distribution.pull_set import pull_set, roll_back_set
 from pipelines.errors import DeliveryRefused, RegistryError, ServiceError
-from pipelines.local.box_home import CURRENT, BoxSettings, active_set, write_box
+from pipelines.local.box_home import CURRENT, BoxSettings, active_set, box_workspace, read_box, write_box
 from pipelines.registry.slot import Slot
 from pipelines.serving.box_champions import BoxChampions
+from pipelines.serving.http.serve_process import ServeOptions
 from tests.docs.pages import fences
-from tests.support.clips import voice, wav
+from tests.support.bundles import SMALL, lineage
+from tests.support.clips import two_speakers, voice, wav
 from tests.support.delivery_by_hand import NOW, Depot
 from tests.support.mlflow_server import free_port
 from tests.support.speech_server import speech_server, wait_until
@@ -79,6 +88,39 @@ def test_a_server_follows_the_pulls_of_its_box_and_outlives_their_metadata(
         wait_until(lambda: not server.client.get("/readyz").json()["source"]["reachable"])
         assert server.client.get("/readyz").status_code == 200
         assert version() == "1"
+
+
+def test_a_set_on_two_backbones_is_refused_until_the_box_has_both_and_then_served_on_both(
+    depot: Depot, pulled: Path, tmp_path: Path
+) -> None:
+    ser, first = Slot("plant-a", "ser"), read_box(pulled)
+    new = Backbone.from_pretrained(save_tiny(tmp_path / "new", seed=1))
+    model = build(new, SMALL, make_task("ser", two_speakers()), seed=1)
+    # what trained it called the weights otherwise
+    write_bundle(tmp_path / "bundle", model.eval(), lineage(ser, "org/new", new.fingerprint), {})
+    files = {path.name: path.read_bytes() for path in (tmp_path / "bundle").iterdir()}
+    # as with --without: plant-a/asr stays on the former one
+    depot.publish(LATER, plant_a=[*depot.sets["plant-a"], depot.ship("plant-a/ser", 1, "", files=files)])
+    medium = depot.medium(tmp_path / "medium")
+
+    def pull() -> None:
+        pull_set(pulled, "plant-a", medium, lambda: box_fingerprints(pulled), now=LATER)
+
+    options = ServeOptions(every=0.05, decoders=1, settings_now=lambda: box_workspace(pulled).settings)
+    with speech_server(BoxChampions(pulled), tmp_path, options) as server:
+        with pytest.raises(DeliveryRefused, match=rf"plant-a/ser v1 belongs to the backbone tiny \({new.fingerprint}"):
+            pull()
+        assert [one.slot for one in active_set(pulled).site_set.adapters] == ["plant-a/asr"]
+        write_box(pulled, replace(first, others=(str(tmp_path / "gone"),)))
+        with pytest.raises(BackboneError, match="gone"):
+            pull()
+        write_box(pulled, replace(first, others=(str(tmp_path / "new"),)))
+        pull()
+        wait_until(lambda: server.ask("classify", "plant-a/ser", CLIP).status_code == 200)
+        assert server.ask("audio/transcriptions", "plant-a/asr", CLIP).status_code == 200
+        assert len(server.opened.served.host.hosts) == 2
+    assert box_workspace(pulled).settings.backbone_of(ser) == str(tmp_path / "new")
+    assert box_workspace(pulled).settings.backbone_of(SLOT) == first.backbone
 
 
 def test_the_same_version_with_another_bundle_is_another_one(depot: Depot, pulled: Path, tmp_path: Path) -> None:

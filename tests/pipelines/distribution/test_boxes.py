@@ -14,7 +14,7 @@ from pipelines.distribution.pull_box import pull_box
 from pipelines.distribution.report_back import enrol_box_here, signed_report
 from pipelines.distribution.sources import HttpSource
 from pipelines.errors import DeliveryRefused, RegistryError, ServiceError
-from pipelines.local.box_home import read_box
+from pipelines.local.box_home import box_workspace, read_box
 from pipelines.local.workspace import Workspace
 from pipelines.registry.client.boxes import end_box, invite_box_by, send_report
 from pipelines.registry.client.connection import Account
@@ -23,6 +23,7 @@ from pipelines.registry.delivery.delivery_keys import new_private_key, public_pe
 from pipelines.registry.signing.canonical_json import sha256
 from tests.support.delivery_by_hand import ship_fingerprint
 from tests.support.delivery_plant import Plant, make_plant
+from tests.support.html import faults, read_html
 from tests.support.login_server import PASSWORD, LoginServer
 
 pytestmark = pytest.mark.integration
@@ -69,6 +70,9 @@ def test_from_the_invitation_to_differs(
     assert "differs" in plant.rest("GET", page).text
     start = plant.rest("GET", "/elp/").text
     assert "1 box serves another version than the champion" in start
+    assert "press-3 (plant-a: asr v1 → asr v2)" in start
+    assert "differs, expected: asr v2" in start
+    assert faults(read_html(start)) == []
     assert re.search(r'of \d+ box(es)? reported within a week; <span class="alarm">\d+ differs?', start)
     assert run(["pull", "plant-a", "--box", str(box)]) == 0
     assert "differs" not in plant.rest("GET", page).text
@@ -100,14 +104,19 @@ def test_a_refused_pull_is_reported(plant: Plant, box: Path, monkeypatch: pytest
     first = plant.promote("plant-c/asr", "one")
     token, _ = invite_box_by(plant.uri, "lift-2", "plant-c", None, plant.keys.folder)
     enrol_box_here(box, plant.uri, token, f"sha256:{sha256(plant.first_root.read_bytes())}")
-    pull_box(box, "plant-c", environment={})
+    pull_box(box, "plant-c", backbones=["org/old", "org/new"], environment={})
+    # remembered, and named for the server
+    assert read_box(box).backbones == ("org/old", "org/new")
+    assert box_workspace(box).settings.slots == {"plant-c/asr": {"backbone": "org/old"}}
     plant.promote("plant-c/asr", "two", first)
     monkeypatch.setattr("pipelines.distribution.pull_box._fingerprint", lambda backbone: "sha256:" + "0" * 64)
     with pytest.raises(DeliveryRefused, match="belongs to the backbone"):
         pull_box(box, "plant-c", environment={})
     page = plant.rest("GET", "/elp/slots/plant-c/asr").text
     assert "last pull refused" in page
-    assert "1 box refused its last pull" in plant.rest("GET", "/elp/").text
+    start = plant.rest("GET", "/elp/").text
+    assert "1 box refused its last pull" in start
+    assert "belongs to the backbone" in start
 
 
 def test_a_report_counts_only_if_its_box_signed_it_and_it_is_later(plant: Plant, box: Path, tmp_path: Path) -> None:

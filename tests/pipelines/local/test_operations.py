@@ -17,7 +17,7 @@ from uuid import UUID, uuid4
 import pytest
 from prefect.client.schemas import filters
 from prefect.client.schemas.actions import WorkPoolUpdate
-from prefect.states import AwaitingRetry, Crashed, Running
+from prefect.states import AwaitingRetry, Cancelled, Crashed, Running
 
 from pipelines.cli.main import run
 from pipelines.errors import ServiceError
@@ -27,6 +27,8 @@ from pipelines.local.git import git
 from pipelines.local.prefect_request import prefect_request
 from pipelines.local.processes import Process, alive
 from pipelines.local.workspace import Workspace, open_workspace
+from pipelines.migration.migrate_site import SlotMove
+from pipelines.orchestration import migrate_runs
 from pipelines.orchestration.alerts.alert import Alert
 from pipelines.orchestration.alerts.automations import (
     automation_name,
@@ -41,7 +43,9 @@ from pipelines.orchestration.prefect_api import connect_prefect, find_deployment
 from pipelines.orchestration.schedule_apply import apply_schedules
 from pipelines.orchestration.schedules import remove_schedule, set_schedule
 from pipelines.orchestration.slot_deployments import change_starts, delete_schedule, read_slot_deployments
+from pipelines.registry.adapter_version import AdapterVersion
 from pipelines.registry.signing.keys import key_folder, load_trusted_keys
+from pipelines.registry.slot import Slot
 from tests.support.receivers import Receiver, http_receiver
 from tests.support.rest import Rest
 from tests.support.scheduled_workspace import tag_slots
@@ -194,6 +198,29 @@ def test_a_run_that_meets_another_one_of_its_slot_goes_back_to_its_queue(up: Wor
         client.set_flow_run_state(UUID(second.id), AwaitingRetry(), force=True)
         assert _eventually(lambda: read_run(client, second.id).ended)
         client.delete_flow_run(UUID(second.id))
+
+
+def test_a_slot_that_migrates_has_one_run_until_that_has_ended(up: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = {"plant-m/asr": {"compute": {"gpu_memory": 20.0}}}
+    settings = dataclasses.replace(up.settings, slots=own)
+    monkeypatch.setattr(migrate_runs, "challenger_inputs", lambda *_: ("data/plant-m/asr/v1", settings))
+    champion = AdapterVersion(Slot("plant-m", "asr"), 3, "", "", "")
+    move = SlotMove(champion, "org/new", "sha256:1")
+    with connect_prefect(up) as client:
+        client.update_work_pool("elp-gpu", WorkPoolUpdate(is_paused=True))
+        try:
+            first = migrate_runs.run_of_move(client, up, move, {})
+            # of a command that was killed, or runs at the same time
+            assert migrate_runs.run_of_move(client, up, move, {}).id == first.id
+            assert client.read_flow_run(UUID(first.id)).work_queue_name == "gpu-24"
+            client.set_flow_run_state(UUID(first.id), Cancelled(), force=True)
+            again = migrate_runs.run_of_move(client, up, move, {})
+            later = migrate_runs.run_of_move(client, up, dataclasses.replace(move, backbone="org/newer"), {})
+            assert len({first.id, again.id, later.id}) == 3
+            for run_id in (first.id, again.id, later.id):
+                client.delete_flow_run(UUID(run_id))
+        finally:
+            client.update_work_pool("elp-gpu", WorkPoolUpdate(is_paused=False))
 
 
 def test_a_late_run_looks_by_itself_whether_a_newer_one_is_due(up: Workspace) -> None:

@@ -13,7 +13,7 @@ from elp_core.testing import save_tiny
 from pipelines.errors import GateRefused, TemplateError
 from pipelines.gating.gate import gate_version
 from pipelines.local.workspace import Workspace, open_workspace
-from pipelines.migration.migrate_site import migrate_site, migration_state, site_champions
+from pipelines.migration.migrate_site import migrate_sites, migration_state, site_champions
 from pipelines.migration.migration_plan import plan_migration
 from pipelines.migration.switch_site import switch_back, switch_site
 from pipelines.registry.client import server_api
@@ -107,7 +107,7 @@ def test_a_site_changes_its_backbone_and_comes_back(moving: Plant, tmp_path: Pat
     made = train_adapters(str(moving.root), changed, moved, **where)[ASR]
     with pytest.raises(GateRefused, match="nothing states that plant-move changes"):
         gate_version(str(moving.root), ASR, moving.workspace.settings, made.version, backbone=moving.new, **where)
-    found = migrate_site(moving.workspace, moving.new, SITE, **quiet)
+    (found,) = migrate_sites(moving.workspace, moving.new, [SITE], **quiet)
     assert [(one.slot, one.version, one.state) for one in found.slots] == [
         ("plant-move/asr", made.version, "ready"),
         ("plant-move/asv", 2, "ready"),
@@ -150,7 +150,7 @@ def test_a_site_changes_its_backbone_and_comes_back(moving: Plant, tmp_path: Pat
 
 def test_a_switch_is_whole_or_nothing(moving: Plant) -> None:
     workspace, before = moving.workspace, moving.versions()
-    found = migrate_site(workspace, moving.new, SITE, log=lambda _: None)
+    (found,) = migrate_sites(workspace, moving.new, [SITE], log=lambda _: None)
     entries = [entry for entry in server_api.ledger_entries(moving.uri) if entry.event in MOVES]
     failing = get(connect(moving.uri), ASV, 2)
     record_verdict(connect(moving.uri), failing, "failed", find_champion(connect(moving.uri), ASV))

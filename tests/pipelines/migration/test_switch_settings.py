@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from pipelines.errors import WorkspaceError
+from pipelines.datasets import shared_branch
+from pipelines.errors import ServiceError, WorkspaceError
 from pipelines.local import git
 from pipelines.local.settings import Settings, read_settings
 from pipelines.local.workspace import Workspace
+from pipelines.migration.backbone_settings import prepare_settings, require_no_other_change, write_backbones
 from pipelines.migration.migrate_site import migrated_settings
-from pipelines.migration.switch_site import require_no_other_change, write_backbones
 from pipelines.registry.slot import Slot
+from tests.support.git_servers import shared_workspace
+from tests.support.workspaces import isolate
 
 TEXT = "# ours\r\nbackbone: elp:tiny\r\nslots:\r\n  plant-a/asr: {gate: {limit: 0.2}}  # strict\r\n"
 ASR, NAMES = Slot("plant-a", "asr"), {"plant-a/asr": "org/new", "plant-a/asv": "org/new"}
@@ -62,3 +66,51 @@ def test_a_challenger_has_the_champions_configuration_on_the_other_backbone() ->
     assert (own.train.epochs, own.train.init, own.adapter.layer.width) == (7, "fresh", 16)
     assert (own.gate.limit, made.backbone_of(ASR)) == (0.2, "org/new")
     assert made.backbone_of(replace(ASR, task="asv")) == settings.backbone
+
+
+@pytest.fixture
+def control(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
+    """A workspace whose commits are pushed to a Git server, which other machines share."""
+    isolate(tmp_path / "home", monkeypatch)
+    return shared_workspace(tmp_path / "foundry", "backbone: elp:tiny\n")
+
+
+def test_the_commit_is_pushed_on_top_of_what_other_machines_have_pushed(
+    control: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server, push, between = Path(control.address.removeprefix("file://")), shared_branch.push_branch, list[str]()
+    other = tmp_path / "other"
+    git.git(tmp_path, "clone", "--quiet", control.address, str(other))
+
+    def push_after_the_other_machine(*arguments: Any) -> None:
+        if between:
+            name = between.pop()
+            git.git(other, "pull", "--quiet", "--rebase")
+            (other / name).write_text(
+                (other / name).read_text() + "auto_promote: true\n" if name == "elp.yaml" else "x"
+            )
+            git.commit(other, [Path(name)], f"Change {name}")
+            git.git(other, "push", "--quiet")
+        push(*arguments)
+
+    monkeypatch.setattr(shared_branch, "push_branch", push_after_the_other_machine)
+    for name, backbone in (("notes.txt", "org/new"), ("elp.yaml", "org/newer")):
+        between.append(name)
+        made = write_backbones(control, dict.fromkeys(NAMES, backbone), f"plant-a: {backbone}")
+        assert made == git.resolve(server, "main") == git.resolve(control.root)
+        assert git.git(server, "log", "-2", "--format=%s", "main").splitlines()[1] == f"Change {name}"
+        there = read_settings(git.show(server, "main", Path("elp.yaml")) or "")
+        assert there.backbone_names == ("elp:tiny", backbone)
+        assert there.auto_promote is (name == "elp.yaml")
+    # the Git server is gone at the last moment: the commit is kept, and the next call brings it there
+    gone = server.with_name("gone")
+    monkeypatch.setattr(shared_branch, "push_branch", lambda *arguments: (server.rename(gone), push(*arguments)))
+    with pytest.raises(WorkspaceError, match=r"is not at file://.*did not take the change.*; then push it: git push"):
+        write_backbones(control, NAMES, "plant-a: org/new")
+    monkeypatch.setattr(shared_branch, "push_branch", push)
+    with pytest.raises(ServiceError, match="does not answer"):
+        prepare_settings(control, NAMES)
+    gone.rename(server)
+    assert write_backbones(control, NAMES, "plant-a: org/new") == ""
+    assert git.resolve(server, "main") == git.resolve(control.root)
+    assert git.git(control.root, "status", "--porcelain") == ""

@@ -1,4 +1,4 @@
-"""Twelve slots of three sites change their backbone under a running server, and the command is killed ten times."""
+"""Twelve slots of three sites change from `elp:tiny` under a running server, and the command is killed ten times."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.slow]
 SITES, TASKS, KILLS, SEED = ("plant-a", "plant-b", "plant-c"), ("asr", "asv", "ser", "sic"), 10, 26
 SETTINGS = """\
 remote: .elp/remote
-backbone: {backbone}
+backbone: elp:tiny
 servers: {{mlflow_uri: "{uri}"}}
 defaults:
   asr: &small
@@ -99,9 +99,9 @@ class Fleet:
 
 @pytest.fixture
 def fleet(mlflow_uri: str, tmp_path: Path) -> Fleet:
-    old, new = save_tiny(tmp_path / "serve" / "backbone"), save_tiny(tmp_path / "new", seed=1)
+    new = save_tiny(tmp_path / "new", seed=1)
     workspace = init_workspace(tmp_path / "workspace")
-    (workspace.root / "elp.yaml").write_text(SETTINGS.format(backbone=old, uri=mlflow_uri))
+    (workspace.root / "elp.yaml").write_text(SETTINGS.format(uri=mlflow_uri))
     subprocess.run(["git", "-C", str(workspace.root), "commit", "-q", "-am", "Settings"], check=True)
     workspace = open_workspace(workspace.root)
     source = delivery(tmp_path / "delivery")
@@ -128,7 +128,8 @@ def asked(fleet: Fleet, tmp_path: Path) -> Iterator[tuple[SpeechServer, Counter[
     """A server that follows the registry, and a client that asks every slot again and again."""
     source = RegistryChampions(fleet.uri, tmp_path / "serve-cache", SITES)
     answers, faults, ends = Counter[tuple[str, str]](), list[str](), threading.Event()
-    with speech_server(source, tmp_path / "serve") as server:
+    (tmp_path / "serve").mkdir()
+    with speech_server(source, tmp_path / "serve", backbone="elp:tiny") as server:
 
         def ask() -> None:
             while not ends.wait(0.05):

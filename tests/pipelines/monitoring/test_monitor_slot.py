@@ -184,7 +184,7 @@ def test_without_a_source_a_look_takes_what_the_champion_has_served(
         return served(number, SLOT, **{**common, "session": f"call-{number // 2}", **changes}), None
 
     requests_of = [request(number) for number in range(8)]
-    requests_of += [request(20, bundle="sha256:other"), request(21, session="", speaker="")]
+    requests_of += [request(20, bundle="sha256:other"), request(21, session="", speaker=""), request(22, features=())]
     path = log_path(watched.workspace.state, SLOT)
     try:
         with opened_log(path, create=True) as db:
@@ -196,6 +196,7 @@ def test_without_a_source_a_look_takes_what_the_champion_has_served(
         assert "8 logged requests of" in said.err
         assert "1 request of other versions left out" in said.err
         assert "1 request without a session or speaker left out" in said.err
+        assert "1 request without speech (10.00 %) left out" in said.err
         assert run(["monitor", str(SLOT), "--list", "--json", *place]) == 0
         assert [entry["blocks"] for entry in json.loads(capfd.readouterr().out)] == [1, 4]
         # what was counted is counted once

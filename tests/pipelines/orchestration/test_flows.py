@@ -16,7 +16,7 @@ from pipelines.gating.gate import GateOutcome
 from pipelines.local.release import installed_release
 from pipelines.local.settings import Settings
 from pipelines.local.workspace import Workspace
-from pipelines.orchestration import flows
+from pipelines.orchestration import flows, migrate_flow
 from pipelines.orchestration.run_outcome import REFUSED, UNDECIDED, RunOutcome, SlotRun
 from pipelines.registry.slot import Slot
 from pipelines.training.register import Registered
@@ -61,8 +61,8 @@ class Steps:
         self.called.append(f"train {', '.join(f'{slot}: {tag}' for slot, tag in tags.items())}")
         return dict.fromkeys(tags, REGISTERED)
 
-    def gate_slot(self, workspace: Workspace, slot: Slot, version: int | None) -> GateOutcome:
-        self.called.append(f"gate {version}")
+    def gate_slot(self, workspace: Workspace, slot: Slot, version: int | None, backbone: str = "") -> GateOutcome:
+        self.called.append(f"gate {version} {backbone}".rstrip())
         self.settings.append(workspace.settings)
         return dataclasses.replace(JUDGED, verdict=dataclasses.replace(JUDGED.verdict, outcome=self.verdict))
 
@@ -186,6 +186,23 @@ def test_nothing_is_promoted_by_default(workspace: Workspace, steps: Steps) -> N
 def test_train_takes_the_version_it_is_told(workspace: Workspace, steps: Steps) -> None:
     flows.train.fn(str(workspace.root), "plant-a/asr", "v2")
     assert steps.called == ["dataset v2", "train data/plant-a/asr/v2"]
+
+
+def test_a_slot_that_migrates_is_trained_as_its_champion_and_judged_as_its_settings_say(
+    workspace: Workspace, steps: Steps, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moved = dataclasses.replace(workspace, settings=dataclasses.replace(workspace.settings, backbone="org/new"))
+    asked: list[Any] = []
+    monkeypatch.setattr(migrate_flow, "tasks", steps)
+    monkeypatch.setattr(migrate_flow, "publish_outcome", flows.publish_outcome)
+    monkeypatch.setattr(
+        migrate_flow, "read_champion", lambda *given: (asked.extend(given[1:]), ("data/x/v1", moved))[1]
+    )
+    state = migrate_flow.migrate.fn(str(workspace.root), "plant-a/asr", "org/new", "sha256:1", 3)
+    assert asked == [Slot("plant-a", "asr"), 3, "org/new", "sha256:1"]
+    assert steps.called == ["train data/x/v1", "gate 5 org/new"]
+    assert [one.backbone for one in steps.settings] == ["org/new", workspace.settings.backbone]
+    assert (state.name, steps.published) == ("Completed", RunOutcome(adapter=REGISTERED, gate=JUDGED))
 
 
 def test_several_slots_are_trained_in_one_pass(workspace: Workspace, steps: Steps) -> None:

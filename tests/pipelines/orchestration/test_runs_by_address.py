@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from uuid import UUID
@@ -25,9 +27,11 @@ from pipelines.registry.client import model_registry
 from pipelines.registry.client.connection import connect
 from pipelines.registry.client.server_api import list_statements
 from pipelines.registry.signing.envelope import read_envelope
+from pipelines.registry.signing.keys import key_folder
 from pipelines.registry.slot import Slot
 from tests.pipelines.conftest import SETTINGS
 from tests.support.git_servers import shared_workspace
+from tests.support.versions import make_champion
 from tests.support.workspaces import delivery, isolate
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(900)]
@@ -78,6 +82,50 @@ def test_a_retrain_goes_by_the_address_alone(up: Workspace, tmp_path: Path, capf
     capfd.readouterr()
     assert run(["runs", "--json", "-w", str(up.root)]) == 0
     assert [one["name"] for one in json.loads(capfd.readouterr().out)] == [f"retrain {ASR}"] * 2
+
+
+def test_a_site_changes_its_backbone_on_a_worker_that_shares_nothing(
+    up: Workspace, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    from elp_core.testing import save_tiny
+
+    monkeypatch.setenv("ELP_KEYS", str(key_folder(up.state)))
+    client, new = connect(mlflow_uri(up)), str(save_tiny(up.root.parent / "new", seed=1))
+    make_champion(client, model_registry.get(client, ASR, 1))
+    git.commit(up.root, [_with_policy(up)], "Accept whatever two epochs make")
+    git.git(up.root, "push", "--quiet", up.address, "main")
+    migrate = ["backbone", "migrate", new, ASR.site, "-w", str(up.root)]
+    command = [sys.executable, "-m", "pipelines.cli.main", *migrate]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as watched:
+        assert watched.stderr is not None
+        assert any(line.startswith(f"migrate {ASR}: http") for line in watched.stderr)
+        watched.kill()
+    # the run of the command that was killed is found, and no other one is started
+    assert run([*migrate, "--json"]) == 0
+    (site,) = json.loads(capfd.readouterr().out)
+    assert [(one["slot"], one["champion"], one["version"], one["state"]) for one in site["slots"]] == [
+        (str(ASR), 1, 2, "ready")
+    ]
+    assert run(["runs", "--json", "-w", str(up.root)]) == 0
+    runs = [one for one in json.loads(capfd.readouterr().out) if one["name"] == f"migrate {ASR}"]
+    assert [(one["state"], one["parameters"]["revision"]) for one in runs] == [("Completed", git.resolve(up.root))]
+    # judged already: no run is started
+    assert run(migrate) == 0
+    assert "is judged already: passed" in capfd.readouterr().err
+    # the commit that names the new backbone is at the address, so the next training on the worker uses it
+    assert run(["backbone", "switch", new, ASR.site, "-w", str(up.root)]) == 0
+    assert git.resolve(Path(up.address.removeprefix("file://")), "main") == git.resolve(up.root)
+    assert run(["train", str(ASR), "--json", "-w", str(up.root)]) == 0
+    assert model_registry.list_versions(client, ASR)[0].fingerprint == site["fingerprint"]
+    assert run(["backbone", "back", ASR.site, "-w", str(up.root)]) == 0
+    capfd.readouterr()
+
+
+def _with_policy(workspace: Workspace) -> Path:
+    path = workspace.root / "elp.yaml"
+    gate = "{limit: 1.5, margin: 1.0, resamples: 200, safety: {max_slowdown: null, operating_margin: null}}"
+    path.write_text(f"{path.read_text()}\nslots: {{{ASR}: {{gate: {gate}}}}}\n")
+    return path.relative_to(workspace.root)
 
 
 def test_a_commit_that_was_not_pushed_is_refused(up: Workspace, capfd: pytest.CaptureFixture[str]) -> None:

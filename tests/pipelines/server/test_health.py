@@ -22,6 +22,7 @@ from pipelines.server.read_models import flow_health
 from pipelines.server.read_models.flow_health import FlowHealth, FlowRun, read_flow_health, unresolved
 from pipelines.server.read_models.grid import Cell, Grid
 from pipelines.server.read_models.health import HealthItem, health_items
+from pipelines.server.read_models.site_boxes import ReportedBox
 
 NOW = datetime(2026, 7, 1, 9, tzinfo=UTC)
 QUIET = Cell(
@@ -124,6 +125,17 @@ def test_the_reason_is_the_message_of_the_error_alone() -> None:
     message = "Flow run encountered an exception: IntakeError: a.csv has no column text"
     (found,) = unresolved([_run("ingest plant-a/asr", "Failed") | {"state": {"message": message}}], "")
     assert found.reason == "a.csv has no column text"
+
+
+def test_boxes_are_named_with_what_they_serve_and_should() -> None:
+    box = ReportedBox("press-3", "plant-a", "differs", ("asr v1",), ("asr v2", "ser –"), "2026-06-30", "0.1.0", "")
+    boxes = [replace(box, name="gate-1", state="silent"), replace(box, name="lift-2", state="refused"), box]
+    found = health_items(Grid((QUIET,), ()), GOOD, (), NOW, [*boxes, replace(box, name="hall-7", state="same")])
+    assert [(item.urgency, item.text.split()[2], item.detail, item.href) for item in found] == [
+        ("act", "refused", "lift-2 (plant-a)", "#boxes"),
+        ("watch", "has", "gate-1 (plant-a)", "#boxes"),
+        ("watch", "serves", "press-3 (plant-a: asr v1 → asr v2, ser –)", "#boxes"),
+    ]
 
 
 @pytest.fixture

@@ -17,12 +17,15 @@ from pipelines.registry.client import server_api
 from pipelines.registry.client.connection import connect
 from pipelines.registry.client.voices import list_templates, send_template
 from pipelines.registry.slot import Slot
+from pipelines.serving.champion_source import RegistryChampions
 from pipelines.serving.voices.enrolment import enrol_voice, revoke_voice
 from pipelines.serving.voices.listing import enrolled_voices
 from pipelines.serving.voices.matching import match_voice
 from pipelines.serving.voices.renewal import renew_voices
+from pipelines.serving.voices.template_store import RegistryTemplates
 from pipelines.serving.voices.verifier import Verifier, load_verifier
 from pipelines.serving.voices.voice_folder import VoiceFolder
+from pipelines.serving.voices.voice_place import VoicePlace
 from tests.support.bundles import add_bundle
 from tests.support.clips import voice
 from tests.support.versions import make_champion, record_verdict
@@ -56,6 +59,11 @@ def folder(tmp_path: Path) -> VoiceFolder:
 
 
 @pytest.fixture
+def place(folder: VoiceFolder, mlflow_uri: str) -> VoicePlace:
+    return VoicePlace(folder, RegistryTemplates(mlflow_uri))
+
+
+@pytest.fixture
 def add(
     client: MlflowClient, settings: Settings, mlflow_uri: str, cache: Path, tmp_path: Path
 ) -> Callable[[Slot, int], Verifier]:
@@ -63,30 +71,30 @@ def add(
 
     def made(slot: Slot, version: int, threshold: float = -1.0) -> Verifier:
         add_bundle(client, slot, f"k{version}", tmp_path, SpeakerVerification(("anna", "bert"), threshold=threshold))
-        return load_verifier(slot, settings, mlflow_uri=mlflow_uri, cache=cache, version=version)
+        return load_verifier(slot, settings, RegistryChampions(mlflow_uri, cache), version)
 
     return made
 
 
 @pytest.fixture
-def enrol(folder: VoiceFolder, mlflow_uri: str) -> Callable[..., Any]:
+def enrol(place: VoicePlace) -> Callable[..., Any]:
     def enrolled(name: str, waveforms: list[FloatArray], verifier: Verifier, **more: Any) -> Any:
         options = {"consent": "form 7", "keep_audio": True} | more
-        return enrol_voice(name, waveforms, verifier, folder, mlflow_uri=mlflow_uri, **options)
+        return enrol_voice(name, waveforms, verifier, place, **options)
 
     return enrolled
 
 
 def test_an_enrolled_voice_is_compared_and_its_name_stays_on_this_machine(
-    add: Any, enrol: Any, folder: VoiceFolder, mlflow_uri: str, client: MlflowClient
+    add: Any, enrol: Any, place: VoicePlace, mlflow_uri: str, client: MlflowClient
 ) -> None:
     slot = Slot("compared", "asv")
     verifier = add(slot, 1)
     done = enrol("Anna", ANNA, verifier)
     assert (done.template.quality.recordings, done.template.quality.seconds) == (3, 3.0)
     assert done.resembles == ()
-    same = match_voice("anna", np.concatenate(ANNA), verifier, folder, mlflow_uri=mlflow_uri)
-    other = match_voice("Anna", BERT[0], verifier, folder, mlflow_uri=mlflow_uri)
+    same = match_voice("anna", np.concatenate(ANNA), verifier, place)
+    other = match_voice("Anna", BERT[0], verifier, place)
     assert same.score > 0.99
     assert same.score > other.score
     assert same.bundle == verifier.bundle
@@ -97,24 +105,24 @@ def test_an_enrolled_voice_is_compared_and_its_name_stays_on_this_machine(
     assert "anna" not in (str(stored) + "".join(entry.text for entry in entries)).casefold()
     # everybody is accepted by this threshold, so the second voice is said to resemble the first
     assert enrol("Bert", BERT, verifier).resembles == ("Anna",)
-    assert [one.name for one in enrolled_voices(slot, folder, mlflow_uri=mlflow_uri)] == ["Anna", "Bert"]
+    assert [one.name for one in enrolled_voices(slot, place)] == ["Anna", "Bert"]
 
 
 def test_a_template_of_another_bundle_is_an_error_that_names_both(
-    add: Any, enrol: Any, folder: VoiceFolder, mlflow_uri: str
+    add: Any, enrol: Any, place: VoicePlace, mlflow_uri: str
 ) -> None:
     slot = Slot("mismatched", "asv")
     first, second = add(slot, 1), add(slot, 2)
     assert first.bundle != second.bundle
     enrol("Anna", ANNA, first)
     with pytest.raises(TemplateError, match="scores across bundles mean nothing") as error:
-        match_voice("Anna", ANNA[0], second, folder, mlflow_uri=mlflow_uri)
+        match_voice("Anna", ANNA[0], second, place)
     assert first.bundle in str(error.value)
     assert second.bundle in str(error.value)
 
 
 def test_a_promotion_waits_until_every_voice_is_renewed(
-    add: Any, enrol: Any, folder: VoiceFolder, mlflow_uri: str, client: MlflowClient
+    add: Any, enrol: Any, place: VoicePlace, mlflow_uri: str, client: MlflowClient
 ) -> None:
     slot = Slot("waiting", "asv")
     first = add(slot, 1)
@@ -129,40 +137,38 @@ def test_a_promotion_waits_until_every_voice_is_renewed(
 
     with pytest.raises(GateRefused, match="2 enrolled voices are not renewed for it; renew them: elp enrol migrate"):
         promote()
-    done = renew_voices(second, folder, mlflow_uri=mlflow_uri)
+    done = renew_voices(second, place)
     assert (done.renewed, done.present) == (("Anna",), 0)
     assert [(one.name, one.reason) for one in done.left] == [
         ("Bert", "its recordings were not kept: enrol the speaker again")
     ]
     with pytest.raises(GateRefused, match="1 enrolled voices are not renewed"):
         promote()
-    revoke_voice("Bert", slot, folder, mlflow_uri=mlflow_uri, reason="left the plant")
+    revoke_voice("Bert", slot, place, reason="left the plant")
     promote()
-    again = renew_voices(second, folder, mlflow_uri=mlflow_uri)
+    again = renew_voices(second, place)
     assert (again.renewed, again.present, again.left) == ((), 1, ())
     # side by side: a rollback finds the template of the former champion
     for verifier in (first, second):
-        assert match_voice("Anna", ANNA[0], verifier, folder, mlflow_uri=mlflow_uri).accepted
+        assert match_voice("Anna", ANNA[0], verifier, place).accepted
     server_api.change_champion(mlflow_uri, "rollback", slot, by="ann", reason="worse")
 
 
-def test_a_revoked_voice_is_gone_with_its_recordings(
-    add: Any, enrol: Any, folder: VoiceFolder, mlflow_uri: str
-) -> None:
+def test_a_revoked_voice_is_gone_with_its_recordings(add: Any, enrol: Any, place: VoicePlace, mlflow_uri: str) -> None:
     slot = Slot("revoked", "asv")
     verifier = add(slot, 1)
     kept = enrol("Anna", ANNA, verifier).template
-    assert len(folder.recordings(kept.voice)) == 3
+    assert len(place.folder.recordings(kept.voice)) == 3
     with pytest.raises(GateRefused, match="this name is enrolled in revoked/asv since"):
         enrol("ANNA ", ANNA, verifier)
-    assert revoke_voice("Anna", slot, folder, mlflow_uri=mlflow_uri, reason="asked for it") == 1
-    assert folder.recordings(kept.voice) == []
+    assert revoke_voice("Anna", slot, place, reason="asked for it") == 1
+    assert place.folder.recordings(kept.voice) == []
     (left,) = list_templates(mlflow_uri, slot, revoked=True)
     assert (left.sealed, bool(left.revoked_at)) == ("", True)
     with pytest.raises(TemplateError, match="Anna is not enrolled in revoked/asv"):
-        match_voice("Anna", ANNA[0], verifier, folder, mlflow_uri=mlflow_uri)
+        match_voice("Anna", ANNA[0], verifier, place)
     with pytest.raises(TemplateError, match="Anna is not enrolled"):
-        revoke_voice("Anna", slot, folder, mlflow_uri=mlflow_uri, reason="again")
+        revoke_voice("Anna", slot, place, reason="again")
     with pytest.raises(GateRefused, match="was revoked, or is that of another person"):
         send_template(mlflow_uri, kept)
     assert enrol("Anna", ANNA, verifier).template.voice != kept.voice
@@ -171,11 +177,11 @@ def test_a_revoked_voice_is_gone_with_its_recordings(
 
 
 def test_recordings_that_are_no_basis_are_refused(
-    add: Any, enrol: Any, folder: VoiceFolder, mlflow_uri: str, settings: Settings, cache: Path
+    add: Any, enrol: Any, place: VoicePlace, mlflow_uri: str, settings: Settings, cache: Path
 ) -> None:
     slot = Slot("unfit", "asv")
     with pytest.raises(UsageError, match="compares no voices"):
-        load_verifier(Slot("unfit", "asr"), settings, mlflow_uri=mlflow_uri, cache=cache)
+        load_verifier(Slot("unfit", "asr"), settings, RegistryChampions(mlflow_uri, cache))
     verifier = add(slot, 1, 1.1)
     with pytest.raises(TemplateError, match=r"1\.0 s of the recordings are not silent, and an enrolment needs 2 s"):
         enrol("Anna", ANNA[:1], verifier)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
+from elp_core.testing import save_tiny
 from pipelines.audit.adapter_records import find_records
 from pipelines.audit.bill_of_materials import bill_of_materials
 from pipelines.audit.data_index import open_index
@@ -25,34 +29,40 @@ from pipelines.registry.client import model_registry, server_api
 from pipelines.registry.client.connection import connect
 from pipelines.registry.policies import policy_digest
 from pipelines.registry.slot import Slot
+from pipelines.training.inputs import TrainingInputs, gather_inputs
 from pipelines.training.register import Registered
 from pipelines.training.train import train_adapters
 from tests.support.workspaces import Site, own_slot
 
 pytestmark = pytest.mark.integration
 LENIENT = {"limit": 9.0, "margin": 5.0, "resamples": 100, "safety": {"max_slowdown": None, "interference_slots": 0}}
-FIRST, SECOND = Slot("warm-a", "asr"), Slot("warm-b", "asr")
+FIRST, SECOND, THIRD = (Slot(site, "asr") for site in ("warm-a", "warm-b", "warm-c"))
 
 
 @dataclass
 class Plant:
-    """Two sites with the same data for one task, their server, and the steps of a night."""
+    """Three sites with the same data for one task, their server, and the steps of a night."""
 
     site: Site
     uri: str
     cache: Path
     said: list[str] = field(default_factory=list)
 
-    def settings(self, **train: Any) -> Settings:
+    def settings(self, bottleneck: int = 5, **train: Any) -> Settings:
         mine: Mapping[str, Any] = self.site.settings.defaults["asr"]
         # a configuration of their own: the champions of other tests on the same server are no parents
-        adapter = {**mine["adapter"], "encoder": {"bottleneck": 5}}
+        adapter = {**mine["adapter"], "encoder": {"bottleneck": bottleneck}}
         changed = {**mine, "adapter": adapter, "train": {**mine["train"], **train}, "gate": LENIENT}
         return replace(self.site.settings, defaults={"asr": changed})
 
     def train(self, slot: Slot, data: int = 1, **train: Any) -> Registered:
         where: dict[str, Any] = {"mlflow_uri": self.uri, "cache": self.cache, "log": self.said.append}
         return train_adapters(self.site.repository, {slot: slot.tag(data)}, self.settings(**train), **where)[slot]
+
+    def inputs(self, slot: Slot, settings: Settings) -> TrainingInputs:
+        """What a training of the slot would have; nothing is trained."""
+        (found,) = gather_inputs(connect(self.uri), self.site.repository, {slot: slot.tag(1)}, settings, self.cache)
+        return found
 
     def promote(self, slot: Slot, version: int) -> None:
         settings, where = self.settings(), {"mlflow_uri": self.uri, "log": self.said.append}
@@ -68,12 +78,12 @@ class Plant:
 
 @pytest.fixture(scope="module")
 def nights(site: Site, mlflow_uri: str, tmp_path_factory: pytest.TempPathFactory) -> Plant:
-    for slot in (FIRST, SECOND):
+    for slot in (FIRST, SECOND, THIRD):
         own_slot(site, slot)
     return Plant(site, mlflow_uri, tmp_path_factory.mktemp("warm"))
 
 
-def test_a_start_is_named_traced_and_ends_with_a_drop(nights: Plant) -> None:
+def test_a_start_is_named_traced_and_ends_with_a_drop(nights: Plant, tmp_path: Path) -> None:
     plant = nights
     first = plant.train(FIRST, init="champion")
     assert "starting fresh, not from champion: warm-a/asr has no champion yet" in plant.said[0]
@@ -91,14 +101,15 @@ def test_a_start_is_named_traced_and_ends_with_a_drop(nights: Plant) -> None:
     near = plant.train(SECOND, init="nearest")
     assert plant.learned(SECOND, near.version) == [("warm-a/asr v1", "init")]
     plant.promote(SECOND, near.version)
-    _audited(plant, near.version)
+    _audited(plant, SECOND, near.version, "nearest", ("warm-a/asr v1", "init"))
+    _averaged(plant, near.version, tmp_path)
 
     workspace, records = plant.site.workspace, ServerRecords(plant.uri)
     speaker = Subject(speaker="ann")
     drop_clips(workspace, FIRST, speaker)
     with open_index(workspace, plant.said.append) as db:
         plan = plan_erasure(db, records, speaker, FIRST)
-    assert [one.slot for one in plan.slots] == [str(FIRST), str(SECOND)]
+    assert [one.slot for one in plan.slots] == [str(FIRST), str(SECOND), str(THIRD)]
     assert plan.slots[1].champion is not None
     assert plan.slots[1].champion.chain == f"v{near.version} ← warm-a/asr v1, which was trained on 8 of the clips"
     # the same data, and yet another training: what it learned from knows dropped clips
@@ -110,17 +121,52 @@ def test_a_start_is_named_traced_and_ends_with_a_drop(nights: Plant) -> None:
         plant.train(FIRST, 2, init="v1")
 
 
-def _audited(plant: Plant, version: int) -> None:
-    """The tree, its verification and the bill of materials name the parent."""
+def _averaged(plant: Plant, second: int, folder: Path) -> None:
+    """A third site starts from the mean of the two champions; of another backbone or shape, none is a parent."""
+    wanted = plant.settings(init="average")
+    inputs = plant.inputs(THIRD, wanted)
+    states = [load_file(one.bundle / "adapter_model.safetensors") for one in inputs.start.parents]
+    assert len(states) == 2
+    for name, tensor in inputs.new_model().state().items():
+        mean = torch.stack([state[name].double() for state in states]).mean(dim=0).to(tensor.dtype)
+        assert torch.equal(tensor, mean), name
+    made = plant.train(THIRD, init="average")
+    parents = [("warm-a/asr v1", "average"), (f"warm-b/asr v{second}", "average")]
+    assert plant.learned(THIRD, made.version) == parents
+    _audited(plant, THIRD, made.version, "average", *parents)
+
+    save_tiny(folder / "other", seed=7)
+    elsewhere = replace(wanted, backbone=str(folder / "other"))
+    narrow = plant.settings(bottleneck=6, init="average")
+    for settings, why in (
+        (elsewhere, r"its backbone is sha256:\w+…, here sha256:\w+…"),
+        (narrow, r"its adapter configuration differs: encoder\.bottleneck is 5, here 6"),
+    ):
+        start = plant.inputs(THIRD, settings).start
+        assert start.parents == ()
+        assert re.search(rf"warm-a/asr v1: {why}; warm-b/asr v{second}: {why}", start.record.why), start.record.why
+        mine: Any = settings.defaults["asr"]
+        named = replace(settings, defaults={"asr": {**mine, "train": {**mine["train"], "init": "v1"}}})
+        with pytest.raises(NotAParent, match=rf"warm-c/asr v1 cannot be started from: {why}"):
+            plant.inputs(THIRD, named)
+
+
+def _audited(plant: Plant, slot: Slot, version: int, init: str, *parents: tuple[str, str]) -> None:
+    """The tree, its verification and the bill of materials name the parents."""
     workspace, records = plant.site.workspace, ServerRecords(plant.uri)
-    subject = find_records(records, SECOND, version)
+    subject = find_records(records, slot, version)
     tools = start_verification(workspace, records, plant.said.append)
     with open_index(workspace, plant.said.append) as db:
         tree = verify_adapter(db, tools, subject)
     (branch,) = (one for one in tree.children if one.name == "learned from")
     assert [(one.name, one.value, one.state) for one in branch.children if one.name != "candidate"] == [
-        ("train.init", "nearest", ""),
-        ("init", "warm-a/asr v1", ""),
-        ("statement of", "warm-a/asr v1", "verified"),
+        ("train.init", init, ""),
+        *((role, name, "") for name, role in parents),
+        *(("statement of", name, "verified") for name, _ in parents),
     ]
-    assert '"elp:role",\n          "value": "init"' in bill_of_materials(subject)
+    bill = bill_of_materials(subject)
+    for name, role in parents:
+        assert f'"elp:role",\n          "value": "{role}"' in bill
+        assert name.partition(" ")[0] in bill
+    # what the parents learned from is in the trace, too
+    assert ("init", "warm-a/asr v1") in {(one.name, one.value) for one in branch.walk()}

@@ -90,16 +90,20 @@ def test_a_search_that_is_killed_continues_and_repeats_nothing(
         return call.train()
 
     client = connect(mlflow_uri)
-    runs = StudyRuns(client, site.asr)
+    runs = crashed = StudyRuns(client, site.asr, flow_run="crashed")
     hooks = TuneHooks(lambda _: None, opened=runs.open, run=lambda call: runs.record(call, lambda: dies(call)))
     with pytest.raises(KeyboardInterrupt):
         tune_slot(copy, site.asr, request, hooks)
     assert len(trainings) == 4
     killed = [run.info.run_name for run in children(client) if run.info.status == "KILLED"]
     assert killed == [names[-1]]
-    hooks = replace(hooks, run=lambda call: runs.record(call, call.train))
+    assert crashed.finished() is None
+    runs = StudyRuns(client, site.asr, flow_run="given again")
+    hooks = replace(hooks, opened=runs.open, run=lambda call: runs.record(call, call.train))
     found, folder = tune_slot(copy, site.asr, request, hooks)
     runs.close(found, folder)
+    # started again by the supervision, it begins no other study on settings that have the winner by now
+    assert plain(crashed.finished()) == plain(found)
     made = children(client)
     assert {run.data.tags["mlflow.parentRunId"] for run in made} == {runs.parent}
     assert len(made) == len(trainings), "the run that was killed is the one that was finished"

@@ -77,7 +77,15 @@ def test_a_page_is_whole_and_escaped(client: FlaskClient, address: str) -> None:
 
 
 def test_the_slot_links_to_its_requests(client: FlaskClient, root: Path) -> None:
-    assert f'href="{BASE}"' in client.get("/elp/slots/plant-a/asr").text
+    page = client.get("/elp/slots/plant-a/asr").text
+    assert f'href="{BASE}"' in page
+    assert "without speech" not in page
+    silent = served(90, at=NOW - timedelta(hours=6), features=(), measurements={"level_db": -90.0})
+    with opened_log(log_path(root / ".elp", SLOT)) as db, log_transaction(db):
+        add_requests(db, [(silent, None)])
+    # 62 others of these days, and none before
+    assert "without speech: 1.59 % of the last 7 days, – before" in client.get("/elp/slots/plant-a/asr").text
+    assert client.get(f"{BASE}/{silent.id}").status_code == 200
     log_path(root / ".elp", SLOT).rename(root / "away")
     try:
         assert f'href="{BASE}"' not in client.get("/elp/slots/plant-a/asr").text

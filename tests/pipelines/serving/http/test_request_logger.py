@@ -19,7 +19,7 @@ from pipelines.registry.monitor_names import UNITS
 from pipelines.registry.slot import Slot
 from pipelines.request_log.log_file import add_requests, log_path, log_transaction, opened_log, stamp
 from pipelines.request_log.log_policy import RequestLogPolicy
-from pipelines.request_log.log_reading import find_audio, read_requests
+from pipelines.request_log.log_reading import SpeechlessCount, count_speechless, find_audio, read_requests
 from pipelines.request_log.served_request import RequestAnswer
 from pipelines.serving.http import request_logger
 from pipelines.serving.http.request_logger import RequestLogger, RequestNames
@@ -96,6 +96,31 @@ def test_audio_is_kept_with_a_consent_only(logging_server: tuple[SpeechServer, P
 
 
 @pytest.mark.integration
+def test_a_recording_without_speech_is_logged_by_its_measurements(logging_server: tuple[SpeechServer, Path]) -> None:
+    """A dead microphone: the backbone computed nothing, and the log says so."""
+    server, state = logging_server
+    silence = wav(np.full(16_000, 1e-4, np.float32))
+    begun = stamp(datetime.now(UTC))
+    answer = server.ask("audio/transcriptions", str(ASR), silence, session="call 8")
+    record = logged(state, ASR, answer.headers["elp-request-id"])
+    assert (record.without_speech, record.features, record.confidence, record.answer) == (
+        True,
+        (),
+        None,
+        RequestAnswer(),
+    )
+    assert set(record.measurements) == {"snr_db", "level_db", "seconds"}
+    assert record.measurements["level_db"] < -70
+    assert 'outcome="no speech",slot="plant-a/asr"} 1.0' in server.client.get("/metrics").text
+    spoken = logged(state, ASR, server.ask("audio/transcriptions", str(ASR), ONE).headers["elp-request-id"])
+    with opened_log(log_path(state, ASR)) as db:
+        # the consent of the slot is for recordings that can be corrected
+        assert find_audio(db, record.id) is None
+        assert count_speechless(db, begun, stamp(datetime.now(UTC) + timedelta(days=1))) == SpeechlessCount(2, 1)
+    assert not spoken.without_speech
+
+
+@pytest.mark.integration
 def test_a_slot_without_a_share_has_no_log(logging_server: tuple[SpeechServer, Path]) -> None:
     server, state = logging_server
     assert server.ask("classify", str(SER), ONE).status_code == 200
@@ -132,7 +157,8 @@ def test_a_log_that_cannot_be_written_fails_no_request(logging_server: tuple[Spe
     whole = path.read_bytes()
     path.write_bytes(b"damaged " * 1000)
     assert server.ask("classify", str(SIC), ONE).status_code == 200
-    wait_until(lambda: 'elp_serve_logged_requests_total{outcome="failed"} 1.0' in server.client.get("/metrics").text)
+    failed = 'elp_serve_logged_requests_total{outcome="failed",slot="plant-a/sic"} 1.0'
+    wait_until(lambda: failed in server.client.get("/metrics").text)
     path.write_bytes(whole)
     logged(state, SIC, server.ask("classify", str(SIC), ONE).headers["elp-request-id"])
 
@@ -143,8 +169,9 @@ class Counted:
     def __init__(self) -> None:
         self.outcomes: dict[str, int] = {}
 
-    def __call__(self, outcome: str, number: int) -> None:
-        self.outcomes[outcome] = self.outcomes.get(outcome, 0) + number
+    def __call__(self, slot: Slot, outcome: str, number: int) -> None:
+        if number:
+            self.outcomes[outcome] = self.outcomes.get(outcome, 0) + number
 
 
 def version(bundles: dict[tuple[str, int], Path]) -> ServedVersion:

@@ -25,6 +25,7 @@ from pipelines.serving.http.api_keys import add_api_key, read_api_keys
 from pipelines.serving.http.serve_process import ServeOptions
 from pipelines.serving.voices.listing import enrolled_voices
 from pipelines.serving.voices.matching import match_voice
+from pipelines.serving.voices.template_store import RegistryTemplates
 from pipelines.serving.voices.verifier import load_verifier
 from pipelines.serving.voices.voice_folder import VoiceFolder
 from pipelines.serving.voices.voice_place import VoicePlace
@@ -48,7 +49,7 @@ def door(mlflow_uri: str, tmp_path: Path, cache: Path) -> Iterator[SpeechServer]
     client = connect(mlflow_uri)
     task = SpeakerVerification(("anna", "bert"), threshold=-1.0)
     make_champion(client, add_bundle(client, SLOT, "k1", tmp_path, task))
-    voices = VoicePlace(tmp_path / "voices", mlflow_uri)
+    voices = VoicePlace(VoiceFolder(tmp_path / "voices"), RegistryTemplates(mlflow_uri))
     options = ServeOptions(every=0.05, decoders=1, voices=voices, log_state=tmp_path / "state")
     slots = {str(SLOT): {"requests": {"share": 1.0}}}
     with speech_server(RegistryChampions(mlflow_uri, cache, [SLOT.site]), tmp_path, options, slots=slots) as server:
@@ -94,14 +95,14 @@ def test_a_voice_is_enrolled_compared_and_bound_to_its_bundle(
     assert (stored.voice, stored.quality.cohesion) == (values["id"], values["cohesion"])
     assert "API key enrols" in ledger_entries(mlflow_uri, SLOT)[-1].text
     # one store: the command line finds it, and gives the same score
-    folder = VoiceFolder(tmp_path / "voices")
-    assert [one.name for one in enrolled_voices(SLOT, folder, mlflow_uri=mlflow_uri)] == ["Anna"]
-    assert len(folder.recordings(stored.voice)) == 3
+    place = VoicePlace(VoiceFolder(tmp_path / "voices"), RegistryTemplates(mlflow_uri))
+    assert [one.name for one in enrolled_voices(SLOT, place)] == ["Anna"]
+    assert len(place.folder.recordings(stored.voice)) == 3
     settings = Settings(backbone=str(tmp_path / "backbone"))
-    verifier = load_verifier(SLOT, settings, mlflow_uri=mlflow_uri, cache=cache)
+    verifier = load_verifier(SLOT, settings, RegistryChampions(mlflow_uri, cache))
     answer = _verify(door, "anna", ANNA[0], asks, session="gate 3")
     found = answer.json()
-    own = match_voice("Anna", load(ANNA[0]), verifier, folder, mlflow_uri=mlflow_uri)
+    own = match_voice("Anna", load(ANNA[0]), verifier, place)
     assert found["score"] == pytest.approx(own.score, abs=1e-5)
     assert (found["accepted"], found["threshold"], found["voice"]) == (True, -1.0, "anna")
     record = logged(tmp_path / "state", SLOT, answer.headers["elp-request-id"])
@@ -154,7 +155,7 @@ def _run(line: str, server: SpeechServer, key: dict[str, str], folder: Path) -> 
     return found
 
 
-def test_a_server_without_a_registry_has_no_enrolled_voices(server: SpeechServer) -> None:
+def test_a_server_without_a_place_for_them_has_no_enrolled_voices(server: SpeechServer) -> None:
     data, files = {"model": "plant-a/asv", "voice": "Anna"}, {"file": ("clip.wav", BERT)}
     answer = server.client.post("/v1/verify", data=data, files=files)
     assert (answer.status_code, answer.json()["error"]["code"]) == (400, "voice")
@@ -164,8 +165,9 @@ def test_a_server_without_a_registry_has_no_enrolled_voices(server: SpeechServer
 
 
 def test_while_the_registry_is_away_no_voice_is_compared(champions: FolderChampions, tmp_path: Path) -> None:
-    place = VoicePlace(tmp_path / "voices", f"http://127.0.0.1:{free_port()}")
-    VoiceFolder(place.folder).key(make=True)
+    away = RegistryTemplates(f"http://127.0.0.1:{free_port()}")
+    place = VoicePlace(VoiceFolder(tmp_path / "voices"), away)
+    place.folder.key(make=True)
     options = ServeOptions(every=60, decoders=1, voices=place)
     with speech_server(champions, tmp_path, options) as server:
         data, files = {"model": "plant-a/asv", "voice": "Anna"}, {"file": ("clip.wav", BERT)}

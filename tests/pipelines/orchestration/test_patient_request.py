@@ -1,0 +1,60 @@
+"""A request to a Prefect server that is too busy to answer in time."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from pipelines.orchestration import slot_deployments
+from pipelines.orchestration.slot_deployments import patient_request
+
+
+@contextmanager
+def _late(silent: int) -> Iterator[str]:
+    """A server that takes so many requests without an answer, and answers the next one."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            taken = [server.accept()[0] for _ in range(silent)]
+            connection, _ = server.accept()
+            connection.recv(65_536)
+            connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n[1]")
+            for one in (*taken, connection):
+                one.close()
+
+        threading.Thread(target=serve, daemon=True).start()
+        yield f"http://127.0.0.1:{server.getsockname()[1]}/api"
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(slot_deployments, "_PATIENCE", 0.3)
+
+
+@pytest.mark.parametrize(
+    ("route", "body", "repeatable"),
+    [
+        ("/deployments/", {}, True),
+        ("/flow_runs/filter", {}, False),
+        ("/flow_runs/count", {}, False),
+        ("/x", None, False),
+    ],
+)
+def test_a_request_that_may_be_done_twice_is_sent_again(route: str, body: object, repeatable: bool) -> None:
+    with _late(1) as url:
+        assert patient_request(url + route, body, repeatable=repeatable) == [1]
+
+
+def test_any_other_request_is_sent_once() -> None:
+    with _late(1) as url, pytest.raises(OSError, match="timed out"):
+        patient_request(f"{url}/flow_runs/1/set_state", {})
+
+
+def test_a_minute_without_an_answer_is_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(slot_deployments, "_BUSY", 0.0)
+    with _late(9) as url, pytest.raises(OSError, match="timed out"):
+        patient_request(url, {}, repeatable=True)

@@ -1,0 +1,53 @@
+"""Two transactions of Prefect's server on SQLite at the same time, both of which read first and then write."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from prefect.server.database.configurations import AioSqliteConfiguration
+from sqlalchemy.exc import OperationalError
+
+from pipelines.orchestration.prefect_sqlite import take_write_lock_first
+
+READ, WRITE = sa.text("SELECT count(*) FROM marks"), sa.text("INSERT INTO marks VALUES (1)")
+
+
+async def _two_marks(database: Path) -> int:
+    """Let two transactions read before either writes, if that is possible; return the rows of both."""
+    configuration = AioSqliteConfiguration(f"sqlite+aiosqlite:///{database}")
+    engine = await configuration.engine()
+    async with engine.begin() as connection:
+        await connection.execute(sa.text("CREATE TABLE marks (value INTEGER)"))
+    first_has_read = asyncio.Event()
+
+    async def mark(wait: float) -> None:
+        session = await configuration.session(engine)
+        async with session, configuration.begin_transaction(session):
+            await session.execute(READ)
+            first_has_read.set()
+            # the other one reads, or waits for its turn
+            await asyncio.sleep(wait)
+            await session.execute(WRITE)
+
+    async def second() -> None:
+        await first_has_read.wait()
+        await mark(0)
+
+    await asyncio.gather(mark(0.3), second())
+    session = await configuration.session(engine)
+    async with session:
+        found = (await session.execute(READ)).scalar_one()
+    await engine.dispose()
+    return int(found)
+
+
+def test_a_transaction_that_has_read_waits_and_does_not_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(AioSqliteConfiguration, "begin_transaction", AioSqliteConfiguration.begin_transaction)
+    # Prefect alone: if it waits too, this module is not needed any more
+    with pytest.raises(OperationalError, match="database is locked"):
+        asyncio.run(_two_marks(tmp_path / "alone.db"))
+    take_write_lock_first()
+    assert asyncio.run(_two_marks(tmp_path / "prefect.db")) == 2
