@@ -16,6 +16,7 @@ import pytest
 
 from tests.support import environment
 from tests.support.browser import end_browser
+from tests.support.new_databases import keep_databases
 
 if TYPE_CHECKING:
     from tests.support.login_server import LoginServer
@@ -48,6 +49,13 @@ os.environ.update(
 def _homes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     # `mktemp` reads all names next to the new one: with one of these for each test, that is seconds
     return tmp_path_factory.mktemp("homes")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _databases(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Databases that are made once, for all processes of the run."""
+    own = tmp_path_factory.getbasetemp()
+    keep_databases(own.parent if "PYTEST_XDIST_WORKER" in os.environ else own)
 
 
 @pytest.fixture(autouse=True)
@@ -95,7 +103,7 @@ def pytest_collection_finish() -> None:
 @pytest.fixture(autouse=True)
 def _environment(request: pytest.FixtureRequest) -> Iterator[None]:
     """Keys and anchor of the servers that the test uses, and of no others."""
-    with environment.environment_of(request.fixturenames):
+    with environment.environment_of(request):
         yield
 
 

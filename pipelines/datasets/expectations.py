@@ -10,7 +10,6 @@ import html
 import importlib
 import os
 import pickle
-import shutil
 import signal
 import subprocess
 import sys
@@ -116,16 +115,7 @@ def validate_rows(frame: pd.DataFrame, rules: Sequence[Rule], name: str, run: st
     import great_expectations as gx
     from great_expectations.checkpoint import Checkpoint, UpdateDataDocsAction
 
-    context = gx.get_context(mode="ephemeral")
-    context.variables.progress_bars = {"globally": False}
-    for site, config in dict(context.list_data_docs_sites()).items():
-        context.delete_data_docs_site(site)
-        # the context makes this folder for its default site, and never removes it
-        shutil.rmtree(config["store_backend"]["base_directory"], ignore_errors=True)
-    store = {"class_name": "TupleFilesystemStoreBackend", "base_directory": str(docs)}
-    index = {"class_name": "DefaultSiteIndexBuilder"}
-    builder = {"class_name": "SiteBuilder", "show_how_to_buttons": False, "site_index_builder": index}
-    context.add_data_docs_site("docs", builder | {"store_backend": store})
+    context = gx.get_context(mode="ephemeral", project_config=_project(docs))
     # as a whole: a suite that is in the context is stored again with each expectation that is added
     expectations = [_expectation(rule, number) for number, rule in enumerate(rules)]
     suite = context.suites.add(gx.ExpectationSuite(name=name, expectations=expectations))
@@ -146,6 +136,23 @@ def validate_rows(frame: pd.DataFrame, rules: Sequence[Rule], name: str, run: st
     result = checkpoint.run(batch_parameters={"dataframe": frame}, run_id=run_id)
     make_offline(docs)
     return _outcomes(result, rules)
+
+
+def _project(docs: Path) -> Any:
+    """Return the configuration of a context in memory, with one site of Data Docs in `docs`.
+
+    As a whole: a context writes its configuration again, as YAML, with each of its parts that is changed.
+    """
+    from great_expectations.data_context.types.base import DataContextConfig, InMemoryStoreBackendDefaults
+
+    store = {"class_name": "TupleFilesystemStoreBackend", "base_directory": str(docs)}
+    index = {"class_name": "DefaultSiteIndexBuilder"}
+    builder = {"class_name": "SiteBuilder", "show_how_to_buttons": False, "site_index_builder": index}
+    return DataContextConfig(
+        store_backend_defaults=InMemoryStoreBackendDefaults(init_temp_docs_sites=False),
+        data_docs_sites={"docs": builder | {"store_backend": store}},
+        progress_bars={"globally": False},
+    )
 
 
 def _outcomes(result: Any, rules: Sequence[Rule]) -> list[tuple[str, ...]]:

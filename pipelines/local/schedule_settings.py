@@ -202,9 +202,15 @@ def _pattern_fault(pattern: str) -> str:
 
 
 def _matches(pattern: str, text: str) -> bool:
+    return bool(_expression(pattern).fullmatch(text))
+
+
+@functools.cache
+def _expression(pattern: str) -> re.Pattern[str]:
+    # hundreds of slots are compared with hundreds of names, and `re` keeps 512 expressions only
     # a wildcard stays on its side of the slash: neither a site nor a task has one
     parts = (re.escape(part) for part in re.split(r"([*?])", pattern))
-    return bool(re.fullmatch("".join({r"\*": "[^/]*", r"\?": "[^/]"}.get(part, part) for part in parts), text))
+    return re.compile("".join({r"\*": "[^/]*", r"\?": "[^/]"}.get(part, part) for part in parts))
 
 
 def _fit(pattern: str) -> tuple[int, bool]:

@@ -121,6 +121,8 @@ def server_environment(workspace: Workspace) -> dict[str, str]:
             "PREFECT_SERVER_SERVICES_DB_VACUUM_EVENT_RETENTION_OVERRIDES": '{"prefect.flow-run.heartbeat": 86400}',
             # new schedules and late runs are checked often: it is one small database on one machine
             "PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS": "15",
+            # one that nobody asked for is no news, and to say that hundreds are ready again takes the server a minute
+            "PREFECT_SERVER_SERVICES_FOREMAN_DEPLOYMENT_LAST_POLLED_TIMEOUT_SECONDS": "86400",
             **_prefect_database(servers.prefect_database),
         }
     )

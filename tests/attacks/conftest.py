@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.contest import Contest, prepare
+from tests.support.contest import PASSED, Contest, prepare
 from tests.support.guarded_server import Bucket, GuardedServer, guarded_server
 from tests.support.object_store import ObjectStore, object_store
 from tests.support.postgres import Postgres, postgres_server
@@ -81,6 +81,12 @@ def contest(server: GuardedServer, _shared: list[Contest]) -> Iterator[Contest]:
     changed = ground.changed()
     assert not changed, f"the attack succeeded: {changed}"
     _shared.append(ground)
+
+
+@pytest.fixture
+def short_contest(server: GuardedServer) -> Contest:
+    """A slot of the test's own with the former champion, the champion and a version that passed."""
+    return prepare(server, f"plant-{next(_numbers)}", last=PASSED)
 
 
 @pytest.fixture

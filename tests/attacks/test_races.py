@@ -38,13 +38,13 @@ def crowd(server: GuardedServer, movers: MoverProcess) -> Movers:
 
 @pytest.mark.both_databases
 @pytest.mark.parametrize(("count", "moves"), [(6, 5), pytest.param(10, 0, marks=pytest.mark.slow)])
-def test_many_processes_on_one_slot(own_contest: Contest, crowd: Movers, count: int, moves: int) -> None:
-    crowd.start(own_contest.slot, 60, count=count, moves=moves)
+def test_many_processes_on_one_slot(short_contest: Contest, crowd: Movers, count: int, moves: int) -> None:
+    crowd.start(short_contest.slot, 60, count=count, moves=moves)
     # the server answers requests at the same time
     ends, answers = time.monotonic() + 60, []
     while time.monotonic() < ends and not (moves and len(answers) == 20):
         verb, version = random.choice([("rollback", 1), ("rollback", CHAMPION), ("promote", PASSED)])
-        answers.append(own_contest.ask(verb, version=version))
+        answers.append(short_contest.ask(verb, version=version))
     assert crowd.wait() == [0] * count
     said = crowd.said()
     assert {answer.status for answer in answers} <= {200, 403}
@@ -55,34 +55,34 @@ def test_many_processes_on_one_slot(own_contest: Contest, crowd: Movers, count: 
     ]
     said += [{"refused": answer.message} for answer in answers if answer.status == 403]
     assert len({entry["seq"] for entry in said if entry.get("seq")}) > 20, "too few moves to mean anything"
-    agree(own_contest, said, all_answered=True)
+    agree(short_contest, said, all_answered=True)
 
 
 @pytest.mark.both_databases
-def test_killed_at_each_step_of_a_promotion(own_contest: Contest, crowd: Movers) -> None:
+def test_killed_at_each_step_of_a_promotion(short_contest: Contest, crowd: Movers) -> None:
     for step in STEPS:
-        crowd.start(own_contest.slot, 30, kill_at=step)
+        crowd.start(short_contest.slot, 30, kill_at=step)
         # the transitions of the next one, two until it kills itself, are not blocked
         assert crowd.wait() == [-signal.SIGKILL], step
         assert any(entry.get("seq") for entry in crowd.said()), step
-        agree(own_contest, crowd.said(), all_answered=False)
-    crowd.start(own_contest.slot, 0.2, seed=1)
+        agree(short_contest, crowd.said(), all_answered=False)
+    crowd.start(short_contest.slot, 0.2, seed=1)
     assert crowd.wait() == [0]
-    agree(own_contest, crowd.said(), all_answered=False)
+    agree(short_contest, crowd.said(), all_answered=False)
 
 
 @pytest.mark.both_databases
 @pytest.mark.parametrize("times", [3, pytest.param(100, marks=pytest.mark.slow)])
-def test_killed_at_any_moment(own_contest: Contest, crowd: Movers, times: int) -> None:
+def test_killed_at_any_moment(short_contest: Contest, crowd: Movers, times: int) -> None:
     choose, answered = random.Random(times), []
     for number in range(times):
-        (pid,) = crowd.start(own_contest.slot, 30, seed=number)
+        (pid,) = crowd.start(short_contest.slot, 30, seed=number)
         _wait_for_a_move(crowd)
         time.sleep(choose.uniform(0, 0.1))
         os.kill(pid, signal.SIGKILL)
         assert crowd.wait() == [-signal.SIGKILL]
         answered += crowd.said()
-        agree(own_contest, answered, all_answered=False)
+        agree(short_contest, answered, all_answered=False)
 
 
 def _wait_for_a_move(crowd: Movers) -> None:
@@ -93,9 +93,9 @@ def _wait_for_a_move(crowd: Movers) -> None:
 
 
 @pytest.mark.both_stores
-def test_promoted_while_the_bytes_are_replaced_on_disk(own_contest: Contest) -> None:
+def test_promoted_while_the_bytes_are_replaced_on_disk(short_contest: Contest) -> None:
     """An attacker with the store itself: the bytes are hashed again at the moment of promotion."""
-    contest, path = own_contest, own_contest.made[PASSED].tensors
+    contest, path = short_contest, short_contest.made[PASSED].tensors
     content = contest.server.stored(posixpath.dirname(path))[path]
     contest.server.replace(path, content[:-1] + b"\x00")
     contest.refused(contest.alias(PASSED), f"the bytes of {contest.slot} v3 were changed: they hash to")
@@ -104,8 +104,8 @@ def test_promoted_while_the_bytes_are_replaced_on_disk(own_contest: Contest) -> 
 
 @pytest.mark.both_stores
 @pytest.mark.parametrize("name", ["adapter.py", "MLmodel"])
-def test_promoted_while_the_code_is_replaced_on_disk(own_contest: Contest, name: str) -> None:
-    contest = own_contest
+def test_promoted_while_the_code_is_replaced_on_disk(short_contest: Contest, name: str) -> None:
+    contest = short_contest
     contest.server.replace(f"{contest.made[PASSED].folder}/{name}", b"import os  # not what was trained\n")
     contest.refused(contest.alias(PASSED), "v3 cannot serve: the artifact store holds no intact bundle")
     assert contest.champion() == CHAMPION
@@ -139,7 +139,7 @@ def test_the_whole_server_killed_in_the_middle_of_promotions(
 def _again(contest: Contest | None, server: GuardedServer, answered: list[dict[str, Any]]) -> Contest:
     """The slot on a server that was started again, whose records agree with what callers were answered."""
     if contest is None:
-        return prepare(server, "plant-k")
+        return prepare(server, "plant-k", last=PASSED)
     contest = replace(contest, server=server, rest=Rest(server.uri))
     agree(contest, answered, all_answered=False)
     return contest

@@ -82,7 +82,8 @@ def test_the_wheel_works_in_a_new_environment_without_the_checkout(
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", venv], check=True)
     python = venv / "bin" / "python"
     pip = [sys.executable, "-m", "pip", "--python", python]
-    subprocess.run([*pip, "install", "--quiet", "--no-index", "--no-deps", wheel], check=True)
+    # what is imported below is compiled then: pip would compile all modules
+    subprocess.run([*pip, "install", "--quiet", "--no-index", "--no-deps", "--no-compile", wheel], check=True)
     # the third parties come from this environment; its editable install of the project is not followed from there
     (site,) = venv.glob("lib/python*/site-packages")
     (site / "third-parties.pth").write_text(sysconfig.get_paths()["purelib"] + "\n")

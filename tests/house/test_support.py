@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import ast
 import http.server
+import os
 import threading
-from pathlib import Path
 
 import pytest
 
 from tests.support.browser import browser
+from tests.support.environment import lasting
 from tests.support.postgres import postgres_server
 
 
@@ -49,15 +49,35 @@ class _Quiet(http.server.BaseHTTPRequestHandler):
         """Nothing on the tests' output."""
 
 
-def test_a_fixture_with_an_environment_shares_its_name_with_no_fixture_without_one() -> None:
-    """The environment goes by the fixture's name: another fixture of that name would run with a stranger's keys."""
-    defined: dict[str, set[Path]] = {}
-    lasting: dict[str, set[Path]] = {}
-    for path in (Path(__file__).parents[1]).rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.FunctionDef) and any("fixture" in ast.unparse(one) for one in node.decorator_list):
-                defined.setdefault(node.name, set()).add(path)
-            if isinstance(node, ast.Call) and ast.unparse(node.func) == "lasting":
-                lasting.setdefault(ast.literal_eval(node.args[0]), set()).add(path)
-    assert "mlflow_uri" in lasting
-    assert {name: defined[name] - paths for name, paths in lasting.items() if defined[name] - paths} == {}
+@pytest.fixture(scope="module")
+def served() -> None:
+    """A server with keys, as those of many modules."""
+    lasting(ELP_KEYS="/keys/of/the/first")
+
+
+def test_a_fixture_has_its_environment(served: None) -> None:
+    assert os.environ["ELP_KEYS"] == "/keys/of/the/first"
+
+
+class TestAnotherFixtureOfThatName:
+    """It has not the environment of the first one, which is alive."""
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def served(cls) -> str | None:
+        return os.environ.get("ELP_KEYS")
+
+    def test_it_is_made_and_used_without_the_environment_of_the_first(self, served: str | None) -> None:
+        assert (served, os.environ.get("ELP_KEYS")) == (None, None)
+
+
+class TestAFixtureThatAsksForTheOneItReplaces:
+    """It brings the environment of the first one with it."""
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def served(cls, served: None) -> str | None:
+        return os.environ.get("ELP_KEYS")
+
+    def test_it_is_made_and_used_in_the_environment_of_the_first(self, served: str | None) -> None:
+        assert (served, os.environ.get("ELP_KEYS")) == ("/keys/of/the/first", "/keys/of/the/first")

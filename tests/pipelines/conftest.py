@@ -61,7 +61,7 @@ def ground(tmp_path_factory: pytest.TempPathFactory) -> Ground:
 def mlflow_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Address of a running server with the guard, whose keys sign for the tests; each keeps to slots of its own."""
     with guarded_server(tmp_path_factory.mktemp("mlflow")) as server:
-        lasting("mlflow_uri", ELP_KEYS=str(server.keys))
+        lasting(ELP_KEYS=str(server.keys))
         yield server.uri
 
 

@@ -10,6 +10,7 @@ from pipelines.registry.ledger.entry import Principal
 from pipelines.registry.signing.key_folder import ensure_keys
 from pipelines.registry.slot import Slot
 from pipelines.server.stores.registry_store import GuardedStore
+from tests.support.new_databases import new_mlflow_database
 
 SLOT, ANN = Slot("plant-a", "asr"), Principal("ann", False, "")
 
@@ -22,6 +23,7 @@ def open_store(folder: Path) -> GuardedStore:
 def make_store(folder: Path) -> GuardedStore:
     """Make a store with version 1 of the slot, which has no bytes: tests of the bytes use a server."""
     ensure_keys(folder / "keys")
+    new_mlflow_database(folder / "mlflow.db")
     store = open_store(folder)
     store.create_registered_model(SLOT.model_name)
     with store.locked() as transaction:

@@ -21,6 +21,7 @@ from pipelines.server.read_models.signed_records import entry_at
 from pipelines.server.stores import registry_store as server
 from pipelines.server.stores.registry_store import GuardedStore
 from tests.support.html import read_html
+from tests.support.new_databases import new_mlflow_database
 
 
 def open_stores(folder: Path, patch: Any) -> tuple[GuardedStore, SqlAlchemyStore, KeyRing]:
@@ -28,6 +29,7 @@ def open_stores(folder: Path, patch: Any) -> tuple[GuardedStore, SqlAlchemyStore
     ring = ensure_keys(folder / "keys")
     patch.setenv("ELP_KEYS", str(folder / "keys"))
     patch.setenv("ELP_LEDGER_CHECKPOINT", str(folder / "ledger-head.json"))
+    new_mlflow_database(folder / "mlflow.db")
     tracking = SqlAlchemyStore(f"sqlite:///{folder / 'mlflow.db'}", str(folder / "artifacts"))
     registry = GuardedStore(f"elp+sqlite:///{folder / 'mlflow.db'}")
     patch.setenv(ARTIFACTS_DESTINATION_ENV_VAR, f"file://{folder / 'artifacts'}")

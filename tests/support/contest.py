@@ -100,25 +100,28 @@ class Contest:
         }
 
 
-def prepare(server: GuardedServer, site: str, rest: Rest | None = None) -> Contest:
+def prepare(server: GuardedServer, site: str, rest: Rest | None = None, last: int = OUTDATED) -> Contest:
     """Make a slot with a champion, its predecessor, and a version in every other state.
 
     Args:
         server: The server.
         site: Of the slot; its task is asr.
         rest: The user who prepares it, if the server requires a login.
+        last: The last of the versions that are made, `PASSED` or a later one.
     """
     rest, keys = rest or Rest(server.uri), load_trusted_keys(server.keys)
     contest = Contest(server, rest, keys, f"elp.{site}.asr")
-    for version in (FORMER, CHAMPION, PASSED, FAILED, UNGATED, OUTDATED):
+    for version in range(FORMER, last + 1):
         contest.made[version] = register(rest, contest.model, f"{site}-{version}", lineage=keys)
     made = contest.made
     gate(rest, made[FORMER], "passed", None, keys)
     promote(rest, made[FORMER])
-    for version in (OUTDATED, CHAMPION):
-        gate(rest, made[version], "passed", made[FORMER], keys)
+    if OUTDATED in made:
+        gate(rest, made[OUTDATED], "passed", made[FORMER], keys)
+    gate(rest, made[CHAMPION], "passed", made[FORMER], keys)
     promote(rest, made[CHAMPION])
-    gate(rest, made[FAILED], "failed", made[CHAMPION], keys)
+    if FAILED in made:
+        gate(rest, made[FAILED], "failed", made[CHAMPION], keys)
     gate(rest, made[PASSED], "passed", made[CHAMPION], keys)
     contest.begin()
     return contest

@@ -15,6 +15,7 @@ from pipelines.local.processes import start, stop, tail
 from pipelines.local.settings import Settings
 from pipelines.local.workspace import Workspace
 from tests.support.login_server import LoginServer, login_server
+from tests.support.new_databases import new_prefect_database
 
 START_SECONDS = 300.0
 
@@ -45,6 +46,7 @@ def front_servers(folder: Path) -> Iterator[FrontServers]:
     with login_server(folder, environment=commands.showing_prefect(prefect, key)) as login:
         environment = commands.server_environment(workspace) | {"PREFECT_API_URL": f"{prefect}/api"}
         environment |= commands.behind_the_front(workspace, login.uri, key)
+        new_prefect_database(Path(environment["PREFECT_HOME"]))
         process = start("prefect", commands.prefect_command("127.0.0.1", port), environment, folder / "log", prefect)
         try:
             deadline = time.monotonic() + START_SECONDS

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pipelines.registry.signing.key_folder import ensure_keys
 from tests.support.mlflow_server import free_port, running, server_command, server_environment
+from tests.support.new_databases import new_mlflow_database
 from tests.support.object_store import OWNER, ObjectStore
 
 JOINED = "elp+"
@@ -109,7 +110,9 @@ def guarded_server(
         bucket: For the artifacts, instead of a folder.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    database = database or f"sqlite:///{folder / 'mlflow.db'}"
+    if database is None:
+        new_mlflow_database(folder / "mlflow.db")
+        database = f"sqlite:///{folder / 'mlflow.db'}"
     ensure_keys(folder / "keys")
     port = free_port()
     if bucket:

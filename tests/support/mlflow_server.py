@@ -19,6 +19,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from tests.support.forked_server import fork_server
+from tests.support.new_databases import new_mlflow_database
 
 START_SECONDS = 120.0
 
@@ -34,6 +35,7 @@ def free_port() -> int:
 def mlflow_server(folder: Path) -> Iterator[str]:
     """Run MLflow with its database and artifacts in `folder`; yields the address."""
     port = free_port()
+    new_mlflow_database(folder / "mlflow.db")
     options = ["--workers", "1", "--backend-store-uri", f"sqlite:///{folder / 'mlflow.db'}"]
     options += ["--artifacts-destination", str(folder / "artifacts")]
     with running([*server_command(port), *options], port, folder, server_environment(folder)):

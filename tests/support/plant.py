@@ -23,6 +23,7 @@ from pipelines.registry.slot import Slot
 from tests.support.guarded_server import guarded_command, guarded_environment
 from tests.support.main_job import SETTINGS, Jobs, MainJob
 from tests.support.mlflow_server import free_port, running
+from tests.support.new_databases import new_mlflow_database
 from tests.support.public_state import public_state
 from tests.support.workspaces import delivery, isolate
 
@@ -113,7 +114,9 @@ def plant_with_a_job(folder: Path, database: str = "", profile: Profile | None =
         patch.setenv("ELP_KEYS", str(server / "keys"))
         patch.setenv("ELP_LEDGER_CHECKPOINT", str(server / "ledger-head.json"))
         jobs = Jobs(folder / "jobs.log")
-        database = database or f"sqlite:///{server / 'mlflow.db'}"
+        if not database:
+            new_mlflow_database(server / "mlflow.db")
+            database = f"sqlite:///{server / 'mlflow.db'}"
         made = Plant(folder, open_workspace(workspace.root), jobs, free_port(), database)
         try:
             made.serve(ELP_FAIL_POINT_LOG=str(folder / "server-points"))

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from pipelines.local.environment import child_environment
 from tests.support.mlflow_server import free_port
+from tests.support.new_databases import new_prefect_database
 
 START_SECONDS = 180.0
 _ROOT = Path(__file__).parents[2]
@@ -24,6 +25,7 @@ def prefect_server(folder: Path) -> Iterator[Mapping[str, str]]:
     """Run Prefect with its database in `folder`; yields the environment of processes that use it."""
     port = free_port()
     folder.mkdir(parents=True, exist_ok=True)
+    new_prefect_database(folder / "home")
     environment = child_environment(
         {
             "PREFECT_HOME": str(folder / "home"),

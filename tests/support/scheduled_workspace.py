@@ -15,6 +15,7 @@ from pipelines.local.processes import start, stop
 from pipelines.local.service_commands import prefect_command
 from pipelines.local.workspace import Workspace, open_workspace
 from pipelines.orchestration.deployments import register_deployments
+from tests.support.new_databases import new_prefect_database
 
 
 @contextmanager
@@ -27,6 +28,7 @@ def scheduled_workspace(folder: Path, slots: list[str]) -> Iterator[tuple[Worksp
     environment = child_environment(
         {"PREFECT_HOME": str(folder / "prefect"), "PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS": "5"}
     )
+    new_prefect_database(folder / "prefect")
     process = start("prefect", prefect_command("127.0.0.1", port), environment, folder / "prefect.log", address)
     try:
         deadline = time.monotonic() + 300

@@ -23,7 +23,7 @@ def index(ground: Ground) -> Iterator[Connection]:
 @pytest.fixture(scope="session")
 def _real_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Real]:
     with real_registry(tmp_path_factory.mktemp("real")) as made:
-        lasting("_real_server", ELP_KEYS=str(made.server.keys), ELP_LEDGER_CHECKPOINT=str(made.server.anchor))
+        lasting(ELP_KEYS=str(made.server.keys), ELP_LEDGER_CHECKPOINT=str(made.server.anchor))
         yield made
 
 

@@ -44,7 +44,7 @@ def plant(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plant]:
     """A real server with a root for the sites of `SITES`; each test has a site of its own."""
     folder = tmp_path_factory.mktemp("plant")
     with guarded_server(folder / "server") as server:
-        lasting("plant", ELP_KEYS=str(server.keys))
+        lasting(ELP_KEYS=str(server.keys))
         yield make_plant(folder, Rest(server.uri), server.keys)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import hashlib
 import os
 import subprocess
@@ -13,11 +12,11 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -29,6 +28,7 @@ from pipelines.inbox.inbox_status import inbox_rows
 from pipelines.inbox.slot_inbox import inbox_slots, owner_id
 from pipelines.inbox.take_deliveries import retry_refused
 from pipelines.local.workspace import Workspace
+from pipelines.s3_client import open_s3
 from tests.support.inboxes import SLOT, Clock, Intake, bare_workspace
 from tests.support.object_store import OWNER, READER, ObjectStore, object_store
 
@@ -158,20 +158,27 @@ def test_odd_keys_are_taken_once_and_shown_on_one_line(
 
 
 def test_a_delivery_of_more_objects_than_one_page_of_a_listing(
-    store: ObjectStore, bare: Workspace, inbox: BucketInbox
+    store: ObjectStore, bare: Workspace, inbox: BucketInbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    files = {f"{number:04d}.wav": b"%d" % number for number in range(1100)}
-    client = store.client()
-    with ThreadPoolExecutor(8) as threads:
-        put = functools.partial(client.put_object, Bucket=inbox.bucket.name)
-        for each in [
-            threads.submit(put, Key=f"{inbox.prefix}monday/{name}", Body=content) for name, content in files.items()
-        ]:
-            each.result()
-    _drop(store, inbox, {"monday.done": b""})
+    # the usual page has 1,000 objects
+    asked: list[bool] = []
+
+    def ask_for_thirty(params: dict[str, object], **_: object) -> None:
+        params["MaxKeys"] = 30
+        asked.append("ContinuationToken" in params)
+
+    def open_with_short_pages(*given: Any, **named: Any) -> Any:
+        client = open_s3(*given, **named)
+        client.meta.events.register("before-parameter-build.s3.ListObjectsV2", ask_for_thirty)
+        return client
+
+    monkeypatch.setattr("pipelines.inbox.bucket_client.open_s3", open_with_short_pages)
+    files = {f"{number:04d}.wav": b"%d" % number for number in range(70)}
+    _drop(store, inbox, {**{f"monday/{name}": content for name, content in files.items()}, "monday.done": b""})
     intake = Intake()
     (taken,) = intake.run(bare).taken
-    assert (taken.files, list(intake.kept.values())) == (1100, [files])
+    assert (taken.files, list(intake.kept.values())) == (70, [files])
+    assert asked.count(True) >= 2
     assert intake.run(bare).taken == []
 
 

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from prefect.server.database.configurations import AioSqliteConfiguration
 from sqlalchemy.exc import OperationalError
 
-from pipelines.orchestration.prefect_sqlite import take_write_lock_first
+from pipelines.orchestration.prefect_sqlite import wait_in_line
 
 READ, WRITE = sa.text("SELECT count(*) FROM marks"), sa.text("INSERT INTO marks VALUES (1)")
 
@@ -49,5 +49,25 @@ def test_a_transaction_that_has_read_waits_and_does_not_fail(tmp_path: Path, mon
     # Prefect alone: if it waits too, this module is not needed any more
     with pytest.raises(OperationalError, match="database is locked"):
         asyncio.run(_two_marks(tmp_path / "alone.db"))
-    take_write_lock_first()
+    wait_in_line()
     assert asyncio.run(_two_marks(tmp_path / "prefect.db")) == 2
+
+
+def test_a_transaction_within_one_does_not_wait_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(AioSqliteConfiguration, "begin_transaction", AioSqliteConfiguration.begin_transaction)
+    wait_in_line()
+    configuration = AioSqliteConfiguration(f"sqlite+aiosqlite:///{tmp_path / 'prefect.db'}")
+
+    async def one_in_another() -> int:
+        engine = await configuration.engine()
+        async with engine.begin() as connection:
+            await connection.execute(sa.text("CREATE TABLE marks (value INTEGER)"))
+        outer, inner = await configuration.session(engine), await configuration.session(engine)
+        async with outer, configuration.begin_transaction(outer):
+            await outer.execute(WRITE)
+            async with inner, configuration.begin_transaction(inner):
+                seen = (await inner.execute(READ)).scalar_one()
+        await engine.dispose()
+        return int(seen)
+
+    assert asyncio.run(asyncio.wait_for(one_in_another(), 20)) == 0

@@ -22,7 +22,8 @@ from pipelines.registry.slot import Slot
 from pipelines.server.metrics_page import metrics_registry
 from pipelines.server.read_models.registry_metrics import RegistryCounts, count_registry
 from pipelines.server.stores.registry_store import GuardedStore
-from tests.support.environment import environment_of, lasting
+from tests.support.environment import lasting
+from tests.support.new_databases import new_mlflow_database
 from tests.support.registry_rows import fill
 
 ROOT = Path(__file__).parents[3]
@@ -155,10 +156,12 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[sa.Engine]:
     """A registry of 600 slots with eight versions each."""
     folder = tmp_path_factory.mktemp("metrics")
     ensure_keys(folder / "keys")
-    lasting("engine", ELP_KEYS=str(folder / "keys"))
+    lasting(ELP_KEYS=str(folder / "keys"))
+    new_mlflow_database(folder / "mlflow.db")
     uri = f"sqlite:///{folder / 'mlflow.db'}"
     SqlAlchemyStore(uri, str(folder / "artifacts"))
-    with environment_of(["engine"]):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ELP_KEYS", str(folder / "keys"))
         made: sa.Engine = GuardedStore(f"elp+{uri}").engine
     fill(made, [Slot(f"site-{n}", task) for n in range(200) for task in ("asr", "asv", "ser")], 8)
     yield made

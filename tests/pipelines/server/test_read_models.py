@@ -24,7 +24,8 @@ from pipelines.server.read_models.grid import find_contender, is_stale, read_gri
 from pipelines.server.read_models.signed_records import RecordedVerdict, entry_at, verdicts
 from pipelines.server.read_models.slot_page import read_slot_page, rolled_back
 from pipelines.server.stores.registry_store import GuardedStore
-from tests.support.environment import environment_of, lasting
+from tests.support.environment import lasting
+from tests.support.new_databases import new_mlflow_database
 from tests.support.postgres import postgres_server
 from tests.support.registry_rows import FINGERPRINT, WHO, fill, verdict
 
@@ -37,8 +38,9 @@ def engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     """A registry of three slots with five versions each; tests change nothing that they do not put back."""
     folder = tmp_path_factory.mktemp("read")
     ensure_keys(folder / "keys")
-    lasting("engine", ELP_KEYS=str(folder / "keys"))
+    lasting(ELP_KEYS=str(folder / "keys"))
     if request.param == "sqlite":
+        new_mlflow_database(folder / "mlflow.db")
         yield _filled(f"sqlite:///{folder / 'mlflow.db'}", folder)
         return
     with postgres_server() as cluster:
@@ -49,7 +51,8 @@ def engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 def _filled(uri: str, folder: Path) -> sa.Engine:
     SqlAlchemyStore(uri, str(folder / "artifacts"))
-    with environment_of(["engine"]):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ELP_KEYS", str(folder / "keys"))
         engine: sa.Engine = GuardedStore(f"elp+{uri}").engine
     fill(engine, SLOTS, 5)
     return engine

@@ -33,7 +33,7 @@ def plant(fragile: ObjectStore, scratch: Path, tmp_path_factory: pytest.TempPath
     folder = tmp_path_factory.mktemp("plant")
     bucket = Bucket(fragile, "speech", "mlflow")
     with guarded_server(folder / "server", None, {"TMPDIR": str(scratch)}, bucket) as server:
-        lasting("plant", ELP_KEYS=str(server.keys))
+        lasting(ELP_KEYS=str(server.keys))
         yield make_plant(folder, Rest(server.uri), server.keys)
 
 

@@ -19,9 +19,7 @@ def _console_stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     slots = [Slot(site, task) for site in ("plant-a", "plant-b") for task in ("asr", "asv")]
     with pytest.MonkeyPatch.context() as patch:
         registry, _, ring = open_stores(folder, patch)
-        lasting(
-            "_console_stores", ELP_KEYS=str(folder / "keys"), ELP_LEDGER_CHECKPOINT=str(folder / "ledger-head.json")
-        )
+        lasting(ELP_KEYS=str(folder / "keys"), ELP_LEDGER_CHECKPOINT=str(folder / "ledger-head.json"))
         fill(registry.engine, slots, 5, ring, SCRIPT)
         yield
 
