@@ -201,6 +201,7 @@ def _training(lineage: LineageStatement) -> Fact:
         Fact("seed", str(lineage.seed)),
         Fact("training key", lineage.key),
         *_language(lineage.language),
+        *([Fact("in one pass with", ", ".join(lineage.training.beside))] if lineage.training.beside else ()),
         Fact("Prefect flow run", lineage.flow_run or "none: trained outside a flow"),
         Fact("MLflow run", lineage.run),
     )

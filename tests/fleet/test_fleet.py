@@ -43,6 +43,9 @@ defaults:
 slots:
   plant-b/asr: {train: {epochs: 60, patience: 0}}
 """
+ENDED = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
+SERVERS = "servers:\n  workers: 0\n  together: 2\n"
+"""No worker on the control host; a run takes one other along."""
 
 
 @dataclass
@@ -113,18 +116,14 @@ def _set_up(fleet: Fleet) -> None:
     control.run("elp", "init", str(WORKSPACE), "--profile", "team", *options)
     with (control.folder / "foundry" / "elp.yaml").open("a") as file:
         file.write(SETTINGS)
-    _leave_trainings_to_others(control)
+    settings = control.folder / "foundry" / "elp.yaml"
+    settings.write_text(settings.read_text().replace("servers:\n", SERVERS))
     control.run("git", "-C", str(WORKSPACE), "commit", "--quiet", "--all", "--message", "Set it up")
     control.run("git", "-C", str(WORKSPACE), "push", "--quiet", fleet.git, "HEAD:main")
     fleet.elp("up", "--auth")
     delivery(control.folder / "delivery")
     for slot in ("plant-a/asr", "plant-b/asr"):
         fleet.elp("data", "add", slot, str(DISK / "delivery"))
-
-
-def _leave_trainings_to_others(control: Host) -> None:
-    settings = control.folder / "foundry" / "elp.yaml"
-    settings.write_text(settings.read_text().replace("servers:\n", "servers:\n  workers: 0\n"))
 
 
 def _enrol(fleet: Fleet, worker: Host) -> None:
@@ -149,6 +148,13 @@ def _training(fleet: Fleet) -> list[str]:
 def _verified(fleet: Fleet) -> str:
     """The result of the check of every record, chain, signature and stored bundle."""
     return fleet.elp("audit", "--verify", timeout=600)
+
+
+def _facts(tree: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """The names and values of an audit's tree."""
+    yield tree["name"], tree["value"]
+    for child in tree.get("children", ()):
+        yield from _facts(child)
 
 
 def test_no_host_sees_the_disk_of_another(fleet: Fleet) -> None:
@@ -216,3 +222,43 @@ def test_a_host_that_comes_back_works_again(fleet: Fleet) -> None:
     lost.start("worker", "elp", "worker", "--cpu")
     done = fleet.json("retrain", "plant-b/asr", timeout=600)["outcome"]
     assert (done["version"], done["reused"]) == (1, True)
+
+
+def test_slots_that_are_due_together_are_trained_in_one_pass_on_one_host(fleet: Fleet) -> None:
+    """Two runs wait until a worker comes: it trains both slots in one process, each with a version of its own."""
+    worker, *others = [fleet.hosts[name] for name in WORKERS if fleet.hosts[name].process is not None]
+    for host in (worker, *others):
+        host.switch_off()
+    slots = ("plant-c/asr", "plant-d/asr")
+    for number, slot in enumerate(slots):
+        delivery(fleet.control.folder / slot, takes=(10 + number, 20 + number))
+        fleet.elp("data", "add", slot, str(DISK / slot))
+    for slot in slots:
+        fleet.elp("retrain", slot, "--detach")
+    worker.switch_on()
+    worker.start("worker", "elp", "worker", "--cpu")
+
+    def runs() -> dict[str, Any]:
+        return {slot: fleet.json("runs", slot)[0] for slot in slots}
+
+    states = _eventually(
+        lambda: (now := runs()) and all(one["state_type"] in ENDED for one in now.values()) and now, 600
+    )
+    assert states, fleet.elp("runs")
+    assert {one["state_type"] for one in states.values()} == {"COMPLETED"}
+    keys = set()
+    for slot, other in (slots, slots[::-1]):
+        said = fleet.elp("logs", states[slot]["id"])
+        assert "training in one pass: " in said
+        assert f"registered {slot} v1" in said
+        (version,) = fleet.json("versions", slot)
+        assert version["version"] == 1
+        answer = fleet.json("audit", slot, "1")
+        facts = dict(_facts(answer))
+        assert facts["in one pass with"] == other
+        assert facts["Prefect flow run"] == states[slot]["id"]
+        keys.add(facts["training key"])
+        assert fleet.git in json.dumps(answer)
+        assert not any(str(place) in json.dumps(answer) for place in (worker.folder, fleet.control.folder, WORKSPACE))
+    assert len(keys) == 2
+    _verified(fleet)

@@ -124,7 +124,7 @@ def test_a_site_changes_its_backbone_on_a_worker_that_shares_nothing(
 def _with_policy(workspace: Workspace) -> Path:
     path = workspace.root / "elp.yaml"
     gate = "{limit: 1.5, margin: 1.0, resamples: 200, safety: {max_slowdown: null, operating_margin: null}}"
-    path.write_text(f"{path.read_text()}\nslots: {{{ASR}: {{gate: {gate}}}}}\n")
+    path.write_text(f"{path.read_text()}\nslots:\n  {ASR}:\n    gate: {gate}\n")
     return path.relative_to(workspace.root)
 
 

@@ -18,12 +18,14 @@ import httpx
 import pytest
 
 from elp_core.testing import save_tiny
+from pipelines.cli.main import run
 from pipelines.local.workspace import open_workspace
 from pipelines.registry.client.connection import connect
 from pipelines.registry.slot import Slot
 from pipelines.serving.ask_server import ask_server
 from pipelines.serving.champion_source import RegistryChampions
 from pipelines.serving.http.wyoming_events import read_event
+from pipelines.serving.server_record import RECORD
 from tests.docs.pages import fences
 from tests.support.bundles import add_bundle
 from tests.support.clips import voice, wav
@@ -70,9 +72,9 @@ def box(mlflow_uri: str, tmp_path_factory: pytest.TempPathFactory) -> Box:
     return Box(root, free_port(), mlflow_uri, free_port())
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def serving(box: Box) -> Iterator[subprocess.Popen[str]]:
-    """`elp serve SITE`, until the test ends."""
+    """`elp serve SITE`, for all tests: its start loads everything."""
     command = [*ELP, "serve", SITE, "--port", str(box.port), "--wyoming", str(box.assistants), "--poll", "0.2"]
     log = box.root / "serve.log"
     with log.open("w") as output:
@@ -87,7 +89,8 @@ def serving(box: Box) -> Iterator[subprocess.Popen[str]]:
         process.wait()
 
 
-def test_the_pages_commands_run(box: Box, serving: subprocess.Popen[str]) -> None:
+@pytest.mark.usefixtures("serving")
+def test_the_pages_commands_run(box: Box) -> None:
     printed = {
         line: box.run(line)
         for block in fences("sh")
@@ -105,6 +108,64 @@ def test_the_pages_commands_run(box: Box, serving: subprocess.Popen[str]) -> Non
     with socket.create_connection(("127.0.0.1", box.assistants), timeout=60) as assistant:
         assistant.sendall(b'{"type": "describe"}\n')
         assert read_event(assistant.makefile("rb")).data["asr"][0]["models"][0]["name"] == f"{SITE}/asr"
+
+
+@pytest.mark.usefixtures("serving")
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ("asr call.wav enrolled.wav --json", "ser call.wav --json"),
+        ("asr call.wav", "asr call.wav --format srt", "asv enrolled.wav call.wav --json --version 1"),
+    ],
+)
+def test_predict_is_answered_by_the_server_as_without_it(
+    box: Box, lines: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(box.root)
+    for line in (f"elp predict plant-a/{line}" for line in lines):
+        before = answered(box)
+        by_server = box.run(line)
+        assert answered(box) > before
+        # in this process, which has loaded everything
+        capfd.readouterr()
+        words = shlex.split(line.removeprefix("elp ").replace("plant-a", SITE))
+        assert run([*words, "--no-server"]) == 0
+        assert loose(by_server) == loose(capfd.readouterr().out)
+    # an interpreter that loads torch takes longer
+    code = (
+        "import sys; from pipelines.cli.main import run; code = run(sys.argv[1:]); "
+        "print(sorted({'torch', 'mlflow', 'transformers'} & set(sys.modules)), file=sys.stderr); sys.exit(code)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, "predict", f"{SITE}/asr", "call.wav"],
+        cwd=box.root,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stderr.strip().endswith("[]")
+
+
+@pytest.mark.usefixtures("serving")
+def test_a_server_of_other_settings_is_not_asked(box: Box) -> None:
+    slot, files = Slot(SITE, "asr"), [box.root / "call.wav"]
+    settings, before = box.root / "elp.yaml", answered(box)
+    kept = settings.read_text()
+    settings.write_text(kept + "language: en\n")
+    try:
+        assert ask_server(open_workspace(box.root), slot, files, source=registry(box.uri)) is None
+    finally:
+        settings.write_text(kept)
+    workspace = open_workspace(box.root)
+    assert ask_server(workspace, slot, files, source=registry(box.uri + "/")) is None
+    assert ask_server(workspace, slot, files, source=registry(box.uri), version=7) is None
+    assert ask_server(workspace, slot, [box.root / "none.wav"], source=registry(box.uri)) is None
+    assert answered(box) == before
+    assert ask_server(workspace, slot, files, source=registry(box.uri)) is not None
+    assert answered(box) == before + 1
+
+
+def test_keys_are_asked_for_it_ends_in_order_and_is_not_asked_then(box: Box, serving: subprocess.Popen[str]) -> None:
     # keys of a running server: from the first one on, it asks for them
     address = f"http://127.0.0.1:{box.port}/v1/models"
     add, listing, revoke = [
@@ -122,63 +183,17 @@ def test_the_pages_commands_run(box: Box, serving: subprocess.Popen[str]) -> Non
     box.run(revoke)
     assert httpx.get(address, headers={"authorization": f"Bearer {key}"}).status_code == 401
     (box.root / ".elp" / "serving" / "api-keys.json").unlink()
-    # it ends in order, with its decoders
+    workspace, slot, files = open_workspace(box.root), Slot(SITE, "asr"), [box.root / "call.wav"]
+    assert ask_server(workspace, slot, files, source=registry(box.uri)) is not None
+    record = box.root / ".elp" / RECORD
+    kept = record.read_bytes()
+    # with its decoders
     serving.send_signal(signal.SIGTERM)
     assert serving.wait(60) == 0
     assert "stopped" in (box.root / "serve.log").read_text()
-
-
-@pytest.mark.usefixtures("serving")
-@pytest.mark.parametrize(
-    "lines",
-    [
-        ("asr call.wav enrolled.wav --json", "ser call.wav --json"),
-        # a command without the server loads everything
-        pytest.param(
-            ("asr call.wav", "asr call.wav --format srt", "asv enrolled.wav call.wav --json --version 1"),
-            marks=pytest.mark.slow,
-        ),
-    ],
-)
-def test_predict_is_answered_by_the_server_as_without_it(box: Box, lines: tuple[str, ...]) -> None:
-    for line in (f"elp predict plant-a/{line}" for line in lines):
-        before = answered(box)
-        by_server = box.run(line)
-        assert answered(box) > before
-        assert loose(by_server) == loose(box.run(f"{line} --no-server"))
-    # an interpreter that loads torch takes longer
-    code = (
-        "import sys; from pipelines.cli.main import run; code = run(sys.argv[1:]); "
-        "print(sorted({'torch', 'mlflow', 'transformers'} & set(sys.modules)), file=sys.stderr); sys.exit(code)"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code, "predict", f"{SITE}/asr", "call.wav"],
-        cwd=box.root,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert done.stderr.strip().endswith("[]")
-
-
-def test_a_server_of_other_settings_is_not_asked(box: Box, serving: subprocess.Popen[str]) -> None:
-    slot, files = Slot(SITE, "asr"), [box.root / "call.wav"]
-    settings, before = box.root / "elp.yaml", answered(box)
-    kept = settings.read_text()
-    settings.write_text(kept + "language: en\n")
-    try:
-        assert ask_server(open_workspace(box.root), slot, files, source=registry(box.uri)) is None
-    finally:
-        settings.write_text(kept)
-    workspace = open_workspace(box.root)
-    assert ask_server(workspace, slot, files, source=registry(box.uri + "/")) is None
-    assert ask_server(workspace, slot, files, source=registry(box.uri), version=7) is None
-    assert ask_server(workspace, slot, [box.root / "none.wav"], source=registry(box.uri)) is None
-    assert answered(box) == before
-    assert ask_server(workspace, slot, files, source=registry(box.uri)) is not None
-    assert answered(box) == before + 1
-    serving.kill()
-    serving.wait()
+    assert ask_server(workspace, slot, files, source=registry(box.uri)) is None
+    # one that is killed leaves its record
+    record.write_bytes(kept)
     assert ask_server(workspace, slot, files, source=registry(box.uri)) is None
 
 
