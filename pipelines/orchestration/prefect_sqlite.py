@@ -1,10 +1,15 @@
-"""Prefect's server on SQLite: a transaction that writes waits for its turn. Checked with 3.8.8.
+"""Prefect's server on SQLite: a transaction that writes waits for its turn, and an open web socket is no request.
+
+Checked with 3.8.8.
 
 Most of Prefect's transactions read first and write later. SQLite does not let one wait that has read before another one
 wrote: it fails at once with "database is locked". With tens of runs that wait for a worker, each mark of a late run,
 each report of a worker and each answer to a run was such a failure for another one. One that begins with the write lock
 can wait; and since SQLite only looks now and then whether the lock is free, the transactions of the server stand in
 line for it.
+
+On SQLite the server works on 100 requests at a time, and counts the web sockets that each run and each worker keeps
+open. With as many runs in progress, no request was answered any more, that which ends a run included.
 """
 
 from __future__ import annotations
@@ -12,14 +17,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary, WeakSet
 
 from elp_core.types import Seconds
 
 if TYPE_CHECKING:
-    from typing import Any
-
     from sqlalchemy.ext.asyncio import AsyncSession, AsyncSessionTransaction
 
 _PATIENCE: Seconds = 30.0
@@ -56,6 +59,21 @@ def wait_in_line() -> None:
                 line.release()
 
     AioSqliteConfiguration.begin_transaction = begin_in_line  # type: ignore[method-assign]
+
+
+def limit_requests_only() -> None:
+    """Let the Prefect server that this process starts count requests alone towards its limit."""
+    from prefect.server.api.server import RequestLimitMiddleware
+
+    original = RequestLimitMiddleware.__call__
+
+    async def limited(self: RequestLimitMiddleware, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "websocket":
+            await self.app(scope, receive, send)
+        else:
+            await original(self, scope, receive, send)
+
+    RequestLimitMiddleware.__call__ = limited  # type: ignore[method-assign]
 
 
 async def _is_first(line: asyncio.Lock) -> bool:

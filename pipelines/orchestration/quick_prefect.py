@@ -15,7 +15,7 @@ from typing import Any, cast
 from pipelines.errors import UsageError
 from pipelines.local.gpu_lock import OWN_VARIABLES
 from pipelines.orchestration.prefect_pages import serve_pages_with_policy
-from pipelines.orchestration.prefect_sqlite import wait_in_line
+from pipelines.orchestration.prefect_sqlite import limit_requests_only, wait_in_line
 from pipelines.orchestration.worker_polling import ask_for_few_runs
 from pipelines.quick_imports import quick_imports
 
@@ -75,6 +75,7 @@ def main() -> None:
     if sys.argv[1:3] == ["server", "start"]:
         serve_pages_with_policy()
         wait_in_line()
+        limit_requests_only()
     app()
 
 

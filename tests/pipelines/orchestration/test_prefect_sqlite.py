@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from prefect.server.api.server import RequestLimitMiddleware
 from prefect.server.database.configurations import AioSqliteConfiguration
 from sqlalchemy.exc import OperationalError
 
-from pipelines.orchestration.prefect_sqlite import wait_in_line
+from pipelines.orchestration.prefect_sqlite import limit_requests_only, wait_in_line
 
 READ, WRITE = sa.text("SELECT count(*) FROM marks"), sa.text("INSERT INTO marks VALUES (1)")
 
@@ -71,3 +72,29 @@ def test_a_transaction_within_one_does_not_wait_for_it(tmp_path: Path, monkeypat
         return int(seen)
 
     assert asyncio.run(asyncio.wait_for(one_in_another(), 20)) == 0
+
+
+def test_a_request_is_answered_while_web_sockets_are_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(RequestLimitMiddleware, "__call__", RequestLimitMiddleware.__call__)
+    answered: list[str] = []
+
+    async def server(scope: dict[str, str], receive: object, send: object) -> None:
+        if scope["type"] == "websocket":
+            await asyncio.sleep(60)
+        answered.append(scope["type"])
+
+    async def ask_beside_a_socket() -> None:
+        limited = RequestLimitMiddleware(server, limit=1)
+        socket = asyncio.create_task(limited({"type": "websocket"}, None, None))
+        await asyncio.sleep(0.01)
+        try:
+            await asyncio.wait_for(limited({"type": "http"}, None, None), 0.5)
+        finally:
+            socket.cancel()
+
+    # Prefect alone: if it answers, `limit_requests_only` is not needed any more
+    with pytest.raises(TimeoutError):
+        asyncio.run(ask_beside_a_socket())
+    limit_requests_only()
+    asyncio.run(ask_beside_a_socket())
+    assert answered == ["http"]
