@@ -78,7 +78,9 @@ def limit_requests_only() -> None:
 
 async def _is_first(line: asyncio.Lock) -> bool:
     try:
-        await asyncio.wait_for(line.acquire(), _PATIENCE)
+        # not wait_for: it may take the lock for a task that is cancelled at this moment, and nobody would release it
+        async with asyncio.timeout(_PATIENCE):
+            await line.acquire()
     except TimeoutError:
         return False
     return True

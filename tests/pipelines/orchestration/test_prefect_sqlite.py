@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from prefect.server.api.server import RequestLimitMiddleware
 from prefect.server.database.configurations import AioSqliteConfiguration
 from sqlalchemy.exc import OperationalError
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from pipelines.orchestration.prefect_sqlite import limit_requests_only, wait_in_line
 
@@ -72,6 +73,32 @@ def test_a_transaction_within_one_does_not_wait_for_it(tmp_path: Path, monkeypat
         return int(seen)
 
     assert asyncio.run(asyncio.wait_for(one_in_another(), 20)) == 0
+
+
+def test_requests_that_end_while_they_stand_in_line_leave_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(AioSqliteConfiguration, "begin_transaction", AioSqliteConfiguration.begin_transaction)
+    wait_in_line()
+    configuration = AioSqliteConfiguration(f"sqlite+aiosqlite:///{tmp_path / 'prefect.db'}")
+
+    async def hold(engine: AsyncEngine, seconds: float) -> None:
+        session = await configuration.session(engine)
+        async with session, configuration.begin_transaction(session):
+            await asyncio.sleep(seconds)
+
+    async def ended_in_line() -> None:
+        engine = await configuration.engine()
+        first = asyncio.create_task(hold(engine, 0.2))
+        waiting = [asyncio.create_task(hold(engine, 0.0)) for _ in range(20)]
+        await asyncio.sleep(0.05)
+        for number, request in enumerate(waiting):
+            # some of them in the moment in which the first one lets the next one in
+            asyncio.get_running_loop().call_later(0.01 * number, request.cancel)
+        await first
+        await asyncio.gather(*waiting, return_exceptions=True)
+        await asyncio.wait_for(hold(engine, 0.0), 5)
+        await engine.dispose()
+
+    asyncio.run(ended_in_line())
 
 
 def test_a_request_is_answered_while_web_sockets_are_open(monkeypatch: pytest.MonkeyPatch) -> None:
