@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from elp_core.errors import ConfigError
-from pipelines.datasets.change_text import change_text
 from pipelines.datasets.delivery_plan import plan_delivery
 from pipelines.datasets.expectations import import_great_expectations
 from pipelines.datasets.group_rules import undeclared_groups
@@ -18,6 +17,8 @@ from pipelines.local.initialise import init_workspace
 from pipelines.local.settings import read_settings
 from pipelines.registry.policies import DataPolicy
 from pipelines.registry.slot import Slot
+from pipelines.server.pages.change_words import change_words
+from pipelines.texts.message_catalogue import texts
 from tests.support.deliveries import write_delivery
 
 SLOT = Slot("plant-a", "asr")
@@ -45,7 +46,7 @@ def test_a_misspelt_group_is_new_or_in_quarantine_and_the_docs_show_the_coverage
 
     stored = add_delivery(workspace, SLOT, second)
     assert stored.deliveries[-1].new_groups == ("dialect=<kansia>", "gender=f")
-    assert change_text(stored.deliveries[-1]).endswith(", new groups: dialect=<kansia>, gender=f")
+    assert change_words(texts("en"), stored.deliveries[-1]).endswith(", new groups: dialect=<kansia>, gender=f")
     # Great Expectations keeps the page of the newest delivery
     (page,) = (workspace.state / "data-docs").rglob("validations/**/*.html")
     shown = r"clips with a dialect: &lt;kansia&gt; 1 \(new in this slot\), kanto 1; without 10\s.*?≈0\.16"

@@ -22,11 +22,14 @@ from pipelines.registry.client.connection import connect
 from pipelines.registry.client.model_registry import find_champion, get
 from pipelines.registry.ledger.entry import MOVES
 from pipelines.registry.slot import Slot
+from pipelines.serving.champion_source import RegistryChampions
 from pipelines.serving.voices.enrolment import enrol_voice
 from pipelines.serving.voices.matching import match_voice
 from pipelines.serving.voices.renewal import renew_voices
+from pipelines.serving.voices.template_store import RegistryTemplates
 from pipelines.serving.voices.verifier import Verifier, load_verifier
 from pipelines.serving.voices.voice_folder import VoiceFolder
+from pipelines.serving.voices.voice_place import VoicePlace
 from pipelines.training.train import train_adapters
 from tests.support.clips import voice
 from tests.support.versions import make_champion, record_verdict
@@ -68,7 +71,7 @@ class Plant:
 
     def verifier(self, version: int) -> Verifier:
         settings, cache = self.workspace.settings, self.workspace.cache
-        return load_verifier(ASV, settings, mlflow_uri=self.uri, cache=cache, version=version)
+        return load_verifier(ASV, settings, RegistryChampions(self.uri, cache), version)
 
 
 @pytest.fixture(scope="module")
@@ -91,9 +94,10 @@ def moving(site: Site, mlflow_uri: str, tmp_path_factory: pytest.TempPathFactory
 
 
 def test_a_site_changes_its_backbone_and_comes_back(moving: Plant, tmp_path: Path) -> None:
-    client, folder, quiet = connect(moving.uri), VoiceFolder(tmp_path / "voices"), {"log": lambda _: None}
-    enrol_voice("Anna", ANNA, moving.verifier(1), folder, mlflow_uri=moving.uri, consent="form 7", keep_audio=True)
-    enrol_voice("Bert", BERT, moving.verifier(1), folder, mlflow_uri=moving.uri, consent="form 8")
+    client, quiet = connect(moving.uri), {"log": lambda _: None}
+    place = VoicePlace(VoiceFolder(tmp_path / "voices"), RegistryTemplates(moving.uri))
+    enrol_voice("Anna", ANNA, moving.verifier(1), place, consent="form 7", keep_audio=True)
+    enrol_voice("Bert", BERT, moving.verifier(1), place, consent="form 8")
     planned = plan_migration(moving.workspace, moving.new, [SITE])
     assert [(one.slot, one.obstacles, one.voices) for one in planned.slots] == [
         ("plant-move/asr", (), 0),
@@ -115,7 +119,7 @@ def test_a_site_changes_its_backbone_and_comes_back(moving: Plant, tmp_path: Pat
     assert migration_state(moving.workspace, moving.new, SITE) == found
     with pytest.raises(GateRefused, match="the slots of a site change together"):
         server_api.change_champion(moving.uri, "promote", ASR, version=made.version)
-    renewed = renew_voices(moving.verifier(2), folder, mlflow_uri=moving.uri)
+    renewed = renew_voices(moving.verifier(2), place)
     assert (renewed.renewed, [one.name for one in renewed.left]) == (("Anna",), ["Bert"])
 
     done = switch_site(moving.workspace, moving.new, SITE)
@@ -127,10 +131,10 @@ def test_a_site_changes_its_backbone_and_comes_back(moving: Plant, tmp_path: Pat
     for slot in SLOTS:
         last = server_api.ledger_entries(moving.uri, slot)[-1]
         assert (last.event, last.before, last.after, last.seq) == ("migrated", 1, 2, done.switch.seq)
-    match = match_voice("Anna", ANNA[0], moving.verifier(2), folder, mlflow_uri=moving.uri)
+    match = match_voice("Anna", ANNA[0], moving.verifier(2), place)
     assert match.bundle == moving.verifier(2).bundle
     with pytest.raises(TemplateError, match="scores across bundles mean nothing"):
-        match_voice("Bert", BERT[0], moving.verifier(2), folder, mlflow_uri=moving.uri)
+        match_voice("Bert", BERT[0], moving.verifier(2), place)
     # a second time there is nothing to do
     assert switch_site(moving.workspace, moving.new, SITE).switch is None
 
@@ -138,7 +142,7 @@ def test_a_site_changes_its_backbone_and_comes_back(moving: Plant, tmp_path: Pat
     assert back.switch
     assert moving.versions() == {"asr": 1, "asv": 1}
     assert set(moving.workspace.settings.backbone_names) == {planned.slots[0].backbone}
-    assert match_voice("Anna", ANNA[0], moving.verifier(1), folder, mlflow_uri=moving.uri).version == 1
+    assert match_voice("Anna", ANNA[0], moving.verifier(1), place).version == 1
     with pytest.raises(GateRefused, match="was rolled back"):
         switch_site(moving.workspace, moving.new, SITE)
     assert switch_site(moving.workspace, moving.new, SITE, again=True).switch

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
 from collections.abc import Iterator
@@ -15,19 +16,29 @@ from pipelines.orchestration.slot_deployments import patient_request
 
 @contextmanager
 def _late(silent: int) -> Iterator[str]:
-    """A server that takes so many requests without an answer, and answers the next one."""
+    """A server that takes so many requests without an answer, and answers all others."""
+    ended, taken = threading.Event(), list[socket.socket]()
     with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(0.05)
 
         def serve() -> None:
-            taken = [server.accept()[0] for _ in range(silent)]
-            connection, _ = server.accept()
-            connection.recv(65_536)
-            connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n[1]")
-            for one in (*taken, connection):
-                one.close()
+            while not ended.is_set():
+                with contextlib.suppress(TimeoutError):
+                    taken.append(server.accept()[0])
+                    if len(taken) > silent:
+                        taken[-1].settimeout(5)
+                        taken[-1].recv(65_536)
+                        taken[-1].sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n[1]")
 
-        threading.Thread(target=serve, daemon=True).start()
-        yield f"http://127.0.0.1:{server.getsockname()[1]}/api"
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.getsockname()[1]}/api"
+        finally:
+            ended.set()
+            thread.join()
+            for one in taken:
+                one.close()
 
 
 @pytest.fixture(autouse=True)
