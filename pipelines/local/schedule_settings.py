@@ -207,7 +207,7 @@ def _matches(pattern: str, text: str) -> bool:
 
 @functools.cache
 def _expression(pattern: str) -> re.Pattern[str]:
-    # hundreds of slots are compared with hundreds of names, and `re` keeps 512 expressions only
+    # cached: hundreds of slots are compared with hundreds of names, and `re` keeps 512 expressions only
     # a wildcard stays on its side of the slash: neither a site nor a task has one
     parts = (re.escape(part) for part in re.split(r"([*?])", pattern))
     return re.compile("".join({r"\*": "[^/]*", r"\?": "[^/]"}.get(part, part) for part in parts))

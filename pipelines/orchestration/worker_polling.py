@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from prefect.workers.process import ProcessWorker
 
 _BUSY_PAUSE: Seconds = 20.0
-"""How often a worker that can start nothing asks: the server calls a deployment not ready after a minute."""
+"""How often a worker that can start nothing asks: the server calls a work queue not ready after a minute."""
 _asked: dict[str, float] = {}
 """Name of a worker -> when it asked last."""
 
