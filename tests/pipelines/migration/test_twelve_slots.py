@@ -35,7 +35,7 @@ from tests.support.speech_server import SpeechServer, speech_server, wait_until
 from tests.support.versions import make_champion
 from tests.support.workspaces import Site, delivery, own_slot
 
-pytestmark = [pytest.mark.integration, pytest.mark.slow]
+pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(900)]
 
 SITES, TASKS, KILLS, SEED = ("plant-a", "plant-b", "plant-c"), ("asr", "asv", "ser", "sic"), 10, 26
 SETTINGS = """\
