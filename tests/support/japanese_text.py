@@ -60,4 +60,4 @@ def shown_text(html: str) -> str:
     html = re.sub(r"</?(?:a|b|strong|span|code|time|del|ins)\b[^>]*>", "", html)
     # templates have a blank before a value, a command or the next sentence in every language
     html = re.sub(r"(?<=[、。：（）「」～]) | (?=[（「])", "", html)
-    return re.sub(r"\s*\n\s*", "\n\n", re.sub(r"<[^>]+>", "\n", unescape(html)))
+    return re.sub(r"\s*\n\s*", "\n\n", unescape(re.sub(r"<[^>]+>", "\n", html)))
