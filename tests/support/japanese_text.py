@@ -57,6 +57,7 @@ def shown_text(html: str) -> str:
     html = re.sub(
         r"<(script|style|svg|q)\b.*?</\1>|<(\w+)[^>]*(?: lang=\"en\"| dir=)[^>]*>.*?</\2>", "", html, flags=re.DOTALL
     )
+    html = re.sub(r"<span class=\"tip\".*?</span>", "", html)
     html = re.sub(r"</?(?:a|b|strong|span|code|time|del|ins)\b[^>]*>", "", html)
     # templates have a blank before a value, a command or the next sentence in every language
     html = re.sub(r"(?<=[、。：（）「」～]) | (?=[（「])", "", html)
