@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import requests
 
+from elp_core.audio import clip_id, load
 from pipelines.cli.main import run
 from pipelines.errors import RegistryError, UsageError
 from pipelines.monitoring.look_list import monitor_folder, recorded_looks
@@ -70,6 +71,7 @@ def test_a_site_like_its_golden_set_and_then_with_noise(
     assert "watched/asr: alarm: " in shown
     assert "signal-to-noise ratio" in shown.splitlines()[0]
     assert "18 new blocks of 36 recordings" in shown
+    assert "9 blocks; with fewer than 30, many changes are found late" in shown
     assert (reference / "reference.json").stat().st_mtime_ns == measured
 
     # the same sessions again count nothing, and the alarm stays
@@ -130,7 +132,9 @@ def test_references_that_arrive_later_bound_the_error(
         for session in (70, 71, 72)
         for take in range(2)
     ]
-    manifest = write_manifest(tmp_path, rows[:4], "labels.jsonl")
+    # of session 71 the clip with the lower identifier comes later: the session has grown then, and is no new one
+    last = max(rows[2:4], key=lambda row: clip_id(load(tmp_path / str(row["audio_filepath"]))))
+    manifest = write_manifest(tmp_path, [*rows[:2], last], "labels.jsonl")
     assert run(["monitor", str(SLOT), "--labels", str(manifest), *place]) == UsageError.exit_code
     assert "was not monitored yet" in capfd.readouterr().err
     watched.look(tmp_path / "sent")
