@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from elp_core.types import Seconds
 from pipelines.errors import UsageError
 from pipelines.local.settings import Settings
-from pipelines.local_hosts import LOCAL_HOSTS
 from pipelines.serving.http.api_keys import ApiKeyFile
 from pipelines.serving.http.decode_pool import DecodeLimits
 from pipelines.serving.http.request_limits import RequestBounds
@@ -56,10 +55,11 @@ class ServeOptions:
     """Reads the settings that name the backbones when another one is needed; None: they are those of the start."""
 
     def require_safe(self, keys: ApiKeyFile, *, unlocked: bool) -> None:
-        """Raise UsageError for a certificate that cannot be used, or an address that others reach without keys.
+        """Raise UsageError for a certificate or a name that cannot be used, or an address open to others without keys.
 
         The Wyoming protocol has neither keys nor encryption, so with either of them it is refused.
         """
+        names = self.names
         if self.wyoming is not None and (keys.required or self.certificate):
             raise UsageError(
                 "--wyoming is a protocol without keys and without TLS; leave it out, or serve without API keys and "
@@ -71,12 +71,11 @@ class ServeOptions:
             raise UsageError("--tls-cert and --tls-key belong together; give both or none")
         if self.certificate and self.private_key:
             _require_pair(self.certificate, self.private_key)
-        reached = "".join(f"--public-host {name}" for name in self.public_hosts[:1])
-        if self.host not in LOCAL_HOSTS:
-            reached = f"--host {self.host}"
+        reached = [] if names.local else [f"--host {self.host}"]
+        reached += [f"--public-host {name}" for name in self.public_hosts]
         if reached and not keys.required and not unlocked:
             raise UsageError(
-                f"{reached} is reached from other machines, and there is no API key; make one with "
+                f"{reached[0]} is reached from other machines, and there is no API key; make one with "
                 "elp api-keys add NAME --slot SITE/TASK, or let everybody ask with --no-keys"
             )
 

@@ -80,7 +80,7 @@ def test_an_address_for_others_needs_a_key(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"--public-host speech\.example\.org is reached from other machines"):
         ServeOptions(public_hosts=("speech.example.org",)).require_safe(ApiKeyFile(path), unlocked=False)
     with pytest.raises(UsageError, match="is no name of a host"):
-        ServeOptions(public_hosts=("https://speech.example.org",)).names  # noqa: B018
+        ServeOptions(public_hosts=("https://speech.example.org",)).require_safe(ApiKeyFile(path), unlocked=True)
     ServeOptions(host="0.0.0.0").require_safe(ApiKeyFile(path), unlocked=True)
     with pytest.raises(UsageError, match="belong together"):
         ServeOptions(certificate=certificate).require_safe(ApiKeyFile(path), unlocked=True)
