@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,10 +12,13 @@ import jinja2
 from pipelines.texts.message_catalogue import Texts
 
 
-def template_environment(folder: Path, texts: Texts, worded: Mapping[str, Callable[..., Any]]) -> jinja2.Environment:
-    """Return the environment of a folder's templates in a language; undefined names are errors, values are escaped.
+def template_environment(
+    folder: Path | Sequence[Path], texts: Texts, worded: Mapping[str, Callable[..., Any]]
+) -> jinja2.Environment:
+    """Return the environment of the templates of one or more folders in a language.
 
-    `worded` are filters that get the language first, and then their value.
+    Undefined names are errors, and values are escaped. `worded` are filters that get the language first, and then
+    their value.
     """
     made = jinja2.Environment(
         loader=jinja2.FileSystemLoader(folder),
