@@ -97,12 +97,13 @@ def render_page(
     `name` is the report's file in English, for the links between the languages; without one there are no links.
     `worded` are filters that get the language first, and then their value.
     """
-    from pipelines.texts.translated_templates import template_environment
+    from pipelines.texts.translated_templates import shared_environment
 
     here = Path(__file__).parent
-    environment = template_environment((template.parent, here), said, worded or {})
+    environment = shared_environment((template.parent, here), tuple((worded or {}).items()))
     return environment.get_template(template.name).render(
         stylesheet=(here / "html_report.css").read_text(encoding="utf-8"),
+        said=said,
         language=said.language,
         files=[(code, NAMES[code], language_file(name, code)) for code in LANGUAGES] if name else [],
         **values,
