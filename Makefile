@@ -28,6 +28,8 @@ $(STAMP): pyproject.toml constraints.txt tests/object-store.txt
 	@test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
 	@$(VENV)/bin/python -m pip install --quiet --constraint constraints.txt setuptools wheel
 	@echo "installing the packages of constraints.txt"
+	@# several at a time: pip alone uses one core. The next line says what fails, and installs what a system needs besides
+	@grep -v '^#' constraints.txt | xargs -n 32 -P 4 $(VENV)/bin/python -m pip install --quiet --no-deps --no-compile 2>/dev/null || true
 	@$(VENV)/bin/python -m pip install --quiet --no-compile --constraint constraints.txt --editable '.[pipelines,dev]'
 	@$(VENV)/bin/python -m pip install --quiet --no-deps --require-hashes --requirement tests/object-store.txt
 	@# on all cores, where pip uses one; templates among the packages are no Python and cannot be compiled
