@@ -190,7 +190,9 @@ def run(arguments: list[str]) -> int:
             traceback.print_exception(error)
         from pipelines.cli.output import colour_wanted
 
-        text = f"{click.style('error:', fg='red', bold=True)} {_sentence(error)}{_slot_hint(error, arguments)}"
+        text = (
+            f"{click.style('error:', fg='red', bold=True)} {_sentence(error, arguments)}{_slot_hint(error, arguments)}"
+        )
         click.echo(text, err=True, color=colour_wanted())
         return error.exit_code if isinstance(error, ElpError) else 1
 
@@ -203,7 +205,7 @@ def _slot_hint(error: Exception, arguments: list[str]) -> str:
     return f"\ndid you mean {meant}?" if meant else ""
 
 
-def _sentence(error: Exception) -> str:
+def _sentence(error: Exception, arguments: list[str]) -> str:
     """Return what went wrong and what to do next."""
     if isinstance(error, ElpError):
         return str(error)
@@ -216,8 +218,27 @@ def _sentence(error: Exception) -> str:
     if isinstance(error, OSError) and (isinstance(error, PermissionError) or error.errno == errno.EROFS):
         place = f"{error.filename}: " if error.filename else ""
         return f"{place}{error.strerror or error}; check the owner and the permissions, and run the command again"
+    if isinstance(error, OSError) and (named := _named_path(error, arguments)):
+        return f"{named}: {error.strerror}; correct the path, and run the command again"
     message = "\n".join((str(error).strip() or "no message").splitlines()[:15])
     return f"unexpected {type(error).__name__}: {message}\n(this is a fault of elp: --debug shows the traceback)"
+
+
+def _named_path(error: OSError, arguments: list[str]) -> str:
+    """Return the path of the command line that cannot be read or written; empty if the error is about another one."""
+    text = error.filename if isinstance(error.filename, str | Path) else ""
+    if not text or not error.strerror:
+        return ""
+    failed = Path(os.path.abspath(text))
+    for word in arguments:
+        # an option may be --out=PATH
+        named = word.partition("=")[2] if word.startswith("--") and "=" in word else word
+        path = Path(os.path.abspath(named))
+        # a file is written under a temporary name next to it; a folder that was made may take no file
+        beside = failed.parent == path.parent and path.name in failed.name
+        if named and (failed in (path, *path.parents) or beside or (failed.parent == path and os.sep in str(text))):
+            return named
+    return ""
 
 
 def verbs() -> dict[str, str]:
