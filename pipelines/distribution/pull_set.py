@@ -145,7 +145,7 @@ def _check_backbones(wanted: SiteSet, fingerprints: Fingerprints) -> None:
                 "backbone",
                 f"{adapter.name} belongs to the backbone {adapter.backbone} ({adapter.fingerprint}), this box "
                 f"has {', '.join(sorted(own))}; give it that backbone first and name all that it needs: elp pull "
-                "--backbone ID|FOLDER",
+                f"{wanted.site} --backbone ID|FOLDER",
             )
 
 
