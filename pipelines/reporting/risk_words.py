@@ -59,13 +59,13 @@ def _monitor_risk(texts: Texts, slot: SlotReport) -> NamedRisk:
 
 def _licence_risk(texts: Texts, slot: SlotReport) -> NamedRisk:
     if slot.licence_fault:
-        return NamedRisk("bad", licence_sentence(texts, slot.licence_fault))
+        return NamedRisk("bad", licence_fault_words(texts, slot.licence_fault))
     if not slot.licence:
         return NamedRisk("unknown", texts.say("The licence of the backbone is not recorded."))
     return NamedRisk("good", texts.say("The licence of the backbone is %(licence)s.", licence=slot.licence))
 
 
-def licence_sentence(texts: Texts, fault: LicenceFault) -> str:
+def licence_fault_words(texts: Texts, fault: LicenceFault) -> str:
     """Return why the licence of its backbone keeps an adapter from being champion."""
     named = {"backbone": fault.backbone, "licence": fault.licence}
     match fault.rule:
