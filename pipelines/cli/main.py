@@ -222,27 +222,29 @@ def _sentence(error: Exception, arguments: list[str]) -> str:
     if isinstance(error, OSError) and (isinstance(error, PermissionError) or error.errno == errno.EROFS):
         place = f"{error.filename}: " if error.filename else ""
         return f"{place}{error.strerror or error}; check the owner and the permissions, and run the command again"
-    if isinstance(error, OSError) and (named := _named_path(error, arguments)):
-        return f"{named}: {error.strerror}; correct the path, and run the command again"
+    if isinstance(error, OSError) and (fault := _path_fault(error, arguments)):
+        return f"{fault}; correct the path, and run the command again"
     message = "\n".join((str(error).strip() or "no message").splitlines()[:15])
     return f"unexpected {type(error).__name__}: {message}\n(this is a fault of elp: --debug shows the traceback)"
 
 
-def _named_path(error: OSError, arguments: list[str]) -> str:
-    """Return the path of the command line that cannot be read or written; empty if the error is about another one."""
-    text = error.filename if isinstance(error.filename, str | Path) else ""
-    if not text or not error.strerror:
+def _path_fault(error: OSError, arguments: list[str]) -> str:
+    """Return which path of the command line cannot be read or written, and why; empty if it is about another path."""
+    if not isinstance(error.filename, str | Path) or not error.strerror:
         return ""
-    failed = Path(os.path.abspath(text))
+    failed, inside = Path(os.path.abspath(error.filename)), ""
     for word in arguments:
         # an option may be --out=PATH
         named = word.partition("=")[2] if word.startswith("--") and "=" in word else word
         path = Path(os.path.abspath(named))
-        # a file is written under a temporary name next to it; a folder that was made may take no file
-        beside = failed.parent == path.parent and path.name in failed.name
-        if named and (failed in (path, *path.parents) or beside or (failed.parent == path and os.sep in str(text))):
-            return named
-    return ""
+        if blocked := next((one for one in path.parents if one.is_file() and one in (failed, *failed.parents)), None):
+            return f"{named}: {blocked} is a file, not a folder"
+        # a file is written under a temporary name next to it
+        if failed in (path, *path.parents) or (failed.parent == path.parent and path.name in failed.name):
+            return f"{named}: {error.strerror}"
+        if failed.parent == path and os.sep in str(error.filename):
+            inside = f"{named}: {error.strerror}"
+    return inside
 
 
 def verbs() -> dict[str, str]:
