@@ -195,7 +195,7 @@ def run(arguments: list[str]) -> int:
         from pipelines.cli.box_hints import with_box
         from pipelines.cli.output import colour_wanted
 
-        sentence = with_box(_sentence(error))
+        sentence = with_box(_sentence(error, arguments))
         text = f"{click.style('error:', fg='red', bold=True)} {sentence}{_slot_hint(error, arguments)}"
         click.echo(text, err=True, color=colour_wanted())
         return error.exit_code if isinstance(error, ElpError) else 1
@@ -209,7 +209,7 @@ def _slot_hint(error: Exception, arguments: list[str]) -> str:
     return f"\ndid you mean {meant}?" if meant else ""
 
 
-def _sentence(error: Exception) -> str:
+def _sentence(error: Exception, arguments: list[str]) -> str:
     """Return what went wrong and what to do next."""
     if isinstance(error, ElpError):
         return str(error)
@@ -222,8 +222,29 @@ def _sentence(error: Exception) -> str:
     if isinstance(error, OSError) and (isinstance(error, PermissionError) or error.errno == errno.EROFS):
         place = f"{error.filename}: " if error.filename else ""
         return f"{place}{error.strerror or error}; check the owner and the permissions, and run the command again"
+    if isinstance(error, OSError) and (fault := _path_fault(error, arguments)):
+        return f"{fault}; correct the path, and run the command again"
     message = "\n".join((str(error).strip() or "no message").splitlines()[:15])
     return f"unexpected {type(error).__name__}: {message}\n(this is a fault of elp: --debug shows the traceback)"
+
+
+def _path_fault(error: OSError, arguments: list[str]) -> str:
+    """Return which path of the command line cannot be read or written, and why; empty if it is about another path."""
+    if not isinstance(error.filename, str | Path) or not error.strerror:
+        return ""
+    failed, inside = Path(os.path.abspath(error.filename)), ""
+    for word in arguments:
+        # an option may be --out=PATH
+        named = word.partition("=")[2] if word.startswith("--") and "=" in word else word
+        path = Path(os.path.abspath(named))
+        if blocked := next((one for one in path.parents if one.is_file() and one in (failed, *failed.parents)), None):
+            return f"{named}: {blocked} is a file, not a folder"
+        # a file is written under a temporary name next to it
+        if failed in (path, *path.parents) or (failed.parent == path.parent and path.name in failed.name):
+            return f"{named}: {error.strerror}"
+        if failed.parent == path and os.sep in str(error.filename):
+            inside = f"{named}: {error.strerror}"
+    return inside
 
 
 def verbs() -> dict[str, str]:

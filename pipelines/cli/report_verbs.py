@@ -9,7 +9,7 @@ import click
 from elp_core.files import write_whole
 from elp_core.task_specs import names
 from pipelines.cli.options import on_workspace
-from pipelines.cli.output import emit
+from pipelines.cli.output import emit, progress
 from pipelines.local.workspace import Workspace
 from pipelines.texts.message_catalogue import LANGUAGES
 
@@ -68,6 +68,11 @@ def poc_verb(
 
     chosen = texts(language or workspace.settings.report.language)
     plan = make_poc_plan(workspace, Slot.parse(f"{site}/{task}"), target)
+    if plan.lax:
+        progress(
+            f"warning: by this plan, an adapter with an error rate of up to {100 * plan.target:g} % is rolled out; "
+            "name the one that the work permits with --target, such as --target 0.15"
+        )
     file = out or workspace.state / "reports" / f"{site}-{task}-poc-{chosen.language}.html"
     write_whole(file, poc_page(chosen, plan, workspace.settings.report))
     emit({"plan": plain(plan), "file": file}, lambda _: f"plan: {file}")

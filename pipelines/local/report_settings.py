@@ -1,6 +1,7 @@
 """What the reports assume: `report:` in `elp.yaml`. The prices and amounts of the defaults are assumptions."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import ClassVar
 
 from elp_core._ranges import Checked, one_of, within
@@ -38,3 +39,11 @@ class ReportSettings(Checked):
         """Return what is wrong with the currency."""
         fine = len(self.currency) == 3 and self.currency.isascii() and self.currency.isupper()
         return [] if fine else [f"currency is {self.currency!r}, expected three capital letters such as EUR or JPY"]
+
+
+def stated_names(file: Path) -> tuple[str, ...]:
+    """Return the keys of `report:` that a settings file has; an assumption may be stated with its default value."""
+    import yaml
+
+    found = (yaml.safe_load(file.read_text(encoding="utf-8")) or {}) if file.is_file() else {}
+    return tuple(found.get("report") or ())

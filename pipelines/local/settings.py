@@ -234,6 +234,13 @@ def _shared_inboxes(settings: Settings) -> list[str]:
     ]
 
 
+def deciding_metric(slot: Slot, settings: SlotSettings) -> str:
+    """Return the metric by which the gate decides on a slot."""
+    if slot.task == "asr":
+        return settings.gate.metric or settings.language.resolve().metric
+    return "eer" if slot.task == "asv" else "error_rate"
+
+
 def _metric_faults(slot: Slot, settings: SlotSettings) -> list[str]:
     """Return why the metric that the gate is to decide by is none of the slot's."""
     if settings.gate.metric and slot.task != "asr":

@@ -98,8 +98,46 @@ class BackbonePolicy:
         return from_dict(cls, json.loads(text), BACKBONES_VARIABLE) if text else cls()
 
 
+LicenceRule = Literal["forbidden", "unlisted", "unknown", "published", "unrecorded"]
+"""Which rule keeps an adapter from being champion: of its recorded licence, or of a licence that nobody recorded."""
+
+
+@dataclass(frozen=True)
+class LicenceFault:
+    """Why the licence of its backbone keeps an adapter from being champion; its text is an English sentence."""
+
+    rule: LicenceRule
+    backbone: str
+    """Id, or the first digits of the fingerprint."""
+    licence: str = ""
+    """The recorded one, or that of the publication; empty if it is not known."""
+    allowed: tuple[str, ...] = ()
+    """The list that the licence is not on."""
+
+    def __str__(self) -> str:
+        under = f"its backbone {self.backbone} is under {self.licence}"
+        sentences: dict[LicenceRule, str] = {
+            "forbidden": f"{under}, which forbids commercial use",
+            "unlisted": f"{under}, which is not on the list backbones.allow ({', '.join(self.allowed)})",
+            "unknown": f"{under}, whose commercial use is unknown, and the policy refuses unknown ones",
+            "published": (
+                f"its backbone {self.backbone} has no recorded licence and was published under {self.licence}, which "
+                f"forbids commercial use (as of {AS_PUBLISHED})"
+            ),
+            "unrecorded": (
+                f"its backbone {self.backbone} has no recorded licence, and the policy refuses unknown ones"
+            ),
+        }
+        return sentences[self.rule]
+
+
 def licence_fault(backbone: BackboneName, signed: BackboneOrigin, policy: BackbonePolicy) -> str:
-    """Return why the licence of its backbone keeps an adapter from being champion; empty if it does not.
+    """Return what `find_licence_fault` finds, as a sentence; empty if it finds nothing."""
+    return str(find_licence_fault(backbone, signed, policy) or "")
+
+
+def find_licence_fault(backbone: BackboneName, signed: BackboneOrigin, policy: BackbonePolicy) -> LicenceFault | None:
+    """Return why the licence of its backbone keeps an adapter from being champion; None if it does not.
 
     `signed` is what the lineage says. The records count, too, because an adapter may be older than its record. Without
     both, a well-known checkpoint counts as it is published, if that forbids commercial use.
@@ -107,16 +145,11 @@ def licence_fault(backbone: BackboneName, signed: BackboneOrigin, policy: Backbo
     recorded = policy.origin_of(backbone)
     origins = [one for one in (signed, recorded) if one.licence]
     if origins:
-        return next((fault for one in origins if (fault := _origin_fault(backbone, one, policy))), "")
+        return next((fault for one in origins if (fault := _origin_fault(backbone, one, policy))), None)
     published = published_origin(backbone.id)
     if published and published.commercial == "forbidden":
-        return (
-            f"its backbone {backbone.id} has no recorded licence and was published under {published.licence}, which "
-            f"forbids commercial use (as of {AS_PUBLISHED})"
-        )
-    if policy.unknown == "refuse":
-        return f"its backbone {_shown(backbone)} has no recorded licence, and the policy refuses unknown ones"
-    return ""
+        return LicenceFault("published", backbone.id, published.licence)
+    return LicenceFault("unrecorded", _shown(backbone)) if policy.unknown == "refuse" else None
 
 
 def licence_warning(backbone: BackboneName, policy: BackbonePolicy) -> str:
@@ -129,16 +162,15 @@ def licence_warning(backbone: BackboneName, policy: BackbonePolicy) -> str:
     return f"warning: the licence of the backbone is unknown; record it: elp backbone add {_shown(backbone)}"
 
 
-def _origin_fault(backbone: BackboneName, origin: BackboneOrigin, policy: BackbonePolicy) -> str:
-    under = f"its backbone {_shown(backbone)} is under {origin.licence}"
+def _origin_fault(backbone: BackboneName, origin: BackboneOrigin, policy: BackbonePolicy) -> LicenceFault | None:
     if "forbidden" in (origin.commercial, commercial_use(origin.licence)):
-        return f"{under}, which forbids commercial use"
+        return LicenceFault("forbidden", _shown(backbone), origin.licence)
     listed = {spdx_spelling(one).casefold() for one in policy.allow}
     if listed and origin.licence.casefold() not in listed:
-        return f"{under}, which is not on the list backbones.allow ({', '.join(policy.allow)})"
+        return LicenceFault("unlisted", _shown(backbone), origin.licence, policy.allow)
     if not listed and origin.commercial != "allowed" and policy.unknown == "refuse":
-        return f"{under}, whose commercial use is unknown, and the policy refuses unknown ones"
-    return ""
+        return LicenceFault("unknown", _shown(backbone), origin.licence)
+    return None
 
 
 def _shown(backbone: BackboneName) -> str:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pipelines.registry.lineage import BackboneName
 from pipelines.registry.slot import Slot
 
 _FILE = "compare.json"
@@ -44,14 +45,31 @@ class CurvePoint:
 
 
 @dataclass(frozen=True)
+class MeasuredOn:
+    """What numbers were measured on: only those of the same data, golden set and backbone are about one adapter."""
+
+    dataset: str
+    """Tag of the dataset version."""
+    golden: str
+    """Tag of the golden set."""
+    backbone: BackboneName
+
+    def unlike(self, other: "MeasuredOn") -> tuple[str, ...]:
+        """Return the names of this one's data, golden set and backbone that differ from those of another one."""
+        own, print_ = self.backbone, self.backbone.fingerprint
+        found = [(self.dataset, self.dataset != other.dataset), (self.golden, self.golden != other.golden)]
+        found.append((f"{own.id} ({print_[:19]}…)", print_ != other.backbone.fingerprint))
+        return tuple(name or "–" for name, differs in found if differs)
+
+
+@dataclass(frozen=True)
 class RecordedComparison:
     """A comparison of methods on one slot."""
 
     source: str
     """Its folder's name, which is a digest of its content."""
     slot: str
-    dataset: str
-    golden: str
+    on: MeasuredOn
     metric: str
     methods: Mapping[str, ComparedMethod]
     differences: tuple[PairedDifference, ...]
@@ -75,9 +93,9 @@ def workspace_comparisons(state: Path) -> list[RecordedComparison]:
     return [found for path in files if (found := _read(path))]
 
 
-def comparison_of(comparisons: list[RecordedComparison], slot: Slot) -> RecordedComparison | None:
-    """Return the newest comparison on a slot's data."""
-    return next((one for one in comparisons if one.slot == str(slot)), None)
+def comparisons_of(comparisons: list[RecordedComparison], slot: Slot) -> list[RecordedComparison]:
+    """Return the comparisons of a slot, newest first."""
+    return [one for one in comparisons if one.slot == str(slot)]
 
 
 def _read(path: Path) -> RecordedComparison | None:
@@ -85,7 +103,13 @@ def _read(path: Path) -> RecordedComparison | None:
         values = json.loads(path.read_text(encoding="utf-8"))
         return RecordedComparison(
             source=path.parent.name,
-            **{name: str(values[name]) for name in ("slot", "dataset", "golden", "metric", "curve_method")},
+            on=MeasuredOn(
+                str(values["dataset"]),
+                # an evaluation protocol is named in brackets
+                str(values["golden"]).partition(" (")[0],
+                BackboneName(str(values["backbone"]), str(values["fingerprint"])),
+            ),
+            **{name: str(values[name]) for name in ("slot", "metric", "curve_method")},
             methods={str(one["method"]): _method(one) for one in values["methods"]},
             differences=tuple(_difference(one) for one in values["differences"]),
             curve=tuple(_point(one) for one in values["curve"]),

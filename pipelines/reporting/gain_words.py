@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipelines.reporting.measured_gain import MeasuredGain
+from pipelines.reporting.measured_gain import MeasuredGain, OtherComparison
 from pipelines.reporting.site_report import JudgedAdapter
 from pipelines.texts.message_catalogue import Texts
 from pipelines.texts.written_numbers import rounded
@@ -15,11 +15,6 @@ def things(texts: Texts, metric: str) -> str:
     if metric.startswith("cer"):
         return texts.say("characters")
     return texts.say("comparisons of voices") if metric.startswith("eer") else texts.say("recordings")
-
-
-def metric_things(texts: Texts, task: str) -> str:
-    """Return what the metric of a task counts."""
-    return things(texts, {"asr": "wer", "asv": "eer"}.get(task, "error_rate"))
 
 
 def rate_sentence(texts: Texts, adapter: JudgedAdapter) -> str:
@@ -76,6 +71,18 @@ def gain_sentence(texts: Texts, gain: MeasuredGain) -> str:
             **values,
         )
     return _bounded(texts, gain, values, gain.lower, gain.upper)
+
+
+def other_comparison_sentence(texts: Texts, other: OtherComparison | None) -> str:
+    """Return why the gain over the same model without an adapter is not known."""
+    if other is None:
+        return texts.say("The gain over the same model without an adapter was not measured:")
+    return texts.say(
+        "The gain over the same model without an adapter was not measured for this adapter: the newest comparison is "
+        "of %(measured)s, the adapter of %(present)s.",
+        measured=", ".join(other.measured),
+        present=", ".join(other.present),
+    )
 
 
 def _bounded(texts: Texts, gain: MeasuredGain, values: dict[str, str], lower: float, upper: float) -> str:

@@ -3,14 +3,14 @@
 Each gain names its source, so that it can be computed again from there.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from pipelines.comparison.findings import FROZEN
 from pipelines.number_text import BEFORE
 from pipelines.registry.verdict_statement import VerdictStatement
-from pipelines.reporting.comparison_records import RecordedComparison
+from pipelines.reporting.comparison_records import MeasuredOn, RecordedComparison
 
 GainOver = Literal["frozen", "former", "untrained"]
 _ADAPTERS = ("slot", "elp")
@@ -45,6 +45,17 @@ class MeasuredGain:
         return self.lower is not None and self.upper is not None and (self.lower > 0 or self.upper < 0)
 
 
+@dataclass(frozen=True)
+class OtherComparison:
+    """A comparison with the frozen backbone that says nothing of an adapter: it was measured on something else."""
+
+    source: str
+    measured: tuple[str, ...]
+    """Dataset version, golden set and backbone of the comparison, those that differ."""
+    present: tuple[str, ...]
+    """The same of the adapter."""
+
+
 def gain_over_former(verdict: VerdictStatement, digest: str) -> MeasuredGain | None:
     """Return the gain that a signed verdict measured against the champion of its moment; None for a first version."""
     if verdict.against is None or verdict.champion is None or verdict.challenger is None:
@@ -61,6 +72,18 @@ def gain_over_former(verdict: VerdictStatement, digest: str) -> MeasuredGain | N
         upper=None if low is None else -low,
         source=digest,
     )
+
+
+def frozen_gain(
+    comparisons: Sequence[RecordedComparison], on: MeasuredOn
+) -> tuple[MeasuredGain | None, OtherComparison | None]:
+    """Return the gain of the newest comparison on this data, golden set and backbone; else the newest of the others."""
+    found = [(one.on, gain) for one in comparisons if (gain := gain_over_frozen(one))]
+    own = next((gain for measured, gain in found if not measured.unlike(on)), None)
+    if own or not found:
+        return own, None
+    (measured, gain), *_ = found
+    return None, OtherComparison(gain.source, measured.unlike(on), on.unlike(measured))
 
 
 def gain_over_frozen(found: RecordedComparison) -> MeasuredGain | None:

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from pipelines import html_report
-from pipelines.reporting.gain_words import gain_sentence, rate_sentence
+from pipelines.reporting.gain_words import gain_sentence, other_comparison_sentence, rate_sentence
 from pipelines.texts import written_numbers
+from pipelines.texts.english_records import in_english
 from pipelines.texts.message_catalogue import Texts
 from pipelines.texts.translated_templates import template_environment
 
@@ -19,8 +20,10 @@ _FORMATS: dict[str, Callable[..., str]] = {
     "length": written_numbers.written_length,
     "money": written_numbers.written_money,
     "day": written_numbers.written_day,
+    "english": in_english,
     "gain_sentence": gain_sentence,
     "rate_sentence": rate_sentence,
+    "other_comparison_sentence": other_comparison_sentence,
 }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pipelines.local.report_settings import ReportSettings
-from pipelines.reporting.gain_words import metric_things
+from pipelines.reporting.gain_words import things
 from pipelines.reporting.page_rendering import render_manager_page
 from pipelines.reporting.poc_plan import PUBLISHED, PocPlan
 from pipelines.reporting.site_page import task_name
@@ -30,7 +30,7 @@ def poc_page(texts: Texts, plan: PocPlan, assumed: ReportSettings) -> str:
         plan=plan,
         assumed=assumed,
         task=task_name(texts, plan.slot),
-        things=metric_things(texts, plan.slot.task),
+        things=things(texts, plan.metric),
         target=rounded(texts, 100 * plan.target),
         expected=rounded(texts, 100 * plan.expected),
         training=curve_sentence(texts, plan),

@@ -10,6 +10,7 @@ from typing import Literal
 from elp_core.types import Seconds
 from pipelines.comparison.learning_curve import REACH, PowerLaw, fit_power_law, minutes_for
 from pipelines.errors import UsageError
+from pipelines.local.settings import deciding_metric
 from pipelines.local.workspace import Workspace
 from pipelines.registry.slot import Slot
 from pipelines.reporting.comparison_records import CurvePoint, RecordedComparison, workspace_comparisons
@@ -19,6 +20,8 @@ PLANNED_POWER = 0.8
 """Chance that the golden set shows the result, if the adapter is as good as the plan expects."""
 AIM = 0.75
 """The plan expects an error rate of so much of the target."""
+LAX = 0.2
+"""A plan with a higher target has a warning: at one error of five, a passed adapter is no reason for a roll-out."""
 LEAST_MINUTES = 10.0
 """Of training audio, whatever a curve says."""
 VALIDATION = 0.5
@@ -40,7 +43,7 @@ class TaskRecording:
     seconds: Seconds
     """Of a clip."""
     tokens: float
-    """Words, answers or target trials of a clip."""
+    """Words, characters, answers or target trials of a clip."""
     spread: float
     """Between speakers, see `GoldenDesign.spread`."""
 
@@ -52,6 +55,8 @@ RECORDINGS = {
     "ser": TaskRecording(40, 4.0, 1.0, 0.5),
     "sic": TaskRecording(40, 3.0, 1.0, 0.5),
 }
+CHARACTERS = 20.0
+"""Of a clip of `asr`, if the CER decides: four a second. Slow speech in Japanese or Chinese has so many."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +64,8 @@ class PocPlan:
     """The plan. Amounts are of a whole site, all splits together."""
 
     slot: Slot
+    metric: str
+    """The one that decides in the gate of the slot."""
     target: float
     """Error rate that the upper end of the interval must not exceed."""
     expected: float
@@ -83,6 +90,11 @@ class PocPlan:
     """Work to record and label everything."""
     weeks: int
     """To record and label."""
+
+    @property
+    def lax(self) -> bool:
+        """Return whether an adapter would pass with more errors than `LAX`."""
+        return self.target > LAX
 
     @property
     def golden_minutes(self) -> float:
@@ -126,9 +138,13 @@ def make_poc_plan(workspace: Workspace, slot: Slot, target: float | None = None)
     """
     settings, assumed = workspace.settings.for_slot(slot), workspace.settings.report
     wanted = settings.gate.limit if target is None else target
-    if not 0 < wanted <= 1:
-        raise UsageError(f"the target is {wanted:g}, expected an error rate as a share, such as 0.15 for 15 of 100")
-    recording, closed = RECORDINGS.get(slot.task, RECORDINGS["sic"]), settings.data.closed_set
+    if not 0 < wanted < 1:
+        raise UsageError(
+            f"the target is {wanted:g}, expected an error rate as a share above 0 and below 1, such as 0.15 for 15 of "
+            "100 (--target, or gate.limit of the slot)"
+        )
+    metric, closed = deciding_metric(slot, settings), settings.data.closed_set
+    recording = planned_recording(slot.task, metric)
     expected = AIM * wanted
     design = GoldenDesign(
         rate=expected,
@@ -144,23 +160,39 @@ def make_poc_plan(workspace: Workspace, slot: Slot, target: float | None = None)
             f"no golden set of a reasonable size shows an error rate of {100 * wanted:g} % for {slot}; choose a higher "
             "--target"
         )
-    source, named, points = choose_curve(workspace_comparisons(workspace.state), slot)
+    comparisons, backbone = workspace_comparisons(workspace.state), workspace.settings.backbone_of(slot)
+    source, named, points = choose_curve(comparisons, slot, metric, backbone)
     minutes, enough = training_minutes(points, expected)
     # a curve of known speakers says nothing of others, so the adapter learns from as many people as it is tested on
     train, validation = max(golden, _speakers(minutes, recording)), max(2, math.ceil(VALIDATION * golden))
     plan = PocPlan(
-        slot, wanted, expected, settings.gate.margin, recording, closed, golden, design.power(golden), source, named,
-        minutes, enough, train, validation, 0.0, 0,
+        slot, metric, wanted, expected, settings.gate.margin, recording, closed, golden, design.power(golden), source,
+        named, minutes, enough, train, validation, 0.0, 0,
     )  # fmt: skip
     hours = plan.minutes / 60 * (1 + assumed.label_hours)
     return replace(plan, label_hours=hours, weeks=max(1, math.ceil(hours / assumed.people_hours)))
 
 
+def planned_recording(task: str, metric: str) -> TaskRecording:
+    """Return what people record for a task that is decided by a metric."""
+    found = RECORDINGS.get(task, RECORDINGS["sic"])
+    return replace(found, tokens=CHARACTERS) if metric == "cer" else found
+
+
 def choose_curve(
-    comparisons: Sequence[RecordedComparison], slot: Slot
+    comparisons: Sequence[RecordedComparison], slot: Slot, metric: str, backbone: str
 ) -> tuple[CurveSource, str, tuple[CurvePoint, ...]]:
-    """Return a learning curve for a slot: its own, that of another slot of its task, or the published one."""
-    usable = [one for one in comparisons if fit_curve(one.curve) and one.slot.endswith(f"/{slot.task}")]
+    """Return a learning curve for a slot: its own, that of another slot of its task, or the published one.
+
+    One in another metric, or on another backbone, is none of this slot.
+    """
+    usable = [
+        one
+        for one in comparisons
+        if one.slot.endswith(f"/{slot.task}")
+        and (one.metric, one.on.backbone.id) == (metric, backbone)
+        and fit_curve(one.curve)
+    ]
     own = next((one for one in usable if one.slot == str(slot)), None)
     if own:
         return "slot", f"{own.slot} {own.source}", own.curve

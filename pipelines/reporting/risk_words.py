@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from pipelines.registry.backbone_licence import LicenceFault
 from pipelines.registry.verdict_statement import NamedOutcome, VerdictStatement
 from pipelines.reporting.site_report import SlotReport
+from pipelines.texts.english_records import with_english
 from pipelines.texts.message_catalogue import Texts
 from pipelines.texts.written_numbers import written_day, written_share
 
@@ -57,11 +59,37 @@ def _monitor_risk(texts: Texts, slot: SlotReport) -> NamedRisk:
 
 def _licence_risk(texts: Texts, slot: SlotReport) -> NamedRisk:
     if slot.licence_fault:
-        text = texts.say("The licence of the backbone does not permit this use: %(why)s.", why=slot.licence_fault)
-        return NamedRisk("bad", text)
+        return NamedRisk("bad", licence_fault_words(texts, slot.licence_fault))
     if not slot.licence:
         return NamedRisk("unknown", texts.say("The licence of the backbone is not recorded."))
     return NamedRisk("good", texts.say("The licence of the backbone is %(licence)s.", licence=slot.licence))
+
+
+def licence_fault_words(texts: Texts, fault: LicenceFault) -> str:
+    """Return why the licence of its backbone keeps an adapter from being champion."""
+    named = {"backbone": fault.backbone, "licence": fault.licence}
+    match fault.rule:
+        case "forbidden":
+            return texts.say("The licence %(licence)s of the backbone %(backbone)s forbids commercial use.", **named)
+        case "unlisted":
+            return texts.say(
+                "The licence %(licence)s of the backbone %(backbone)s is not on the list backbones.allow.", **named
+            )
+        case "unknown":
+            return texts.say(
+                "It is not known whether the licence %(licence)s of the backbone %(backbone)s permits commercial use, "
+                "and elp.yaml refuses such licences.",
+                **named,
+            )
+        case "published":
+            return texts.say(
+                "The licence of the backbone %(backbone)s is not recorded. It was published under %(licence)s, which "
+                "forbids commercial use.",
+                **named,
+            )
+    return texts.say(
+        "The licence of the backbone %(backbone)s is not recorded, and elp.yaml refuses unknown licences.", **named
+    )
 
 
 def _data_risks(texts: Texts, slot: SlotReport) -> list[NamedRisk]:
@@ -95,9 +123,11 @@ def _verdict_risks(texts: Texts, verdict: VerdictStatement) -> list[NamedRisk]:
     found = []
     for check in details.checks:
         if check.outcome == "failed":
-            found.append(NamedRisk("bad", texts.say("A check was not passed: %(name)s.", name=check.name)))
+            text = texts.say("A check was not passed: %(name)s.", name=check.name)
+            found.append(NamedRisk("bad", with_english(texts, text, check.name)))
         elif check.outcome == "undecided":
-            found.append(NamedRisk("unknown", texts.say("A check is not decided: %(name)s.", name=check.name)))
+            text = texts.say("A check is not decided: %(name)s.", name=check.name)
+            found.append(NamedRisk("unknown", with_english(texts, text, check.name)))
     found += [_slice_risk(texts, part) for part in details.slices if part.outcome != "passed"]
     parts = (*details.checks, *details.slices)
     if passed := sum(one.outcome == "passed" for one in parts):
@@ -108,9 +138,11 @@ def _verdict_risks(texts: Texts, verdict: VerdictStatement) -> list[NamedRisk]:
 
 def _slice_risk(texts: Texts, part: NamedOutcome) -> NamedRisk:
     if part.outcome == "failed" and part.kind == "group":
-        return NamedRisk("bad", texts.say("The adapter is worse for the group %(name)s.", name=part.name))
-    if part.outcome == "failed":
-        return NamedRisk("bad", texts.say("The adapter is worse in the condition %(name)s.", name=part.name))
-    if part.kind == "group":
-        return NamedRisk("unknown", texts.say("Too little audio of the group %(name)s to decide.", name=part.name))
-    return NamedRisk("unknown", texts.say("Too little audio in the condition %(name)s to decide.", name=part.name))
+        text = texts.say("The adapter is worse for the group %(name)s.", name=part.name)
+    elif part.outcome == "failed":
+        text = texts.say("The adapter is worse in the condition %(name)s.", name=part.name)
+    elif part.kind == "group":
+        text = texts.say("Too little audio of the group %(name)s to decide.", name=part.name)
+    else:
+        text = texts.say("Too little audio in the condition %(name)s to decide.", name=part.name)
+    return NamedRisk("bad" if part.outcome == "failed" else "unknown", with_english(texts, text, part.name))

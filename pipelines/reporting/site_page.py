@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from pipelines.local.report_settings import ReportSettings
@@ -25,7 +25,7 @@ class ShownAssumption:
     about: str
     value: str
     set_here: bool
-    """Whether `elp.yaml` has another value than the default."""
+    """Whether `elp.yaml` has it."""
 
 
 @dataclass(frozen=True)
@@ -45,12 +45,14 @@ class ShownSlot:
     task: str
     risks: list[NamedRisk]
     step: NextStep
+    compare: str
+    """The command that measures the gain over the same model without an adapter."""
 
 
 def site_page(texts: Texts, report: SiteReport) -> str:
     """Return the page."""
     slots = [
-        ShownSlot(one, task_name(texts, one.slot), slot_risks(texts, one), next_step(texts, one))
+        ShownSlot(one, task_name(texts, one.slot), slot_risks(texts, one), next_step(texts, one), _compare_command(one))
         for one in report.slots
     ]
     return render_manager_page(
@@ -60,7 +62,7 @@ def site_page(texts: Texts, report: SiteReport) -> str:
         slots=slots,
         costs=[ShownCost(*_cost_words(texts, line), line) for line in report.costs],
         unmeasured=[one.slot for one in report.slots if one.amounts.train_seconds is None],
-        assumptions=shown_assumptions(texts, report.assumed),
+        assumptions=shown_assumptions(texts, report.assumed, report.stated),
     )
 
 
@@ -75,7 +77,7 @@ def task_name(texts: Texts, slot: Slot) -> str:
     return names.get(slot.task, slot.task)
 
 
-def shown_assumptions(texts: Texts, assumed: ReportSettings) -> list[ShownAssumption]:
+def shown_assumptions(texts: Texts, assumed: ReportSettings, stated: Collection[str]) -> list[ShownAssumption]:
     """Return the assumptions of costs and plans, each with its key in `elp.yaml`."""
     about = {
         "sites": texts.say("sites of a roll-out"),
@@ -89,13 +91,17 @@ def shown_assumptions(texts: Texts, assumed: ReportSettings) -> list[ShownAssump
         "storage_price": texts.say("price of one GB for a month, %(currency)s", currency=assumed.currency),
         "people_hours": texts.say("hours of work in a week for a proof of concept"),
     }
-    usual = {item.name: item.default for item in dataclasses.fields(ReportSettings)}
     return [
-        ShownAssumption(
-            name, text, written_number(texts, getattr(assumed, name), 2), getattr(assumed, name) != usual[name]
-        )
+        ShownAssumption(name, text, written_number(texts, getattr(assumed, name), 2), name in stated)
         for name, text in about.items()
     ]
+
+
+def _compare_command(report: SlotReport) -> str:
+    shown, newest = report.shown, report.recorded.source if report.recorded else ""
+    data = shown.version.dataset if shown else ""
+    older = f" --data {data.rpartition('/')[2]}" if data not in ("", newest) else ""
+    return f"elp compare {report.slot}{older} --methods weighted-sum,elp"
 
 
 def _cost_words(texts: Texts, line: CostLine) -> tuple[str, str]:

@@ -19,13 +19,13 @@ from pipelines.datasets.versions import find_latest, golden_ref
 from pipelines.errors import AttestationError, UsageError
 from pipelines.gating.evidence import read_evidence
 from pipelines.local import git
-from pipelines.local.report_settings import ReportSettings
+from pipelines.local.report_settings import ReportSettings, stated_names
 from pipelines.local.schedule_settings import entry_of
-from pipelines.local.workspace import Workspace
+from pipelines.local.workspace import SETTINGS_FILE, Workspace
 from pipelines.monitoring.look_list import monitor_folder
 from pipelines.monitoring.slot_state import load_state
-from pipelines.registry.adapter_version import AdapterVersion
-from pipelines.registry.backbone_licence import BackbonePolicy, licence_fault
+from pipelines.registry.adapter_version import AdapterVersion, Tags
+from pipelines.registry.backbone_licence import LicenceFault, find_licence_fault
 from pipelines.registry.client import runs, server_api
 from pipelines.registry.client.connection import connect
 from pipelines.registry.client.model_registry import candidate, find_champion, list_slots, list_versions
@@ -34,9 +34,20 @@ from pipelines.registry.signing.envelope import read_envelope
 from pipelines.registry.slot import Slot
 from pipelines.registry.statements import LineageStatement, parse_statement
 from pipelines.registry.verdict_statement import VerdictStatement, stored_verdict
-from pipelines.reporting.comparison_records import RecordedComparison, comparison_of, workspace_comparisons
+from pipelines.reporting.comparison_records import (
+    MeasuredOn,
+    RecordedComparison,
+    comparisons_of,
+    workspace_comparisons,
+)
 from pipelines.reporting.full_copies import FullCopies, full_copies
-from pipelines.reporting.measured_gain import MeasuredGain, gain_of_training, gain_over_former, gain_over_frozen
+from pipelines.reporting.measured_gain import (
+    MeasuredGain,
+    OtherComparison,
+    frozen_gain,
+    gain_of_training,
+    gain_over_former,
+)
 from pipelines.reporting.recorded_audio import RecordedAudio, recorded_audio
 from pipelines.reporting.yearly_cost import CostLine, SlotAmounts, starts_in_a_year, yearly_costs
 
@@ -66,6 +77,13 @@ class JudgedAdapter:
     missing: MissingAudio | None
     """Of an undecided verdict, if more audio would decide it."""
 
+    @property
+    def on(self) -> MeasuredOn:
+        """Return what it was trained on, and the golden set of its verdict, or else of its training."""
+        version, verdict = self.version, self.verdict
+        golden = verdict.golden.tag if verdict else version.tags.get(Tags.GOLDEN, "")
+        return MeasuredOn(version.dataset, golden, BackboneName(version.backbone, version.fingerprint))
+
 
 @dataclass(frozen=True)
 class SlotReport:
@@ -83,12 +101,14 @@ class SlotReport:
     backbone_parameters: float | None
     licence: str
     """Of its backbone, as lineage or `elp backbone add` recorded it; empty if neither did."""
-    licence_fault: str
-    """Why the licence keeps the adapter from being champion; empty if it does not."""
+    licence_fault: LicenceFault | None
+    """Why the licence keeps the adapter from being champion; None if it does not."""
     looks: int
     """Of the monitor at the site's audio."""
     alarm_since: str
     """When the monitor raised its alarm; empty without one."""
+    other_comparison: OtherComparison | None = None
+    """With the frozen backbone, if there is none that is about the shown adapter."""
 
     @property
     def shown(self) -> JudgedAdapter | None:
@@ -108,6 +128,8 @@ class SiteReport:
     costs: tuple[CostLine, ...]
     copies: FullCopies | None
     """None before the first training that measured its size."""
+    stated: tuple[str, ...] = ()
+    """Keys of `report:` that `elp.yaml` has; the others of `assumed` are defaults."""
 
     @property
     def yearly(self) -> float:
@@ -125,7 +147,7 @@ def make_site_report(workspace: Workspace, site: str, mlflow_uri: str) -> SiteRe
             f"or plan them with: elp poc {site}"
         )
     comparisons, assumed = workspace_comparisons(workspace.state), workspace.settings.report
-    found = tuple(_slot_report(workspace, client, slot, comparison_of(comparisons, slot)) for slot in slots)
+    found = tuple(_slot_report(workspace, client, slot, comparisons_of(comparisons, slot)) for slot in slots)
     sizes = [one.amounts.bundle_bytes for one in found if one.amounts.bundle_bytes]
     parameters = [one.backbone_parameters for one in found if one.backbone_parameters]
     return SiteReport(
@@ -135,6 +157,7 @@ def make_site_report(workspace: Workspace, site: str, mlflow_uri: str) -> SiteRe
         assumed=assumed,
         costs=yearly_costs([one.amounts for one in found], assumed),
         copies=full_copies(assumed.sites, max(parameters, default=None), sizes),
+        stated=stated_names(workspace.root / SETTINGS_FILE),
     )
 
 
@@ -145,7 +168,7 @@ def site_slots(workspace: Workspace, client: MlflowClient, site: str) -> list[Sl
 
 
 def _slot_report(
-    workspace: Workspace, client: MlflowClient, slot: Slot, comparison: RecordedComparison | None
+    workspace: Workspace, client: MlflowClient, slot: Slot, comparisons: list[RecordedComparison]
 ) -> SlotReport:
     versions, champion, contender = list_versions(client, slot), find_champion(client, slot), candidate(client, slot)
     judged_champion = _judged(client, champion) if champion else None
@@ -154,7 +177,9 @@ def _slot_report(
     metrics = shown.metrics if shown else {}
     state = load_state(monitor_folder(workspace.state, slot))
     entry = entry_of(workspace.settings.schedule_entries(), slot)
-    licence, fault = _licence(client, shown.version, workspace.settings.backbones) if shown else ("", "")
+    signed, passed = _signed_lineage(client, shown.version) if shown else (BackboneOrigin(), 1)
+    policy, backbone = workspace.settings.backbones, shown.on.backbone if shown else BackboneName()
+    gains, other = slot_gains(shown, comparisons) if shown else ((), None)
     amounts = SlotAmounts(
         slot=str(slot),
         train_seconds=metrics.get("train_seconds"),
@@ -164,41 +189,50 @@ def _slot_report(
         bundle_bytes=metrics.get("bundle_bytes"),
         versions=len(versions),
         data_bytes=(recorded and recorded.stored_bytes) or 0,
+        trained_together=passed,
     )
     return SlotReport(
         slot=slot,
         recorded=recorded,
         champion=judged_champion,
         contender=judged_contender,
-        gains=slot_gains(shown, comparison) if shown else (),
+        gains=gains,
         amounts=amounts,
         backbone_parameters=metrics.get("backbone_parameters"),
-        licence=licence,
-        licence_fault=fault,
+        licence=signed.licence or policy.origin_of(backbone).licence,
+        licence_fault=find_licence_fault(backbone, signed, policy) if shown else None,
         looks=state.looks if state else 0,
         alarm_since=state.alarm_since if state else "",
+        other_comparison=other,
     )
 
 
-def slot_gains(shown: JudgedAdapter, comparison: RecordedComparison | None) -> tuple[MeasuredGain, ...]:
-    """Return the gains of an adapter that are known: over no adapter, over the champion before, over no training."""
-    found: Sequence[MeasuredGain | None] = (
-        gain_over_frozen(comparison) if comparison else None,
+def slot_gains(
+    shown: JudgedAdapter, comparisons: Sequence[RecordedComparison]
+) -> tuple[tuple[MeasuredGain, ...], OtherComparison | None]:
+    """Return the gains of an adapter that are known: over no adapter, over the champion before, over no training.
+
+    The second value is a comparison of the slot that is about another adapter, if none is about this one.
+    """
+    frozen, other = frozen_gain(comparisons, shown.on)
+    found = (
+        frozen,
         gain_over_former(shown.verdict, shown.digest) if shown.verdict else None,
         gain_of_training(shown.metrics, shown.version.run_id),
     )
-    return tuple(one for one in found if one)
+    return tuple(one for one in found if one), other
 
 
-def _licence(client: MlflowClient, version: AdapterVersion, policy: BackbonePolicy) -> tuple[str, str]:
-    """Return the licence of a version's backbone, and why it keeps the version from being champion."""
-    backbone = BackboneName(version.backbone, version.fingerprint)
+def _signed_lineage(client: MlflowClient, version: AdapterVersion) -> tuple[BackboneOrigin, int]:
+    """Return what a version's lineage says of its backbone, and how many slots were trained in its pass."""
     wanted: dict[str, str | int] = {"model": version.slot.model_name, "version": version.version, "kind": "lineage"}
-    stored, signed = next(server_api.list_statements(client.tracking_uri, **wanted), None), BackboneOrigin()
+    stored = next(server_api.list_statements(client.tracking_uri, **wanted), None)
+    # elp audit --verify names one that cannot be read
     with contextlib.suppress(AttestationError):
         lineage = parse_statement(read_envelope(stored.envelope).payload) if stored else None
-        signed = lineage.backbone_origin if isinstance(lineage, LineageStatement) else signed
-    return signed.licence or policy.origin_of(backbone).licence, licence_fault(backbone, signed, policy)
+        if isinstance(lineage, LineageStatement):
+            return lineage.backbone_origin, 1 + len(lineage.training.beside)
+    return BackboneOrigin(), 1
 
 
 def _recorded(workspace: Workspace, slot: Slot) -> RecordedAudio | None:

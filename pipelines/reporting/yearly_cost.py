@@ -21,7 +21,7 @@ class SlotAmounts:
 
     slot: str
     train_seconds: float | None
-    """Of the newest training that was measured; None if none was."""
+    """Of the newest training that was measured, a pass of `trained_together` slots; None if none was."""
     train_source: str
     """Id of its run."""
     trainings: float
@@ -33,6 +33,8 @@ class SlotAmounts:
     """Adapters in the registry."""
     data_bytes: int
     """Of the dataset version; 0 without one."""
+    trained_together: int = 1
+    """Slots that were trained in the pass: an equal part of its duration is this slot's."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ class CostLine:
 
 def yearly_costs(slots: Sequence[SlotAmounts], assumed: ReportSettings) -> tuple[CostLine, ...]:
     """Return the lines of a site; a training that was never measured counts nothing."""
-    hours = sum((one.train_seconds or 0.0) * one.trainings for one in slots) / 3600
+    hours = sum((one.train_seconds or 0.0) * one.trainings / one.trained_together for one in slots) / 3600
     octets = sum((one.bundle_bytes or 0.0) * one.versions + one.data_bytes for one in slots)
     return (
         CostLine("training", hours, assumed.compute_price),

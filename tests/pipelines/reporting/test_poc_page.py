@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from pipelines.cli.main import run
 from pipelines.comparison.learning_curve import fit_power_law, minutes_for
 from pipelines.errors import UsageError
 from pipelines.local.settings import read_settings
@@ -16,6 +17,8 @@ from pipelines.reporting.poc_plan import AIM, PUBLISHED, RECORDINGS, make_poc_pl
 from pipelines.reporting.sample_size import GoldenDesign
 from pipelines.texts.message_catalogue import LANGUAGES, texts
 from tests.docs.pages import ROOT
+from tests.support.english_texts import english_texts
+from tests.support.html import read_html
 from tests.support.reported_site import SLOT, write_compared
 
 SIC = Slot("plant-b", "sic")
@@ -38,6 +41,55 @@ def test_the_golden_set_and_the_audio_follow_from_the_gate_and_the_slots_own_cur
     assert plan.train_speakers == max(plan.golden, math.ceil(plan.train_minutes * 60 / (design.clips * design.seconds)))
     assert plan.label_hours == pytest.approx(plan.minutes / 60 * 6)
     assert plan.weeks == math.ceil(plan.label_hours / 20)
+
+
+@pytest.mark.parametrize(
+    ("text", "metric", "tokens", "words"),
+    [
+        ("", "wer", 8.0, ("words", "単語")),
+        ("language: ja", "cer", 20.0, ("characters", "文字")),
+        ("defaults: {asr: {gate: {metric: cer}}}", "cer", 20.0, ("characters", "文字")),
+    ],
+)
+def test_the_metric_that_decides_gives_the_words_the_clips_and_the_curve(
+    tmp_path: Path, text: str, metric: str, tokens: float, words: tuple[str, str]
+) -> None:
+    workspace = _workspace(tmp_path, text)
+    write_compared(tmp_path / ".elp", metric="cer" if metric == "wer" else "wer")
+    write_compared(tmp_path / ".elp", "00000000000000aa", metric=metric, backbone="models/other")
+    plan = make_poc_plan(workspace, SLOT, 0.15)
+    assert (plan.metric, plan.recording.tokens, plan.curve) == (metric, tokens, "published")
+    for language, counted in zip(LANGUAGES, words, strict=True):
+        page = poc_page(texts(language), plan, workspace.settings.report)
+        assert counted in page
+        assert {"words": "characters", "characters": "100 words", "単語": "文字", "文字": "単語"}[counted] not in page
+
+
+def test_a_target_that_decides_little_has_a_warning(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    workspace = _workspace(tmp_path)
+    # without a target it is the limit of the gate, half of all words
+    page = poc_page(texts("en"), make_poc_plan(workspace, SLOT), workspace.settings.report)
+    assert "an adapter with up to 50 errors in 100 words is rolled out" in page
+    assert "rolled out" not in poc_page(texts("en"), make_poc_plan(workspace, SLOT, 0.2), workspace.settings.report)
+    with pytest.raises(UsageError, match="the target is 1, expected an error rate as a share above 0 and below 1"):
+        make_poc_plan(workspace, SLOT, 1)
+    (tmp_path / "elp.yaml").write_text("")
+    assert run(["-w", str(tmp_path), "poc", "plant-a", "--out", str(tmp_path / "p.html")]) == 0
+    assert "an error rate of up to 50 % is rolled out" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("place", ["/proc/x.html", "{here}/elp.yaml/x.html", "{here}/elp.yaml/a/b.html", "/proc/a/x"])
+def test_a_file_that_cannot_be_written_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str], place: str) -> None:
+    (tmp_path / "elp.yaml").write_text("")
+    named = place.format(here=tmp_path)
+    reason = "No such file or directory" if place.startswith("/proc") else f"{tmp_path / 'elp.yaml'} is a file, not a"
+    assert run(["-w", str(tmp_path), "poc", "plant-a", "--target", "0.15", "--out", named]) == 1
+    shown = capsys.readouterr().err
+    assert f"error: {named}: {reason}" in shown
+    assert "correct the path" in shown
+    # another verb, and another option
+    assert run(["root", "key", named]) == 1
+    assert f"error: {named}: {reason}" in capsys.readouterr().err
 
 
 def test_without_a_curve_of_the_task_the_published_one_is_named(tmp_path: Path) -> None:
@@ -83,3 +135,4 @@ def test_the_plan_is_one_page_in_both_languages(tmp_path: Path, language: str, s
     assert f'<html lang="{language}">' in page
     assert "%(" not in page
     assert "http" not in page
+    assert language == "en" or english_texts(read_html(page)) == []

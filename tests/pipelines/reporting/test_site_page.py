@@ -1,24 +1,31 @@
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
-from pipelines.local.report_settings import ReportSettings
+from pipelines.local.report_settings import ReportSettings, stated_names
 from pipelines.local.schedule_settings import read_entries
-from pipelines.registry.verdict_statement import VerdictStatement
+from pipelines.registry.backbone_licence import LicenceFault, LicenceRule
+from pipelines.registry.verdict_statement import NamedOutcome, VerdictStatement
+from pipelines.reporting.comparison_records import workspace_comparisons
+from pipelines.reporting.full_copies import FullCopies
 from pipelines.reporting.gain_words import gain_sentence, rate_sentence
 from pipelines.reporting.measured_gain import gain_over_former
 from pipelines.reporting.next_step_words import next_step
 from pipelines.reporting.risk_words import slot_risks
 from pipelines.reporting.site_page import site_page
-from pipelines.reporting.site_report import MissingAudio
-from pipelines.reporting.yearly_cost import starts_in_a_year
+from pipelines.reporting.site_report import MissingAudio, slot_gains
+from pipelines.reporting.yearly_cost import SlotAmounts, starts_in_a_year, yearly_costs
 from pipelines.texts.message_catalogue import LANGUAGES, texts
-from tests.support.proof import verdict
-from tests.support.reported_site import judged, reported_site
+from tests.support.english_texts import english_texts
+from tests.support.html import read_html
+from tests.support.proof import DETAILS, verdict
+from tests.support.reported_site import judged, reported_site, write_compared
 
 EN, JA = texts("en"), texts("ja")
 
@@ -74,9 +81,70 @@ def test_the_page_has_the_numbers_of_its_sources(tmp_path: Path) -> None:
     assert page.count(" assumed ") == 8
 
 
+@pytest.mark.parametrize(
+    ("other", "said"),
+    [
+        (
+            {"dataset": "data/plant-a/asr/v0-older", "golden": "golden/plant-a/asr/v0"},
+            "of data/plant-a/asr/v0-older, golden/plant-a/asr/v0, the adapter of data/plant-a/asr/v1, golden/plant-a/a",
+        ),
+        (
+            {"backbone": "models/old", "fingerprint": "sha256:" + "0" * 64},
+            "of models/old (sha256:000000000000…), the adapter of elp:tiny (sha256:ffffffffffff…). elp compare",
+        ),
+    ],
+)
+def test_a_comparison_on_other_data_or_another_backbone_is_no_gain(
+    tmp_path: Path, other: dict[str, str], said: str
+) -> None:
+    page = _shown(site_page(EN, reported_site(tmp_path, other)))
+    assert "29 fewer" not in page
+    assert said in page
+    assert "comparison 0123456789abcdef" not in page
+    # an older one on the adapter's own data, golden set and backbone counts
+    write_compared(tmp_path, name="00000000000000aa")
+    os.utime(tmp_path / "comparisons" / "00000000000000aa" / "compare.json", (1, 1))
+    gains, unfit = slot_gains(judged(3, verdict()), workspace_comparisons(tmp_path))
+    assert (gains[0].source, gains[0].over, unfit) == ("00000000000000aa", "frozen", None)
+
+
+def test_the_slots_of_one_pass_share_its_duration() -> None:
+    one = SlotAmounts("plant-a/asr", 900.0, "r", 12.0, False, 0.0, 1, 0, trained_together=2)
+    assert yearly_costs([one, replace(one, slot="plant-a/sic")], ReportSettings())[0].amount == 3.0
+
+
+@pytest.mark.parametrize(("sites", "said"), [(1, "At 1 site, adapters save hardly any storage"), (2, "At 2 sites, a")])
+def test_adapters_that_save_no_storage_are_named_so(tmp_path: Path, sites: int, said: str) -> None:
+    report = reported_site(tmp_path, sites=sites)
+    larger = replace(report, copies=FullCopies(sites, 1, 2e6, 20e6))
+    page = _shown(site_page(EN, larger))
+    assert said in page
+    assert "times less" not in page
+    assert f"Against full copies of the model at {sites} site{'s' if sites > 1 else ''} " in page
+
+
+def test_an_assumption_that_is_stated_with_its_default_is_set(tmp_path: Path) -> None:
+    (tmp_path / "elp.yaml").write_text("report: {sites: 50}\n")
+    stated = stated_names(tmp_path / "elp.yaml")
+    page = _shown(site_page(EN, replace(reported_site(tmp_path), stated=stated)))
+    assert "50 report.sites set in elp.yaml" in page
+    assert page.count(" assumed ") == 7
+
+
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_the_page_is_whole_in_both_languages_and_loads_nothing(tmp_path: Path, language: str) -> None:
-    page = site_page(texts(language), reported_site(tmp_path))
+    report = reported_site(tmp_path, {"dataset": "data/plant-a/asr/v0"})
+    details = replace(
+        DETAILS,
+        checks=(NamedOutcome("no clip in training", "failed"),),
+        slices=(NamedOutcome("near the press", "failed"), NamedOutcome("of the north", "undecided", "group")),
+    )
+    # one slot for each fault of a licence, and for each thing that a verdict finds
+    faults = [LicenceFault(rule, "elp:tiny", "LicenseRef-Acme") for rule in get_args(LicenceRule)]
+    first = replace(report.slots[0], champion=judged(3, verdict(details=details)))
+    slots = (*report.slots, *(replace(first, licence_fault=fault) for fault in faults))
+    page = site_page(texts(language), replace(report, slots=slots))
+    assert language == "en" or english_texts(read_html(page)) == []
     assert f'<html lang="{language}">' in page
     assert "http" not in page
     assert "src=" not in page
@@ -113,7 +181,7 @@ def test_an_alarm_and_a_failed_check_are_risks_and_no_look_is_unknown(tmp_path: 
     assert alarmed[0].text == "The audio of the site has changed: the monitor's alarm is of November 28, 2026."
     unseen = slot_risks(EN, replace(slot, looks=0, licence=""))
     assert [risk.tone for risk in unseen] == ["unknown", "unknown", "good"]
-    assert slot_risks(EN, replace(slot, licence_fault="forbidden"))[0].tone == "bad"
+    assert slot_risks(EN, replace(slot, licence_fault=LicenceFault("forbidden", "b")))[0].tone == "bad"
 
 
 def test_a_schedule_counts_its_starts_without_the_days_off() -> None:
