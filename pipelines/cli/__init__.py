@@ -3,6 +3,7 @@
 `main`               find the verb, run it, turn an error into one screen and an exit code
 `*_verb`, `*_verbs`  the verbs by subject, imported when they run
 `options`, `output`  what the verbs share; printing as text or JSON
+`box_hints`          ``--box DIR`` in the commands that a message names, at a box
 `progress_bar`       long work as a bar, or as lines
 `run_panel`          the end of a run on screen
 `known_slots`        slots and versions for suggestions and shell completion

@@ -152,6 +152,10 @@ def cli(ctx: click.Context, workspace: Path | None, debug: bool) -> None:
 
     # the contexts of the verbs take it from here
     ctx.color = colour_wanted()
+    from pipelines.cli.box_hints import note_box
+
+    # a verb that works in a box says so
+    note_box(None)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -188,9 +192,11 @@ def run(arguments: list[str]) -> int:
     except Exception as error:
         if debug:
             traceback.print_exception(error)
+        from pipelines.cli.box_hints import with_box
         from pipelines.cli.output import colour_wanted
 
-        text = f"{click.style('error:', fg='red', bold=True)} {_sentence(error)}{_slot_hint(error, arguments)}"
+        sentence = with_box(_sentence(error))
+        text = f"{click.style('error:', fg='red', bold=True)} {sentence}{_slot_hint(error, arguments)}"
         click.echo(text, err=True, color=colour_wanted())
         return error.exit_code if isinstance(error, ElpError) else 1
 

@@ -138,16 +138,18 @@ def switch_verb(workspace: Workspace, new: str, site: str, without: tuple[Slot, 
 
 @click.command(name="back")
 @_site
+@click.option("--further", is_flag=True, help="If the site is back already: go back from the switch before, too.")
 @_reason
 @on_workspace
-def back_verb(workspace: Workspace, site: str, reason: str) -> None:
+def back_verb(workspace: Workspace, site: str, further: bool, reason: str) -> None:
     """Bring the champions before a site's newest switch back.
 
-    One entry of the ledger moves all of them, or none; nothing is trained. elp.yaml names their backbones again.
+    One entry of the ledger moves all of them, or none; nothing is trained. elp.yaml names their backbones again. Run
+    the command again if it was interrupted.
     """
     from pipelines.migration.switch_site import switch_back
 
-    emit(switch_back(workspace, site, reason), _switched)
+    emit(switch_back(workspace, site, reason, further=further), _switched)
 
 
 def _migrated(found: list[SiteMigration]) -> str:
@@ -165,7 +167,12 @@ def _migrated(found: list[SiteMigration]) -> str:
 
 def _switched(done: SwitchedSite) -> str:
     commit = f"; elp.yaml: {done.commit[:12]}" if done.commit else "; elp.yaml is as it was"
+    if done.earlier is not None:
+        commit += (
+            f"\nthe switch of ledger entry {done.earlier} is still in force; to go back from it: elp backbone back "
+            f"{done.site} --further"
+        )
     if done.switch is None:
-        return f"{done.site} was switched already{commit}"
+        return f"{done.site} is on {' and '.join(done.backbones)} already{commit}"
     rows = [(move.slot, move.before, move.after) for move in done.switch.moves]
     return f"{table(('slot', 'was', 'is'), rows)}\n\nledger entry {done.switch.seq}{commit}"

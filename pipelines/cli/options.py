@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from pipelines.cli.box_hints import note_box
 from pipelines.cli.output import JSON_KEY, progress
 from pipelines.errors import UsageError
 from pipelines.local.workspace import Workspace, open_workspace
@@ -205,7 +206,9 @@ def _named_box(ctx: click.Context, _: click.Parameter, given: Path | None) -> Pa
         return None
     from pipelines.local.box_home import box_home
 
-    return box_home(given)
+    home = box_home(given)
+    note_box(home)
+    return home
 
 
 def _open_either(ctx: click.Context, _: click.Parameter, start: Path | None) -> Workspace:

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 import click
 
+from pipelines.cli.box_hints import with_box
 from pipelines.registry.plain_json import plain
 
 T = TypeVar("T")
@@ -39,7 +40,7 @@ def colour_wanted() -> bool | None:
 
 def emit(value: T, render: Callable[[T], str]) -> None:
     """Print a verb's result: `value` as JSON if ``--json`` is given, else what `render` makes of it."""
-    click.echo(json.dumps(plain(value), indent=2, ensure_ascii=False) if wants_json() else render(value))
+    click.echo(json.dumps(plain(value), indent=2, ensure_ascii=False) if wants_json() else with_box(render(value)))
 
 
 def wants_json() -> bool:
@@ -94,7 +95,7 @@ def fields(pairs: Iterable[tuple[str, Any]]) -> str:
 
 def progress(message: str) -> None:
     """Print one line of progress to stderr: stdout has only the result."""
-    click.echo(message, err=True)
+    click.echo(with_box(message), err=True)
 
 
 def mark(outcome: str) -> str:

@@ -8,15 +8,25 @@ from pathlib import Path
 import click
 
 from elp_core.errors import ElpError
+from pipelines.cli.box_hints import note_box
 from pipelines.cli.options import json_option, on_workspace
 from pipelines.cli.output import emit, progress
 from pipelines.local.workspace import Workspace
 from pipelines.number_text import count
 
+
+def _note_named_box(ctx: click.Context, _: click.Parameter, given: Path | None) -> Path | None:
+    from pipelines.local.box_home import box_home
+
+    note_box(box_home(given), named=given is not None)
+    return given
+
+
 box_option = click.option(
     "--box",
     type=click.Path(path_type=Path),
     metavar="DIR",
+    callback=_note_named_box,
     help="Folder of the box [default: ELP_BOX, or ~/.local/state/elp-box].",
 )
 
@@ -82,7 +92,7 @@ def _name_voices(home: Path) -> None:
     for slot, left in found.items():
         progress(
             f"{count(left, 'enrolled voice')} of {slot} cannot be compared with its present version; renew them: "
-            f"elp enrol migrate {slot} --box {home}"
+            f"elp enrol migrate {slot}"
         )
 
 

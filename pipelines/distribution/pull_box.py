@@ -87,7 +87,7 @@ def _settings(box: Path, site: str, source: str | None, backbones: Sequence[str]
     """Return the settings of a box with what a command names in their place."""
     known = find_box(box) or (BoxSettings(site_of(site)) if site else None)
     if known is None:
-        raise UsageError(f"{box} is no box yet; name its site: elp pull SITE --from URL|FOLDER --root FILE --box DIR")
+        raise UsageError(f"{box} is no box yet; name its site: elp pull SITE --from URL|FOLDER --root FILE")
     if site and known.site != site_of(site):
         raise UsageError(f"{box} is a box of the site {known.site}; name another folder for {site}: --box DIR")
     given = source if source is None or "://" in source else str(Path(source).expanduser().resolve())
@@ -97,7 +97,7 @@ def _settings(box: Path, site: str, source: str | None, backbones: Sequence[str]
         settings = replace(settings, backbone=first, others=tuple(others), fingerprints={})
     if not settings.source:
         raise UsageError(
-            f"{box} never pulled before; name a source: elp pull {known.site} --from URL|FOLDER --root FILE --box DIR"
+            f"{box} never pulled before; name a source: elp pull {known.site} --from URL|FOLDER --root FILE"
         )
     return settings
 

@@ -24,6 +24,10 @@ class SwitchedSite:
     """None if the registry had been switched already, and only `elp.yaml` was written."""
     commit: str
     """The commit that changed `elp.yaml`; empty if it names these backbones already."""
+    backbones: tuple[str, ...] = ()
+    """On which its slots are now, without those that were left out."""
+    earlier: int | None = None
+    """After the way back: the ledger entry of an earlier switch that is still in force."""
 
 
 def switch_site(
@@ -64,17 +68,18 @@ def switch_site(
     except ElpError as error:
         moved = f"ledger entry {switch.seq}" if switch else "already"
         raise WorkspaceError(f"{site} is switched ({moved}), but {SETTINGS_FILE} is not complete: {error}") from error
-    return SwitchedSite(site, switch, commit)
+    return SwitchedSite(site, switch, commit, (backbone,))
 
 
-def switch_back(workspace: Workspace, site: str, reason: str = "") -> SwitchedSite:
+def switch_back(workspace: Workspace, site: str, reason: str = "", *, further: bool = False) -> SwitchedSite:
     """Bring the champions before the newest switch of a site back, then name their backbones in `elp.yaml`.
 
-    Nothing is trained or loaded. Changes of `elp.yaml` that are not committed do not keep the champions from coming
-    back; the file is then left as it is, with a WorkspaceError that says so.
+    Nothing is trained or loaded. A second time completes `elp.yaml` if that is needed, and changes nothing else; with
+    `further`, the champions before the switch before come back. Changes of `elp.yaml` that are not committed do not
+    keep the champions from coming back; the file is then left as it is, with a WorkspaceError that says so.
     """
     uri = mlflow_uri(workspace)
-    switch = switch_site_back(uri, site, reason)
+    switch = switch_site_back(uri, site, reason, further=further)
     moved = {move.slot for move in switch.moves}
     names = {str(one.slot): one.backbone for one in site_champions(uri, site) if str(one.slot) in moved}
     try:
@@ -83,6 +88,7 @@ def switch_back(workspace: Workspace, site: str, reason: str = "") -> SwitchedSi
     except ElpError as error:
         raise WorkspaceError(
             f"{site} has its former champions again (ledger entry {switch.seq}), but {SETTINGS_FILE} is not complete: "
-            f"{error}; it has to name the backbone of {', '.join(sorted(names))}"
+            f"{error}; it has to name the backbone of {', '.join(sorted(names))}: the same command completes it"
         ) from error
-    return SwitchedSite(site, switch, commit)
+    backbones = tuple(sorted(set(names.values())))
+    return SwitchedSite(site, switch if switch.changed else None, commit, backbones, switch.earlier)

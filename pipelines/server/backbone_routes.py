@@ -59,15 +59,18 @@ def post_switch() -> Response:
 
 @blueprint.post("/backbone/back")
 def post_switch_back() -> Response:
-    """Bring the champions before the newest switch of a site back: {site, reason?, by?}."""
-    body = read_body(("site",), ("reason", "by"))
-    return _switched(move_site_back(registry(), _site(body), caller_of(body), reason_of(body)))
+    """Bring the champions before the newest switch of a site back: {site, reason?, further?, by?}."""
+    body = read_body(("site",), ("reason", "further", "by"))
+    # only JSON's true: the text "false" is truthy
+    further = body.get("further") is True
+    back = move_site_back(registry(), _site(body), caller_of(body), reason_of(body), further=further)
+    return _switched(back.entry, changed=back.changed, earlier=back.earlier)
 
 
-def _switched(entry: LedgerEntry) -> Response:
+def _switched(entry: LedgerEntry, **more: Any) -> Response:
     moves = [{"slot": one.slot, "before": one.before, "after": one.after} for one in champion_moves(entry)]
     known = {"seq": entry.seq, "event": entry.event, "by": entry.principal.name, "site": entry.detail["site"]}
-    return jsonify({**known, "moves": moves, "backbone": entry.detail.get("backbone", "")})
+    return jsonify({**known, "moves": moves, "backbone": entry.detail.get("backbone", ""), **more})
 
 
 def _site(body: Mapping[str, Any]) -> str:

@@ -45,9 +45,7 @@ class BoxChampions:
         found = active_set(self._box)
         if found is None:
             site = read_box(self._box).site
-            raise ServiceError(
-                f"the box {self._box} has pulled no set yet; pull one: elp pull {site} --box {self._box}"
-            )
+            raise ServiceError(f"the box {self._box} has pulled no set yet; pull one: elp pull {site}")
         return {Slot.parse(one.slot): Champion(one.version, one.bundle) for one in found.site_set.adapters}
 
     def fetch(self, slot: Slot, version: int | str) -> FetchedBundle:
@@ -62,7 +60,8 @@ class BoxChampions:
                 return FetchedBundle(adapter.version, one.bundle(adapter), adapter.bundle)
         wanted = f"a champion of {slot}" if version == CHAMPION else f"{slot} v{version}"
         has = ", ".join(adapter.name for one in sets for adapter in one.site_set.adapters) or "no adapter"
-        raise RegistryError(f"the box {self._box} does not have {wanted}; it has {has}")
+        again = f"bring it up to date: elp pull {read_box(self._box).site}"
+        raise RegistryError(f"the box {self._box} does not have {wanted}; it has {has}; {again}")
 
     def updates_stopped(self) -> str:
         """Return that the last pull was refused or that the signed metadata have expired; empty if neither is so."""
@@ -74,5 +73,6 @@ class BoxChampions:
         if pull is not None and pull.outcome not in _TAKEN:
             return f"the last pull, at {pull.at[:16]} UTC, ended with: {pull.outcome}: {pull.detail}"
         if until is not None and now > until:
-            return f"the signed metadata expired at {until:%Y-%m-%d %H:%M} UTC; pull again: elp pull --box {self._box}"
+            again = f"elp pull {read_box(self._box).site}"
+            return f"the signed metadata expired at {until:%Y-%m-%d %H:%M} UTC; pull again: {again}"
         return ""

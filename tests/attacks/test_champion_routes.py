@@ -89,10 +89,22 @@ def test_another_backbone_without_a_statement_and_past_the_site(own_contest: Con
     failed = {"versions": {contest.slot: FAILED}}
     contest.refused(contest.rest("POST", f"{ELP}/backbone/switch", {**new, **failed}), "the site is not switched")
     assert contest.champion() == CHAMPION
-    contest.rest.post(f"{ELP}/backbone/switch", {**new, **versions})
+    switch, back = f"{ELP}/backbone/switch", f"{ELP}/backbone/back"
+    first = contest.rest.post(switch, {**new, **versions})
     assert contest.champion() == made.version
-    contest.rest.post(f"{ELP}/backbone/back", {"site": site})
-    assert contest.champion() == CHAMPION
+    done = contest.rest.post(back, {"site": site})
+    assert (contest.champion(), done["changed"], done["earlier"]) == (CHAMPION, True, None)
+    # a second time it names the same entry, and writes none
+    assert contest.rest.post(back, {"site": site}) == {**done, "changed": False}
+    further = {"site": site, "further": True}
+    contest.refused(contest.rest("POST", back, further), "has no switch to another backbone")
+    # again there and back, which is another entry
+    contest.rest.post(switch, {**new, **versions, "again": True})
+    assert contest.champion() == made.version
+    second = contest.rest.post(back, {"site": site})
+    assert (contest.champion(), second["changed"]) == (CHAMPION, True)
+    assert first["seq"] < done["seq"] < second["seq"]
+    assert contest.rest.post(back, {"site": site}) == {**second, "changed": False}
 
 
 @pytest.mark.parametrize(

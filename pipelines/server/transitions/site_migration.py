@@ -107,30 +107,48 @@ def move_site(
             return _append(transaction, "migrated", site, moves, principal, reason or "every verdict passed", more)
 
 
-def move_site_back(store: LockedStore, site: str, principal: Principal, reason: str) -> LedgerEntry:
+@dataclass(frozen=True)
+class WayBack:
+    """A site that is back from its newest switch."""
+
+    entry: LedgerEntry
+    """The entry that brought it back; the switch itself if its slots came back one by one."""
+    changed: bool
+    """False if the site was back already, and nothing was changed."""
+    earlier: int | None
+    """Ledger entry of an earlier switch that is still in force, or None."""
+
+
+def move_site_back(
+    store: LockedStore, site: str, principal: Principal, reason: str, *, further: bool = False
+) -> WayBack:
     """Bring the champions before the newest switch of a site back, all in one entry or none.
 
-    A slot that has such a champion already is left as it is. A Refusal is recorded in the ledger.
+    A second time changes nothing; with `further` it goes back from the switch before, too. A slot that has the former
+    champion already is left as it is. A Refusal is recorded in the ledger.
     """
     attempt = Attempt("migrate a site back")
     with store.refusing(principal):
         authorize(PROMOTE, attempt)
         with store.ManagedSessionMaker() as session:
-            seen = _last_switch(session, site)
+            newest, seen = _newest_moves(session, site)
+        if newest is not None and newest.event == "migrated back" and not further:
+            return WayBack(newest, False, seen.seq if seen else None)
         if seen is None:
             raise attempt.refused(f"{site} has no switch to another backbone to go back from")
         former = {Slot.parse(move.slot): move.before for move in champion_moves(seen) if move.before is not None}
         hashed = _hashed(store, former)
         with store.locked() as transaction:
-            last = _last_switch(transaction.session, site)
-            if last is None or last.seq != seen.seq:
+            if _newest_moves(transaction.session, site) != (newest, seen):
                 raise attempt.refused(f"{site} was switched at this moment by somebody else; look again")
             present = {one.slot: one for one in _champions(transaction, site)}
             moves = list(_decided(transaction, hashed, present, "", False, attempt))
             if not moves:
-                raise attempt.refused(f"every slot of {site} has the champion before its switch already")
+                return WayBack(seen, False, None)
             detail = {"of": seen.seq, "backbone": str(seen.detail.get("backbone", ""))}
-            return _append(transaction, "migrated back", site, moves, principal, reason or "back", detail)
+            entry = _append(transaction, "migrated back", site, moves, principal, reason or "back", detail)
+            _, before = _newest_moves(transaction.session, site)
+            return WayBack(entry, True, before.seq if before else None)
 
 
 def _champions(transaction: LedgerTransaction, site: str) -> list[_SiteChampion]:
@@ -209,15 +227,16 @@ def _append(
     return entry
 
 
-def _last_switch(session: Session, site: str) -> LedgerEntry | None:
-    """Return the newest switch of a site that nobody took back, or None."""
+def _newest_moves(session: Session, site: str) -> tuple[LedgerEntry | None, LedgerEntry | None]:
+    """Return the newest switch or way back of a site, and the newest switch that nobody took back; each may be None."""
     texts = session.scalars(select(LEDGER.c.entry).where(LEDGER.c.event.in_(SITE_MOVES)).order_by(LEDGER.c.seq.desc()))
-    taken_back = set[Any]()
+    taken_back, newest = set[Any](), None
     for entry in map(read_entry, texts):
         if entry.detail.get("site") != site:
             continue
+        newest = newest or entry
         if entry.event == "migrated back":
             taken_back.add(entry.detail.get("of"))
         elif entry.seq not in taken_back:
-            return entry
-    return None
+            return newest, entry
+    return newest, None

@@ -118,7 +118,7 @@ class BoxTemplates:
         with self._changing() as db:
             found = [one for one in _selected(db, "voice = ?", voice) if not one.revoked_at]
             if not found:
-                raise GateRefused(f"there is no enrolled voice {voice[:32]}; list them: elp enrol list SITE/asv --box")
+                raise GateRefused(f"there is no enrolled voice {voice[:32]}; list them: elp enrol list SITE/asv")
             for one in found:
                 gone = dataclasses.replace(one, sealed="", revoked_at=utc_now())
                 db.execute(

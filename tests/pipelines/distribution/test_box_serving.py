@@ -141,7 +141,7 @@ def test_versions_of_the_set_and_of_the_one_before_are_found(depot: Depot, pulle
         source.fetch(Slot("plant-a", "ser"), "champion")
     (tmp_path / "new").mkdir()
     write_box(tmp_path / "new", BoxSettings("plant-a"))
-    with pytest.raises(ServiceError, match="has pulled no set yet; pull one: elp pull plant-a --box"):
+    with pytest.raises(ServiceError, match="has pulled no set yet; pull one: elp pull plant-a"):
         BoxChampions(tmp_path / "new").champions()
 
 
@@ -204,7 +204,11 @@ def test_what_does_not_belong_together_is_refused(
     monkeypatch.chdir(tmp_path)
     for arguments, code, said in [
         (["serve", "plant-a", "--box", str(pulled)], 2, "a box serves its own site, got plant-a"),
-        (["serve", "--box", str(tmp_path / "none")], 1, "is no box yet; make it one with: elp pull SITE"),
+        (
+            ["serve", "--box", str(tmp_path / "none")],
+            1,
+            f"is no box yet; make it one with: elp pull --box {tmp_path / 'none'} SITE",
+        ),
         (["serve", "--box", str(pulled), "-w", str(tmp_path)], 2, "--box and --workspace exclude each other"),
     ]:
         assert run(arguments) == code

@@ -143,6 +143,14 @@ def test_a_site_changes_its_backbone_and_comes_back(moving: Plant, tmp_path: Pat
     assert moving.versions() == {"asr": 1, "asv": 1}
     assert set(moving.workspace.settings.backbone_names) == {planned.slots[0].backbone}
     assert match_voice("Anna", ANNA[0], moving.verifier(1), place).version == 1
+    # a second time there is nothing to do, but for a settings file whose commit was cut off
+    again = switch_back(moving.workspace, SITE)
+    assert (again.switch, again.commit, again.backbones) == (None, "", (planned.slots[0].backbone,))
+    subprocess.run(["git", "-C", str(moving.root), "reset", "-q", "--hard", "HEAD~1"], check=True)
+    completed = switch_back(moving.workspace, SITE)
+    assert completed.switch is None
+    assert completed.commit
+    assert set(moving.workspace.settings.backbone_names) == {planned.slots[0].backbone}
     with pytest.raises(GateRefused, match="was rolled back"):
         switch_site(moving.workspace, moving.new, SITE)
     assert switch_site(moving.workspace, moving.new, SITE, again=True).switch
