@@ -117,17 +117,16 @@ def _remembered(box: Path, known: BoxSettings | None, settings: BoxSettings, fou
     """
     if not found:
         return settings
-    fingerprints = dict(found)
+    fingerprints, before = dict(found), known or BoxSettings(settings.site, backbone="")
     for number, one in enumerate([active_set(box), previous_set(box)]):
-        for adapter in one.site_set.adapters if one and known else ():
+        for adapter in one.site_set.adapters if one else ():
             # a box with one backbone has no list: its active set is served with that one
-            name = known.fingerprints.get(adapter.fingerprint) or (
-                "" if number or known.fingerprints else known.backbone
-            )
+            alone = "" if number or before.fingerprints else before.backbone
+            name = before.fingerprints.get(adapter.fingerprint, alone)
             if name:
                 fingerprints.setdefault(adapter.fingerprint, name)
-    alone = set(fingerprints.values()) == {settings.backbone}
-    return replace(settings, fingerprints={} if alone else fingerprints)
+    several = settings.others or set(fingerprints.values()) != {settings.backbone}
+    return replace(settings, fingerprints=fingerprints if several else {})
 
 
 def _first_root(text: str, source: Source) -> bytes:
