@@ -88,8 +88,11 @@ def add_verb(
         made, quality = enrolled.template, enrolled.template.quality
         line = (
             f"{name} is enrolled for {slot} v{made.version} (voice {made.voice[:8]}): "
-            f"{count(quality.recordings, 'recording')}, {quality.seconds:g} s, cohesion {quality.cohesion:.3f}"
+            f"{count(quality.recordings, 'recording')}, {quality.seconds:g} s"
+            + ("" if quality.cohesion is None else f", cohesion {quality.cohesion:.3f}")
         )
+        if enrolled.repeated:
+            line += f"\n{count(enrolled.repeated, 'repeated recording')} left out: the same waveform counts once"
         alike = ", ".join(enrolled.resembles)
         return f"{line}\nwarning: the voice would be accepted as {alike}, too" if alike else line
 

@@ -32,7 +32,7 @@ box_option = click.option(
 
 
 @click.command()
-@click.argument("site")
+@click.argument("site", required=False, default="")
 @click.option("--from", "source", metavar="URL|FOLDER", help="MLflow server, or what elp export wrote [default: last].")
 @click.option("--root", metavar="FILE|sha256:HEX", help="First root, from a person; needed once.")
 @click.option(
@@ -53,10 +53,11 @@ def pull_verb(
     accept_override: bool,
     box: Path | None,
 ) -> None:
-    """Bring this box to the champions of SITE, whole or not at all.
+    """Bring this box to the champions of SITE, whole or not at all; the first pull needs SITE.
 
     Everything is verified from the offline root down before it counts. If the signed metadata have expired or anything
-    is not to be trusted, the box keeps the set that it has, and this command fails.
+    is not to be trusted, the box keeps the set that it has, and this command fails. Options of a pull that fails are
+    not remembered.
     """
     from pipelines.distribution.pull_box import pull_box
     from pipelines.local.box_home import box_home
@@ -73,7 +74,7 @@ def pull_verb(
         log=progress,
     )
     names = ", ".join(one.name for one in done.adapters) or "no adapter"
-    sentence = f"{site} serves {names} now" if done.changed else f"{site} is up to date: {names}"
+    sentence = f"{done.site} serves {names} now" if done.changed else f"{done.site} is up to date: {names}"
     emit(done, lambda _: sentence)
     _name_voices(home)
 

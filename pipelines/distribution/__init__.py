@@ -4,6 +4,7 @@ A pull passes through these modules, from the bottom up:
 
 `pull_box`          a pull as a box that remembers its site, source and backbone
 `pull_set`          refresh, download, check, activate: the box either has the new set whole, or the one before
+`fetched_bundle`    one bundle: the space for it, its files, its place
 `export_set`        the same tree of metadata and files on a medium
 `trusted_metadata`  TUF's client workflow with this project's clock, and errors of this project for its failures
 `resumed_download`  one file, continued at the byte at which it broke off, verified before it counts

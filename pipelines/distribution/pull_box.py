@@ -1,54 +1,80 @@
-"""Pull as a box that remembers its site, its source and its backbones, and what it was given as the first root."""
+"""Pull as a box that remembers its site, its source and its backbones, and what it was given as the first root.
+
+What a command names is remembered only if its pull succeeds, in `box.json`, just before the set is activated. A process
+that is killed between these two writes leaves the set before with backbones that serve it, see `_remembered`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
-from pipelines.distribution.pull_set import PullResult, pull_set
+from pipelines.distribution.pull_set import PullResult, failed_pull, pull_set
 from pipelines.distribution.report_back import report_after_pull
 from pipelines.distribution.sources import Source, first_root_by_digest, source_of
-from pipelines.errors import UsageError, WorkspaceError
-from pipelines.local.box_home import BoxSettings, read_box, write_box
+from pipelines.errors import UsageError
+from pipelines.local.box_home import BoxSettings, active_set, find_box, previous_set, write_box
 from pipelines.registry.client.connection import PASSWORD, USERNAME, Account
 from pipelines.registry.delivery.site_set import site_of
 
 
 def pull_box(
     box: Path,
-    site: str,
+    site: str = "",
     *,
     source: str | None = None,
     root: str | None = None,
     backbones: Sequence[str] = (),
     accept_override: bool = False,
     environment: Mapping[str, str],
+    now: datetime | None = None,
     log: Callable[[str], None] = lambda line: None,
 ) -> PullResult:
-    """Pull a site's set into a box, from the source that is named or the one of the last pull.
+    """Pull a site's set into a box, from the source that is named or the one of the last pull that succeeded.
 
-    `root` is the file of the first root, or its ``sha256:…``; a box needs it once. `backbones` replace those of the
-    last pull. Raises UsageError if the box belongs to another site, or has no source yet; BackboneError if a backbone
-    is not here; the errors of `pull_set` otherwise. A box with a name reports how it ended.
+    An empty `site` is that of the box. `root` is the file of the first root, or its ``sha256:…``; a box needs it once.
+    `backbones` replace those of the box. Raises UsageError if the box belongs to another site, or has no site or source
+    yet; BackboneError if a backbone is not here; the errors of `pull_set` otherwise. A box with a name reports how it
+    ended.
     """
-    settings = _settings(box, site_of(site), source, backbones)
-    place = source_of(settings.source, site, token=settings.token, account=account_of(environment))
+    settings = _settings(box, site, source, backbones)
+    place = source_of(settings.source, settings.site, token=settings.token, account=account_of(environment))
     first = None if root is None else _first_root(root, place)
-    write_box(box, settings)
+    found = dict[str, str]()
+
+    def fingerprints() -> Mapping[str, str]:
+        # of two names of the same weights, the first one counts
+        found.update({_fingerprint(name): name for name in reversed(settings.backbones)})
+        return found
+
+    def remember() -> None:
+        known = find_box(box)
+        # again: a command that enrols the box may have changed them meanwhile
+        changed = _remembered(box, known, _settings(box, site, source, backbones), found)
+        if changed != known:
+            write_box(box, changed)
+
     try:
-        return pull_set(
+        result = pull_set(
             box,
-            site,
+            settings.site,
             place,
-            lambda: box_fingerprints(box),
+            fingerprints,
+            recheck=bool(backbones),
+            remember=remember,
             first_root=first,
             accept_override=accept_override,
+            now=now,
             log=log,
         )
-    finally:
-        # a refused pull, too: the console shows which box is stuck, and why
-        report_after_pull(box, log)
+    except Exception as error:
+        # the console shows which box is stuck, and why
+        report_after_pull(box, settings.source, log, failed_pull(error))
+        raise
+    report_after_pull(box, settings.source, log)
+    return result
 
 
 def account_of(environment: Mapping[str, str]) -> Account | None:
@@ -58,20 +84,49 @@ def account_of(environment: Mapping[str, str]) -> Account | None:
 
 
 def _settings(box: Path, site: str, source: str | None, backbones: Sequence[str]) -> BoxSettings:
-    try:
-        known = read_box(box)
-    except WorkspaceError:
-        known = BoxSettings(site)
-    if known.site != site:
+    """Return the settings of a box with what a command names in their place."""
+    known = find_box(box) or (BoxSettings(site_of(site)) if site else None)
+    if known is None:
+        raise UsageError(f"{box} is no box yet; name its site: elp pull SITE --from URL|FOLDER --root FILE")
+    if site and known.site != site_of(site):
         raise UsageError(f"{box} is a box of the site {known.site}; name another folder for {site}: --box DIR")
     given = source if source is None or "://" in source else str(Path(source).expanduser().resolve())
     settings = replace(known, source=given or known.source)
     if backbones:
-        first, *others = dict.fromkeys(backbones)
+        first, *others = dict.fromkeys(map(_lasting, backbones))
         settings = replace(settings, backbone=first, others=tuple(others), fingerprints={})
     if not settings.source:
-        raise UsageError(f"{box} never pulled before; name a source: elp pull {site} --from URL|FOLDER --root FILE")
+        raise UsageError(
+            f"{box} never pulled before; name a source: elp pull {known.site} --from URL|FOLDER --root FILE"
+        )
     return settings
+
+
+def _lasting(backbone: str) -> str:
+    """Return the name of a backbone that means the same in every working directory."""
+    path = Path(backbone).expanduser()
+    return str(path.resolve()) if path.is_dir() else backbone
+
+
+def _remembered(box: Path, known: BoxSettings | None, settings: BoxSettings, found: Mapping[str, str]) -> BoxSettings:
+    """Return the settings with the backbone of each fingerprint, if one backbone does not serve all sets of the box.
+
+    `found` has the fingerprints of the backbones; it is empty if they were not needed. The sets that are here, the
+    active one and the one before, keep the backbones that they are served with: for a process that is killed before the
+    new set is active, and for `elp box rollback`.
+    """
+    if not found:
+        return settings
+    fingerprints, before = dict(found), known or BoxSettings(settings.site, backbone="")
+    for number, one in enumerate([active_set(box), previous_set(box)]):
+        for adapter in one.site_set.adapters if one else ():
+            # a box with one backbone has no list: its active set is served with that one
+            alone = "" if number or before.fingerprints else before.backbone
+            name = before.fingerprints.get(adapter.fingerprint, alone)
+            if name:
+                fingerprints.setdefault(adapter.fingerprint, name)
+    several = settings.others or set(fingerprints.values()) != {settings.backbone}
+    return replace(settings, fingerprints=fingerprints if several else {})
 
 
 def _first_root(text: str, source: Source) -> bytes:
@@ -82,17 +137,6 @@ def _first_root(text: str, source: Source) -> bytes:
     if not path.is_file():
         raise UsageError(f"--root {text}: there is no such file; expected 1.root.json, or sha256: and 64 digits")
     return path.read_bytes()
-
-
-def box_fingerprints(box: Path) -> frozenset[str]:
-    """Return the fingerprints of a box's backbones, and keep which is which for the server if there are several."""
-    settings = read_box(box)
-    # of two names of the same weights, the first one counts
-    found = {_fingerprint(name): name for name in reversed(settings.backbones)}
-    if settings.others:
-        # before the set is active: a server that follows it looks here
-        write_box(box, replace(settings, fingerprints=found))
-    return frozenset(found)
 
 
 def _fingerprint(backbone: str) -> str:

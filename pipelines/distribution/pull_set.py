@@ -1,29 +1,28 @@
 """Pull a site's set: the box has the new set whole, or goes on with the one before, wherever the pull is killed.
 
 1. The metadata are refreshed and verified from the offline root down.
-2. Every statement is fetched and checked, then the fingerprints of the box's backbones, before a large file is.
+2. Every statement is fetched and checked, then the fingerprints of the box's backbones and the free space of its disk,
+   before a large file is.
 3. Each bundle is fetched, verified and put in its place by one rename; bundles are named by digest and never change.
-4. One rename of `current.json` activates all of them. What neither this set nor the one before names is then removed.
+4. The caller remembers with which options the pull succeeded.
+5. One rename of `current.json` activates all of them. What neither this set nor the one before names is then removed.
 """
 
 from __future__ import annotations
 
-import os
+import contextlib
 import shutil
-import tempfile
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from elp_core.bundle import verify_bundle
-from elp_core.errors import BundleError, ElpError
-from elp_core.fail_points import durable_write
 from elp_core.files import remove_temporary, write_whole
-from pipelines.distribution.resumed_download import fetch_bytes, fetch_file
+from pipelines.distribution.fetched_bundle import check_space, fetch_bundle
+from pipelines.distribution.resumed_download import fetch_bytes
 from pipelines.distribution.sources import Source
 from pipelines.distribution.trusted_metadata import TrustedMetadata, trusted_metadata
-from pipelines.errors import DeliveryRefused
+from pipelines.errors import DeliveryRefused, DiskFull
 from pipelines.local.box_home import (
     CURRENT,
     PREVIOUS,
@@ -36,9 +35,10 @@ from pipelines.local.box_home import (
     statement_file,
 )
 from pipelines.locks import file_lock
+from pipelines.outages import awaited, disk_is_full
 from pipelines.registry.delivery.delivered_statements import check_statements
 from pipelines.registry.delivery.delivery_metadata import statement_keys
-from pipelines.registry.delivery.site_set import BUNDLE_FILES, DeliveredAdapter, SiteSet, read_site_set, set_path
+from pipelines.registry.delivery.site_set import DeliveredAdapter, SiteSet, read_site_set, set_path
 from pipelines.registry.signing.canonical_json import sha256, utc_now
 from pipelines.registry.signing.keys import KeyRing
 
@@ -65,6 +65,8 @@ def pull_set(
     source: Source,
     fingerprints: Fingerprints,
     *,
+    recheck: bool = False,
+    remember: Callable[[], None] = lambda: None,
     first_root: bytes | None = None,
     accept_override: bool = False,
     now: datetime | None = None,
@@ -72,18 +74,40 @@ def pull_set(
 ) -> PullResult:
     """Bring a box to the set that a source offers for its site.
 
-    Raises DeliveryRefused if anything is not to be trusted or has expired, ServiceError if the source does not answer
-    or breaks off. In both cases the active set is what it was.
+    `recheck` compares the fingerprints also with a set that is active already. `remember` is called when everything is
+    verified and on the disk, before the set is activated. Raises DeliveryRefused if anything is not to be trusted or
+    has expired, ServiceError if the source does not answer or breaks off, DiskFull if there is no space for the
+    bundles. The active set is then what it was.
     """
     box.mkdir(mode=0o700, parents=True, exist_ok=True)
     with file_lock(box / "pull.lock"):
         try:
-            result = _pull(box, site, source, fingerprints, first_root, accept_override, now or datetime.now(UTC), log)
-        except ElpError as error:
-            note_pull(box, PullRecord(utc_now(), getattr(error, "reason", "failed"), str(error)))
+            result = _pull(
+                box,
+                site,
+                source,
+                fingerprints,
+                recheck=recheck,
+                remember=remember,
+                first_root=first_root,
+                accept_override=accept_override,
+                now=now or datetime.now(UTC),
+                log=log,
+            )
+        except Exception as error:
+            with contextlib.suppress(OSError):
+                # on a disk that takes nothing, the report has it all the same
+                note_pull(box, failed_pull(error))
             raise
         note_pull(box, PullRecord(utc_now(), "activated" if result.changed else "unchanged"))
         return result
+
+
+def failed_pull(error: Exception) -> PullRecord:
+    """Return the record of a pull that ended with an error of any kind."""
+    if isinstance(error, DiskFull) or disk_is_full(error):
+        return PullRecord(utc_now(), "disk full", awaited(error))
+    return PullRecord(utc_now(), getattr(error, "reason", "failed"), str(error) or type(error).__name__)
 
 
 def _pull(
@@ -91,6 +115,9 @@ def _pull(
     site: str,
     source: Source,
     fingerprints: Fingerprints,
+    *,
+    recheck: bool,
+    remember: Callable[[], None],
     first_root: bytes | None,
     accept_override: bool,
     now: datetime,
@@ -102,19 +129,28 @@ def _pull(
     same = present is not None and present.digest == target.sha256
     content = (box / CURRENT).read_bytes() if same else fetch_bytes(source, target)
     wanted = read_site_set(content, site)
-    keys = statement_keys(metadata.root)
+    keys, taken = statement_keys(metadata.root), _accepted_overrides(box)
     for adapter in wanted.adapters:
-        _check_adapter(box, source, metadata, adapter, keys, accept_override)
-    whole = all(bundle_folder(box, adapter.bundle).is_dir() for adapter in wanted.adapters)
-    if not (same and whole):
+        _check_adapter(box, source, metadata, adapter, keys, accept_override or adapter.entry in taken)
+    missing = [adapter for adapter in wanted.adapters if not bundle_folder(box, adapter.bundle).is_dir()]
+    if recheck or (wanted.adapters and (missing or not same)):
         _check_backbones(wanted, fingerprints)
-        for adapter in wanted.adapters:
-            _ensure_bundle(box, source, metadata, adapter, log)
-        if not same:
-            _activate(box, content)
+    check_space(box, metadata, missing)
+    for adapter in missing:
+        fetch_bundle(box, source, metadata, adapter, log)
+    remember()
+    if not same:
+        _activate(box, content)
+    if missing or not same:
         _prune(box)
     before = present.site_set.adapters if present else ()
     return PullResult(site, source.shown, not same, wanted.adapters, before, metadata.signed_at.isoformat())
+
+
+def _accepted_overrides(box: Path) -> set[str]:
+    """Return the ledger entries of the overrides in the sets of a box: a person accepted each."""
+    sets = [found.site_set for found in (active_set(box), previous_set(box)) if found]
+    return {adapter.entry for one in sets for adapter in one.adapters if not adapter.verdict}
 
 
 def _check_adapter(
@@ -136,55 +172,15 @@ def _check_adapter(
 
 
 def _check_backbones(wanted: SiteSet, fingerprints: Fingerprints) -> None:
-    if not wanted.adapters:
-        return
     own = fingerprints()
     for adapter in wanted.adapters:
         if adapter.fingerprint not in own:
             raise DeliveryRefused(
                 "backbone",
                 f"{adapter.name} belongs to the backbone {adapter.backbone} ({adapter.fingerprint}), this box "
-                f"has {', '.join(sorted(own))}; give it that backbone first and name all that it needs: elp pull "
-                f"{wanted.site} --backbone ID|FOLDER",
+                f"has {', '.join(sorted(own))}; bring that backbone to the box, and repeat the pull with --backbone "
+                "ID|FOLDER for each backbone that the set needs",
             )
-
-
-def _ensure_bundle(
-    box: Path, source: Source, metadata: TrustedMetadata, adapter: DeliveredAdapter, log: Callable[[str], None]
-) -> None:
-    """Have the verified bundle of an adapter in its place."""
-    place = bundle_folder(box, adapter.bundle)
-    if place.is_dir():
-        return
-    log(f"fetching {adapter.name}")
-    files = {name: metadata.target(adapter.path(name)) for name in BUNDLE_FILES}
-    fetched = {name: box / "downloads" / target.sha256 for name, target in files.items()}
-    for name, target in files.items():
-        fetch_file(source, target, fetched[name])
-    place.parent.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".new-", dir=place.parent) as scratch:
-        folder = Path(scratch) / "bundle"
-        folder.mkdir()
-        for name, path in fetched.items():
-            _link(path, folder / name)
-        _verify(adapter, folder)
-        _sync(folder)
-        with durable_write("delivered bundle"):
-            os.replace(folder, place)
-        _sync(place.parent)
-    for path in fetched.values():
-        path.unlink(missing_ok=True)
-
-
-def _verify(adapter: DeliveredAdapter, folder: Path) -> None:
-    try:
-        manifest = verify_bundle(folder)
-    except BundleError as error:
-        raise DeliveryRefused("altered", f"{adapter.name}: {error}") from error
-    if (manifest.digest, manifest.fingerprint) != (adapter.bundle, adapter.fingerprint):
-        raise DeliveryRefused(
-            "altered", f"{adapter.name}: the bundle is {manifest.digest} on {manifest.fingerprint}, not what was signed"
-        )
 
 
 def _activate(box: Path, content: bytes) -> None:
@@ -226,21 +222,3 @@ def _clean(box: Path) -> None:
             remove_temporary(folder)
     for left in (box / "bundles").glob(".new-*"):
         shutil.rmtree(left)
-
-
-def _link(path: Path, place: Path) -> None:
-    try:
-        os.link(path, place)
-    except OSError:
-        # a file system without links
-        shutil.copy2(path, place)
-        with place.open("rb") as file:
-            os.fsync(file.fileno())
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -15,11 +15,13 @@ from pathlib import Path
 from elp_core.errors import ElpError
 from elp_core.files import write_whole
 from pipelines.distribution.sources import HttpSource, first_root_by_digest
-from pipelines.errors import UsageError, WorkspaceError
+from pipelines.errors import UsageError
 from pipelines.local.box_home import (
     BoxSettings,
+    PullRecord,
     active_set,
     box_key,
+    find_box,
     keep_first_root,
     last_pull,
     newest_seen,
@@ -46,12 +48,8 @@ def enrol_box_here(box: Path, uri: str, token: str, root: str) -> BoxSettings:
     """Enrol this box at a server: make its key, and keep name, site and token; `root` is ``sha256:…`` or empty."""
     pem = _ensure_key(box)
     answer = boxes.enrol_box_key(uri.rstrip("/"), token, pem)
-    try:
-        known = read_box(box)
-    except WorkspaceError:
-        known = BoxSettings(str(answer["site"]))
     settings = replace(
-        known,
+        find_box(box) or BoxSettings(str(answer["site"])),
         site=str(answer["site"]),
         source=uri.rstrip("/"),
         name=str(answer["name"]),
@@ -65,23 +63,23 @@ def enrol_box_here(box: Path, uri: str, token: str, root: str) -> BoxSettings:
 
 def name_box_here(box: Path, name: str, site: str, folder: Path) -> Path:
     """Name a box without a network, and write its public key for the control host; return that file."""
+    known = find_box(box) or BoxSettings(site_of(site))
+    if known.site != site:
+        raise UsageError(f"{box} is a box of the site {known.site}; name another folder for {site}: --box DIR")
+    settings = replace(known, name=box_name_of(name))
     pem = _ensure_key(box)
-    try:
-        known = read_box(box)
-        if known.site != site:
-            raise UsageError(f"{box} is a box of the site {known.site}; name another folder for {site}: --box DIR")
-        settings = replace(known, name=box_name_of(name))
-    except WorkspaceError:
-        settings = BoxSettings(site_of(site), name=box_name_of(name))
     write_box(box, settings)
     place = folder / site / REPORTS / f"{name}.pub"
     write_whole(place, pem)
     return place
 
 
-def signed_report(box: Path) -> str:
-    """Return the signed report of a box; raise UsageError if it has no name yet."""
-    settings, present, pulled = read_box(box), active_set(box), last_pull(box)
+def signed_report(box: Path, pulled: PullRecord | None = None) -> str:
+    """Return the signed report of a box; raise UsageError if it has no name yet.
+
+    `pulled` says how a pull has just ended, for a disk that could not note it.
+    """
+    settings, present, pulled = read_box(box), active_set(box), pulled or last_pull(box)
     if not settings.name:
         raise UsageError(f"{box} has no name at the server yet: elp box enrol, or elp box key without a network")
     now = max(datetime.now(UTC), newest_seen(box))
@@ -103,9 +101,7 @@ def report_back(box: Path, medium: Path | None = None) -> str:
     """Send the report of a box to its server, or write it to a medium; return the place that got it."""
     settings, report = read_box(box), signed_report(box)
     if medium is not None:
-        place = medium / settings.site / REPORTS / f"{settings.name}.json"
-        write_whole(place, report)
-        return str(place)
+        return str(_write_report(medium, settings, report))
     if "://" not in settings.source:
         raise UsageError(
             f"{box} pulls from {settings.source or 'nothing yet'}; name the medium: elp box report --to FOLDER"
@@ -114,15 +110,28 @@ def report_back(box: Path, medium: Path | None = None) -> str:
     return settings.source
 
 
-def report_after_pull(box: Path, log: Callable[[str], None]) -> None:
-    """Report to the source of the last pull, if the box has a name; a failure is logged and changes nothing."""
-    settings = read_box(box)
-    if not settings.name:
-        return
+def report_after_pull(box: Path, source: str, log: Callable[[str], None], ended: PullRecord | None = None) -> None:
+    """Report to the source of a pull, if the box has a name; a failure is logged and changes nothing.
+
+    `ended` is how the pull ended if it failed. No folder is made for a medium that is not there.
+    """
     try:
-        report_back(box, None if "://" in settings.source else Path(settings.source))
+        settings = find_box(box)
+        if settings is None or not settings.name:
+            return
+        report = signed_report(box, ended)
+        if "://" in source:
+            boxes.send_report(source.rstrip("/"), report)
+        elif (Path(source) / settings.site).is_dir():
+            _write_report(Path(source), settings, report)
     except (ElpError, OSError) as error:
-        log(f"the pull is done, but the report was not taken: {error}")
+        log(f"the report of the pull was not taken: {error}")
+
+
+def _write_report(medium: Path, settings: BoxSettings, report: str) -> Path:
+    place = medium / settings.site / REPORTS / f"{settings.name}.json"
+    write_whole(place, report)
+    return place
 
 
 def collect_reports(medium: Path, uri: str) -> list[Collected]:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from pipelines.distribution.sources import Source
 from pipelines.distribution.tuf_refusals import refusals
 from pipelines.errors import DeliveryRefused
-from pipelines.local.box_home import keep_root, newest_root, note_timestamp, seen_timestamp
+from pipelines.local.box_home import active_set, keep_root, newest_root, note_timestamp, seen_timestamp
 from pipelines.registry.delivery.delivery_metadata import TARGETS, TIMESTAMP
 
 if TYPE_CHECKING:
@@ -59,10 +59,11 @@ class TrustedMetadata:
 def trusted_metadata(box: Path, source: Source, first_root: bytes | None, now: datetime) -> TrustedMetadata:
     """Refresh the metadata of a box from a source, and remember what was seen.
 
-    `first_root` is what a person gave; a root that the box has verified already is followed instead. Raises
-    DeliveryRefused if anything is not to be trusted, ServiceError if the source does not answer.
+    `first_root` is what a person gave; as soon as the box has a set, the root that it has verified is followed instead.
+    Raises DeliveryRefused if anything is not to be trusted, ServiceError if the source does not answer.
     """
-    known = newest_root(box) or first_root
+    # until then, a root of another server may be here, from a pull that failed
+    known = (first_root if active_set(box) is None else None) or newest_root(box) or first_root
     if known is None:
         raise DeliveryRefused(
             "no root",

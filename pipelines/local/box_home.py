@@ -58,7 +58,7 @@ class BoxSettings:
     others: tuple[str, ...] = ()
     """More backbones, while its site changes from one to another."""
     fingerprints: Mapping[str, str] = field(default_factory=dict)
-    """Fingerprint -> id or path, as the last pull found them; empty with one backbone."""
+    """Fingerprint -> id or path, as pulls found them, with those of the set before; empty if `backbone` serves all."""
 
     @property
     def backbones(self) -> tuple[str, ...]:
@@ -129,13 +129,18 @@ def statement_file(box: Path, digest: str) -> Path:
 
 def read_box(box: Path) -> BoxSettings:
     """Return the settings; raise WorkspaceError if the folder is no box, or if they are damaged."""
+    if (found := find_box(box)) is None:
+        raise WorkspaceError(f"{box} is no box yet; make it one with: elp pull SITE --from URL|FOLDER --root FILE")
+    return found
+
+
+def find_box(box: Path) -> BoxSettings | None:
+    """Return the settings, or None if the folder is no box yet; raise WorkspaceError if they are damaged."""
     path = box / BOX_SETTINGS
     try:
         return from_dict(BoxSettings, json.loads(path.read_text(encoding="utf-8")), str(path))
-    except FileNotFoundError as error:
-        raise WorkspaceError(
-            f"{box} is no box yet; make it one with: elp pull SITE --from URL|FOLDER --root FILE"
-        ) from error
+    except FileNotFoundError:
+        return None
     except (OSError, ValueError, AttributeError, TypeError, ConfigError) as error:
         raise WorkspaceError(f"{path} cannot be read ({error}); delete it and pull again with --root") from error
 
@@ -238,7 +243,13 @@ def newest_seen(box: Path) -> datetime:
 
 def note_pull(box: Path, record: PullRecord) -> None:
     """Write how a pull ended."""
-    write_whole(box / _PULLED, json.dumps(asdict(record), indent=2) + "\n")
+    path, text = box / _PULLED, json.dumps(asdict(record), indent=2) + "\n"
+    try:
+        write_whole(path, text)
+    except OSError:
+        # on a full disk, the former record may have the space that this one needs
+        path.unlink(missing_ok=True)
+        write_whole(path, text)
 
 
 def _set_in(box: Path, name: str) -> ActiveSet | None:

@@ -40,8 +40,8 @@ class TemplateQuality:
     recordings: int
     seconds: float
     """Audio of all recordings."""
-    cohesion: float
-    """Lowest score of a recording against the others; that of a single recording is 1.0."""
+    cohesion: float | None
+    """Lowest score of a recording against the others; None for a single recording."""
     audio_kept: bool
     """Whether the recordings are kept, sealed, so that the template can be renewed for another bundle."""
 

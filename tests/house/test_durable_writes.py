@@ -39,7 +39,7 @@ ALLOWED = {
     "pipelines/inbox/folder_inbox.py _move_without_replacing": "enclosed by its caller",
     "pipelines/inbox/bucket_client.py": "a copy of a delivery, in the staging folder of one intake",
     "pipelines/local/run_workspace.py _clone": "moves a damaged clone aside, inside the scratch folder",
-    "pipelines/distribution/pull_set.py _link": "a file of the scratch folder, before the rename that counts",
+    "pipelines/distribution/fetched_bundle.py _link": "a file of the scratch folder, before the rename that counts",
     "pipelines/local/chunk_processes.py": "the log of a process, in a temporary folder; a queue in memory",
     "pipelines/training/ranks.py _started": "the log of a process, in a temporary folder",
     "pipelines/server/removal/adapter_trash.py _trash": "a database transaction; locked_store has the points",

@@ -97,7 +97,7 @@ def _check_override(adapter: DeliveredAdapter, entry: LedgerEntry, accepted: boo
         raise DeliveryRefused(
             "override",
             f"{adapter.name} is champion by override ({entry.reason[:200]}), without a passed verdict; end the "
-            f"override, or take it: elp pull {adapter.slot.partition('/')[0]} --accept-override",
+            "override, or repeat the pull with --accept-override",
         )
 
 

@@ -125,6 +125,7 @@ def _add_enrol(router: APIRouter, voices: VoiceService, threads: ThreadPoolExecu
             "voice": name,
             "id": done.template.voice,
             "recordings": quality.recordings,
+            "repeated": done.repeated,
             "duration": quality.seconds,
             "cohesion": quality.cohesion,
             "audio_kept": quality.audio_kept,

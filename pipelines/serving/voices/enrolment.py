@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from elp_core.types import SAMPLE_RATE, Seconds
 from pipelines.errors import TemplateError
+from pipelines.number_text import count
 from pipelines.registry.signing.canonical_json import utc_now
 from pipelines.registry.slot import Slot
 from pipelines.registry.voice_template import (
@@ -38,6 +39,8 @@ class Enrolled:
     template: VoiceTemplate
     resembles: tuple[str, ...]
     """Names of other enrolled voices that this one would be accepted as."""
+    repeated: int
+    """Recordings that were given more than once: each counted once."""
 
 
 def enrol_voice(
@@ -53,29 +56,35 @@ def enrol_voice(
 ) -> Enrolled:
     """Enrol the speaker of the waveforms (mono 16 kHz, [samples] each) under a name, for the version of `verifier`.
 
-    With `keep_audio` the recordings are kept, sealed, on this machine, so that the voice can be renewed for later
-    versions. Raises TemplateError if there is too little audio, the recordings do not sound like one speaker, or the
-    consent has no reference; GateRefused if the name is enrolled.
+    A waveform that is given more than once counts once. With `keep_audio` the recordings are kept, sealed, on this
+    machine, so that the voice can be renewed for later versions. Raises TemplateError if there is too little audio, the
+    recordings do not sound like one speaker, or the consent has no reference; GateRefused if the name is enrolled.
     """
     if faults := consent_faults(consent):
         raise TemplateError(faults[0])
     stored = place.store.templates(verifier.slot)
     # with another key, the templates that are there would not open any more
     key = place.folder.key(make=not stored)
-    embeddings = verifier.embed(waveforms)
-    quality = judge_recordings(verifier, waveforms, embeddings, keep_audio, least_seconds)
+    different = distinct(waveforms)
+    embeddings = verifier.embed(different)
+    quality = judge_recordings(verifier, different, embeddings, keep_audio, least_seconds, given=len(waveforms))
     template = make_template(key, verifier, name, embeddings, quality, consent, new_voice())
     others = resembling(key, verifier, embeddings, stored)
     with place.folder.changing():
         if keep_audio:
             # before the record: a voice that says that its audio is kept can be renewed
-            place.folder.keep(template.voice, waveforms)
+            place.folder.keep(template.voice, different)
         try:
             place.store.add(template, by)
         except BaseException:
             place.folder.forget(template.voice)
             raise
-    return Enrolled(template, others)
+    return Enrolled(template, others, len(waveforms) - len(different))
+
+
+def distinct(waveforms: Sequence[Waveform]) -> list[Waveform]:
+    """Return the waveforms in their order, each one once: a copy shows nothing more of a voice."""
+    return list({waveform.tobytes(): waveform for waveform in waveforms}.values())
 
 
 def judge_recordings(
@@ -84,13 +93,20 @@ def judge_recordings(
     embeddings: Sequence[Embedding],
     keep_audio: bool,
     least_seconds: Seconds = LEAST_SECONDS,
+    *,
+    given: int | None = None,
 ) -> TemplateQuality:
-    """Return the quality of a speaker's recordings; raise TemplateError if they are no basis for a template."""
+    """Return the quality of a speaker's recordings; raise TemplateError if they are no basis for a template.
+
+    `given` is the number of recordings before repeated ones were left out, for the message.
+    """
     seconds = sum(len(waveform) for waveform in waveforms) / SAMPLE_RATE
     heard = sum(map(sounding, waveforms))
+    repeated = (given or len(waveforms)) - len(waveforms)
+    once = f" ({count(repeated, 'repeated recording')} left out)" if repeated else ""
     if heard < least_seconds:
         raise TemplateError(
-            f"{heard:.1f} s of the recordings are not silent, and an enrolment needs {least_seconds:g} s or more"
+            f"{heard:.1f} s of the recordings are not silent{once}, and an enrolment needs {least_seconds:g} s or more"
         )
     scores = [
         verifier.match([other for there, other in enumerate(embeddings) if there != here], embedding).score
@@ -100,10 +116,10 @@ def judge_recordings(
     worst = min(range(len(scores)), key=scores.__getitem__, default=0)
     if scores and scores[worst] < verifier.threshold:
         raise TemplateError(
-            f"recording {worst + 1} of {len(scores)} does not sound like the others (score {scores[worst]:.3f}, "
+            f"recording {worst + 1} of {len(scores)}{once} does not sound like the others (score {scores[worst]:.3f}, "
             f"threshold {verifier.threshold:.3f}); enrol recordings of one speaker, without noise or other voices"
         )
-    cohesion = round(min(scores, default=1.0), 4)
+    cohesion = round(min(scores), 4) if scores else None
     return TemplateQuality(len(waveforms), round(seconds, 2), cohesion, keep_audio)
 
 

@@ -48,8 +48,10 @@ def test_a_voice_from_enrolment_to_revocation(elp: Elp) -> None:
     code, text, _ = elp("enrol", "add", slot, "anna", "one.wav", "two.wav", *consent, "--keep-audio")
     assert (code, text.startswith(f"anna is enrolled for {slot} v1 (voice ")) == (0, True)
     assert "2 recordings, 3 s, cohesion " in text
-    code, text, _ = elp("enrol", "add", slot, "bert", "call.wav", *consent, "--min-seconds", "1")
+    code, text, _ = elp("enrol", "add", slot, "bert", "call.wav", "call.wav", *consent, "--min-seconds", "1")
     assert (code, "warning: the voice would be accepted as anna, too" in text) == (0, True)
+    assert text.splitlines()[0].endswith("1 recording, 1.5 s")
+    assert "1 repeated recording left out" in text
     code, text, _ = elp("enrol", "match", slot, "anna", "call.wav")
     assert (code, text.startswith("accepted as anna: score ")) == (0, True)
     assert json.loads(elp("enrol", "match", slot, "anna", "call.wav", "--json")[1])["version"] == 1

@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -20,8 +19,8 @@ from elp_core.errors import BackboneError
 from elp_core.tasks import make_task
 from elp_core.testing import save_tiny
 from pipelines.cli.main import run
-from pipelines.distribution.pull_box import box_fingerprints
-from pipelines.distribution.pull_set import pull_set, roll_back_set
+from pipelines.distribution.pull_box import pull_box
+from pipelines.distribution.pull_set import roll_back_set
 from pipelines.errors import DeliveryRefused, RegistryError, ServiceError
 from pipelines.local.box_home import CURRENT, BoxSettings, active_set, box_workspace, read_box, write_box
 from pipelines.registry.slot import Slot
@@ -101,21 +100,20 @@ def test_a_set_on_two_backbones_is_refused_until_the_box_has_both_and_then_serve
     files = {path.name: path.read_bytes() for path in (tmp_path / "bundle").iterdir()}
     # as with --without: plant-a/asr stays on the former one
     depot.publish(LATER, plant_a=[*depot.sets["plant-a"], depot.ship("plant-a/ser", 1, "", files=files)])
-    medium = depot.medium(tmp_path / "medium")
+    depot.medium(tmp_path / "sticks" / "plant-a")
 
-    def pull() -> None:
-        pull_set(pulled, "plant-a", medium, lambda: box_fingerprints(pulled), now=LATER)
+    def pull(*backbones: str) -> None:
+        pull_box(pulled, source=str(tmp_path / "sticks"), backbones=backbones, environment={}, now=LATER)
 
     options = ServeOptions(every=0.05, decoders=1, settings_now=lambda: box_workspace(pulled).settings)
     with speech_server(BoxChampions(pulled), tmp_path, options) as server:
         with pytest.raises(DeliveryRefused, match=rf"plant-a/ser v1 belongs to the backbone tiny \({new.fingerprint}"):
             pull()
         assert [one.slot for one in active_set(pulled).site_set.adapters] == ["plant-a/asr"]
-        write_box(pulled, replace(first, others=(str(tmp_path / "gone"),)))
         with pytest.raises(BackboneError, match="gone"):
-            pull()
-        write_box(pulled, replace(first, others=(str(tmp_path / "new"),)))
-        pull()
+            pull(first.backbone, str(tmp_path / "gone"))
+        assert read_box(pulled) == first
+        pull(first.backbone, str(tmp_path / "new"))
         wait_until(lambda: server.ask("classify", "plant-a/ser", CLIP).status_code == 200)
         assert server.ask("audio/transcriptions", "plant-a/asr", CLIP).status_code == 200
         assert len(server.opened.served.host.hosts) == 2

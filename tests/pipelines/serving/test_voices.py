@@ -185,6 +185,10 @@ def test_recordings_that_are_no_basis_are_refused(
     verifier = add(slot, 1, 1.1)
     with pytest.raises(TemplateError, match=r"1\.0 s of the recordings are not silent, and an enrolment needs 2 s"):
         enrol("Anna", ANNA[:1], verifier)
+    with pytest.raises(
+        TemplateError, match=r"1\.0 s of the recordings are not silent \(2 repeated recordings left out\)"
+    ):
+        enrol("Anna", ANNA[:1] * 3, verifier)
     with pytest.raises(TemplateError, match=r"0\.0 s of the recordings are not silent"):
         enrol("Anna", [np.zeros(64_000, np.float32)], verifier)
     with pytest.raises(TemplateError, match=r"recording \d of 3 does not sound like the others"):
