@@ -65,7 +65,7 @@ def enrol_voice(
     stored = place.store.templates(verifier.slot)
     # with another key, the templates that are there would not open any more
     key = place.folder.key(make=not stored)
-    different = distinct(waveforms)
+    different = distinct_recordings(waveforms)
     embeddings = verifier.embed(different)
     quality = judge_recordings(verifier, different, embeddings, keep_audio, least_seconds, given=len(waveforms))
     template = make_template(key, verifier, name, embeddings, quality, consent, new_voice())
@@ -82,7 +82,7 @@ def enrol_voice(
     return Enrolled(template, others, len(waveforms) - len(different))
 
 
-def distinct(waveforms: Sequence[Waveform]) -> list[Waveform]:
+def distinct_recordings(waveforms: Sequence[Waveform]) -> list[Waveform]:
     """Return the waveforms in their order, each one once: a copy shows nothing more of a voice."""
     return list({waveform.tobytes(): waveform for waveform in waveforms}.values())
 
