@@ -23,6 +23,7 @@ from pipelines.number_text import count
 from pipelines.serving.champion_source import ChampionSource
 from pipelines.serving.http.api_keys import ApiKeyFile
 from pipelines.serving.http.decode_pool import DecodeLimits, DecodePool
+from pipelines.serving.http.presence_reporter import known_to_console
 from pipelines.serving.http.request_limits import RequestBounds
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from pipelines.serving.http.request_logger import RequestLogger
     from pipelines.serving.http.served_set import ServedSet
     from pipelines.serving.http.service_metrics import ServiceMetrics
+    from pipelines.serving.presence import ConsolePresence
     from pipelines.serving.voices.voice_place import VoicePlace
 
 Report = Callable[[str], None]
@@ -69,6 +71,8 @@ class ServeOptions:
     """Port for voice assistants; None for none."""
     certificate: Path | None = None
     private_key: Path | None = None
+    presence: ConsolePresence | None = None
+    """How it makes itself known to the console; None for not at all."""
     settings_now: Callable[[], Settings] | None = None
     """Reads the settings that name the backbones when another one is needed; None: they are those of the start."""
 
@@ -256,7 +260,7 @@ def serve_until_stopped(
         found = len(opened.served.versions)
         report(f"serving {count(found, 'slot')} at {options.address}/v1 (routes: {options.address}/docs)")
         opened.report_backbones(report)
-        with recorded:
+        with recorded, known_to_console(opened.parts, options.presence, report):
             # after a signal it finishes the requests in progress, and then raises the signal again
             web_server(opened.app, options).run(sockets=[listener])
     report("stopped")
