@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from pipelines.errors import ServiceError
+from pipelines.errors import ServiceError, UsageError
 from pipelines.registry.delivery.serving_report import ServingReport, host_name_of, read_serving_report
 from pipelines.registry.slot import Slot
 from pipelines.serving.http import presence_reporter
@@ -69,3 +69,5 @@ def test_the_end_of_a_server_does_not_wait_for_a_console_that_hangs(parts: Any) 
 def test_a_machine_of_any_name_may_report(machine: str) -> None:
     values = {"host": host_name_of(machine, 8400), "at": "2026-07-01T09:00:00+00:00", "sites": [], "serving": []}
     assert read_serving_report(values).host.endswith(":8400")
+    with pytest.raises(UsageError, match="is no name of a server"):
+        read_serving_report({**values, "host": f"<b>{machine}"})
