@@ -1,13 +1,14 @@
 """The time of a sweep, and what conditions in training change under the families of the sweep, on real speech.
 
     python benchmarks/bench_robustness.py [--slot noisy-site/asr] [--epochs N] [--share S] [--clips N]
-    python benchmarks/bench_robustness.py --trainings 0,0.5
+    python benchmarks/bench_robustness.py --trainings 0,0.5 --folder DIR
 
 Needs ELP_FSDD (a folder or the archive). Each training is the slot's default one with another share of copies that get
 conditions (`augment.conditions`); 0 is the usual augmentation. Each adapter answers the published test split, which is
 the golden set, clean and under all families at four severities, by the code of `elp sweep`. `--epochs` and `--share`
 (of the training clips, taken by their hash) make it shorter: the figures of the usual length need hours. `--light`
 trains an L-only adapter without masks: the frozen prefix runs once for each copy, so a training takes minutes.
+Adapters and answers stay in `--folder`, and a second call with the same options continues with what is missing.
 """
 
 from __future__ import annotations
@@ -36,16 +37,18 @@ def prepared(slot_name: str, source: Path, folder: Path) -> tuple[dict[str, list
     import subprocess
 
     from pipelines.datasets.ingest import add_delivery
-    from pipelines.datasets.versions import load_golden, load_split
+    from pipelines.datasets.versions import find_latest, load_golden, load_split
     from pipelines.local.initialise import init_workspace
     from pipelines.local.workspace import open_workspace
     from pipelines.registry.slot import Slot
 
-    init_workspace(folder)
-    (folder / "elp.yaml").write_text(f"slots:\n  {slot_name}: {{data: {{closed_set: true}}}}\n")
-    subprocess.run(["git", "commit", "-qam", "FSDD shares its speakers"], cwd=folder, check=True)
-    workspace, slot = open_workspace(folder), Slot.parse(slot_name)
-    version = add_delivery(workspace, slot, source, "fsdd", SLOTS[slot_name])
+    slot = Slot.parse(slot_name)
+    if not (folder / "elp.yaml").is_file():
+        init_workspace(folder)
+        (folder / "elp.yaml").write_text(f"slots:\n  {slot_name}: {{data: {{closed_set: true}}}}\n")
+        subprocess.run(["git", "commit", "-qam", "FSDD shares its speakers"], cwd=folder, check=True)
+    workspace = open_workspace(folder)
+    version = find_latest(workspace, slot) or add_delivery(workspace, slot, source, "fsdd", SLOTS[slot_name])
     cache = workspace.state / "cache"
     clips = {s: load_split(str(folder), version.tag, slot, (s,), cache) for s in ("train", "validation")}
     clips["test"] = list(load_golden(str(folder), version.tag, slot, cache).clips)
@@ -53,33 +56,40 @@ def prepared(slot_name: str, source: Path, folder: Path) -> tuple[dict[str, list
 
 
 def trained(
-    clips: dict[str, list[Clip]], settings: SlotSettings, task_name: str, conditions: float, epochs: int | None
+    clips: dict[str, list[Clip]], settings: SlotSettings, task_name: str, conditions: float, bundle: Path
 ) -> ElpModel:
-    """Return the model after a training with this share of copies with conditions."""
+    """Return the model after a training with this share of copies with conditions; a bundle that is there is taken."""
     from elp_core.assemble import build
     from elp_core.backbones import Backbone
+    from elp_core.bundle import load_bundle, write_bundle
     from elp_core.tasks import make_task
     from elp_core.training import train
 
-    config = settings.train
-    config = dataclasses.replace(config, augment=dataclasses.replace(config.augment, conditions=conditions))
-    if epochs:
-        config = dataclasses.replace(config, epochs=epochs)
-    task = make_task(task_name, clips["train"], settings.task)
-    model = build(Backbone.from_pretrained("elp:tiny"), settings.adapter, task, config.seed)
-    started = time.monotonic()
-    train(model, clips["train"], clips["validation"], config, Quiet(f"conditions {conditions:g}"), None)
-    print(f"conditions {conditions:g}: trained in {time.monotonic() - started:.0f} s", flush=True)
-    return model
+    backbone = Backbone.from_pretrained("elp:tiny")
+    if not (bundle / "manifest.json").is_file():
+        config = settings.train
+        config = dataclasses.replace(config, augment=dataclasses.replace(config.augment, conditions=conditions))
+        model = build(backbone, settings.adapter, make_task(task_name, clips["train"], settings.task), config.seed)
+        started, used = time.monotonic(), time.process_time()
+        train(model, clips["train"], clips["validation"], config, Quiet(f"conditions {conditions:g}"), None)
+        seconds, cpu = time.monotonic() - started, time.process_time() - used
+        print(f"conditions {conditions:g}: trained in {seconds:.0f} s ({cpu:.0f} s of CPU)", flush=True)
+        write_bundle(bundle, model, {"slot": f"bench/{task_name}"}, {})
+    return load_bundle(bundle, backbone)
 
 
-def light(settings: SlotSettings) -> SlotSettings:
-    """Return the settings with an adapter and an augmentation that leave every state of the backbone as it is."""
+def shortened(settings: SlotSettings, arguments: argparse.Namespace) -> SlotSettings:
+    """Return the settings with the wanted epochs; `--light` leaves every state of the backbone as it is."""
     from elp_core.config import ElpConfig
 
-    augment = dataclasses.replace(settings.train.augment, time_mask=0.0, feature_mask=0.0, join=0.0)
-    train = dataclasses.replace(settings.train, augment=augment)
-    return dataclasses.replace(settings, adapter=ElpConfig(encoder=None, prompt=None, tune_norms=False), train=train)
+    train, adapter = settings.train, settings.adapter
+    if arguments.epochs:
+        train = dataclasses.replace(train, epochs=arguments.epochs)
+    if arguments.light:
+        augment = dataclasses.replace(train.augment, time_mask=0.0, feature_mask=0.0, join=0.0)
+        train = dataclasses.replace(train, augment=augment)
+        adapter = ElpConfig(encoder=None, prompt=None, tune_norms=False)
+    return dataclasses.replace(settings, adapter=adapter, train=train)
 
 
 def swept(
@@ -122,6 +132,7 @@ def main() -> None:
     parser.add_argument("--share", type=float, default=1.0, help="of the training clips")
     parser.add_argument("--clips", type=int, default=0, help="of the test split; 0 is all")
     parser.add_argument("--light", action="store_true", help="an L-only adapter without masks and joined clips")
+    parser.add_argument("--folder", type=Path, help="keeps data, adapters and answers")
     parser.add_argument("--trainings", default="0,0.5", help="shares of copies with conditions: one or two")
     arguments = parser.parse_args()
     source = Path(os.environ.get("ELP_FSDD") or ROOT.parent / "shared" / "data" / "fsdd.tar.gz")
@@ -130,19 +141,19 @@ def main() -> None:
         return
     from pipelines.robustness.sweep_report import family_headers, family_rows, sweep_sentences
 
-    with tempfile.TemporaryDirectory() as parent:
-        clips, settings = prepared(arguments.slot, source, Path(parent) / "workspace")
+    with tempfile.TemporaryDirectory() as temporary:
+        parent = arguments.folder or Path(temporary)
+        clips, settings = prepared(arguments.slot, source, parent / "workspace")
         train = sorted(clips["train"], key=lambda clip: clip.id)
         clips["train"] = train[: round(arguments.share * len(train))]
-        if arguments.light:
-            settings = light(settings)
+        settings = shortened(settings, arguments)
         test = sorted(clips["test"], key=lambda clip: clip.id)[: arguments.clips or None]
         task = arguments.slot.partition("/")[2]
         models = [
-            (f"conditions {share:g}", trained(clips, settings, task, share, arguments.epochs))
+            (f"conditions {share:g}", trained(clips, settings, task, share, parent / f"adapter-{share:g}"))
             for share in map(float, arguments.trainings.split(","))
         ]
-        found = swept(models, test, settings, arguments.slot, Path(parent))
+        found = swept(models, test, settings, arguments.slot, parent)
     print("\n| " + " | ".join(family_headers(found)) + " |")
     print("|" + "---|" * len(family_headers(found)))
     print("\n".join("| " + " | ".join(row) + " |" for row in family_rows(found)))

@@ -30,7 +30,8 @@ def elp(plant: ServedPlant, asked: argparse.Namespace) -> None:
     """Run `elp serve`."""
     from pipelines.local.settings import Settings
     from pipelines.serving.http.api_keys import ApiKeyFile
-    from pipelines.serving.http.serve_process import ServeOptions, listening_socket, open_service, web_server
+    from pipelines.serving.http.serve_options import ServeOptions
+    from pipelines.serving.http.serve_process import listening_socket, open_service, web_server
 
     memory_bytes, most = asked.memory * 2**20 or None, asked.threads
     options = ServeOptions(port=asked.port, every=0.2, memory_bytes=memory_bytes, most_batches=most)

@@ -26,6 +26,7 @@ ROOT = Path(__file__).resolve().parent.parent
 MEMORY, ENOUGH_BYTES = Path("/dev/shm"), 3 * 2**30
 """The tests' folders are there, if it has this much room: on a disk, their databases wait for it at every commit."""
 
+_BROWSER = ROOT / "tests" / "browser"
 _numbers = itertools.count(1)
 
 # The libraries that the test modules import make millions of objects that stay.
@@ -88,9 +89,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Iterator[None]:
-    """End the browser with the last test of a module."""
+    """End the browser with the last test of a module, and among the tests of the browser, of the folder."""
     yield
-    if nextitem is None or nextitem.path != item.path:
+    if nextitem is None or (nextitem.path != item.path and {item.path.parent, nextitem.path.parent} != {_BROWSER}):
         end_browser()
 
 

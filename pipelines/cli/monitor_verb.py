@@ -143,6 +143,7 @@ def _look(workspace: Workspace, slot: Slot, source: AudioSource, retrain: bool) 
 
 def _shown(done: LookResult) -> str:
     from pipelines.monitoring.look_report import estimate_text, move_text
+    from pipelines.monitoring.reference_record import FEW_BLOCKS
     from pipelines.registry.monitor_names import TITLES
 
     look = done.look
@@ -152,7 +153,9 @@ def _shown(done: LookResult) -> str:
         *([f"{look.known} counted before"] if look.known else []),
         *([f"{count(len(look.short), 'session')} with too few recordings"] if look.short else []),
         *([f"{count(len(done.unreadable), 'recording')} unreadable"] if done.unreadable else []),
+        *([f"the last new block was counted on {look.last_counted}"] if look.last_counted and not look.blocks else []),
     ]
+    few = f"{count(look.reference_blocks, 'block')}; with fewer than {FEW_BLOCKS}, many changes are found late"
     return "\n".join(
         (
             f"{look.slot}: {done.sentence}",
@@ -160,6 +163,7 @@ def _shown(done: LookResult) -> str:
                 [
                     ("look", look.number),
                     ("blocks", "; ".join((blocks, *left_out))),
+                    *([("golden set", few)] if look.few_blocks else []),
                     ("estimated error", estimate_text(look.estimate)),
                     ("report", done.report),
                 ]

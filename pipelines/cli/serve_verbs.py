@@ -22,6 +22,13 @@ _MB = 2**20
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen at.")
 @click.option("--port", type=click.IntRange(1, 65535), default=8400, show_default=True)
 @click.option(
+    "--public-host",
+    "public_hosts",
+    multiple=True,
+    metavar="NAME",
+    help="Name of a proxy that passes requests on, such as speech.example.org; several are possible.",
+)
+@click.option(
     "--poll",
     type=click.FloatRange(min=0.1),
     default=2.0,
@@ -36,6 +43,22 @@ _MB = 2**20
 )
 @click.option(
     "--max-body", type=click.IntRange(min=1), default=128, show_default=True, metavar="MB", help="Largest request."
+)
+@click.option(
+    "--max-bodies",
+    type=click.IntRange(min=1),
+    default=512,
+    show_default=True,
+    metavar="MB",
+    help="Of all requests in progress; the next one gets 429.",
+)
+@click.option(
+    "--max-backlog",
+    type=click.FloatRange(min=1),
+    default=480.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Estimated computing of all recordings in progress; the next long one gets 429.",
 )
 @click.option(
     "--max-seconds",
@@ -60,10 +83,13 @@ def serve_verb(
     sites: tuple[str, ...],
     host: str,
     port: int,
+    public_hosts: tuple[str, ...],
     poll: Seconds,
     memory: int | None,
     max_requests: int,
     max_body: int,
+    max_bodies: int,
+    max_backlog: Seconds,
     max_seconds: Seconds,
     wyoming: int | None,
     tls_cert: Path | None,
@@ -84,7 +110,8 @@ def serve_verb(
     from pipelines.serving.champion_source import RegistryChampions
     from pipelines.serving.http.decode_pool import DecodeLimits
     from pipelines.serving.http.request_limits import RequestBounds
-    from pipelines.serving.http.serve_process import ServeOptions, serve_until_stopped
+    from pipelines.serving.http.serve_options import ServeOptions
+    from pipelines.serving.http.serve_process import serve_until_stopped
     from pipelines.serving.presence import box_presence, registry_presence
     from pipelines.serving.voices.voice_place import box_voices, workspace_voices
 
@@ -92,10 +119,12 @@ def serve_verb(
     options = ServeOptions(
         host=host,
         port=port,
+        public_hosts=public_hosts,
         every=poll,
         memory_bytes=memory * _MB if memory else None,
         decode=DecodeLimits(audio_seconds=max_seconds),
-        bounds=RequestBounds(requests=max_requests, body_bytes=max_body * _MB),
+        bounds=RequestBounds(requests=max_requests, body_bytes=max_body * _MB, all_bodies_bytes=max_bodies * _MB),
+        backlog_seconds=max_backlog,
         voices=box_voices(box) if box else workspace_voices(workspace, source.name),
         wyoming=wyoming,
         certificate=tls_cert,

@@ -196,7 +196,7 @@ def _comparison(
         ahead=ahead,
         failed=failed,
         findings=(
-            *findings(runner.slot.task, methods, found, advice, failed),
+            *findings(runner.slot.task, methods, found, advice, policy.margin, failed),
             *(repeat_sentences(summary) if summary else []),
         ),
         repeats=summary,

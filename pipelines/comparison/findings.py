@@ -90,14 +90,16 @@ def findings(
     methods: Sequence[MethodTrial],
     differences: Sequence[Difference],
     advice: str,
+    margin: float,
     failed: Sequence[FailedTrial] = (),
 ) -> tuple[str, ...]:
     """Return the conclusions as sentences, only those that the intervals support.
 
-    `differences` are those of the pairs that `pairs_of` names; `advice`, a sentence on more data, may be empty.
+    `differences` are those of the pairs that `pairs_of` names; `advice`, a sentence on more data, may be empty. A
+    method is near another one if the whole interval of their difference is below `margin`, the gate's.
     """
     named = {trial.method: trial for trial in methods}
-    paper = filter(None, (_against_paper(task, one, named) for one in differences))
+    paper = filter(None, (_against_paper(task, one, named, margin) for one in differences))
     lost = [f"{one.method} on {100 * one.share:g} % of the audio failed: {one.reason}" for one in failed]
     return (*_best(methods, differences), *paper, *filter(None, [advice]), *lost)
 
@@ -121,24 +123,32 @@ def millions(number: int) -> str:
 def _best(methods: Sequence[MethodTrial], differences: Sequence[Difference]) -> list[str]:
     best = best_of(methods)
     sentences = [f"Lowest {metric_title(best.metric)}: {best.method}, {percent(best.value)} ({interval_text(best)})."]
-    worse = {one.method for one in differences if one.other == best.method and one.relation == "higher"}
+    against = {one.method: one for one in differences if one.other == best.method}
+    worse = {method for method, one in against.items() if one.relation == "higher"}
     small = min((trial for trial in methods if trial.method not in worse), key=lambda trial: trial.parameters)
     if small is not best:
         sentences.append(
             f"The smallest method that is not shown to be worse than the best one on this set: {small.method}, "
             f"{percent(small.value)} with {millions(small.parameters)} trainable parameters, "
-            f"{100 * small.parameters / best.parameters:.0f} % of {best.method}'s."
+            f"{100 * small.parameters / best.parameters:.0f} % of {best.method}'s; {_at_most(against[small.method])}."
         )
     return sentences
 
 
-def _against_paper(task: str, one: Difference, named: Mapping[str, MethodTrial]) -> str:
+def _at_most(one: Difference) -> str:
+    return _UNKNOWN if one.upper is None else f"it may be up to {100 * one.upper:.1f} points worse"
+
+
+def _against_paper(task: str, one: Difference, named: Mapping[str, MethodTrial], margin: float) -> str:
     """Return the sentence on a pair that the paper compares, or an empty text."""
     if one.other == "full" and one.method in ("elp", "slot"):
         share = named[one.method].parameters / named["full"].parameters
+        near = one.upper is not None and one.upper <= margin
         meaning: dict[Relation, str] = {
             "lower": "better than full fine-tuning; the paper has it at or near full fine-tuning",
-            "alike": "at or near full fine-tuning, as in the paper, as far as this set can show",
+            "alike": f"at or near full fine-tuning (by less than {100 * margin:g} points), as in the paper"
+            if near
+            else f"it is not decided whether this is near full fine-tuning, as in the paper: {_at_most(one)}",
             "higher": "worse than full fine-tuning; the paper's result (at or near) is not confirmed here",
             "unknown": _UNKNOWN,
         }

@@ -4,6 +4,7 @@
 `sent_audio`        a folder or a manifest, and the session of each recording
 `served_audio`      the log of the requests that `elp serve` has answered
 `clip_scores`       measurements of clips; the blocks of a golden set
+`uncounted_blocks`  the clips of blocks that no earlier look counted
 `block_scores`      measurements of clips to one value for each session or speaker
 `feature_distance`  how far the backbone's features of a block are from the usual ones
 `reference_record`  the scores of the golden set's blocks, measured once and stored by the digest of their sources

@@ -30,6 +30,8 @@ class ScoredClip:
     """Finite values by name, such as ``snr_db``."""
     features: Features | None = None
     """Mean over time of the backbone's CNN features, float32 [C]."""
+    day: str = ""
+    """In a request log: the day of its block, such as 2026-11-29."""
 
 
 @dataclass(frozen=True)

@@ -79,20 +79,19 @@ def measure_labels(
     errors = clip_errors(model, clips)
     if errors is None:
         raise UsageError(f"{slot} has no error of a single clip; references are for asr, ser and sic")
-    by_session: dict[str, list[float]] = defaultdict(list)
-    lowest: dict[str, str] = {}
+    by_session: dict[str, dict[str, float]] = defaultdict(dict)
     for clip, error in errors.items():
-        by_session[sessions[clip]].append(error)
-        lowest[sessions[clip]] = min(clip, lowest.get(sessions[clip], clip))
+        by_session[sessions[clip]][clip] = error
     with file_lock(folder / "lock"):
         state = finish_look(folder)
         if state is None:
             raise UsageError(f"{slot} was not monitored yet; begin with: elp monitor {slot} --from FOLDER")
         before = _measured(folder, champion.version)
+        # a session that grew is known by any of its clips
         new = {
-            lowest[session]: math.fsum(rates) / len(rates)
-            for session, rates in by_session.items()
-            if lowest[session] not in before
+            min(rates): math.fsum(rates.values()) / len(rates)
+            for rates in by_session.values()
+            if before.keys().isdisjoint(rates)
         }
         bound = bound_mean([*before.values(), *new.values()])
         record_entry(

@@ -12,8 +12,9 @@ from pipelines.monitoring.block_scores import BlockScores, ScoredClip
 from pipelines.monitoring.change_detector import DetectorState, begin_day, observe
 from pipelines.monitoring.error_estimate import ErrorEstimate, estimate_error
 from pipelines.monitoring.fleet_alarms import alarm_level, share_of_level, slot_e_value
-from pipelines.monitoring.reference_record import ReferenceRecord
+from pipelines.monitoring.reference_record import FEW_BLOCKS, ReferenceRecord
 from pipelines.monitoring.slot_state import RECENT, SlotState
+from pipelines.monitoring.uncounted_blocks import uncounted_blocks
 
 _SHOWN = 20
 """Blocks whose median is reported as the present value."""
@@ -56,7 +57,7 @@ class AudioLook:
     blocks: int
     """New blocks that were counted."""
     known: int
-    """Blocks that an earlier look counted."""
+    """Blocks that an earlier look counted; in a request log, days of a session or speaker."""
     short: Mapping[str, int]
     """Clips of each block that has too few."""
     moves: tuple[ScoreMove, ...]
@@ -67,11 +68,18 @@ class AudioLook:
     """Moment of the look that raised the alarm; empty without an alarm."""
     estimate: ErrorEstimate
     """The champion's error on the last blocks, without references."""
+    last_counted: str = ""
+    """Day of the last look that counted a block; empty if none did."""
 
     @property
     def moved(self) -> tuple[str, ...]:
         """Return the scores that reached the alarm at this look."""
         return tuple(move.name for move in self.moves if move.alarm)
+
+    @property
+    def few_blocks(self) -> bool:
+        """Return whether the reference is so small that many changes are found late."""
+        return self.reference_blocks < FEW_BLOCKS
 
 
 def take_look(
@@ -86,9 +94,8 @@ def take_look(
     """
     if day < state.day:
         raise UsageError(f"the last look was on {state.day}, got {day}; give the day of the look or a later one")
-    blocks, short = record.scored(clips)
-    counted = set(state.counted)
-    new = [block for block in blocks if not counted & {_short(clip) for clip in block.clips}]
+    uncounted = uncounted_blocks(clips, state.counted, record.source.block_clips)
+    new, short = record.scored(uncounted.clips)
     detectors = dict(state.detectors)
     for name in record.names:
         detectors[name] = _fed(record, name, detectors[name], new, new_day=day > state.day)
@@ -103,7 +110,7 @@ def take_look(
         detectors=detectors,
         # without new blocks the day has not begun to bet
         day=day if new else state.day,
-        counted=(*state.counted, *(_short(block.clips[0]) for block in new)),
+        counted=(*state.counted, *(sign for block in new for sign in uncounted.signs[block.block])),
         recent=recent,
         alarm_since=since,
         looks=state.looks + 1,
@@ -119,12 +126,13 @@ def take_look(
         reference_blocks=len(record.blocks),
         clips=len(clips),
         blocks=len(new),
-        known=len(blocks) - len(new),
+        known=uncounted.known,
         short=short,
         moves=tuple(moves),
         e_value=slot_e_value(detectors),
         alarm_since=since,
         estimate=estimate_error(record.blocks, record.errors, recent),
+        last_counted=after.day,
     )
     return found, after
 
@@ -156,8 +164,3 @@ def _move(
         evidence=share_of_level(detector, scores, rate),
         alarm=bool(detector.evidence >= alarm_level(scores, rate)),
     )
-
-
-def _short(clip: str) -> str:
-    # of every block the lowest identifier is kept: a session that grew is recognised by it, and the state stays small
-    return clip[:16]

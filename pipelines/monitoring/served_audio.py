@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipelines.monitoring.block_scores import ScoredClip
 from pipelines.number_text import count, percent
 from pipelines.registry.adapter_version import AdapterVersion
+from pipelines.registry.signing.canonical_json import moment
 from pipelines.registry.slot import Slot
 from pipelines.request_log.log_reading import read_requests
+from pipelines.request_log.served_request import ServedRequest
 
 if TYPE_CHECKING:
     from elp_core.model import ElpModel
+
+_LONGEST_SESSION = timedelta(days=1)
 
 
 @dataclass(frozen=True)
@@ -30,7 +35,7 @@ class ServedAudio:
         self, model: ElpModel, champion: AdapterVersion, unreadable: Callable[[str], None]
     ) -> list[ScoredClip]:
         """Return the logged clips with their session or speaker; others have no block that could be counted."""
-        found, others, unnamed, speechless = list[ScoredClip](), 0, 0, 0
+        found, others, unnamed, speechless = list[ServedRequest](), 0, 0, 0
         for logged in read_requests(self.state, self.slot):
             record = logged.record
             if record.bundle != champion.bundle_digest:
@@ -40,7 +45,7 @@ class ServedAudio:
             elif not record.block:
                 unnamed += 1
             else:
-                found.append(ScoredClip(record.clip, record.block, record.measurements, record.features_array))
+                found.append(record)
         # no score: golden sets have speech in every clip, so there is no reference to rank a share against
         if speechless:
             share = percent(speechless / (speechless + unnamed + len(found)))
@@ -52,4 +57,22 @@ class ServedAudio:
             self.log(f"{count(others, 'request')} of other versions left out")
         if unnamed:
             self.log(f"{count(unnamed, 'request')} without a session or speaker left out")
-        return found
+        return clips_of_requests(found)
+
+
+def clips_of_requests(requests: Sequence[ServedRequest]) -> list[ScoredClip]:
+    """Return the clips of requests by time, each with the day of its block.
+
+    That is the UTC day on which the session began. A session name that is still used, or used again, a day later is
+    another session. Of a speaker without a session it is the day of the request.
+    """
+    began: dict[str, datetime] = {}
+    clips = []
+    for record in sorted(requests, key=lambda record: record.at):
+        at = moment(record.at, f"request {record.id}").astimezone(UTC)
+        if record.session:
+            first = began.get(record.session)
+            at = began[record.session] = at if first is None or at - first >= _LONGEST_SESSION else first
+        day = at.date().isoformat()
+        clips.append(ScoredClip(record.clip, record.block, record.measurements, record.features_array, day))
+    return clips

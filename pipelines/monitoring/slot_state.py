@@ -33,7 +33,7 @@ class SlotState:
     day: str = ""
     """Day of the last look, such as 2026-11-29."""
     counted: tuple[str, ...] = ()
-    """Digests of the blocks that were counted against this reference, so that no block counts twice."""
+    """Signs of the blocks that were counted against this reference, so that no block counts twice."""
     recent: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     """The last values of each score."""
     alarm_since: str = ""

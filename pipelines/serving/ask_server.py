@@ -1,4 +1,4 @@
-"""`elp predict` by the `elp serve` that runs here, if it would give the same answer as a loaded adapter.
+"""`elp predict` by an `elp serve` that runs here, if it would give the same answer as a loaded adapter.
 
 It is asked only if it serves the same registry (or the same box) with the same settings, and has exactly the version
 that is asked for, with the digest that the registry (or the set of the box) has. In every other case, and after any
@@ -27,7 +27,7 @@ from pipelines.registry.adapter_version import CHAMPION, Tags
 from pipelines.registry.slot import Slot
 from pipelines.serving.champion_source import ChampionSource, RegistryChampions
 from pipelines.serving.predict_files import Answer
-from pipelines.serving.server_record import ServerRecord, read_server, settings_digest
+from pipelines.serving.server_record import ServerRecord, read_servers, settings_digest
 
 if TYPE_CHECKING:
     import requests
@@ -57,26 +57,46 @@ def ask_server(
     skip_silence: bool = True,
     channel: Channel = "same",
 ) -> Answer | None:
-    """Return the answer of the server of the workspace or the box, or None if the adapter has to be loaded here."""
-    server = read_server(workspace.state)
-    if server is None or slot.task not in _TASKS or len(files) < (2 if slot.task == "asv" else 1):
+    """Return the answer of a server of the workspace or the box, or None if the adapter has to be loaded here."""
+    alike = (source.name, settings_digest(workspace.root))
+    servers = [
+        one
+        for one in read_servers(workspace.state)
+        if (one.source, one.settings) == alike and (not one.sites or slot.site in one.sites)
+    ]
+    if not servers or slot.task not in _TASKS or len(files) < (2 if slot.task == "asv" else 1):
         return None
-    import requests
-
     try:
-        if (server.source, server.settings) != (source.name, settings_digest(workspace.root)):
-            return None
         if isinstance(source, RegistryChampions):
             wanted = _wanted(source.name, slot, version, service_login(workspace))
         else:
             fetched = source.fetch(slot, version)
             wanted = _Wanted(fetched.version, fetched.digest)
+    except (ElpError, OSError, ValueError, KeyError, TypeError):
+        return None
+    fields = {"channel": str(channel)}
+    answers = (_answer_of(server, slot, wanted, fields, files, skip_silence) for server in servers)
+    return next((answer for answer in answers if answer is not None), None)
+
+
+def _answer_of(
+    server: ServerRecord,
+    slot: Slot,
+    wanted: _Wanted,
+    fields: Mapping[str, str],
+    files: Sequence[Path],
+    skip_silence: bool,
+) -> Answer | None:
+    """Return the answer of one server; None if it does not give that of the wanted version."""
+    import requests
+
+    try:
         with requests.Session() as session:
             session.headers["authorization"] = f"Bearer {server.key}"
             # a proxy cannot reach a server of this machine
             session.trust_env = False
             session.verify = server.certificate or True
-            return _Asking(session, server, slot, wanted, {"channel": str(channel)}).answer(files, skip_silence)
+            return _Asking(session, server, slot, wanted, fields).answer(files, skip_silence)
     except (_OtherAnswer, ElpError, OSError, requests.exceptions.RequestException, ValueError, KeyError, TypeError):
         return None
 

@@ -1,4 +1,7 @@
-"""The record of the `elp serve` that runs in a workspace: `.elp/serving/server.json`, which only its owner reads."""
+"""The records of every `elp serve` that runs in a workspace, which only their owner reads.
+
+Each server has a file of its own in `.elp/serving/servers`. The newest one is in `.elp/serving/server.json`, too.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,8 @@ from pipelines.local.processes import Process, alive, own_process
 from pipelines.local.workspace import SETTINGS_FILE
 
 RECORD = Path("serving") / "server.json"
-"""Below the state of a workspace."""
+"""Of the newest server, below the state of a workspace."""
+_RECORDS = Path("serving") / "servers"
 
 
 @dataclass(frozen=True)
@@ -47,21 +51,44 @@ class ServerRecord:
 def recorded_server(
     state: Path, address: str, *, key: str, source: str, settings: str, certificate: str, sites: Sequence[str] = ()
 ) -> Iterator[None]:
-    """Name this process as the server of a workspace until the block ends. A later server replaces the record."""
+    """Name this process as a server of a workspace, and as the newest one, until the block ends."""
     made = ServerRecord(own_process("serve", address), key, source, settings, certificate, tuple(sites))
-    path = state / RECORD
-    write_whole(path, json.dumps(dataclasses.asdict(made), indent=2) + "\n", mode=0o600)
+    for path in (state / _RECORDS).glob("*.json"):
+        if _running(path) is None:
+            # it was killed
+            path.unlink(missing_ok=True)
+    own, newest = state / _RECORDS / f"{made.process.pid}.json", state / RECORD
+    for path in (own, newest):
+        _write(path, made)
     try:
         yield
     finally:
-        if read_server(state) == made:
-            path.unlink(missing_ok=True)
+        own.unlink(missing_ok=True)
+        if _running(newest) == made:
+            # an earlier one may run on
+            others = [one for one in read_servers(state) if one != made]
+            if others:
+                _write(newest, others[0])
+            else:
+                newest.unlink(missing_ok=True)
 
 
-def read_server(state: Path) -> ServerRecord | None:
+def read_servers(state: Path) -> list[ServerRecord]:
+    """Return the records of the servers that run in a workspace, the newest first."""
+    # a server of an earlier release has the one record only
+    paths = (*(state / _RECORDS).glob("*.json"), state / RECORD)
+    found = {one for path in paths if (one := _running(path)) is not None}
+    return sorted(found, key=lambda one: one.process.created, reverse=True)
+
+
+def _write(path: Path, record: ServerRecord) -> None:
+    write_whole(path, json.dumps(dataclasses.asdict(record), indent=2) + "\n", mode=0o600)
+
+
+def _running(path: Path) -> ServerRecord | None:
     """Return the record of a server that runs; None if there is none, or if it has ended."""
     try:
-        raw = json.loads((state / RECORD).read_text(encoding="utf-8"))
+        raw = json.loads(path.read_text(encoding="utf-8"))
         found = ServerRecord(**{**raw, "process": Process(**raw["process"]), "sites": tuple(raw.get("sites", ()))})
     except (OSError, ValueError, KeyError, TypeError):
         # a missing, damaged or older record means that the adapter is loaded here

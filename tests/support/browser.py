@@ -1,7 +1,7 @@
 """Headless Chromium on a server of the tests: every request is written down, so that a test can prove none left.
 
-A start and an end cost 1.6 s of processor time, so one Chromium serves all tests of a module. What a visit leaves
-behind (cookies, storage, what was cached) belongs to its context, which ends with it.
+A start and an end cost 1.6 s of processor time, so one Chromium serves all tests of a module, or of `tests/browser`.
+What a visit leaves behind (cookies, storage, what was cached) belongs to its context, which ends with it.
 """
 
 from __future__ import annotations

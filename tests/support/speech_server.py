@@ -24,9 +24,9 @@ from pipelines.local.settings import Settings
 from pipelines.registry.slot import Slot
 from pipelines.serving.champion_source import Champion, ChampionSource, FetchedBundle
 from pipelines.serving.http.api_keys import ApiKeyFile
+from pipelines.serving.http.serve_options import ServeOptions
 from pipelines.serving.http.serve_process import (
     OpenService,
-    ServeOptions,
     listening_socket,
     open_service,
     web_server,

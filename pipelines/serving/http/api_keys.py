@@ -49,6 +49,11 @@ class ApiKey:
         """Return whether one of the scopes has the slot."""
         return _has(self.slots, slot)
 
+    @property
+    def permits_all(self) -> bool:
+        """Whether the key may ask every slot, and so see the state of the server."""
+        return f"{_ANY}/{_ANY}" in self.slots
+
     def permits_enrolling(self, slot: Slot) -> bool:
         """Return whether the key may enrol voices in the slot."""
         return _has(self.enrols, slot)

@@ -21,6 +21,7 @@ from elp_core.audio import Waveform
 from elp_core.inference.predict import check_waveform
 from elp_core.types import SAMPLE_RATE, Seconds
 from pipelines.errors import RequestRefused
+from pipelines.serving.http.request_ticket import Ticket
 from pipelines.serving.http.resident_hosts import ResidentHosts, backbone_in
 
 if TYPE_CHECKING:
@@ -28,22 +29,6 @@ if TYPE_CHECKING:
 
 BatchReport = Callable[[int, Seconds, Seconds], None]
 """Takes the number of requests in a batch, their seconds of audio, and the seconds that the batch took."""
-
-
-class Ticket:
-    """Whether the client of a request still waits for the answer."""
-
-    def __init__(self) -> None:
-        self._gone = threading.Event()
-
-    @property
-    def cancelled(self) -> bool:
-        """Whether the answer is no longer wanted."""
-        return self._gone.is_set()
-
-    def cancel(self) -> None:
-        """Leave out what the request has in the queue."""
-        self._gone.set()
 
 
 @dataclass(eq=False)
@@ -84,8 +69,8 @@ class AudioBatcher:
         self._queue: deque[_Waiting] = deque()
         self._changed = threading.Condition()
         self._closed = False
-        self._cost = 0.1
-        """Seconds that a second of audio took lately."""
+        self._took, self._heard = 1.0, 10.0
+        """Seconds of this machine, and the seconds of audio that they computed; older batches count less and less."""
         self._cores = torch.get_num_threads()
         threads = min(most, self._cores) if host.backbone.device.type == "cpu" else 1
         self._idle = threads
@@ -107,9 +92,10 @@ class AudioBatcher:
             return len(self._queue), sum(one.seconds for one in self._queue)
 
     @property
-    def delay(self) -> Seconds:
-        """Estimate of the time until a new request is computed."""
-        return self.queued[1] * self._cost / len(self._threads)
+    def cost(self) -> float:
+        """Seconds that this machine, with all of its cores, computed lately for a second of audio."""
+        with self._changed:
+            return self._took / self._heard
 
     def submit(self, name: str, waveform: Waveform, ticket: Ticket, *, pooled: bool = False) -> Future[Any]:
         """Queue float32 [samples] for the adapter `name` of the host; return the future of its output.
@@ -141,13 +127,15 @@ class AudioBatcher:
 
         while batch := self._next_batch():
             # the small operations of one batch leave much of several cores unused: so much the better if all are busy
-            torch.set_num_threads(self._cores if self._alone() else self._cores // len(self._threads))
+            alone = self._alone()
+            torch.set_num_threads(self._cores if alone else self._cores // len(self._threads))
             began = time.monotonic()
             self._compute(batch)
             took, seconds = time.monotonic() - began, sum(one.seconds for one in batch)
             with self._changed:
                 self._idle += 1
-                self._cost += 0.2 * (took / seconds - self._cost)
+                self._took = 0.9 * self._took + took / (1 if alone else len(self._threads))
+                self._heard = 0.9 * self._heard + seconds
             if self._report:
                 self._report(len(batch), seconds, took)
 

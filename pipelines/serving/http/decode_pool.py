@@ -7,6 +7,7 @@ import multiprocessing
 import queue
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 
@@ -16,9 +17,13 @@ from elp_core.audio import Waveform
 from elp_core.channels import Channel
 from elp_core.errors import AudioError
 from elp_core.types import Seconds
+from pipelines.errors import RequestRefused
 from pipelines.serving.http.decode_worker import GOOD
+from pipelines.serving.http.request_ticket import Ticket
 
 WORKER = "pipelines.serving.http.decode_worker"
+_LOOK: Seconds = 0.2
+"""Between two looks whether the client of a request that waits for a decoder has gone."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +34,8 @@ class DecodeLimits:
     """Longest recording that is taken; the reader itself takes an hour at most."""
     decode_seconds: Seconds = 60.0
     """Time after which a decoder is ended."""
+    wait_seconds: Seconds = 60.0
+    """Time after which a request that waits for a decoder is refused."""
     memory_bytes: int = 4 * 2**30
     """Address space of a decoder; 0 is no limit."""
 
@@ -64,13 +71,13 @@ class DecodePool:
         decoder = self._free.get()
         self._free.put(decoder or self._started())
 
-    def decode(self, content: bytes, channel: Channel = "same") -> Waveform:
+    def decode(self, content: bytes, channel: Channel = "same", ticket: Ticket | None = None) -> Waveform:
         """Return float32 [samples] at 16 kHz.
 
         Raises AudioError as `elp_core.audio.load`, and with `too_slow`, `too_large` (of memory) or `undecodable` (the
-        decoder died).
+        decoder died); RequestRefused if no decoder is free for too long, or if the client goes before one is.
         """
-        decoder = self._free.get()
+        decoder = self._waited_for(ticket or Ticket())
         if decoder is not None and decoder.process.poll() is not None:
             # it died while it had nothing to do, which is no fault of this recording
             decoder.end()
@@ -97,10 +104,30 @@ class DecodePool:
             if decoder is not None:
                 decoder.end()
 
+    def _waited_for(self, ticket: Ticket) -> _Decoder | None:
+        """Return a free decoder, or None for one that has to be started."""
+        ends = time.monotonic() + self.limits.wait_seconds
+        while True:
+            ticket.require_wanted()
+            try:
+                return self._free.get(timeout=_LOOK)
+            except queue.Empty:
+                if time.monotonic() < ends:
+                    continue
+            wait = max(1, round(self.limits.decode_seconds))
+            raise RequestRefused(
+                429,
+                "decoders_busy",
+                f"no decoder was free for {self.limits.wait_seconds:.0f} s; try again in {wait} s, or send WAV",
+                wait,
+            )
+
     def _ask(self, decoder: _Decoder, content: bytes, channel: Channel) -> bytes:
         head = json.dumps({"channel": channel, "seconds": self.limits.audio_seconds}).encode()
         try:
-            decoder.connection.send_bytes(head + b"\n" + content)
+            # two messages: the content is not copied for the head in front of it
+            decoder.connection.send_bytes(head)
+            decoder.connection.send_bytes(content)
             if not decoder.connection.poll(self.limits.decode_seconds):
                 raise AudioError(
                     "too_slow", f"the recording was not decoded in {self.limits.decode_seconds:.0f} s; send it as WAV"

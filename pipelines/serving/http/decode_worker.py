@@ -1,7 +1,8 @@
 """The process that decodes recordings of strangers: its memory is limited, and its end ends no other request.
 
-It is started by `decode_pool` with the number of a socket. A message to it is the channel, the longest recording in
-seconds, and the content; the answer is samples, or the reason and the text of an `AudioError`. Nothing is pickled.
+It is started by `decode_pool` with the number of a socket. A request is two messages: the channel and the longest
+recording in seconds, then the content; the answer is samples, or the reason and the text of an `AudioError`. Nothing is
+pickled.
 """
 
 from __future__ import annotations
@@ -33,9 +34,8 @@ def main() -> None:
     os.dup2(nowhere, 2)
     with Connection(descriptor) as connection, contextlib.suppress(EOFError, ConnectionError, KeyboardInterrupt):
         while True:
-            head, _, content = connection.recv_bytes().partition(b"\n")
-            wanted = json.loads(head)
-            connection.send_bytes(_answer(content, wanted["channel"], wanted["seconds"]))
+            wanted = json.loads(connection.recv_bytes())
+            connection.send_bytes(_answer(connection.recv_bytes(), wanted["channel"], wanted["seconds"]))
 
 
 def _answer(content: bytes, channel: Channel, longest: Seconds) -> bytes:

@@ -15,13 +15,17 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
 from elp_core.errors import ElpError
+from pipelines.errors import RequestRefused
 from pipelines.serving.http.api_keys import ApiKeyFile
 from pipelines.serving.http.api_page import api_page
+from pipelines.serving.http.body_room import BodyRoom
 from pipelines.serving.http.champion_follower import ChampionFollower
 from pipelines.serving.http.error_answers import on_error
 from pipelines.serving.http.http_routes import speech_routes
 from pipelines.serving.http.live_audio import live_routes
+from pipelines.serving.http.request_form import may_see
 from pipelines.serving.http.request_limits import RequestBounds, RequestLimits
+from pipelines.serving.http.server_names import ServerNames
 from pipelines.serving.http.service_metrics import ServiceMetrics
 from pipelines.serving.http.speech_service import SpeechService
 from pipelines.serving.http.voice_service import VoiceService
@@ -37,10 +41,9 @@ class ServerParts:
     keys: ApiKeyFile
     metrics: ServiceMetrics
     bounds: RequestBounds
-    local: bool
-    """Whether the server listens for this machine only."""
-    source: str
-    """Name of the source of champions, for `/readyz`."""
+    bodies: BodyRoom
+    names: ServerNames
+    """By which browsers may ask."""
 
 
 def make_serve_app(parts: ServerParts, threads: ThreadPoolExecutor) -> FastAPI:
@@ -55,32 +58,40 @@ def make_serve_app(parts: ServerParts, threads: ThreadPoolExecutor) -> FastAPI:
         RequestLimits,
         bounds=parts.bounds,
         keys=parts.keys,
-        delay=lambda: parts.service.batcher.delay,
+        bodies=parts.bodies,
+        delay=lambda: parts.service.room.delay,
         metrics=parts.metrics,
-        local=parts.local,
+        names=parts.names,
     )
     return app
 
 
 def _add_probes(app: FastAPI, parts: ServerParts) -> None:
+    @app.head("/healthz", include_in_schema=False)
     @app.get("/healthz")
     async def healthz() -> Response:
-        """Answer 200 while the server computes, 503 if it has to be started again."""
-        alive = parts.service.batcher.alive
-        return JSONResponse({"status": "ok" if alive else "the batch thread has ended"}, 200 if alive else 503)
+        """Answer 200 while the server computes and follows the champions, 503 if it has to be started again."""
+        threads = {"computes": parts.service.batcher.alive, "follows the champions": parts.follower.alive}
+        ended = [f"the thread that {what} has ended" for what, alive in threads.items() if not alive]
+        return JSONResponse({"status": "; ".join(ended) or "ok"}, 503 if ended else 200)
 
+    @app.head("/readyz", include_in_schema=False)
     @app.get("/readyz")
     async def readyz(request: Request) -> Response:
         """Answer 200 if at least one slot is served, with what is not as it should be."""
         ready = bool(parts.service.served.versions) and parts.service.batcher.alive
         values: dict[str, Any] = {"status": "ready" if ready else "nothing is served yet"}
         if request.state.key is not None or not request.state.closed:
-            values |= _details(parts)
+            values |= _details(parts, request)
         return JSONResponse(values, 200 if ready else 503)
 
     @app.get("/metrics")
     async def metrics(request: Request) -> Response:
-        """Answer the metrics for Prometheus."""
+        """Answer the metrics for Prometheus; a key needs the scope */*, because they are of all slots."""
+        if request.state.closed and not request.state.key.permits_all:
+            raise RequestRefused(
+                403, "scope", "the metrics are of all slots; send a key for them: elp api-keys add NAME --slot '*/*'"
+            )
         encode, content_type = choose_encoder(request.headers.get("accept", ""))
         return Response(encode(parts.metrics.registry), media_type=content_type)
 
@@ -89,18 +100,32 @@ def _add_probes(app: FastAPI, parts: ServerParts) -> None:
         return HTMLResponse(api_page(app.openapi()))
 
 
-def _details(parts: ServerParts) -> dict[str, Any]:
-    state = parts.follower.state
+def _details(parts: ServerParts, request: Request) -> dict[str, Any]:
+    """Return the state of the slots that a request may see, without causes if it may not see all of the server."""
+    state, key = parts.follower.state, request.state.key
     queued, seconds = parts.service.batcher.queued
+    # causes have addresses of the registry, paths and other slots in them
+    trusted = key.permits_all if key else parts.names.local and not parts.names.public
+
+    def cause(text: str) -> str:
+        return text if trusted or not text else "the server's log has the reason"
+
     return {
         "source": {
-            "name": parts.source,
             "reachable": state.reachable,
             "seconds_since_last_look": round(time.time() - state.last_look, 1) if state.last_look else None,
-            "error": state.error,
-            "updates_stopped": state.updates_stopped,
+            "error": cause(state.error),
+            "updates_stopped": cause(state.updates_stopped),
         },
-        "serving": {str(one.slot): one.version for one in parts.service.served.versions},
-        "problems": {str(slot): text for slot, text in state.problems.items()},
-        "queue": {"requests": queued, "audio_seconds": round(seconds, 1)},
+        "serving": {str(one.slot): one.version for one in parts.service.served.versions if may_see(request, one.slot)},
+        "problems": {
+            str(slot): f"{problem.effect}: {cause(problem.cause)}" if problem.cause else problem.effect
+            for slot, problem in state.problems.items()
+            if may_see(request, slot)
+        },
+        "queue": {
+            "requests": queued,
+            "audio_seconds": round(seconds, 1),
+            "backlog_seconds": round(parts.service.room.backlog, 1),
+        },
     }

@@ -14,7 +14,7 @@ from starlette.responses import JSONResponse, Response
 from elp_core.class_answer import ClassAnswer
 from pipelines.errors import RequestRefused, UsageError
 from pipelines.registry.slot import Slot
-from pipelines.serving.http.request_form import RequestForm, request_form, require_permission
+from pipelines.serving.http.request_form import RequestForm, may_see, request_form, require_permission
 from pipelines.serving.http.request_logger import RequestNames, request_names
 from pipelines.serving.http.route_fields import CLASSIFY, ENROL, TRANSCRIBE, VERIFY
 from pipelines.serving.http.served_set import ServedVersion, not_served
@@ -40,7 +40,7 @@ def speech_routes(service: SpeechService, voices: VoiceService, threads: ThreadP
                     400, "timestamp_granularities", f"unknown granularity {strange[0]!r}; expected segment or word"
                 )
             _refuse_unsupported(form.one)
-            languages = tuple(one.lower() for one in (*form.all("language"), *form.all("languages")))
+            languages = (*form.all("language"), *form.all("languages"))
             hotwords = (*form.all("keywords"), *form.all("hotwords"))
             options: dict[str, Any] = {
                 "channel": form.channel,
@@ -138,7 +138,7 @@ def _add_models(router: APIRouter, service: SpeechService) -> None:
     @router.get("/models")
     async def models(request: Request) -> Response:
         """List the slots that are served, with their versions."""
-        found = [one for one in service.served.versions if _may_see(request, one.slot)]
+        found = [one for one in service.served.versions if may_see(request, one.slot)]
         return JSONResponse({"object": "list", "data": [_model(one) for one in found]})
 
     @router.get("/models/{model:path}")
@@ -179,10 +179,6 @@ def _refuse_unsupported(field: Callable[[str], str]) -> None:
     temperature = field("temperature")
     if temperature not in ("", "0", "0.0"):
         raise RequestRefused(400, "temperature", f"answers are not sampled; temperature is {temperature}, expected 0")
-
-
-def _may_see(request: Request, slot: Slot) -> bool:
-    return not request.state.closed or (request.state.key is not None and request.state.key.permits(slot))
 
 
 def _identity(by: ServedVersion) -> dict[str, Any]:

@@ -27,10 +27,11 @@ from elp_core.types import SAMPLE_RATE, Seconds
 from pipelines.errors import RequestRefused, UsageError
 from pipelines.registry.plain_json import plain
 from pipelines.registry.slot import Slot
-from pipelines.serving.http.audio_batcher import Ticket
 from pipelines.serving.http.error_answers import error_body
 from pipelines.serving.http.request_form import require_permission
+from pipelines.serving.http.request_limits import unknown_key
 from pipelines.serving.http.request_logger import RequestNames, request_names
+from pipelines.serving.http.request_ticket import Ticket
 from pipelines.serving.http.served_set import not_served
 from pipelines.serving.http.speech_service import SpeechService
 
@@ -54,8 +55,8 @@ def live_routes(service: SpeechService, threads: Executor) -> APIRouter:
         await socket.accept()
         ticket = Ticket()
         try:
-            listener = _listener(service, socket, ticket)
-            await _listen(socket, listener, threads)
+            slot, listener = _listener(service, socket, ticket)
+            await _listen(socket, slot, listener, threads)
         except WebSocketDisconnect:
             return
         except ElpError as error:
@@ -124,8 +125,8 @@ class UtteranceListener:
             yield {"type": "utterance", **values, **identity}
 
 
-def _listener(service: SpeechService, socket: WebSocket, ticket: Ticket) -> UtteranceListener:
-    """Return the listener that the address of a websocket asks for; raises RequestRefused for a wrong one."""
+def _listener(service: SpeechService, socket: WebSocket, ticket: Ticket) -> tuple[Slot, UtteranceListener]:
+    """Return the slot and the listener that an address asks for; raises RequestRefused for a wrong one."""
     model, rate = socket.query_params.get("model", ""), socket.query_params.get("rate", str(SAMPLE_RATE))
     if unknown := sorted(socket.query_params.keys() - set(_PARAMETERS)):
         expected = ", ".join(_PARAMETERS)
@@ -143,10 +144,19 @@ def _listener(service: SpeechService, socket: WebSocket, ticket: Ticket) -> Utte
         raise RequestRefused(400, "task", f"the websocket answers SITE/asr, SITE/ser and SITE/sic, got {slot}")
     session, speaker = (socket.query_params.get(name, "") for name in ("session", "speaker"))
     key = socket.state.key
-    return UtteranceListener(service, slot, int(rate), ticket, request_names(session, speaker, key.name if key else ""))
+    names = request_names(session, speaker, key.name if key else "")
+    return slot, UtteranceListener(service, slot, int(rate), ticket, names)
 
 
-async def _listen(socket: WebSocket, listener: UtteranceListener, threads: Executor) -> None:
+def _require_key_now(socket: WebSocket, slot: Slot) -> None:
+    """Raise RequestRefused if the key of a websocket was revoked, or keys are asked for since it was opened."""
+    key, closed = socket.state.principal()
+    if closed and key is None:
+        raise unknown_key()
+    require_permission(key, slot, closed=closed)
+
+
+async def _listen(socket: WebSocket, slot: Slot, listener: UtteranceListener, threads: Executor) -> None:
     loop = asyncio.get_running_loop()
     while True:
         try:
@@ -155,6 +165,7 @@ async def _listen(socket: WebSocket, listener: UtteranceListener, threads: Execu
             raise RequestRefused(408, "idle", f"nothing came for {IDLE_SECONDS:.0f} s; connect again") from None
         if message["type"] == "websocket.disconnect":
             return
+        _require_key_now(socket, slot)
         content = message.get("bytes")
         if content is None:
             _require_end(message.get("text"))

@@ -112,7 +112,7 @@ class RequestForm:
 @asynccontextmanager
 async def request_form(request: Request) -> AsyncIterator[RequestForm]:
     """Read the form of a request; its files are removed when the block ends."""
-    if not request.headers.get("content-type", "").startswith("multipart/form-data"):
+    if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
         raise RequestRefused(415, "content_type", "expected multipart/form-data with the recording as a file")
     form = request.form(max_files=MAX_FILES, max_fields=_MAX_FIELDS, max_part_size=_MAX_FIELD_BYTES)
     async with form as raw:
@@ -124,6 +124,12 @@ def require_permission(key: ApiKey | None, slot: Slot, *, closed: bool) -> None:
     if closed and (key is None or not key.permits(slot)):
         scopes = ", ".join(key.slots) if key else "none"
         raise RequestRefused(403, "scope", f"this key may not ask {slot}; its scopes are: {scopes}")
+
+
+def may_see(request: Request, slot: Slot) -> bool:
+    """Return whether a request may know that a slot is served."""
+    key: ApiKey | None = request.state.key
+    return not request.state.closed or (key is not None and key.permits(slot))
 
 
 def require_enrolling(key: ApiKey | None, slot: Slot) -> None:

@@ -10,7 +10,6 @@ import asyncio
 import logging
 import math
 import time
-import urllib.parse
 from collections.abc import Callable, MutableMapping
 from dataclasses import dataclass
 from typing import Any
@@ -19,9 +18,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from elp_core.types import Seconds
 from pipelines.errors import RequestRefused, WorkspaceError
-from pipelines.local_hosts import LOCAL_HOSTS
 from pipelines.serving.http.api_keys import ApiKey, ApiKeyFile
+from pipelines.serving.http.body_room import BodyRoom, Hold
 from pipelines.serving.http.error_answers import error_answer
+from pipelines.serving.http.server_names import ServerNames
 from pipelines.serving.http.service_metrics import ServiceMetrics
 
 _log = logging.getLogger("elp.serve")
@@ -39,6 +39,8 @@ class RequestBounds:
     """Websockets at once; the next one is refused."""
     body_bytes: int = 128 * 2**20
     """Largest body."""
+    all_bodies_bytes: int = 512 * 2**20
+    """Bodies of all requests in progress; the next one is answered with 429, unless it is alone."""
     body_seconds: Seconds = 30.0
     """Longest pause of a client that sends its body."""
 
@@ -50,9 +52,10 @@ class RequestLimits:
         app: The routes.
         bounds: Of requests.
         keys: Who may ask.
+        bodies: Counts the bytes of all requests.
         delay: Estimate of the time until a place is free.
         metrics: Count each request.
-        local: Whether the server listens for this machine only.
+        names: By which browsers may ask.
     """
 
     def __init__(
@@ -60,12 +63,13 @@ class RequestLimits:
         app: ASGIApp,
         bounds: RequestBounds,
         keys: ApiKeyFile,
+        bodies: BodyRoom,
         delay: Callable[[], Seconds],
         metrics: ServiceMetrics,
-        local: bool,
+        names: ServerNames,
     ) -> None:
         self._app, self._bounds, self._keys, self._delay, self._metrics = app, bounds, keys, delay, metrics
-        self._local = local
+        self._bodies, self._names = bodies, names
         self._running, self._live = 0, 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -93,8 +97,15 @@ class RequestLimits:
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         state = scope.setdefault("state", {})
         state["key"], state["closed"] = key, closed = self._principal(scope)
+        # for each message: a key may be revoked while the websocket is open
+        state["principal"] = lambda: self._principal(scope)
         full = self._live >= self._bounds.websockets
-        if self._of_another_page(scope) or full or (closed and key is None):
+        refused = full or (closed and key is None)
+        try:
+            self._names.require_own(scope["headers"], closed=closed)
+        except RequestRefused:
+            refused = True
+        if refused:
             # before it is accepted, this is an answer with status 403
             await send({"type": "websocket.close", "code": 1013 if full else 1008})
             return
@@ -106,16 +117,13 @@ class RequestLimits:
 
     async def _checked(self, scope: Scope, receive: Receive, send: Send, state: MutableMapping[str, Any]) -> None:
         state["key"], state["closed"] = key, closed = self._principal(scope)
-        if self._of_another_page(scope):
-            raise RequestRefused(403, "origin", "a page of another site may not ask this server from a browser")
+        self._names.require_own(scope["headers"], closed=closed)
         if key is None and closed and scope["path"] not in OPEN_PATHS:
-            raise RequestRefused(
-                401, "invalid_api_key", "the API key is missing or not known here; make one with: elp api-keys add NAME"
-            )
+            raise unknown_key()
         if scope["method"] != "POST":
             await self._app(scope, receive, send)
             return
-        self._require_size(scope)
+        length = self._length(scope)
         if self._running >= self._bounds.requests:
             wait = max(1, math.ceil(self._delay()))
             raise RequestRefused(
@@ -123,7 +131,9 @@ class RequestLimits:
             )
         self._running += 1
         try:
-            await self._app(scope, self._bounded(receive), send)
+            with self._bodies.place() as hold:
+                hold(length)
+                await self._app(scope, self._bounded(receive, length, hold), send)
         finally:
             self._running -= 1
 
@@ -141,33 +151,19 @@ class RequestLimits:
         kind, _, text = sent.partition(" ")
         return self._keys.find(text.strip()) if kind.lower() == "bearer" and text else None
 
-    def _of_another_page(self, scope: Scope) -> bool:
-        """Return whether a browser sends the request for a page that this server has not sent.
-
-        Programs send no Origin. Without this, any page could use the server of the machine that it is shown on. If only
-        this machine reaches the server, and without a key, Host has to name this machine: other names that lead here
-        are those of pages that point them here.
-        """
-        headers = {name: value.decode("latin-1") for name, value in scope["headers"] if name in (b"origin", b"host")}
-        host, origin = headers.get(b"host", ""), headers.get(b"origin")
-        try:
-            name = urllib.parse.urlsplit(f"//{host}").hostname
-        except ValueError:
-            name = None
-        strange = self._local and not scope["state"]["closed"] and name not in LOCAL_HOSTS
-        return strange or (origin is not None and origin.partition("://")[2] != host)
-
-    def _require_size(self, scope: Scope) -> None:
+    def _length(self, scope: Scope) -> int:
+        """Return the length that the header announces, 0 without one; raises RequestRefused if it is over the limit."""
         length = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
         if not length.isdigit() or int(length) > self._bounds.body_bytes:
             raise self._too_large()
+        return int(length)
 
     def _too_large(self) -> RequestRefused:
         return RequestRefused(
             413, "body_too_large", f"the body is over {self._bounds.body_bytes:,} bytes; cut the recording or send FLAC"
         )
 
-    def _bounded(self, receive: Receive) -> Receive:
+    def _bounded(self, receive: Receive, length: int, hold: Hold) -> Receive:
         """Return `receive` that counts the body, and does not wait for ever for its next part."""
         taken, complete = 0, False
 
@@ -188,6 +184,15 @@ class RequestLimits:
             complete = not message.get("more_body", False)
             if taken > self._bounds.body_bytes:
                 raise self._too_large()
+            # a body that comes in chunks has no length before
+            hold(max(length, taken))
             return message
 
         return bounded
+
+
+def unknown_key() -> RequestRefused:
+    """Return the answer for a request without a key that is known here."""
+    return RequestRefused(
+        401, "invalid_api_key", "the API key is missing or not known here; make one with: elp api-keys add NAME"
+    )

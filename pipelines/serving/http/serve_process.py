@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
 import logging
 import os
@@ -10,21 +11,20 @@ import socket
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from elp_core.types import Seconds
-from pipelines.errors import ServiceError, UsageError
+from pipelines.errors import ServiceError
 from pipelines.local.foreground import Stopped, stop_signals
 from pipelines.local.settings import Settings
-from pipelines.local_hosts import LOCAL_HOSTS
 from pipelines.number_text import count
 from pipelines.serving.champion_source import ChampionSource
 from pipelines.serving.http.api_keys import ApiKeyFile
-from pipelines.serving.http.decode_pool import DecodeLimits, DecodePool
+from pipelines.serving.http.body_room import BodyRoom
+from pipelines.serving.http.decode_pool import DecodePool
 from pipelines.serving.http.presence_reporter import known_to_console
-from pipelines.serving.http.request_limits import RequestBounds
+from pipelines.serving.http.serve_options import ServeOptions
 
 if TYPE_CHECKING:
     import uvicorn
@@ -34,74 +34,12 @@ if TYPE_CHECKING:
     from pipelines.serving.http.request_logger import RequestLogger
     from pipelines.serving.http.served_set import ServedSet
     from pipelines.serving.http.service_metrics import ServiceMetrics
-    from pipelines.serving.presence import ConsolePresence
-    from pipelines.serving.voices.voice_place import VoicePlace
 
 Report = Callable[[str], None]
 _BACKLOG = 2048
 """Connections that wait to be accepted: as many as uvicorn asks for."""
 _GRACE: Seconds = 20
 """For requests in progress when the server is asked to stop."""
-
-
-@dataclass(frozen=True)
-class ServeOptions:
-    """How a server serves; the defaults are for a small machine."""
-
-    host: str = "127.0.0.1"
-    port: int = 8400
-    every: Seconds = 2.0
-    """Between two looks at the champions."""
-    memory_bytes: int | None = None
-    """Limit for adapters in memory; over it, those not in use are read from disk again when they are needed."""
-    batch_seconds: Seconds = 32.0
-    max_wait: Seconds = 0.002
-    most_batches: int = 4
-    """Batches that are computed at once on a CPU; there are never more than cores. On a GPU it is one."""
-    decoders: int = 2
-    decode: DecodeLimits = field(default_factory=DecodeLimits)
-    bounds: RequestBounds = field(default_factory=RequestBounds)
-    held_seconds: Seconds = 4 * 3600.0
-    """Decoded audio of all requests in progress: 64 kB a second."""
-    log_state: Path | None = None
-    """State folder of the workspace, for the log of requests; None logs nothing, whatever the settings say."""
-    voices: VoicePlace | None = None
-    """Enrolled voices; None for none."""
-    wyoming: int | None = None
-    """Port for voice assistants; None for none."""
-    certificate: Path | None = None
-    private_key: Path | None = None
-    presence: ConsolePresence | None = None
-    """How it makes itself known to the console; None for not at all."""
-    settings_now: Callable[[], Settings] | None = None
-    """Reads the settings that name the backbones when another one is needed; None: they are those of the start."""
-
-    def require_safe(self, keys: ApiKeyFile, *, unlocked: bool) -> None:
-        """Raise UsageError for half of a certificate, or for an address that others reach without keys.
-
-        The Wyoming protocol has neither keys nor encryption, so with either of them it is refused.
-        """
-        if self.wyoming is not None and (keys.required or self.certificate):
-            raise UsageError(
-                "--wyoming is a protocol without keys and without TLS; leave it out, or serve without API keys and "
-                "certificate"
-            )
-        if (self.certificate is None) != (self.private_key is None):
-            raise UsageError("--tls-cert and --tls-key belong together; give both or none")
-        for path in (self.certificate, self.private_key):
-            if path is not None and not path.is_file():
-                raise UsageError(f"{path} is not a file; expected a certificate or a key in PEM")
-        if self.host not in LOCAL_HOSTS and not keys.required and not unlocked:
-            raise UsageError(
-                f"--host {self.host} is reached from other machines, and there is no API key; make one with "
-                "elp api-keys add NAME --slot SITE/TASK, or let everybody ask with --no-keys"
-            )
-
-    @property
-    def address(self) -> str:
-        """Return the address for clients on this machine."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{'https' if self.certificate else 'http'}://{host}:{self.port}"
 
 
 @dataclass(frozen=True)
@@ -135,6 +73,7 @@ def open_service(
     # compiles none again for the usual lengths, which the host rounds up
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "128")
     from pipelines.serving.http.audio_batcher import AudioBatcher
+    from pipelines.serving.http.audio_room import AudioRoom
     from pipelines.serving.http.champion_follower import ChampionFollower
     from pipelines.serving.http.http_app import ServerParts, make_serve_app
     from pipelines.serving.http.resident_hosts import resident_hosts
@@ -163,12 +102,14 @@ def open_service(
         stack.callback(threads.shutdown)
         follower.start()
         stack.callback(follower.close)
-        metrics.watch(batcher, follower, served, log)
-        service = SpeechService(
-            served, batcher, decoders, lambda slot: settings.for_slot(slot).decode, options.held_seconds, log
+        room = AudioRoom(options.held_seconds, options.backlog_seconds, lambda: batcher.cost)
+        metrics.watch(batcher, room, follower, served, log)
+        service = SpeechService(served, batcher, decoders, room, lambda slot: settings.for_slot(slot).decode, log)
+        voices, bodies = (
+            VoiceService(service, options.voices),
+            BodyRoom(options.bounds.all_bodies_bytes, lambda: room.delay),
         )
-        voices, local = VoiceService(service, options.voices), options.host in LOCAL_HOSTS
-        parts = ServerParts(service, voices, follower, keys, metrics, options.bounds, local, source.name)
+        parts = ServerParts(service, voices, follower, keys, metrics, options.bounds, bodies, options.names)
         yield OpenService(make_serve_app(parts, threads), parts)
 
 
@@ -208,6 +149,7 @@ def web_server(app: FastAPI, options: ServeOptions) -> uvicorn.Server:
             proxy_headers=False,
             server_header=False,
             lifespan="off",
+            # a longer message closes the websocket with code 1009
             ws_max_size=2**20,
             ws_max_queue=4,
         )
@@ -215,7 +157,10 @@ def web_server(app: FastAPI, options: ServeOptions) -> uvicorn.Server:
 
 
 def listening_socket(options: ServeOptions) -> socket.socket:
-    """Return a socket at the address of the options, not listening yet; raises ServiceError if it is taken."""
+    """Return a socket that listens at the address of the options; raises ServiceError if that cannot be used.
+
+    It listens before anything is loaded: until a socket listens, the system gives its address to a second server, too.
+    """
     family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
     # with the protocol's number: asyncio switches Nagle's algorithm off for such sockets only, and with it every answer
     # after a client's first one would wait 40 ms for an acknowledgement
@@ -223,11 +168,12 @@ def listening_socket(options: ServeOptions) -> socket.socket:
     made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         made.bind((options.host, options.port))
+        made.listen(_BACKLOG)
     except OSError as error:
         made.close()
-        raise ServiceError(
-            f"{options.host}:{options.port} cannot be used ({error.strerror}); choose another with --port"
-        ) from error
+        wrong_host = isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL
+        advice = "give --host an address of this machine" if wrong_host else "choose another with --port"
+        raise ServiceError(f"{options.host}:{options.port} cannot be used ({error.strerror}); {advice}") from error
     return made
 
 
@@ -255,8 +201,6 @@ def serve_until_stopped(
         open_service(source, settings, options, keys, report) as opened,
         _assistants(assistants, opened, options, keys, report),
     ):
-        # not earlier: until the backbone is loaded a client is refused, and does not wait
-        listener.listen(_BACKLOG)
         found = len(opened.served.versions)
         report(f"serving {count(found, 'slot')} at {options.address}/v1 (routes: {options.address}/docs)")
         opened.report_backbones(report)
@@ -268,7 +212,7 @@ def serve_until_stopped(
 
 @contextlib.contextmanager
 def _assistants_socket(options: ServeOptions) -> Iterator[socket.socket | None]:
-    """Give the bound socket for voice assistants, or None if there is no port for them."""
+    """Give the listening socket for voice assistants, or None if there is no port for them."""
     if options.wyoming is None:
         yield None
         return
@@ -286,6 +230,6 @@ def _assistants(
     from pipelines.serving.http.wyoming_server import wyoming_server
 
     longest, places = options.decode.audio_seconds, options.bounds.websockets
-    with wyoming_server(bound, opened.parts.service, keys, longest, places):
+    with wyoming_server(bound, opened.parts.service, keys, opened.parts.bodies, longest, places):
         report(f"voice assistants (Wyoming): tcp://{options.host}:{options.wyoming}")
         yield

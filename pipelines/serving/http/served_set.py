@@ -97,16 +97,13 @@ class ServedSet:
         try:
             if not held:
                 self._load(name, folder, digest)
-            task = self.host.task(name)
-            made = ServedVersion(
-                slot=slot,
-                version=version,
-                digest=digest,
-                fingerprint=backbone_in(self.host, name).fingerprint,
-                task=task,
-                threshold=deployed_threshold(task, folder),
-                since=now,
-            )
+            try:
+                made = self._described(slot, version, name, folder, now)
+            except BaseException:
+                if not held:
+                    # it would be in the way of the next attempt
+                    self.host.remove(name)
+                raise
             with self._lock:
                 before = self._present.get(slot)
                 self._present[slot] = made
@@ -124,6 +121,18 @@ class ServedSet:
             before = self._present.pop(slot, None)
             if before is not None:
                 self._forget(slot, before.hosted)
+
+    def _described(self, slot: Slot, version: int, name: str, folder: Path, now: float) -> ServedVersion:
+        task = self.host.task(name)
+        return ServedVersion(
+            slot=slot,
+            version=version,
+            digest=self.host.digest(name),
+            fingerprint=backbone_in(self.host, name).fingerprint,
+            task=task,
+            threshold=deployed_threshold(task, folder),
+            since=now,
+        )
 
     def _load(self, name: str, folder: Path, digest: str) -> None:
         self.host.load(name, folder)

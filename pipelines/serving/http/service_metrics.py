@@ -14,6 +14,7 @@ from pipelines.registry.slot import Slot
 
 if TYPE_CHECKING:
     from pipelines.serving.http.audio_batcher import AudioBatcher
+    from pipelines.serving.http.audio_room import AudioRoom
     from pipelines.serving.http.champion_follower import ChampionFollower
     from pipelines.serving.http.request_logger import RequestLogger
     from pipelines.serving.http.served_set import ServedSet
@@ -74,23 +75,34 @@ class ServiceMetrics:
         self._logged.labels(str(slot), outcome).inc(number)
 
     def watch(
-        self, batcher: AudioBatcher, follower: ChampionFollower, served: ServedSet, log: RequestLogger | None = None
+        self,
+        batcher: AudioBatcher,
+        room: AudioRoom,
+        follower: ChampionFollower,
+        served: ServedSet,
+        log: RequestLogger | None = None,
     ) -> None:
         """Add the gauges of the parts of a server."""
-        self.registry.register(_Gauges(batcher, follower, served, log))
+        self.registry.register(_Gauges(batcher, room, follower, served, log))
 
 
 class _Gauges(Collector):
     def __init__(
-        self, batcher: AudioBatcher, follower: ChampionFollower, served: ServedSet, log: RequestLogger | None
+        self,
+        batcher: AudioBatcher,
+        room: AudioRoom,
+        follower: ChampionFollower,
+        served: ServedSet,
+        log: RequestLogger | None,
     ) -> None:
-        self._batcher, self._follower, self._served, self._log = batcher, follower, served, log
+        self._batcher, self._room, self._follower, self._served, self._log = batcher, room, follower, served, log
 
     def collect(self) -> Iterable[Metric]:
         state, (queued, seconds) = self._follower.state, self._batcher.queued
         values = {
             "queued_requests": ("Waveforms that wait for a batch", queued),
             "queued_audio_seconds": ("Their seconds of audio", seconds),
+            "backlog_seconds": ("Estimated computing of all recordings in progress", self._room.backlog),
             "adapter_bytes": ("Bytes of adapters in memory", self._served.host.resident_bytes),
             "source_up": (
                 "Whether the registry, or the folder of the box, answered the last look",

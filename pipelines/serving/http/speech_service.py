@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass, replace
@@ -25,9 +23,11 @@ from pipelines.errors import RequestRefused
 from pipelines.registry.slot import Slot
 from pipelines.request_log.served_request import RequestAnswer
 from pipelines.serving.hotwords import written_as_transcripts
-from pipelines.serving.http.audio_batcher import AudioBatcher, Ticket
+from pipelines.serving.http.audio_batcher import AudioBatcher
+from pipelines.serving.http.audio_room import AudioRoom
 from pipelines.serving.http.decode_pool import DecodePool
 from pipelines.serving.http.request_logger import Observation, RequestLogger, RequestNames
+from pipelines.serving.http.request_ticket import CLIENT_CLOSED, Ticket
 from pipelines.serving.http.resident_hosts import backbone_in
 from pipelines.serving.http.served_set import ServedSet, ServedVersion
 
@@ -36,8 +36,6 @@ if TYPE_CHECKING:
 
 BEAM = 50
 """Width of the search if a request has hotwords and the slot's settings have no width."""
-CLIENT_CLOSED = 499
-"""Status in the metrics of a request whose client has gone; nobody reads the answer."""
 DecodeSettings = Callable[[Slot], DecodeConfig]
 
 
@@ -76,8 +74,8 @@ class SpeechService:
         served: The versions.
         batcher: Computes for all requests.
         decoders: Read the recordings.
+        room: Counts the decoded audio of all requests in progress.
         decode: How letters become words, by slot: as `elp predict` does it.
-        room: Seconds of decoded audio in all requests in progress; a request over it is refused, unless it is alone.
         log: Is given the requests that are logged; None logs none.
     """
 
@@ -86,14 +84,13 @@ class SpeechService:
         served: ServedSet,
         batcher: AudioBatcher,
         decoders: DecodePool,
+        room: AudioRoom,
         decode: DecodeSettings | None = None,
-        room: Seconds = 4 * 3600.0,
         log: RequestLogger | None = None,
     ) -> None:
-        self.served, self.batcher, self.decoders, self._log = served, batcher, decoders, log
+        self.served, self.batcher, self.decoders, self.room, self._log = served, batcher, decoders, room, log
         self._times: dict[str, FrameTimes] = {}
         self._decode = decode or (lambda _: DecodeConfig())
-        self._room, self._held, self._lock = round(room * SAMPLE_RATE), 0, threading.Lock()
 
     def transcribe(
         self,
@@ -117,7 +114,8 @@ class SpeechService:
             if not isinstance(task, SpeechRecognition):
                 raise other_task(by, "POST /v1/audio/transcriptions", "asr")
             own = task.language.code
-            if languages and own not in languages:
+            # clients name a region, too, such as en-US
+            if languages and own not in {one.replace("_", "-").partition("-")[0].lower() for one in languages}:
                 raise RequestRefused(
                     400,
                     "language",
@@ -126,7 +124,7 @@ class SpeechService:
                 )
             how, seen = self._how(slot, task, hotwords), self.observed(slot, route, names)
             times = self._times_of(by)
-            with self.decoded([recording], channel) as (waveform,):
+            with self.decoded([recording], channel, ticket) as (waveform,):
                 found = transcribe(
                     waveform,
                     Recogniser(task, times, lambda waveforms: self.outputs(by, waveforms, ticket, seen)),
@@ -154,7 +152,7 @@ class SpeechService:
             if not isinstance(by.task, ClipClassification):
                 raise other_task(by, "POST /v1/classify", "ser or sic")
             seen = self.observed(slot, route, names)
-            with self.decoded([recording], channel) as (waveform,):
+            with self.decoded([recording], channel, ticket) as (waveform,):
                 answer = by.task.decide(self.outputs(by, [waveform], ticket, seen)[0])
             self.logged(seen, by, waveform, RequestAnswer(label=answer.label or "", probability=answer.probability))
         return Classified(by, answer, len(waveform) / SAMPLE_RATE)
@@ -177,7 +175,7 @@ class SpeechService:
             if not isinstance(by.task, Comparing):
                 raise other_task(by, "POST /v1/verify", "asv")
             seen = self.observed(slot, "verify", names)
-            with self.decoded((*enrolment, test), channel) as waveforms:
+            with self.decoded((*enrolment, test), channel, ticket) as waveforms:
                 *known, other = self.outputs(by, waveforms, ticket, seen)
             match = replace(self.served.host.compare(by.hosted, known, other), threshold=by.threshold)
             if seen:
@@ -187,30 +185,21 @@ class SpeechService:
         return Verified(by, match, tuple(_floats(one) for one in known), _floats(other))
 
     @contextlib.contextmanager
-    def decoded(self, recordings: Sequence[bytes | Waveform], channel: Channel) -> Iterator[list[Waveform]]:
+    def decoded(
+        self, recordings: Sequence[bytes | Waveform], channel: Channel, ticket: Ticket
+    ) -> Iterator[list[Waveform]]:
         """Give the samples of recordings, if there is room for them next to those of other requests."""
-        held = 0
-        waveforms: list[Waveform] = []
-        try:
+        with self.room.place(ticket):
+            waveforms: list[Waveform] = []
             for recording in recordings:
-                waveform = recording if not isinstance(recording, bytes) else self.decoders.decode(recording, channel)
-                with self._lock:
-                    # a request that is alone always has room
-                    if self._held > held and self._held + len(waveform) > self._room:
-                        wait = max(1, math.ceil(self.batcher.delay))
-                        raise RequestRefused(
-                            429,
-                            "audio_full",
-                            f"{self._held // SAMPLE_RATE} s of audio are in progress here; try again in {wait} s",
-                            wait,
-                        )
-                    self._held += len(waveform)
-                    held += len(waveform)
+                if isinstance(recording, bytes):
+                    waveform = self.decoders.decode(recording, channel, ticket)
+                else:
+                    waveform = recording
+                ticket.require_wanted()
+                self.room.hold(ticket, len(waveform))
                 waveforms.append(waveform)
             yield waveforms
-        finally:
-            with self._lock:
-                self._held -= held
 
     def outputs(
         self, by: ServedVersion, waveforms: Sequence[Waveform], ticket: Ticket, seen: Observation | None = None
@@ -220,11 +209,13 @@ class SpeechService:
         Raises RequestRefused (499) if the client has gone.
         """
         pooled = seen is not None
+        ticket.require_wanted()
         waiting: list[Future[Any]] = [self.batcher.submit(by.hosted, one, ticket, pooled=pooled) for one in waveforms]
         try:
             found = [one.result() for one in waiting]
         except CancelledError:
             raise RequestRefused(CLIENT_CLOSED, "client_closed", "the client has gone") from None
+        self.room.computed(ticket, sum(map(len, waveforms)))
         if seen is None:
             return found
         seen.add(waveforms, found)

@@ -10,8 +10,8 @@ from elp_core.tasks import Comparing
 from pipelines.errors import RequestRefused
 from pipelines.registry.slot import Slot
 from pipelines.request_log.served_request import RequestAnswer
-from pipelines.serving.http.audio_batcher import Ticket
 from pipelines.serving.http.request_logger import Observation, RequestNames
+from pipelines.serving.http.request_ticket import Ticket
 from pipelines.serving.http.served_set import ServedVersion
 from pipelines.serving.http.speech_service import SpeechService, other_task
 from pipelines.serving.voices.enrolment import Enrolled, enrol_voice
@@ -47,7 +47,7 @@ class VoiceService:
         place = self._required()
         with (
             self._verifier(slot, ticket, "POST /v1/enrol") as (served, verifier),
-            self._speech.decoded(recordings, channel) as waveforms,
+            self._speech.decoded(recordings, channel, ticket) as waveforms,
         ):
             require_sound(
                 waveforms, [f"recording {number} of {len(waveforms)}" for number in range(1, len(waveforms) + 1)]
@@ -70,7 +70,7 @@ class VoiceService:
         place, seen = self._required(), self._speech.observed(slot, "verify", names)
         with (
             self._verifier(slot, ticket, "POST /v1/verify", seen) as (served, verifier),
-            self._speech.decoded([recording], channel) as (waveform,),
+            self._speech.decoded([recording], channel, ticket) as (waveform,),
         ):
             require_sound([waveform], ["the recording"])
             found = match_voice(name, waveform, verifier, place)

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from starlette.requests import Request
 
-from pipelines.serving.http.audio_batcher import Ticket
+from pipelines.serving.http.request_ticket import Ticket
 
 T = TypeVar("T")
 

@@ -12,7 +12,7 @@ import logging
 import socket
 import socketserver
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import numpy as np
@@ -25,8 +25,9 @@ from elp_core.types import Hertz, Seconds
 from pipelines.errors import RequestRefused, UsageError
 from pipelines.registry.slot import Slot
 from pipelines.serving.http.api_keys import ApiKeyFile
-from pipelines.serving.http.audio_batcher import Ticket
+from pipelines.serving.http.body_room import BodyRoom, Hold
 from pipelines.serving.http.error_answers import error_body
+from pipelines.serving.http.request_ticket import Ticket
 from pipelines.serving.http.speech_service import SpeechService
 from pipelines.serving.http.wyoming_events import WyomingEvent, read_event
 
@@ -40,10 +41,17 @@ _ATTRIBUTION = {"name": "ELP Foundry", "url": ""}
 
 
 class WyomingSession:
-    """The events of one connection to answers; without a network."""
+    """The events of one connection to answers; without a network.
 
-    def __init__(self, service: SpeechService, keys: ApiKeyFile, longest: Seconds) -> None:
-        self._service, self._keys, self._longest = service, keys, longest
+    Args:
+        service: Answers.
+        keys: With one of them, everything is refused.
+        longest: Audio of one transcript.
+        hold: Holds the bytes of the audio that came.
+    """
+
+    def __init__(self, service: SpeechService, keys: ApiKeyFile, longest: Seconds, hold: Hold) -> None:
+        self._service, self._keys, self._longest, self._hold = service, keys, longest, hold
         self._wanted: dict[str, Any] = {}
         self._rate: Hertz = 0
         self._audio = io.BytesIO()
@@ -82,6 +90,7 @@ class WyomingSession:
         self._audio.write(event.payload)
         if self._audio.tell() > 2 * self._rate * self._longest:
             raise RequestRefused(413, "too_long", f"the audio is longer than {self._longest:g} s")
+        self._hold(self._audio.tell())
 
     def _transcript(self, ticket: Ticket) -> WyomingEvent:
         content, rate, wanted = self._audio.getvalue(), self._rate, self._wanted
@@ -90,10 +99,10 @@ class WyomingSession:
             raise RequestRefused(400, "samples", "audio-stop came without audio of 16-bit samples before it")
         slot = self._slot(wanted.get("name"))
         language = wanted.get("language")
-        # assistants name a region, too, such as en-US
-        languages = (str(language).replace("_", "-").partition("-")[0].lower(),) if language else ()
+        languages = (str(language),) if language else ()
         heard = self._service.transcribe(slot, _waveform(content, rate), ticket, languages=languages)
         by = heard.by
+        self._hold(0)
         data = {"text": heard.transcript.text, "model": str(slot), "version": by.version, "bundle_digest": by.digest}
         return WyomingEvent("transcript", data | ({"language": language} if language else {}))
 
@@ -133,10 +142,13 @@ class _Server(socketserver.ThreadingTCPServer):
     daemon_threads = True
     block_on_close = False
 
-    def __init__(self, listener: socket.socket, session: Any, places: int) -> None:
+    def __init__(
+        self, listener: socket.socket, session: Callable[[Hold], WyomingSession], bodies: BodyRoom, places: int
+    ) -> None:
         super().__init__(listener.getsockname()[:2], _Connection, bind_and_activate=False)
         self.socket.close()
-        self.socket, self.session, self.places = listener, session, threading.BoundedSemaphore(places)
+        self.socket, self.session, self.bodies = listener, session, bodies
+        self.places = threading.BoundedSemaphore(places)
 
 
 class _Connection(socketserver.StreamRequestHandler):
@@ -149,8 +161,8 @@ class _Connection(socketserver.StreamRequestHandler):
             return
         ticket = Ticket()
         try:
-            with contextlib.suppress(OSError):
-                self._converse(server.session(), ticket)
+            with contextlib.suppress(OSError), server.bodies.place() as hold:
+                self._converse(server.session(hold), ticket)
         finally:
             ticket.cancel()
             server.places.release()
@@ -170,11 +182,10 @@ class _Connection(socketserver.StreamRequestHandler):
 
 @contextlib.contextmanager
 def wyoming_server(
-    listener: socket.socket, service: SpeechService, keys: ApiKeyFile, longest: Seconds, places: int
+    listener: socket.socket, service: SpeechService, keys: ApiKeyFile, bodies: BodyRoom, longest: Seconds, places: int
 ) -> Iterator[None]:
-    """Answer at a bound socket in threads until the block ends; more than `places` connections are refused."""
-    listener.listen()
-    server = _Server(listener, lambda: WyomingSession(service, keys, longest), places)
+    """Answer at a listening socket in threads until the block ends; more than `places` connections are refused."""
+    server = _Server(listener, lambda hold: WyomingSession(service, keys, longest, hold), bodies, places)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.1}, name="elp-wyoming")
     thread.start()
     try:

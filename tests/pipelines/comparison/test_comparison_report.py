@@ -26,7 +26,7 @@ def comparison() -> MethodComparison:
     return MethodComparison(
         "plant-a/asr", "data/plant-a/asr/v1", "golden/plant-a/asr/v1", "elp:tiny", "sha256:" + "0" * 64, "wer", 0.95,
         False, "cpu, 2 threads", methods, tuple(differences), {t.method: f"about {t.method}" for t in methods}, "elp",
-        CURVE, ahead, (LOST,), findings("asr", methods, differences, words, (LOST,)),
+        CURVE, ahead, (LOST,), findings("asr", methods, differences, words, 0.02, (LOST,)),
     )  # fmt: skip
 
 
@@ -49,7 +49,7 @@ def test_a_slot_that_characters_decide_is_shown_by_them_with_words_next_to_it() 
     curve = tuple(replace(trial, metric="cer", also=also) for trial in CURVE)
     found = replace(
         comparison(), metric="cer", methods=methods, curve=curve, normaliser="ja/1 (ff71511c8aba)",
-        findings=findings("asr", methods, differences_of(3.0, methods), ""),
+        findings=findings("asr", methods, differences_of(3.0, methods), "", 0.02),
     )  # fmt: skip
     text, page = comparison_markdown(found), comparison_html(found)
     assert "| method | about | CER | interval | CER (reading), reported only | WER, reported only | against" in text
@@ -86,7 +86,7 @@ def test_the_table_holds_each_method_against_the_best() -> None:
 
 def test_an_interval_that_one_speaker_cannot_give_is_unknown_and_plain_json() -> None:
     alone, differences = replace(FULL, upper=None), (Difference("elp", "full", 0.01, None, None),)
-    said = findings("asr", (alone, ELP), differences, "")
+    said = findings("asr", (alone, ELP), differences, "", 0.02)
     assert "(unknown)" in said[0]
     assert "+1.0 points (interval unknown) at 10 %" in said[-1]
     assert "one speaker is not enough to distinguish them" in said[-1]

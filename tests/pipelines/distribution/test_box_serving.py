@@ -26,7 +26,7 @@ from pipelines.errors import DeliveryRefused, RegistryError, ServiceError
 from pipelines.local.box_home import CURRENT, BoxSettings, active_set, box_workspace, read_box, write_box
 from pipelines.registry.slot import Slot
 from pipelines.serving.box_champions import BoxChampions
-from pipelines.serving.http.serve_process import ServeOptions
+from pipelines.serving.http.serve_options import ServeOptions
 from tests.docs.pages import fences
 from tests.support.bundles import SMALL, lineage
 from tests.support.clips import two_speakers, voice, wav

@@ -27,7 +27,7 @@ from pipelines.local.box_home import BoxSettings, active_set, write_box
 from pipelines.registry.slot import Slot
 from pipelines.serving.box_champions import BoxChampions
 from pipelines.serving.http.api_keys import add_api_key
-from pipelines.serving.http.serve_process import ServeOptions
+from pipelines.serving.http.serve_options import ServeOptions
 from pipelines.serving.voices.box_templates import box_templates, voices_at
 from pipelines.serving.voices.enrolment import enrol_voice, revoke_voice
 from pipelines.serving.voices.listing import enrolled_voices

@@ -3,6 +3,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from pipelines.errors import UsageError, WorkspaceError
@@ -49,18 +50,37 @@ def test_the_measurement_that_moved_is_named_with_its_size(record: ReferenceReco
     assert look.e_value > 1
     # the alarm stays open, although nothing new was sent
     later, _ = _look(record, state, [], day="2026-01-05")
-    assert later.alarm_since == "2026-01-01T00:00:00+00:00"
+    assert (later.alarm_since, later.last_counted) == ("2026-01-01T00:00:00+00:00", "2026-01-01")
 
 
 def test_a_session_counts_once_even_if_it_grew_or_came_in_another_folder(record: ReferenceRecord) -> None:
     clips = scored_clips(6, "sent")
     _, state = _look(record, state_for(record, None), clips)
-    grown = [*clips, ScoredClip("zz", "sent 0", clips[0].measurements, clips[0].features)]
-    look, after = _look(record, state, grown)
+    # the new clips have the lowest identifiers, so they are the ones that a new count would take
+    grown = [*clips, *(replace(clip, id=f"0{clip.id}") for clip in clips)]
+    look, after = _look(record, state, [replace(clip, block=f"other/{clip.block}") for clip in grown])
     assert (look.blocks, look.known) == (0, 6)
     assert {name: one.counts.tolist() for name, one in after.detectors.items()} == {
         name: one.counts.tolist() for name, one in state.detectors.items()
     }
+
+
+def test_a_log_of_the_same_speakers_is_counted_day_by_day_and_never_blind() -> None:
+    record, rng = (
+        make_reference(SOURCE, scored_clips(40, "golden"), scored_clips(20, "usual")),
+        np.random.default_rng(1),
+    )
+    state, log, alarmed = state_for(record, None), list[ScoredClip](), list[int]()
+    for number in range(1, 29):
+        day = f"2026-01-{number:02}"
+        for clip in scored_clips(8, "s", snr=20.0 if number <= 20 else 10.0, seed=number):
+            # a digest says nothing of the time
+            log.append(replace(clip, id=rng.bytes(8).hex(), day=day))
+        look, state = _look(record, state, log, day)
+        assert (look.blocks, look.known) == (8, 8 * (number - 1))
+        alarmed += [number] * bool(look.moved)
+        assert _look(record, state, log, day)[0].blocks == 0
+    assert alarmed[0] == 21
 
 
 def test_capital_begins_once_a_day_and_only_with_new_sessions(record: ReferenceRecord) -> None:

@@ -7,6 +7,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,13 @@ import numpy as np
 import pytest
 import requests
 
+from elp_core.audio import clip_id, load
 from pipelines.cli.main import run
 from pipelines.errors import RegistryError, UsageError
+from pipelines.monitoring.block_scores import BlockScores
 from pipelines.monitoring.look_list import monitor_folder, recorded_looks
-from pipelines.monitoring.reference_record import make_reference, save_reference
+from pipelines.monitoring.look_report import estimate_text
+from pipelines.monitoring.reference_record import ReferenceSource, load_reference, make_reference, save_reference
 from pipelines.registry.client.connection import connect
 from pipelines.registry.client.model_registry import find_champion
 from pipelines.registry.slot import Slot
@@ -70,6 +74,7 @@ def test_a_site_like_its_golden_set_and_then_with_noise(
     assert "watched/asr: alarm: " in shown
     assert "signal-to-noise ratio" in shown.splitlines()[0]
     assert "18 new blocks of 36 recordings" in shown
+    assert "9 blocks; with fewer than 30, many changes are found late" in shown
     assert (reference / "reference.json").stat().st_mtime_ns == measured
 
     # the same sessions again count nothing, and the alarm stays
@@ -98,6 +103,29 @@ def test_a_site_like_its_golden_set_and_then_with_noise(
     assert [entry["kind"] for entry in recorded_looks(folder)] == ["look", "look", "look", "restart"]
     assert run(["monitor", str(SLOT), "--json"]) == 0
     assert len(json.loads(capfd.readouterr().out)) == 4
+
+
+def test_a_golden_set_of_many_blocks_gives_an_estimate(watched: Watched, tmp_path: Path) -> None:
+    sent = write_sessions(tmp_path / "sent", 0, 4)
+    watched.look(sent)
+    folder = monitor_folder(watched.workspace.state, SLOT)
+    (kept,) = (folder / "references").iterdir()
+    source = ReferenceSource(**json.loads((kept / "reference.json").read_text())["source"])
+    record = load_reference(folder / "references", source)
+    # as if the golden set had three times as many speakers, in a wider range
+    blocks = [
+        BlockScores(f"{one.block} {factor}", one.clips, {name: factor * value for name, value in one.scores.items()})
+        for factor in (0.6, 1.0, 1.6)
+        for one in record.blocks
+    ]
+    save_reference(folder / "references", replace(record, blocks=tuple(blocks), errors=record.errors * 3))
+    for forgotten in ("state.json", "looks.jsonl"):
+        (folder / forgotten).unlink()
+    estimate = watched.look(sent).look.estimate
+    assert min(record.errors) <= estimate.value <= max(record.errors)
+    assert 0 <= estimate.low <= estimate.value <= estimate.high <= 1
+    page = requests.get(f"{watched.uri}/elp/slots/{SLOT}", timeout=60).text
+    assert estimate_text(estimate) in page
 
 
 def test_the_commands_of_the_page_run(
@@ -130,7 +158,9 @@ def test_references_that_arrive_later_bound_the_error(
         for session in (70, 71, 72)
         for take in range(2)
     ]
-    manifest = write_manifest(tmp_path, rows[:4], "labels.jsonl")
+    # of session 71 the clip with the lower identifier comes later: the session has grown then, and is no new one
+    last = max(rows[2:4], key=lambda row: clip_id(load(tmp_path / str(row["audio_filepath"]))))
+    manifest = write_manifest(tmp_path, [*rows[:2], last], "labels.jsonl")
     assert run(["monitor", str(SLOT), "--labels", str(manifest), *place]) == UsageError.exit_code
     assert "was not monitored yet" in capfd.readouterr().err
     watched.look(tmp_path / "sent")

@@ -20,7 +20,7 @@ from pipelines.inbox.take_deliveries import InboxPass, take_waiting
 from pipelines.local.workspace import Workspace, open_workspace
 from pipelines.registry.slot import Slot
 from pipelines.request_log.log_reading import read_requests
-from pipelines.serving.http.serve_process import ServeOptions
+from pipelines.serving.http.serve_options import ServeOptions
 from tests.support.clips import voice, wav
 from tests.support.console_pages import token
 from tests.support.speech_server import FolderChampions, SpeechServer, speech_server, wait_until, write_varied

@@ -7,7 +7,7 @@ import pytest
 from pipelines.errors import UsageError, WorkspaceError
 from pipelines.registry.slot import Slot
 from pipelines.serving.http.api_keys import ApiKeyFile, add_api_key, read_api_keys, revoke_api_key
-from pipelines.serving.http.serve_process import ServeOptions
+from pipelines.serving.http.serve_options import ServeOptions
 
 
 @pytest.mark.parametrize(
@@ -77,6 +77,10 @@ def test_an_address_for_others_needs_a_key(tmp_path: Path) -> None:
     path, certificate = tmp_path / "keys.json", tmp_path / "box.pem"
     with pytest.raises(UsageError, match="is reached from other machines, and there is no API key"):
         ServeOptions(host="0.0.0.0").require_safe(ApiKeyFile(path), unlocked=False)
+    with pytest.raises(UsageError, match=r"--public-host speech\.example\.org is reached from other machines"):
+        ServeOptions(public_hosts=("speech.example.org",)).require_safe(ApiKeyFile(path), unlocked=False)
+    with pytest.raises(UsageError, match="is no name of a host"):
+        ServeOptions(public_hosts=("https://speech.example.org",)).require_safe(ApiKeyFile(path), unlocked=True)
     ServeOptions(host="0.0.0.0").require_safe(ApiKeyFile(path), unlocked=True)
     with pytest.raises(UsageError, match="belong together"):
         ServeOptions(certificate=certificate).require_safe(ApiKeyFile(path), unlocked=True)

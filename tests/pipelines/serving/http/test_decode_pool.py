@@ -12,7 +12,9 @@ import pytest
 
 from elp_core.audio import load
 from elp_core.errors import AudioError
+from pipelines.errors import RequestRefused
 from pipelines.serving.http.decode_pool import DecodeLimits, DecodePool
+from pipelines.serving.http.request_ticket import Ticket
 from tests.support.clips import tone, voice, wav
 from tests.support.damaged_audio import damaged, sound_formats
 
@@ -73,6 +75,23 @@ def test_a_decoder_that_dies_or_hangs_is_replaced() -> None:
     pool.limits = DecodeLimits()
     np.testing.assert_array_equal(pool.decode(content), load(content))
     pool.close()
+
+
+def test_a_request_waits_for_a_decoder_no_longer_than_its_client_and_the_limit() -> None:
+    pool, content = DecodePool(1, DecodeLimits(wait_seconds=0.3)), wav(voice(0.5, 200.0, 1))
+    busy, gone = pool._free.get(), Ticket()
+    with pytest.raises(RequestRefused, match=r"no decoder was free for 0 s; try again in 60 s") as refused:
+        pool.decode(content)
+    assert (refused.value.status, refused.value.code, refused.value.retry_after) == (429, "decoders_busy", 60)
+    pool.limits = DecodeLimits()
+    leaves = threading.Timer(0.1, gone.cancel)
+    leaves.start()
+    with pytest.raises(RequestRefused, match="the client has gone"):
+        pool.decode(content, "same", gone)
+    leaves.join()
+    pool._free.put(busy)
+    # nothing was decoded for it: no decoder was started
+    assert pool._free.get() is None
 
 
 def test_a_recording_that_needs_too_much_memory_is_refused() -> None:

@@ -118,6 +118,12 @@ def test_bodies_that_are_no_form_are_refused(server: SpeechServer) -> None:
         answer = server.client.post(path, content=content, headers=headers)
         assert answer.status_code == status
         assert answer.json()["error"]["message"]
+    form = server.client.build_request("POST", path, data={"model": "plant-a/ser"}, files={"file": ("a.wav", ONE)})
+    form.headers["content-type"] = form.headers["content-type"].replace(kind, "Multipart/Form-Data")
+    assert server.client.send(form).status_code == 200
+    assert server.ask("audio/transcriptions", "plant-a/asr", ONE, language="en-US").status_code == 200
+    other = server.ask("audio/transcriptions", "plant-a/asr", ONE, language="de-DE")
+    assert other.json()["error"]["code"] == "language"
     assert server.client.get("/v1/nothing").json()["error"]["code"] == "unknown_url"
     assert server.client.get("/v1/classify").status_code == 405
 

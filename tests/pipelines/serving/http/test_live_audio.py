@@ -13,7 +13,7 @@ from elp_core.audio import Waveform, resample, to_int16
 from elp_core.bundle import bundle_digest
 from elp_core.inference import Recogniser, VoiceActivityConfig, predict, transcribe
 from elp_core.inference.voice_activity import speech_runs
-from pipelines.serving.http.api_keys import add_api_key
+from pipelines.serving.http.api_keys import add_api_key, revoke_api_key
 from tests.elp_core.inference.test_voice_activity import quiet, spoken
 from tests.support.speech_server import FolderChampions, SpeechServer, loaded, speech_server
 
@@ -100,6 +100,20 @@ def test_keys_and_pages_of_other_sites(champions: FolderChampions, tmp_path: Pat
         with listening(server, "model=plant-a/asr", key) as socket:
             socket.send('{"type": "end"}')
             assert json.loads(socket.recv(60)) == {"type": "end"}
+        with listening(server, "model=plant-a/asr", key) as socket:
+            socket.send(b"\0" * 3200)
+            revoke_api_key(server.keys, "line 4")
+            socket.send(b"\0" * 3200)
+            assert json.loads(socket.recv(60))["error"]["code"] == "invalid_api_key"
+            with pytest.raises(ConnectionClosed):
+                socket.recv(60)
+            assert socket.protocol.close_code == 1008
+        _, key = add_api_key(server.keys, "line 5", ["plant-a/asr"])
+        with listening(server, "model=plant-a/asr", key) as socket:
+            socket.send(b"\0" * (2**20 + 2))
+            with pytest.raises(ConnectionClosed):
+                socket.recv(60)
+            assert socket.protocol.close_code == 1009
         foreign = {"origin": "https://example.org", "authorization": f"Bearer {key}"}
         address = f"ws{server.url.removeprefix('http')}/v1/listen?model=plant-a/asr"
         with pytest.raises(InvalidStatus, match="403"):

@@ -4,20 +4,24 @@ import asyncio
 import socket
 import ssl
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
 import numpy as np
 import pytest
 
-from pipelines.serving.http.api_keys import add_api_key, revoke_api_key
+from pipelines.errors import ServiceError, UsageError
+from pipelines.serving.http.api_keys import ApiKeyFile, add_api_key, revoke_api_key
 from pipelines.serving.http.decode_pool import DecodeLimits
 from pipelines.serving.http.request_limits import RequestBounds
-from pipelines.serving.http.serve_process import ServeOptions, listening_socket
+from pipelines.serving.http.request_ticket import Ticket
+from pipelines.serving.http.serve_options import ServeOptions
+from pipelines.serving.http.serve_process import listening_socket
 from tests.support.clips import voice, wav
 from tests.support.damaged_audio import damaged
 from tests.support.mlflow_server import free_port
-from tests.support.speech_server import FolderChampions, SpeechServer, speech_server, wait_until
+from tests.support.speech_server import TASKS, FolderChampions, SpeechServer, speech_server, wait_until
 
 pytestmark = pytest.mark.integration
 CLIP = wav(voice(0.5, 200.0, 1))
@@ -57,7 +61,7 @@ def test_bodies_and_recordings_over_the_limits_are_refused(champions: FolderCham
     options = ServeOptions(
         every=5.0,
         decoders=1,
-        bounds=RequestBounds(body_bytes=100_000, body_seconds=5.0),
+        bounds=RequestBounds(body_bytes=100_000, all_bodies_bytes=150_000, body_seconds=5.0),
         decode=DecodeLimits(audio_seconds=1.0),
     )
     with speech_server(champions, tmp_path, options) as server:
@@ -80,6 +84,15 @@ def test_bodies_and_recordings_over_the_limits_are_refused(champions: FolderCham
                 b"POST /v1/classify HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 5000\r\n"
                 b"Content-Type: multipart/form-data; boundary=x\r\n\r\n" + start
             )
+            # its 5,000 bytes are held from its header on; a body in chunks is refused when it goes over
+            wait_until(lambda: server.opened.parts.bodies._held == 5000)
+            with server.opened.parts.bodies.place() as hold:
+                hold(140_000)
+                full = server.ask("classify", "plant-a/ser", b"x" * 6_000)
+                assert (full.status_code, full.json()["error"]["code"]) == (429, "bodies_full")
+                assert int(full.headers["retry-after"]) >= 1
+                chunked = server.client.post("/v1/classify", content=(start, b"x" * 6_000), headers=headers)
+                assert chunked.json()["error"]["code"] == "bodies_full"
             assert b"408" in slow.recv(100)
         assert server.ask("classify", "plant-a/ser", CLIP).status_code == 200
 
@@ -89,11 +102,11 @@ def test_audio_in_progress_is_bounded(champions: FolderChampions, tmp_path: Path
         service = server.opened.parts.service
         # one that is alone may be longer
         assert server.ask("classify", "plant-a/ser", wav(voice(1.5, 200.0, 1))).status_code == 200
-        with service.decoded([voice(0.7, 200.0, 1)], "mix"):
+        with service.decoded([voice(0.7, 200.0, 1)], "mix", Ticket()):
             full = server.ask("classify", "plant-a/ser", CLIP)
             assert (full.status_code, full.json()["error"]["code"]) == (429, "audio_full")
             assert int(full.headers["retry-after"]) >= 1
-        assert service._held == 0
+        assert service.room.held == 0
         assert server.ask("classify", "plant-a/ser", CLIP).status_code == 200
 
 
@@ -108,7 +121,13 @@ def test_keys_with_scopes(champions: FolderChampions, tmp_path: Path) -> None:
         # what a key may not ask, it does not see
         assert [one["id"] for one in server.client.get("/v1/models").json()["data"]] == ["plant-a/ser"]
         assert server.client.get("/v1/models/plant-a/sic").status_code == 403
-        assert "source" in server.client.get("/readyz").json()
+        seen = server.client.get("/readyz").json()
+        assert (seen["serving"], seen["source"]["reachable"]) == ({"plant-a/ser": 1}, True)
+        assert "folders" not in str(seen)
+        assert server.client.get("/metrics").json()["error"]["code"] == "scope"
+        whole = {"authorization": f"Bearer {add_api_key(server.keys, 'prometheus', ['*/*'])[1]}"}
+        assert set(server.client.get("/readyz", headers=whole).json()["serving"]) == {f"plant-a/{t}" for t in TASKS}
+        assert "plant-a/asr" in server.client.get("/metrics", headers=whole).text
         revoke_api_key(server.keys, key.id)
         for sent in (f"Bearer {text}", "Bearer", "Basic eDp5", ""):
             server.client.headers["authorization"] = sent
@@ -124,9 +143,40 @@ def test_names_that_lead_here_and_damaged_key_files(champions: FolderChampions, 
         for host, status in (("localhost:1", 200), ("127.0.0.1", 200), ("box.example.org", 403), ("[", 403)):
             answer = server.client.get("/v1/models", headers={"host": host})
             assert (host, answer.status_code) == (host, status)
+        assert (
+            "start it with --public-host speech.example.org"
+            in (server.client.get("/v1/models", headers={"host": "speech.example.org:80"}).json()["error"]["message"])
+        )
         server.keys.write_text("{}")
         assert server.client.get("/v1/models").status_code == 401
         assert server.client.get("/healthz").status_code == 200
+
+
+def test_requests_that_a_proxy_passes_on(champions: FolderChampions, tmp_path: Path) -> None:
+    options = ServeOptions(every=5.0, decoders=1, public_hosts=("Speech.example.org",))
+    with speech_server(champions, tmp_path, options) as server:
+        ours, port = "speech.example.org", httpx.URL(server.url).port
+        sent = [
+            ({"host": ours}, 200),
+            ({"host": ours, "origin": f"https://{ours}"}, 200),
+            # a proxy that names the server
+            ({"host": f"127.0.0.1:{port}", "origin": f"https://{ours}"}, 200),
+            ({"host": "box.example.org"}, 403),
+            ({"host": ours, "origin": "https://box.example.org"}, 403),
+        ]
+        for headers, status in sent:
+            assert (headers, server.client.get("/v1/models", headers=headers).status_code) == (headers, status)
+        # others reach it: causes are not for them
+        assert "folders" not in server.client.get("/readyz", headers={"host": ours}).text
+
+
+def test_an_address_belongs_to_one_server_and_wrong_ones_are_explained() -> None:
+    options = ServeOptions(port=free_port())
+    with listening_socket(options), pytest.raises(ServiceError, match=r"in use\); choose another with --port"):
+        listening_socket(options)
+    for host in ("no-such-host.invalid", "192.0.2.7"):
+        with pytest.raises(ServiceError, match="give --host an address of this machine"):
+            listening_socket(replace(options, host=host))
 
 
 def test_tls(champions: FolderChampions, tmp_path: Path) -> None:
@@ -141,8 +191,29 @@ def test_tls(champions: FolderChampions, tmp_path: Path) -> None:
             client.get("/healthz")
 
 
-def own_certificate(folder: Path) -> tuple[Path, Path]:
-    """Write a certificate for 127.0.0.1 that signs itself."""
+def test_a_certificate_that_cannot_be_used_is_refused_before_anything_is_loaded(tmp_path: Path) -> None:
+    one, two = tmp_path / "one", tmp_path / "two"
+    one.mkdir()
+    two.mkdir()
+    (certificate, key), (_, other) = own_certificate(one), own_certificate(two, b"secret")
+    (tmp_path / "text").write_text("text")
+
+    def check(pem: Path, private: Path) -> None:
+        options = ServeOptions(certificate=pem, private_key=private)
+        options.require_safe(ApiKeyFile(tmp_path / "keys.json"), unlocked=True)
+
+    check(certificate, key)
+    with pytest.raises(UsageError, match=r"has a passphrase, .* openssl pkey -in"):
+        check(certificate, other)
+    with pytest.raises(UsageError, match="no certificate and key in PEM"):
+        check(tmp_path / "text", key)
+    own_certificate(two)
+    with pytest.raises(UsageError, match="is not the key of the certificate"):
+        check(certificate, other)
+
+
+def own_certificate(folder: Path, passphrase: bytes = b"") -> tuple[Path, Path]:
+    """Write a certificate for 127.0.0.1 that signs itself, and its key."""
     import datetime
     import ipaddress
 
@@ -169,7 +240,11 @@ def own_certificate(folder: Path) -> tuple[Path, Path]:
     certificate, private = folder / "box.pem", folder / "box.key"
     certificate.write_bytes(made.public_bytes(serialization.Encoding.PEM))
     private.write_bytes(
-        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.BestAvailableEncryption(passphrase) if passphrase else serialization.NoEncryption(),
+        )
     )
     return certificate, private
 
@@ -199,11 +274,11 @@ def test_clients_that_go_lose_no_answer_of_others(rounds: int, server: SpeechSer
     clips = [wav(voice(0.3 + 0.1 * n, 200.0 + 150 * n, n)) for n in range(4)]
     own = [server.ask("classify", "plant-a/sic", clip).json()["probability"] for clip in clips]
     assert len({round(one, 4) for one in own}) == 4
-    address = httpx.URL(server.url)
+    address, left = httpx.URL(server.url), []
 
     def ask(seed: int) -> None:
         rng = np.random.default_rng(seed)
-        for number in range(rounds // 3):
+        for number in range(seed, rounds, 3):
             request = server.client.build_request(
                 "POST", "/v1/classify", data={"model": "plant-a/sic"}, files={"file": ("a.wav", clips[number % 4])}
             )
@@ -213,11 +288,13 @@ def test_clients_that_go_lose_no_answer_of_others(rounds: int, server: SpeechSer
             with socket.create_connection((address.host, address.port), timeout=30) as gone:
                 # some go in the middle of their body, some after it
                 gone.sendall(raw[: len(raw) - int(rng.integers(0, 2)) * int(rng.integers(1, len(raw)))])
+            left.append(number)
             n = int(rng.integers(4))
             stayed = server.ask("classify", "plant-a/sic", clips[n])
             assert stayed.json()["probability"] == pytest.approx(own[n], abs=1e-5)
 
     run_in_threads(ask, 3)
+    assert sorted(left) == list(range(rounds))
     assert server.client.get("/healthz").status_code == 200
     # every place is free again
     wait_until(lambda: server.opened.parts.service.batcher.queued == (0, 0))

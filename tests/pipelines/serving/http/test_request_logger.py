@@ -23,7 +23,7 @@ from pipelines.request_log.log_reading import SpeechlessCount, count_speechless,
 from pipelines.request_log.served_request import RequestAnswer
 from pipelines.serving.http import request_logger
 from pipelines.serving.http.request_logger import RequestLogger, RequestNames
-from pipelines.serving.http.serve_process import ServeOptions
+from pipelines.serving.http.serve_options import ServeOptions
 from pipelines.serving.http.served_set import ServedVersion
 from tests.support.clips import voice, wav
 from tests.support.served_requests import kept, logged, served

@@ -19,7 +19,7 @@ from pipelines.registry.client.connection import connect
 from pipelines.registry.client.server_api import change_champion
 from pipelines.registry.slot import Slot
 from pipelines.serving.champion_source import RegistryChampions
-from pipelines.serving.http.champion_follower import ChampionFollower
+from pipelines.serving.http.champion_follower import ChampionFollower, SlotProblem
 from pipelines.serving.http.served_set import ServedSet
 from tests.support.bundles import add_bundle
 from tests.support.clips import voice, wav
@@ -83,16 +83,48 @@ def test_a_bundle_that_cannot_be_used_leaves_the_present_version(bundles: Bundle
     source.versions[SLOT] = (2, altered)
     for _ in range(3):
         state = follower.look()
-    assert "version 2 cannot be loaded, version 1 is served on" in state.problems[SLOT]
+    assert state.problems[SLOT].effect == "version 2 cannot be loaded, version 1 is served on"
     # tried once, and again after a while only
     assert state.failures == 1
     assert [served.find(SLOT).version, state.changes] == [1, 1]
     source.versions[SLOT] = (3, bundles["ser", 2])
     assert follower.look().problems == {}
     source.versions[SLOT] = None
-    assert follower.look().problems == {SLOT: "it has no champion"}
+    assert follower.look().problems == {SLOT: SlotProblem("it has no champion")}
     assert served.versions == ()
     assert [line for line in lines if "cannot be loaded" in line] == [lines[1]]
+
+
+def test_an_error_that_nobody_expects_is_the_problem_of_one_slot(
+    bundles: Bundles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other, host = Slot("plant-a", "sic"), AdapterHost(BACKBONE)
+    source = FolderChampions({SLOT: (1, bundles["ser", 1]), other: (1, bundles["sic", 1])})
+    load = AdapterHost.load
+
+    def full(self: AdapterHost, name: str, folder: Path) -> None:
+        if name.startswith(str(SLOT)):
+            raise RuntimeError("CUDA out of memory")
+        load(self, name, folder)
+
+    monkeypatch.setattr(AdapterHost, "load", full)
+    served = ServedSet(host)
+    follower = ChampionFollower(source, served, 0.01, lambda line: None)
+    state = follower.look()
+    assert {str(slot): str(one) for slot, one in state.problems.items()} == {
+        "plant-a/ser": "version 1 cannot be loaded, it is not served: CUDA out of memory"
+    }
+    assert [one.slot for one in served.versions] == [other]
+    # nothing ends the thread: neither the source, nor an output that is gone
+    monkeypatch.setattr(source, "champions", lambda: {}["gone"])
+    monkeypatch.setattr(follower, "_report", lambda line: {}["gone"])
+    follower.start()
+    looked = threading.Event()
+    monkeypatch.setattr(source, "champions", lambda: looked.set() or {}["gone"])
+    assert looked.wait(60)
+    assert follower.alive
+    follower.close()
+    assert not follower.alive
 
 
 @pytest.mark.integration
@@ -109,6 +141,10 @@ def test_while_the_registry_is_away_what_is_loaded_is_served(bundles: Bundles, t
         assert server.ask("classify", str(SLOT), CLIP).headers["elp-version"] == "1"
         source.away = False
         wait_until(lambda: server.ask("classify", str(SLOT), CLIP).headers["elp-version"] == "2")
+        assert server.client.head("/healthz").status_code == 200
+        server.opened.parts.follower.close()
+        ended = server.client.get("/healthz")
+        assert (ended.status_code, ended.json()["status"]) == (503, "the thread that follows the champions has ended")
 
 
 @pytest.mark.integration

@@ -22,7 +22,7 @@ from pipelines.registry.client.voices import list_templates
 from pipelines.registry.slot import Slot
 from pipelines.serving.champion_source import RegistryChampions
 from pipelines.serving.http.api_keys import add_api_key, read_api_keys
-from pipelines.serving.http.serve_process import ServeOptions
+from pipelines.serving.http.serve_options import ServeOptions
 from pipelines.serving.voices.listing import enrolled_voices
 from pipelines.serving.voices.matching import match_voice
 from pipelines.serving.voices.template_store import RegistryTemplates

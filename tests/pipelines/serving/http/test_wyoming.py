@@ -15,7 +15,8 @@ import pytest
 
 from pipelines.errors import RequestRefused, UsageError
 from pipelines.serving.http.api_keys import ApiKeyFile, add_api_key
-from pipelines.serving.http.serve_process import ServeOptions, listening_socket
+from pipelines.serving.http.serve_options import ServeOptions
+from pipelines.serving.http.serve_process import listening_socket
 from pipelines.serving.http.wyoming_events import WyomingEvent, read_event
 from pipelines.serving.http.wyoming_server import wyoming_server
 from tests.support.clips import voice, wav
@@ -56,7 +57,9 @@ def connected(server: SpeechServer, keys: Path, longest: float = 60.0, places: i
     options = ServeOptions(port=free_port())
     with (
         contextlib.closing(listening_socket(options)) as listener,
-        wyoming_server(listener, server.opened.parts.service, ApiKeyFile(keys), longest, places),
+        wyoming_server(
+            listener, server.opened.parts.service, ApiKeyFile(keys), server.opened.parts.bodies, longest, places
+        ),
     ):
         yield options.port
 
@@ -147,6 +150,8 @@ def test_keys_and_places_close_the_port(server: SpeechServer, tmp_path: Path) ->
         first.close()
     with pytest.raises(UsageError, match="--wyoming is a protocol without keys"):
         ServeOptions(wyoming=10300).require_safe(ApiKeyFile(keys), unlocked=False)
+    with pytest.raises(UsageError, match="--port and --wyoming are both 8400"):
+        ServeOptions(wyoming=8400).require_safe(ApiKeyFile(keys.with_name("none")), unlocked=False)
 
 
 def test_an_event_is_read_as_it_was_written() -> None:

@@ -1,0 +1,43 @@
+"""Several servers of one workspace, each in a process of its own."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from pipelines.serving.server_record import RECORD, read_servers, recorded_server
+
+WITHOUT: dict[str, Any] = {"key": "", "source": "", "settings": "", "certificate": ""}
+EARLIER = """
+import sys
+from pathlib import Path
+from pipelines.serving.server_record import recorded_server
+with recorded_server(Path(sys.argv[1]), "http://earlier", key="", source="", settings="", certificate=""):
+    print("recorded", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_an_earlier_server_is_found_when_a_later_one_has_ended(tmp_path: Path) -> None:
+    def found() -> list[str]:
+        return [one.address for one in read_servers(tmp_path)]
+
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    earlier = subprocess.Popen([sys.executable, "-c", EARLIER, str(tmp_path)], **pipes)
+    try:
+        assert earlier.stdout.readline() == b"recorded\n"
+        with recorded_server(tmp_path, "http://later", **WITHOUT):
+            assert found() == ["http://later", "http://earlier"]
+            assert "http://later" in (tmp_path / RECORD).read_text()
+        assert found() == ["http://earlier"]
+        assert "http://earlier" in (tmp_path / RECORD).read_text()
+    finally:
+        earlier.kill()
+        earlier.communicate()
+    assert found() == []
+    # what a killed server has left is removed by the next one
+    with recorded_server(tmp_path, "http://later", **WITHOUT):
+        assert len(list((tmp_path / "serving" / "servers").iterdir())) == 1
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
