@@ -1,4 +1,4 @@
-"""What every report is made with: an empty figure, its PNG bytes, the stylesheet, and a page from its template."""
+"""What every report is made with: an empty figure, its PNG bytes, and a page from its template in each language."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import io
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from pipelines.texts.message_catalogue import LANGUAGES, NAMES, Language, Texts, texts
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -73,13 +75,36 @@ def _characters(path: str) -> frozenset[str]:
         return frozenset()
 
 
-def render_page(template: Path, filters: Mapping[str, Callable[..., str]] | None = None, /, **values: Any) -> str:
-    """Return a report's HTML from its Jinja template, its filters and values by name, and the reports' stylesheet."""
-    import jinja2
+def language_file(name: str, language: Language) -> str:
+    """Return the name of a report's file in a language.
 
-    environment = jinja2.Environment(
-        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
+    >>> language_file("report.html", "en"), language_file("report.html", "ja")
+    ('report.html', 'report.ja.html')
+    """
+    return name if language == "en" else f"{name.removesuffix('.html')}.{language}.html"
+
+
+def language_pages(name: str, page: Callable[[Texts], str]) -> dict[str, str]:
+    """Return a report in every language by the name of its file; `page` makes each of them from the same record."""
+    return {language_file(name, language): page(texts(language)) for language in LANGUAGES}
+
+
+def render_page(
+    template: Path, said: Texts, name: str, worded: Mapping[str, Callable[..., Any]] | None = None, /, **values: Any
+) -> str:
+    """Return a report's HTML in a language from its template, which extends `report_base.html`.
+
+    `name` is the report's file in English, for the links between the languages; without one there are no links.
+    `worded` are filters that get the language first, and then their value.
+    """
+    from pipelines.texts.translated_templates import shared_environment
+
+    here = Path(__file__).parent
+    environment = shared_environment((template.parent, here), tuple((worded or {}).items()))
+    return environment.get_template(template.name).render(
+        stylesheet=(here / "html_report.css").read_text(encoding="utf-8"),
+        said=said,
+        language=said.language,
+        files=[(code, NAMES[code], language_file(name, code)) for code in LANGUAGES] if name else [],
+        **values,
     )
-    environment.filters |= filters or {}
-    stylesheet = Path(__file__).with_name("html_report.css").read_text(encoding="utf-8")
-    return environment.from_string(template.read_text(encoding="utf-8")).render(stylesheet=stylesheet, **values)

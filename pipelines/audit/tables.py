@@ -13,6 +13,7 @@ from pipelines.audit.facts import Fact
 from pipelines.audit.trained_on import TrainedAdapter, TrainedOn
 from pipelines.html_report import render_page
 from pipelines.number_text import count
+from pipelines.texts.message_catalogue import texts
 
 _SPLITS = ("train", "validation", "test")
 
@@ -42,6 +43,8 @@ def answer_page(answer: AuditAnswer, source: str) -> str:
     """Return one self-contained, printable page without scripts; `source` is the address of the server."""
     return render_page(
         Path(__file__).with_name("html_page.html"),
+        texts("en"),
+        "",
         answer=answer,
         failed=answer.tree.failed if answer.tree else (),
         made=datetime.now(UTC).isoformat(sep=" ", timespec="seconds"),

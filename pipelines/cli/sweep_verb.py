@@ -47,8 +47,9 @@ def sweep_verb(workspace: Workspace, slot: Slot, version: int | None, clips: int
     elp sweep plant-a/asr --version 7 --family hall --family traffic
     """
     from pipelines.local.addresses import mlflow_uri
-    from pipelines.robustness.sweep_report import SWEEP_PAGE, cell_headers, cell_rows, sweep_sentences
+    from pipelines.robustness.sweep_report import SWEEP_PAGE
     from pipelines.robustness.sweep_slot import SweepRequest, sweep_slot
+    from pipelines.robustness.sweep_words import cell_headers, cell_rows, sweep_sentences
 
     with long_work(quiet=wants_json()) as display:
         found, folder = sweep_slot(

@@ -138,8 +138,7 @@ def _read(values: Mapping[str, Any]) -> TuningResult:
 
 
 def _emit(found: TuningResult, folder: Path | None, diff: str, applied: str) -> None:
-    from pipelines.tuning.tuning_report import front_heads, front_rows
-    from pipelines.tuning.tuning_result import tuning_findings
+    from pipelines.tuning.tuning_words import front_heads, front_rows, tuning_findings
 
     def text(_: object) -> str:
         findings = "\n".join(f"- {sentence}" for sentence in tuning_findings(found))

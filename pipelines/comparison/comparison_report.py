@@ -17,6 +17,8 @@ from pipelines.comparison.trial_runner import FailedTrial
 from pipelines.html_report import figure, png, render_page
 from pipelines.number_text import count, metric_title, percent
 from pipelines.registry.plain_json import plain
+from pipelines.texts.english_records import in_english
+from pipelines.texts.message_catalogue import texts
 
 SLOTS = (1, 10, 100)
 """Numbers of slots for which the storage is shown."""
@@ -107,8 +109,7 @@ def comparison_markdown(found: MethodComparison) -> str:
         _markdown_table(method_headers(found), method_rows(found)),
     ]
     if curve := _curve_rows(found):
-        head = ("minutes of training audio", "clips", metric_title(found.metric), "interval", *_reported_heads(found))
-        parts += [f"## Learning curve of {found.curve_method}", _markdown_table(head, curve)]
+        parts += [f"## Learning curve of {found.curve_method}", _markdown_table(_curve_head(found), curve)]
     if found.repeats:
         parts += ["## Seeds, rates and heads", _markdown_table(HEADS, repeat_rows(found.repeats))]
     return "\n\n".join([*parts, _notes(found)]) + "\n"
@@ -118,17 +119,23 @@ def comparison_html(found: MethodComparison) -> str:
     """Return the report as one page that loads nothing from other addresses."""
     return render_page(
         _TEMPLATE,
+        texts("en"),
+        "",
+        {"english": in_english},
         found=found,
         head=method_headers(found),
-        reported=_reported_heads(found),
+        curve_head=_curve_head(found),
         rows=method_rows(found),
         curve=_curve_rows(found),
         pictures=[(name, base64.b64encode(picture).decode("ascii")) for name, picture in _plots(found).items()],
         repeat_heads=HEADS,
         repeated=repeat_rows(found.repeats) if found.repeats else [],
         notes=_notes(found),
-        metric=metric_title(found.metric),
     )
+
+
+def _curve_head(found: MethodComparison) -> tuple[str, ...]:
+    return "minutes of training audio", "clips", metric_title(found.metric), "interval", *_reported_heads(found)
 
 
 def _curve_rows(found: MethodComparison) -> list[list[str]]:

@@ -14,5 +14,5 @@
 `migrated_slot`       a champion on another backbone: only if the ledger states the migration of the site
 `normalisers`         the normal forms behind scores, which must agree
 `evidence`, `verdict_record`            everything that a verdict follows from; the signed verdict in the registry
-`report`, `plots`     the verdict as an HTML page
+`report`, `report_words`, `plots`   the verdict as an HTML page in each language
 """

@@ -26,12 +26,14 @@ _DET_TICKS = (0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4)
 
 @dataclass(frozen=True)
 class Plot:
-    """One picture of the report."""
+    """One picture of the report; `report_words` has its title and caption."""
 
     file: str
-    title: str
-    caption: str
     png: bytes
+    shown: int = 0
+    """Classes in a picture of classes."""
+    classes: int = 0
+    """Classes of the golden set, if the picture is of classes."""
 
 
 def verdict_plots(evidence: Evidence) -> list[Plot]:
@@ -68,8 +70,7 @@ def _histogram(evidence: Evidence) -> Plot:
     axes.set_xlabel(f"{metric}, %" if first else f"{metric} challenger − champion, percentage points")
     axes.set_yticks([])
     axes.legend(frameon=False)
-    caption = f"Bootstrap draws over {verdict.blocks} {verdict.unit}. The shaded band is the interval that decides."
-    return Plot("bootstrap.png", "How sure is this?", caption, png(drawn))
+    return Plot("bootstrap.png", png(drawn))
 
 
 def _by_condition(evidence: Evidence, challenger: ClipScores) -> Plot:
@@ -92,8 +93,7 @@ def _by_condition(evidence: Evidence, challenger: ClipScores) -> Plot:
     axes.set_xlabel(f"{metric}, %")
     # outside the axes, because the bars can cover any place inside them
     axes.legend(frameon=False, loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=2)
-    heading = f"{metric[0].upper()}{metric[1:]} by recording condition"
-    return Plot("by-condition.png", heading, "The number of clips of each condition is in brackets.", png(drawn))
+    return Plot("by-condition.png", png(drawn))
 
 
 def _confusion(scores: ClipScores) -> Plot:
@@ -115,9 +115,7 @@ def _confusion(scores: ClipScores) -> Plot:
     axes.set_yticks(range(len(shown)), shown, fontsize=8)
     axes.set_xlabel("challenger")
     axes.set_ylabel("label")
-    part = f"The {len(shown)} of {len(names)} classes with the most errors. " if len(shown) < len(names) else ""
-    caption = f"{part}Number of clips by label (row) and predicted class (column)."
-    return Plot("confusion.png", "Which classes are confused", caption, png(drawn))
+    return Plot("confusion.png", png(drawn), len(shown), len(names))
 
 
 def _det(evidence: Evidence) -> Plot:
@@ -141,8 +139,7 @@ def _det(evidence: Evidence) -> Plot:
     axes.set_yticks(ticks, labels)
     axes.grid(alpha=0.25)
     axes.legend(frameon=False)
-    caption = "Closer to the lower left corner is better. The dots are the thresholds stored in the bundles."
-    return Plot("det.png", "Detection error trade-off", caption, png(drawn))
+    return Plot("det.png", png(drawn))
 
 
 def _systems(evidence: Evidence) -> list[tuple[str, Scores, str]]:

@@ -1,14 +1,14 @@
-"""The evidence folder of a verdict, with its report for people: one self-contained HTML page.
+"""The evidence folder of a verdict, with its report for people: one self-contained HTML page in each language.
 
 <folder>/
 ├── evidence.json      verdict with policy and measurements, scores of both systems by clip or trial, context
 ├── report.html        the same for people, self-contained
+├── report.ja.html     the same in Japanese, from the same evidence
 └── *.png              the report's plots
 """
 
 import base64
 import hashlib
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -22,20 +22,25 @@ from elp_core.metrics.scores import ClipScores, TrialScores
 from pipelines.gating.compare import token_count
 from pipelines.gating.evidence import EVIDENCE_FILE, Evidence
 from pipelines.gating.plots import Plot, verdict_plots
-from pipelines.html_report import render_page
-from pipelines.number_text import count, errors_title, metric_title, percent, points, reported_rates
+from pipelines.gating.report_words import (
+    errors_words,
+    measured_on,
+    outcome_word,
+    plot_words,
+    span_words,
+    verdict_sentence,
+)
+from pipelines.html_report import language_pages, render_page
+from pipelines.number_text import reported_rates
 from pipelines.registry.evidence_scores import Scores
-from pipelines.registry.verdict import Verdict
+from pipelines.texts.english_records import in_english
+from pipelines.texts.message_catalogue import Texts
+from pipelines.texts.rate_words import metric_words, percent_words, points_words
 
 REPORT_FILE = "report.html"
 MOST_ROWS = 15
 """Rows in the table of the clips or trials with the largest errors."""
 _TEMPLATE = Path(__file__).with_name("report.html")
-_SENTENCES = {
-    "passed": "This adapter may be promoted.",
-    "failed": "This adapter must not be promoted.",
-    "undecided": "The golden set is too small to decide; the adapter is not promoted.",
-}
 
 
 def write_evidence_folder(folder: Path, evidence: Evidence) -> str:
@@ -44,94 +49,96 @@ def write_evidence_folder(folder: Path, evidence: Evidence) -> str:
     with replacing_folder(folder) as scratch:
         for plot in plots:
             (scratch / plot.file).write_bytes(plot.png)
-        (scratch / REPORT_FILE).write_text(verdict_page(evidence, plots), encoding="utf-8")
+        for name, page in language_pages(REPORT_FILE, lambda said: verdict_page(said, evidence, plots)).items():
+            (scratch / name).write_text(page, encoding="utf-8")
         (scratch / EVIDENCE_FILE).write_bytes(content)
     return hashlib.sha256(content).hexdigest()
 
 
-def verdict_page(evidence: Evidence, plots: Sequence[Plot]) -> str:
+def verdict_page(said: Texts, evidence: Evidence, plots: Sequence[Plot]) -> str:
     """Return the page: verdict and numbers first, then reasons, plots, conditions, largest errors, and origin."""
-    verdict = evidence.verdict
+    verdict, scores = evidence.verdict, evidence.challenger
     limits = {name: value for name, value in asdict(verdict.policy.safety).items() if value is not None}
+    tokens = int(token_count(scores)) if scores.counted in ("word", "character") else 0
     return render_page(
         _TEMPLATE,
-        {"percent": lambda share: "–" if share is None else percent(share), "span": _span, "counted": count},
+        said,
+        REPORT_FILE,
+        {"percent": percent_words, "span": span_words, "word": outcome_word, "english": in_english},
         verdict=verdict,
-        sentence=_sentence(verdict),
-        numbers=_numbers(evidence),
-        pictures=[(plot, base64.b64encode(plot.png).decode("ascii")) for plot in plots],
-        worst=_largest_errors(evidence.challenger, evidence.champion),
+        sentence=verdict_sentence(said, verdict),
+        numbers=_numbers(said, evidence),
+        measured_on=measured_on(said, verdict, tokens, scores.counted),
+        pictures=[(*plot_words(said, plot, verdict), base64.b64encode(plot.png).decode("ascii")) for plot in plots],
+        worst=_largest_errors(said, scores, evidence.champion),
         context=_origin(evidence),
         policy=verdict.policy,
         limits=", ".join(f"{name} {value}" for name, value in limits.items()),
         compared=verdict.measured.interference.compared if verdict.measured else (),
-        title=evidence.context.slot or "gate",
-        tokens=_tokens(evidence.challenger),
-        language=verdict.normaliser.code if verdict.normaliser else "",
+        title=evidence.context.slot or said.say("gate"),
+        spoken_language=verdict.normaliser.code if verdict.normaliser else "",
     )
 
 
-def _tokens(scores: Scores) -> str:
-    """Return the number of words or characters behind a recogniser's metric; empty for other tasks."""
-    counted = scores.counted
-    return count(int(token_count(scores)), counted) if counted in ("word", "character") else ""
-
-
-def _sentence(verdict: Verdict) -> str:
-    if verdict.outcome == "undecided" and any(check.undecided for check in verdict.checks):
-        return "A check is undecided; the adapter is not promoted."
-    return _SENTENCES[verdict.outcome]
-
-
-def _numbers(evidence: Evidence) -> list[tuple[str, str, str]]:
+def _numbers(said: Texts, evidence: Evidence) -> list[tuple[str, str, str]]:
     """Return rows of name, value, interval."""
     verdict, context = evidence.verdict, evidence.context
-    metric = metric_title(verdict.metric)
-    challenger = f"{metric} of the challenger {context.challenger}".strip()
-    rows = [(challenger, percent(verdict.challenger), _span(verdict.challenger_interval))]
+    metric = metric_words(said, verdict.metric)
+    rows = [
+        (
+            said.say("%(metric)s of the challenger %(version)s", metric=metric, version=context.challenger).strip(),
+            percent_words(said, verdict.challenger),
+            span_words(said, verdict.challenger_interval),
+        )
+    ]
     rows += [
-        (f"{name} of the challenger, reported only", value, "") for name, value in _further(context.challenger_also)
+        (said.say("%(metric)s of the challenger, reported only", metric=name), value, "")
+        for name, value in _further(said, context.challenger_also)
     ]
     if verdict.champion is not None and verdict.delta is not None and verdict.interval is not None:
-        champion = f"{metric} of the champion {context.champion}".strip()
-        rows.append((champion, percent(verdict.champion), _span(verdict.champion_interval)))
+        champion = said.say("%(metric)s of the champion %(version)s", metric=metric, version=context.champion).strip()
+        rows.append((champion, percent_words(said, verdict.champion), span_words(said, verdict.champion_interval)))
         rows += [
-            (f"{name} of the champion, reported only", value, "") for name, value in _further(context.champion_also)
+            (said.say("%(metric)s of the champion, reported only", metric=name), value, "")
+            for name, value in _further(said, context.champion_also)
         ]
-        rows.append(("difference", points(verdict.delta), _span(verdict.interval, signed=True)))
+        interval = span_words(said, verdict.interval, signed=True)
+        rows.append((said.say("difference"), points_words(said, verdict.delta), interval))
     return rows
 
 
-def _further(also: Mapping[str, float]) -> list[tuple[str, str]]:
+def _further(said: Texts, also: Mapping[str, float]) -> list[tuple[str, str]]:
     """Return name and value of the error rates that were measured and decide nothing."""
-    return [(metric_title(name), percent(value)) for name, value in reported_rates(also).items()]
+    return [(metric_words(said, name), percent_words(said, value)) for name, value in reported_rates(also).items()]
 
 
-def _largest_errors(scores: Scores, champion: Scores | None) -> dict[str, Any] | None:
+def _largest_errors(said: Texts, scores: Scores, champion: Scores | None) -> dict[str, Any] | None:
     """Return head and rows of the worst clips (most new errors first) or trials (farthest on the wrong side)."""
     if isinstance(scores, TrialScores):
-        return _worst_trials(scores)
+        return _worst_trials(said, scores)
     before = champion.errors if isinstance(champion, ClipScores) else np.zeros_like(scores.errors)
     order = np.lexsort((-scores.errors, before - scores.errors))
     picked = [int(i) for i in order if scores.errors[i] > 0][:MOST_ROWS]
     if not picked:
         return None
-    wrong = errors_title(scores.counted)
-    head = ["clip", "speaker", "condition", "reference", "challenger", wrong]
+    wrong, say = errors_words(said, scores.counted), said.say
+    head = [say("clip"), say("speaker"), say("condition"), say("reference"), say("challenger"), wrong]
     columns = (scores.speakers, scores.conditions, scores.references, scores.hypotheses)
-    rows = [
-        [scores.ids[i][:12], *(column[i] for column in columns), f"{scores.errors[i]} of {scores.tokens[i]}"]
-        for i in picked
-    ]
+    rows = [[scores.ids[i][:12], *(column[i] for column in columns), _share(said, scores, i)] for i in picked]
     if isinstance(champion, ClipScores):
-        head += ["champion", wrong]
+        head += [say("champion"), wrong]
         for row, i in zip(rows, picked, strict=True):
             row += [champion.hypotheses[i], str(champion.errors[i])]
-    spoken = [place for place, name in enumerate(head) if name in ("reference", "challenger", "champion")]
-    return {"title": "Clips with the most errors", "head": head, "rows": rows, "spoken": spoken}
+    # the columns with what a person or a system said
+    spoken = [3, 4, 6]
+    return {"title": say("Clips with the most errors"), "head": head, "rows": rows, "spoken": spoken}
 
 
-def _worst_trials(scores: TrialScores) -> dict[str, Any] | None:
+def _share(said: Texts, scores: ClipScores, i: int) -> str:
+    return said.say("%(errors)s of %(tokens)s", errors=scores.errors[i], tokens=scores.tokens[i])
+
+
+def _worst_trials(said: Texts, scores: TrialScores) -> dict[str, Any] | None:
     threshold = eer(scores.scores, scores.targets).threshold
     wrong_by = np.where(scores.targets, threshold - scores.scores, scores.scores - threshold)
     picked = [int(i) for i in np.argsort(-wrong_by, kind="stable")[:MOST_ROWS] if wrong_by[i] > 0]
@@ -143,15 +150,19 @@ def _worst_trials(scores: TrialScores) -> dict[str, Any] | None:
 
     rows = [
         [
-            "one speaker" if scores.targets[i] else "two speakers",
+            said.say("one speaker") if scores.targets[i] else said.say("two speakers"),
             f"{scores.scores[i]:.3f}",
             clip(scores.a[i]),
             clip(scores.b[i]),
         ]
         for i in picked
     ]
-    heading = f"Trials with the largest errors (the two error rates are equal at a score of {threshold:.3f})"
-    return {"title": heading, "head": ["truth", "score", "first clip", "second clip"], "rows": rows, "spoken": []}
+    heading = said.say(
+        "Trials with the largest errors (the two error rates are equal at a score of %(score)s)",
+        score=f"{threshold:.3f}",
+    )
+    head = [said.say("truth"), said.say("score"), said.say("first clip"), said.say("second clip")]
+    return {"title": heading, "head": head, "rows": rows, "spoken": []}
 
 
 def _origin(evidence: Evidence) -> list[tuple[str, str]]:
@@ -173,13 +184,3 @@ def _flat(context: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]
             text = f"{value:g}" if isinstance(value, float) else str(value)
             rows.append((f"{prefix}{key}".replace("_", " "), text))
     return rows
-
-
-def _span(bounds: tuple[float, float] | None, signed: bool = False) -> str:
-    if bounds is None:
-        return "–"
-    if not all(math.isfinite(bound) for bound in bounds):
-        return "unknown"
-    if signed:
-        return f"{100 * bounds[0]:+.2f} … {100 * bounds[1]:+.2f}".replace("-", "−")
-    return f"{100 * max(0.0, bounds[0]):.2f} … {100 * bounds[1]:.2f} %"

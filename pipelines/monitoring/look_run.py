@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
 import tempfile
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +14,7 @@ from pipelines.monitoring.look_list import recorded_looks
 from pipelines.monitoring.look_report import estimate_text, look_sentence
 from pipelines.registry.adapter_version import AdapterVersion
 from pipelines.registry.client import runs
-from pipelines.registry.monitor_names import REPORTS, MonitorMetrics, MonitorTags, monitor_experiment, report_name
+from pipelines.registry.monitor_names import REPORTS, MonitorMetrics, MonitorTags, monitor_experiment
 from pipelines.registry.signing.canonical_json import canonical_json
 from pipelines.registry.slot import Slot
 
@@ -27,8 +27,13 @@ _ENTRIES = 20
 """Entries of the list that are logged again and again, so that none is missing after an interruption."""
 
 
-def log_look(client: MlflowClient, slot: Slot, champion: AdapterVersion, look: AudioLook, report: Path) -> str:
-    """Log the curves and the report of a look, and return the id of its run. A repeated call changes nothing."""
+def log_look(
+    client: MlflowClient, slot: Slot, champion: AdapterVersion, look: AudioLook, pages: Mapping[str, str]
+) -> str:
+    """Log the curves and the pages of a look, and return the id of its run. A repeated call changes nothing.
+
+    `pages` are the report in each language by its file's name, of which `report_name` is the English one.
+    """
     from mlflow.entities import Metric
 
     tags = {"elp.version": str(champion.version), "elp.golden": look.golden}
@@ -48,7 +53,8 @@ def log_look(client: MlflowClient, slot: Slot, champion: AdapterVersion, look: A
         values |= {"estimate": estimate.value, "estimate.low": estimate.low, "estimate.high": estimate.high}
     runs.log_points(client, run, [Metric(name, value, moment, look.number) for name, value in values.items()])
     with tempfile.TemporaryDirectory() as scratch:
-        shutil.copy(report, Path(scratch) / report_name(look.number))
+        for name, page in pages.items():
+            (Path(scratch) / name).write_text(page, encoding="utf-8")
         runs.log_folder(client, run, Path(scratch), REPORTS)
     found = {
         MonitorTags.FOUND: look_sentence(look),

@@ -17,7 +17,7 @@ from pipelines.monitoring.block_scores import ScoredClip
 from pipelines.monitoring.clip_scores import NamedSound, golden_blocks, measure_sounds
 from pipelines.monitoring.look import AudioLook, take_look
 from pipelines.monitoring.look_list import append_entry, chained, entry_digest
-from pipelines.monitoring.look_report import look_sentence, write_report
+from pipelines.monitoring.look_report import draw_look, look_sentence, write_report
 from pipelines.monitoring.look_run import log_entries, log_look
 from pipelines.monitoring.reference_record import (
     ReferenceRecord,
@@ -34,6 +34,7 @@ from pipelines.registry.adapter_version import AdapterVersion
 from pipelines.registry.client import model_registry
 from pipelines.registry.client.bundle_models import download_bundle
 from pipelines.registry.client.connection import connect
+from pipelines.registry.monitor_names import report_name
 from pipelines.registry.plain_json import plain
 from pipelines.registry.slot import Slot
 
@@ -100,8 +101,9 @@ def monitor_slot(
         unreadable: list[str] = []
         clips = source.measured(model, champion, unreadable.append)
         look, state = count_scored_clips(folder, record, clips, settings.for_slot(slot).monitor.rate)
-        report = write_report(folder, look, record, state.recent)
-        run = log_look(client, slot, champion, look, report)
+        drawn = draw_look(look, record, state.recent)
+        report = write_report(folder, drawn)
+        run = log_look(client, slot, champion, look, drawn.pages(report_name(look.number)))
         log_entries(client, run, folder)
     return LookResult(look, tuple(unreadable), report, run)
 

@@ -129,7 +129,8 @@ class RunOutcome:
 
 def tuning_rows(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return what a study found as names and values for people."""
-    from pipelines.tuning.tuning_result import TuningResult, tuning_findings
+    from pipelines.tuning.tuning_result import TuningResult
+    from pipelines.tuning.tuning_words import tuning_findings
 
     found = from_dict(TuningResult, values, "tuning")
     decision, *others = tuning_findings(found)

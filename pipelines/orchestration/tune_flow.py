@@ -22,7 +22,8 @@ from pipelines.registry.slot import Slot
 from pipelines.tuning.child_runs import StudyRuns
 from pipelines.tuning.trial_store import Ended
 from pipelines.tuning.tune_request import TrialCall, TuneHooks, TuneRequest
-from pipelines.tuning.tuning_result import TuningResult, tuning_findings
+from pipelines.tuning.tuning_result import TuningResult
+from pipelines.tuning.tuning_words import tuning_findings
 
 
 @flow(name="tune", flow_run_name="tune {slot}", persist_result=False)

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import functools
 import gettext
-import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
+from markupsafe import Markup
+
 from pipelines.errors import UsageError
+from pipelines.texts.kept_catalogue import read_catalogue
 
 Language = Literal["en", "ja"]
 LANGUAGES: tuple[Language, ...] = get_args(Language)
@@ -33,10 +35,14 @@ class Texts:
     def say(self, message: str, /, **values: object) -> str:
         """Return a message with its named values; a per cent sign is written ``%%``.
 
+        With a value that is marked up, such as English in a Japanese sentence, the result is marked up, too.
+
         >>> texts("en").say("%(share)s %% of %(number)s clips", share=3, number="1,200")
         '3 % of 1,200 clips'
         """
-        return self.translations.gettext(message) % values
+        found = self.translations.gettext(message)
+        # the other values are escaped then
+        return (Markup(found) if any(isinstance(value, Markup) for value in values.values()) else found) % values
 
     def say_many(self, one: str, many: str, number: int, /, **values: object) -> str:
         """Return the form of a message for a number of things; the number itself is a named value, too.
@@ -52,15 +58,7 @@ def texts(language: str) -> Texts:
     """Return the messages of a language; raise UsageError for one without a catalogue."""
     if language not in LANGUAGES:
         raise UsageError(f"{language!r} is not a language of the reports; expected one of {', '.join(LANGUAGES)}")
-    # read as it is kept: a compiled copy in Git could differ from it
-    from babel.messages.mofile import write_mo
-    from babel.messages.pofile import read_po
-
-    compiled = io.BytesIO()
-    with catalogue_file(language).open("rb") as file:
-        write_mo(compiled, read_po(file, locale=language))
-    compiled.seek(0)
-    return Texts(language, gettext.GNUTranslations(compiled))
+    return Texts(language, read_catalogue(catalogue_file(language)))
 
 
 def catalogue_file(language: str) -> Path:

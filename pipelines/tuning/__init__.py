@@ -10,7 +10,7 @@
 `finalists`, `confirmation`   the finalists and the present configuration on new seeds, paired
 `time_spent`           the minutes that the sessions of a study have used
 `child_runs`           each training as a run in MLflow, below the run of the study
-`tuning_result`, `tuning_report`   what was found, as a record, sentences and an HTML page
+`tuning_result`, `tuning_words`, `tuning_report`   what was found, as a record, sentences, and HTML in each language
 `apply_settings`       the winner in `elp.yaml`
 
 The golden set is not read: a search on it would leave nothing to judge the adapter with.

@@ -17,7 +17,8 @@ from pipelines.registry.slot import Slot
 from pipelines.tuning.trial_store import Ended, FailedTraining, PrunedTraining
 from pipelines.tuning.tune_request import TrialCall
 from pipelines.tuning.tune_trial import TuneResult
-from pipelines.tuning.tuning_result import RESULT_FILE, TuningResult, tuning_findings
+from pipelines.tuning.tuning_result import RESULT_FILE, TuningResult
+from pipelines.tuning.tuning_words import tuning_findings
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -1,18 +1,21 @@
-"""The report of `elp tune`: a folder with JSON, one self-contained HTML page, and its picture."""
+"""The report of `elp tune`: a folder with JSON, one self-contained HTML page in each language, and its picture."""
 
 from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Sequence
 from pathlib import Path
 
 from elp_core.files import write_whole
-from pipelines.html_report import figure, png, render_page
-from pipelines.number_text import metric_title, percent
+from pipelines.html_report import figure, language_pages, png, render_page
+from pipelines.number_text import metric_title
 from pipelines.registry.plain_json import plain
-from pipelines.tuning.tuning_result import RESULT_FILE, TriedConfiguration, TuningResult, tuning_findings
+from pipelines.texts.english_records import in_english
+from pipelines.texts.message_catalogue import Texts
+from pipelines.tuning.tuning_result import RESULT_FILE, TuningResult
+from pipelines.tuning.tuning_words import front_heads, front_rows, tuning_findings
 
+TUNING_PAGE = "tune.html"
 _TEMPLATE = Path(__file__).with_name("tuning_report.html")
 _OPEN, _FRONT, _OWN = "#9aa3ad", "#1f5fa8", "#b3261e"
 
@@ -21,39 +24,23 @@ def write_tuning_report(found: TuningResult, folder: Path) -> None:
     """Write the report's files into `folder`, over those of the same study."""
     picture = draw_front(found)
     write_whole(folder / RESULT_FILE, json.dumps(plain(found), indent=1, sort_keys=True, allow_nan=False))
-    write_whole(folder / "tune.html", tuning_html(found, picture))
+    for name, page in language_pages(TUNING_PAGE, lambda said: tuning_html(said, found, picture)).items():
+        write_whole(folder / name, page)
     write_whole(folder / "front.png", picture)
 
 
-def front_heads(found: TuningResult) -> tuple[str, ...]:
-    """Return the heads of the table of trials."""
-    return "configuration", metric_title(found.metric), "trainable", "of the present", "time of an answer", "state"
-
-
-def front_rows(found: TuningResult, trials: Sequence[TriedConfiguration]) -> list[list[str]]:
-    """Return the rows of trials, with the columns that `front_heads` names."""
-    return [
-        [
-            ("present: " if trial.role == "present" else "") + trial.title,
-            "–" if trial.value is None else percent(trial.value),
-            f"{trial.parameters:,}" if trial.parameters else "–",
-            f"{trial.parameters / found.present.parameters:.0%}" if trial.parameters else "–",
-            f"{trial.slowdown:.2f} × the backbone" if trial.slowdown else "–",
-            trial.state if trial.within else f"{trial.state}, outside the limits",
-        ]
-        for trial in trials
-    ]
-
-
-def tuning_html(found: TuningResult, picture: bytes) -> str:
+def tuning_html(said: Texts, found: TuningResult, picture: bytes) -> str:
     """Return the report as one page that loads nothing from other addresses."""
     return render_page(
         _TEMPLATE,
+        said,
+        TUNING_PAGE,
+        {"english": in_english},
         found=found,
-        findings=tuning_findings(found),
-        heads=front_heads(found),
-        front=front_rows(found, found.front()),
-        every=front_rows(found, found.trials),
+        findings=tuning_findings(found, said),
+        heads=front_heads(found, said),
+        front=front_rows(found, found.front(), said),
+        every=front_rows(found, found.trials, said),
         importances=[(name, f"{share:.0%}") for name, share in found.importances.items()],
         layers=[(str(layer), f"{share:.0%}") for layer, share in enumerate(found.layer_shares)],
         change=json.dumps(plain(found.change), indent=2) if found.change else "",

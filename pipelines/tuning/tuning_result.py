@@ -1,4 +1,4 @@
-"""What a study of `elp tune` found, as a record and in sentences."""
+"""What a study of `elp tune` found, as a record."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from pipelines.number_text import count, duration, metric_title, percent, points
 from pipelines.tuning.confirmation import ConfirmedDifference
 
 RESULT_FILE = "tune.json"
@@ -124,67 +123,3 @@ def choose_winner(finalists: tuple[Finalist, ...], present: TriedConfiguration) 
         if one.against_present.relation == "no worse" and one.tried.parameters < present.parameters
     ]
     return min(smaller, key=lambda place: finalists[place].tried.parameters, default=None)
-
-
-def tuning_findings(found: TuningResult) -> list[str]:
-    """Return what the study found, in sentences: the decision, the confirmation, the search, what mattered."""
-    metric, searched = metric_title(found.metric), found.searched
-    sentences = [_decision(found)]
-    sentences += [_confirmed(found, one, metric) for one in found.finalists]
-    sentences += [
-        f"{one.title} was not confirmed, because a training of its confirmation failed: {one.reason}. Run the command "
-        "again to train it again."
-        for one in found.unconfirmed
-    ]
-    pruned, failed = (sum(trial.state == state for trial in searched) for state in ("pruned", "failed"))
-    sentences.append(
-        f"{count(len(searched), 'configuration')} tried in {duration(found.seconds)}: {pruned} ended early, being "
-        f"worse at their rung, {failed} failed. Trials were trained for {found.trial_epochs} of "
-        f"{found.epochs} epochs; the confirmation for all of them, with the seeds {_listed(found.seeds)}."
-    )
-    alone = next((trial for trial in found.trials if trial.role == "head only"), None)
-    if alone and alone.value is not None and found.present.value is not None:
-        sentences.append(
-            f"The head alone, without adapter parts, reaches {metric} {percent(alone.value)} as a trial; the present "
-            f"configuration reaches {percent(found.present.value)}."
-        )
-    sentences.append(found.note[0].upper() + found.note[1:] + ".")
-    if found.importances:
-        named = [f"{name} ({share:.0%})" for name, share in list(found.importances.items())[:3]]
-        sentences.append(f"What made the most difference between good and other trials: {_listed(named)}.")
-    return sentences
-
-
-def _decision(found: TuningResult) -> str:
-    present = found.present
-    if found.winner is None:
-        return (
-            f"Keep the present configuration ({present.title}, {present.parameters:,} trainable parameters): no other "
-            "one was confirmed."
-        )
-    winner = found.finalists[found.winner]
-    share = winner.tried.parameters / present.parameters
-    relation = "better than" if winner.against_present.relation == "better" else "no worse than"
-    return (
-        f"Use {winner.tried.title}: {relation} the present configuration ({present.title}) with {share:.0%} of its "
-        f"trainable parameters ({winner.tried.parameters:,} instead of {present.parameters:,})."
-    )
-
-
-def _confirmed(found: TuningResult, one: Finalist, metric: str) -> str:
-    against = one.against_present
-    interval = "no interval from one speaker"
-    if against.lower is not None and against.upper is not None:
-        interval = f"{points(against.lower)} to {points(against.upper)}"
-    alone = "" if one.head_only is None else f" Its head alone reaches {percent(one.head_only)} as a trial."
-    return (
-        f"Confirmation of {one.tried.title}: {metric} {percent(against.value)}, the present configuration "
-        f"{percent(against.present)}, difference {points(against.delta)} ({interval}; margin {points(found.margin)}; "
-        f"{count(len(against.by_seed), 'seed')}, {count(against.clips, 'clip')} of {against.blocks} {against.unit}): "
-        f"{against.relation}.{alone}"
-    )
-
-
-def _listed(values: object) -> str:
-    assert isinstance(values, (list, tuple))
-    return ", ".join(map(str, values))

@@ -10,7 +10,7 @@ from pipelines.monitoring.look_list import append_entry, chained
 from pipelines.monitoring.look_run import log_entries, log_look
 from pipelines.registry.client.connection import connect
 from pipelines.registry.client.model_registry import find_champion
-from pipelines.registry.monitor_names import UNITS
+from pipelines.registry.monitor_names import UNITS, report_name
 from pipelines.registry.slot import Slot
 
 
@@ -19,8 +19,6 @@ def log_looks(uri: str, slot: Slot, folder: Path) -> None:
     client = connect(uri)
     champion = find_champion(client, slot)
     assert champion is not None
-    report = folder / "report.html"
-    report.write_text("<p>a report</p>")
     for number in (1, 2, 3):
         moves = tuple(
             ScoreMove(name, 20.0, 20.0 - number, -float(number), 0.36 * number / (1 + place), number == 3 and not place)
@@ -32,7 +30,7 @@ def log_looks(uri: str, slot: Slot, folder: Path) -> None:
             golden="golden/x/asr/v1", reference_blocks=30, clips=40, blocks=4, known=0, short={}, moves=moves,
             e_value=1.0, alarm_since=at if number == 3 else "", estimate=ErrorEstimate(0.1, 0.05, 0.2),
         )  # fmt: skip
-        run = log_look(client, slot, champion, look, report)
+        run = log_look(client, slot, champion, look, {report_name(number): "<p>a report</p>"})
     reasons = ["the audio changed and the champion's confidence fell"]
     entry = {"kind": "retrain", "at": at, "outcome": "started", "reasons": reasons, "run": f"{uri}/prefect/runs/1"}
     append_entry(folder, chained(entry, ""))

@@ -21,7 +21,7 @@ from pipelines.texts.message_catalogue import LANGUAGES, catalogue_file
 PACKAGE = Path(__file__).resolve().parents[2] / "pipelines"
 KEYWORDS = {"say": None, "gettext": None, "_": None, "say_many": (1, 2), "ngettext": (1, 2), "Term": (2,)}
 """The second value of a `Term` is its meaning in the glossary."""
-TEMPLATES = sorted({*PACKAGE.joinpath("reporting").glob("*.html"), *PACKAGE.joinpath("server").rglob("*.html")})
+TEMPLATES = sorted(PACKAGE.rglob("*.html"))
 Message = str | tuple[str, ...]
 PLACEHOLDER = re.compile(r"%\((\w+)\)s")
 
@@ -38,7 +38,7 @@ def source_messages() -> dict[Message, set[str]]:
 
 
 def _extracted() -> Iterator[tuple[Path, list[Message]]]:
-    options = {"trimmed": "true", "silent": "false"}
+    options = {"trimmed": "true", "silent": "false", "newstyle_gettext": "true"}
     for path in TEMPLATES:
         rows = extract_from_file("jinja2.ext:babel_extract", path, KEYWORDS, options=options)
         yield path, [_message(row[1]) for row in rows]

@@ -9,10 +9,10 @@ from flask import url_for
 from pipelines.registry.adapter_version import CHAMPION, AdapterVersion, Tags
 from pipelines.server.pages.filters import digest_label, utc_text
 from pipelines.server.pages.state_words import worded
-from pipelines.server.read_models.rate_words import metric_words, percent_words
 from pipelines.server.read_models.signed_records import RecordedLineage, RecordedVerdict
 from pipelines.server.read_models.slot_page import SlotPage, VersionRow
 from pipelines.texts.message_catalogue import Texts
+from pipelines.texts.rate_words import metric_words, percent_words
 
 _GAP_X, _GAP_Y, _EDGE = 30.0, 22.0, 4.0
 _PLACES = {

@@ -9,9 +9,9 @@ from pipelines.number_text import quantity
 from pipelines.server.pages.counted_words import counted, lasting
 from pipelines.server.pages.entry_words import entry_words
 from pipelines.server.pages.record_words import data_words, page_words, quarantine_words
-from pipelines.server.read_models.rate_words import metric_words, percent_words, points_words
 from pipelines.texts.english_records import in_english
 from pipelines.texts.message_catalogue import Texts
+from pipelines.texts.rate_words import metric_words, percent_words, points_words
 
 
 def worded(said: Texts, word: str) -> str:

@@ -37,7 +37,6 @@ from pipelines.server.read_models.flow_health import read_flow_health
 from pipelines.server.read_models.grid import Cell, read_grid
 from pipelines.server.read_models.health import health_items
 from pipelines.server.read_models.mlflow_tables import experiment_of, run_metrics
-from pipelines.server.read_models.rate_words import percent_words
 from pipelines.server.read_models.serving_hosts import count_hosts, recorded_serving, reported_hosts
 from pipelines.server.read_models.signed_records import RecordedLineage, RecordedVerdict, entry_at, statement_rows
 from pipelines.server.read_models.site_audio import read_site_audio
@@ -45,6 +44,7 @@ from pipelines.server.read_models.site_boxes import boxes_of_slot, count_boxes, 
 from pipelines.server.read_models.slot_page import SlotPage, VersionRow, read_slot_page, version_lineage
 from pipelines.server.stores.registry_store import registry
 from pipelines.texts.message_catalogue import Texts
+from pipelines.texts.rate_words import percent_words
 
 blueprint = Blueprint("elp_console", __name__, static_folder="static")
 blueprint.after_request(add_headers)

@@ -6,7 +6,7 @@
 `by_version`         rows on many versions in one query
 `grid`, `slot_page`, `dependents`, `drift`   what the pages are made of
 `backbone_change`    every champion with its backbone, data and training, for a plan
-`decision`           what a person who decides reads of a slot, with `rate_words`
+`decision`           what a person who decides reads of a slot
 `answers`            the golden clips with the answers of two systems, from `gate_evidence`, with `word_marks`
 `version_comparison` two versions side by side
 `registry_metrics`   counts of the registry, for Prometheus

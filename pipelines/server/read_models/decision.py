@@ -10,10 +10,10 @@ from pipelines.number_text import BEFORE
 from pipelines.registry.adapter_version import AdapterVersion
 from pipelines.registry.verdict_statement import NamedOutcome, VerdictStatement
 from pipelines.server.read_models.grid import find_contender
-from pipelines.server.read_models.rate_words import metric_words, points_words, rate_words
 from pipelines.server.read_models.slot_page import SlotPage, VersionRow
 from pipelines.texts.english_records import in_english
 from pipelines.texts.message_catalogue import Texts, texts
+from pipelines.texts.rate_words import metric_words, points_words, rate_words
 
 Tone = Literal["good", "bad", "unknown"]
 

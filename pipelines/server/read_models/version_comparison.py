@@ -9,10 +9,10 @@ from typing import Any
 from pipelines.registry.lineage import normaliser_text
 from pipelines.registry.verdict_statement import ChampionRef, VerdictStatement
 from pipelines.server.read_models.decision import Cost, change_text, version_cost
-from pipelines.server.read_models.rate_words import metric_words, points_words
 from pipelines.server.read_models.signed_records import RecordedLineage
 from pipelines.server.read_models.slot_page import VersionRow
 from pipelines.texts.message_catalogue import Texts, texts
+from pipelines.texts.rate_words import metric_words, points_words
 
 
 def _titles(said: Texts) -> dict[str, str]:

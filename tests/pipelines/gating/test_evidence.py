@@ -15,6 +15,7 @@ from pipelines.registry.evidence_scores import Scores, pack_scores, unpack_score
 from pipelines.registry.policies import GatePolicy
 from pipelines.registry.signing.canonical_json import sha256
 from pipelines.registry.verdict import GateCheck, Verdict
+from tests.support.both_languages import compare_languages
 from tests.support.measured import MEASURED
 from tests.support.scores import classes, clips, trials
 
@@ -53,7 +54,14 @@ def test_the_file_alone_gives_the_verdict_again(tmp_path: Path, challenger: Scor
     folder, verdict = write(tmp_path, challenger, champion)
     assert read_evidence(folder).recompute() == verdict == read_evidence(folder / "evidence.json").verdict
     plots = PLOTS[verdict.metric]
-    assert {p.name for p in folder.iterdir()} == {"evidence.json", "report.html", "bootstrap.png", *plots}
+    assert {p.name for p in folder.iterdir()} == {
+        "evidence.json",
+        "report.html",
+        "report.ja.html",
+        "bootstrap.png",
+        *plots,
+    }
+    compare_languages(folder, "report.html")
 
 
 @pytest.mark.parametrize(("challenger", "champion"), PAIRS, ids=NAMES)
@@ -64,6 +72,7 @@ def test_measurements_are_decided_on_again_too(tmp_path: Path, challenger: Score
     assert read_evidence(folder).recompute() == verdict == read_evidence(folder).verdict
     page = (folder / "report.html").read_text()
     assert all(check.name in page for check in verdict.checks)
+    compare_languages(folder, "report.html")
     assert "max_megabytes 256.0" in page
     assert "plant-b/asr" in page
 

@@ -29,8 +29,9 @@ def test_clips_that_are_counted_as_independent_would_break_that_promise(simulati
 @pytest.mark.slow
 @pytest.mark.integration
 def test_more_noise_and_another_microphone_are_found_on_real_speech(simulation: ModuleType, fsdd: Path) -> None:
-    speech = simulation.measure_speech(fsdd, takes=16)
+    # fewer takes leave too few clips for the usual features: with 16, 90 % of the changes of noise are found
+    speech = simulation.measure_speech(fsdd)
     for kind in ("10 dB more noise", "other microphone"):
-        share, took = simulation.shares_found(speech, kind, 30, 6, 200)
+        share, took = simulation.shares_found(speech, kind, 30, 6, 100)
         assert share >= 0.95
         assert max(took) <= simulation.FOUND_CLIPS

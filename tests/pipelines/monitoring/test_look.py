@@ -9,7 +9,7 @@ import pytest
 from pipelines.errors import UsageError, WorkspaceError
 from pipelines.monitoring.block_scores import ScoredClip
 from pipelines.monitoring.look import AudioLook, take_look
-from pipelines.monitoring.look_report import look_sentence, move_text, write_report
+from pipelines.monitoring.look_report import draw_look, look_sentence, move_text, write_report
 from pipelines.monitoring.reference_record import (
     ReferenceRecord,
     ReferenceSource,
@@ -18,6 +18,7 @@ from pipelines.monitoring.reference_record import (
     save_reference,
 )
 from pipelines.monitoring.slot_state import STATE_FILE, SlotState, load_state, restarted, save_state, state_for
+from tests.support.both_languages import compare_languages
 from tests.support.scored_clips import SOURCE, scored_clips
 
 
@@ -168,12 +169,13 @@ def test_a_reference_with_errors_estimates_that_of_the_site(record: ReferenceRec
     sent = [replace(clip, measurements={**clip.measurements, "confidence": 0.8}) for clip in scored_clips(20, "sent")]
     look, state = _look(found, state_for(found, None), sent)
     assert (look.estimate.value, look.estimate.low, look.estimate.high) == pytest.approx((0.25, 0.25, 0.25))
-    assert "25.00 % (25.00 % to 25.00 %)" in write_report(tmp_path, look, found, state.recent).read_text()
+    assert "25.00 % (25.00 % to 25.00 %)" in write_report(tmp_path, draw_look(look, found, state.recent)).read_text()
 
 
 def test_the_report_names_the_moved_measurement(record: ReferenceRecord, tmp_path: Path) -> None:
     look, state = _look(record, state_for(record, None), scored_clips(20, "sent", snr=10.0))
-    page = write_report(tmp_path, look, record, state.recent).read_text()
+    page = write_report(tmp_path, draw_look(look, record, state.recent)).read_text()
+    compare_languages(tmp_path, "report.html")
     assert "alarm: signal-to-noise ratio changed" in page
     assert page.count("data:image/png;base64,") == 3
     assert "golden/plant-a/asr/v1, 20 blocks" in page

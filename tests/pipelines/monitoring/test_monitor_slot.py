@@ -94,7 +94,8 @@ def test_a_site_like_its_golden_set_and_then_with_noise(
     assert "not known: the reference has 9 blocks, 20 are needed" in page
     assert re.search(r"<td class=.n.>[0-9.]+ dB to [0-9.]+ dB</td>", page)
     assert {point.step for point in client.get_metric_history(logged.info.run_id, "evidence.snr_db")} == {1, 2, 3}
-    assert len(client.list_artifacts(logged.info.run_id, "monitor")) == 3
+    pages = [file.path for file in client.list_artifacts(logged.info.run_id, "monitor")]
+    assert [len(pages), pages[-2:]] == [6, ["monitor/look-00003.html", "monitor/look-00003.ja.html"]]
 
     assert run(["monitor", str(SLOT), "--restart", "--reason", "a new press, expected"]) == 0
     assert run(["monitor", str(SLOT)]) == 0

@@ -9,8 +9,10 @@ import pytest
 from pipelines.registry.evidence_scores import Scores
 from pipelines.registry.policies import GatePolicy
 from pipelines.robustness.sweep_cells import CLEAN, CellScores, SimulatedCondition
-from pipelines.robustness.sweep_report import cell_rows, sweep_sentences, write_sweep
+from pipelines.robustness.sweep_report import write_sweep
 from pipelines.robustness.sweep_result import RobustnessSweep, SweepSubject, sweep_result
+from pipelines.robustness.sweep_words import cell_rows, sweep_sentences
+from tests.support.both_languages import compare_languages
 from tests.support.scores import clips, trials
 
 VERSIONS = (("v1", 1, "sha256:1"), ("v2", 2, "sha256:2"))
@@ -70,10 +72,12 @@ def test_the_report_holds_every_number_and_loads_nothing(two: RobustnessSweep, t
         "hall.png",
         "mp3.png",
         "sweep.html",
+        "sweep.ja.html",
         "sweep.json",
     }
     assert json.loads((tmp_path / "report" / "sweep.json").read_text())["overall"]["normalised"] == [1.5, 0.5]
     assert all(text in page for row in cell_rows(two) for text in row)
+    compare_languages(tmp_path / "report", "sweep.html")
     assert "http" not in page
     first, _, both = sweep_sentences(two)
     assert first.startswith("v1: WER 2.00 % on the clean clips; under the conditions it changes by +6.00 points (")

@@ -19,8 +19,9 @@ from pipelines.tuning.search_space import Candidate, SearchSpace, changed_settin
 from pipelines.tuning.time_spent import StudySession
 from pipelines.tuning.trial_store import Ended, FailedTraining, TrialStore
 from pipelines.tuning.tune_trial import TuneResult, TuneSpec
-from pipelines.tuning.tuning_result import TriedConfiguration, TuningResult, tuning_findings
+from pipelines.tuning.tuning_result import TriedConfiguration, TuningResult
 from pipelines.tuning.tuning_study import Limits, SearchPlan, search
+from pipelines.tuning.tuning_words import tuning_findings
 
 SLOT = Slot("plant-a", "asr")
 SETTINGS = Settings().for_slot(SLOT)

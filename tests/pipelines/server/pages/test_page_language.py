@@ -12,10 +12,10 @@ from pipelines.number_text import in_words
 from pipelines.registry.monitor_names import UNITS
 from pipelines.server.pages import views
 from pipelines.server.pages.mlflow_pages import add_page_headers
-from pipelines.server.read_models.rate_words import rate_words
 from pipelines.server.read_models.site_audio import LookPoint, MonitorEntry, ScoreCurve, SiteAudio
 from pipelines.server.read_models.site_boxes import BoxOfSlot, BoxState
 from pipelines.texts.message_catalogue import texts
+from pipelines.texts.rate_words import rate_words
 from tests.support.english_texts import english_texts
 from tests.support.html import faults, read_html
 from tests.support.registry_rows import FINGERPRINT
