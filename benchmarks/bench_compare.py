@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 from fsdd_takes import some_takes
 
 if TYPE_CHECKING:
-    from pipelines.comparison.comparison_report import MethodComparison
+    from pipelines.comparison.method_comparison import MethodComparison
     from pipelines.comparison.trial_runner import TrialRunner
     from pipelines.local.workspace import Workspace
 

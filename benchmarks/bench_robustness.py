@@ -139,7 +139,7 @@ def main() -> None:
     if not source.exists():
         print("skipped: no real speech here; set ELP_FSDD to the Free Spoken Digit Dataset (folder or archive)")
         return
-    from pipelines.robustness.sweep_report import family_headers, family_rows, sweep_sentences
+    from pipelines.robustness.sweep_words import family_headers, family_rows, sweep_sentences
 
     with tempfile.TemporaryDirectory() as temporary:
         parent = arguments.folder or Path(temporary)

@@ -6,7 +6,8 @@ from elp_core.errors import OpsError
 from pipelines.cli.options import complete_dataset, on_workspace, slot_argument
 from pipelines.cli.output import emit, table, wants_json
 from pipelines.cli.progress_bar import long_work
-from pipelines.comparison.comparison_report import MethodComparison, method_headers, method_rows
+from pipelines.comparison.comparison_words import method_headers, method_rows
+from pipelines.comparison.method_comparison import MethodComparison
 from pipelines.local.workspace import Workspace
 from pipelines.number_text import count
 from pipelines.registry.slot import Slot

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, get_args, get_type_hints
 
 from elp_core.errors import OpsError
-from pipelines.comparison.comparison_report import MethodComparison, write_comparison
+from pipelines.comparison.comparison_report import COMPARISON_PAGE, write_comparison
 from pipelines.comparison.findings import differences, findings, pairs_of
 from pipelines.comparison.learning_curve import PredictedError, curve_advice, fit_power_law, predict_error
+from pipelines.comparison.method_comparison import MethodComparison
 from pipelines.comparison.method_trial import MethodTrial, WantedTrial
 from pipelines.comparison.rate_budget import FACTORS, RateChoice, choose_rates, tuning_trials
 from pipelines.comparison.repeated_methods import Key, Repeats, finished_seeds, repeat_sentences
@@ -78,7 +79,7 @@ def compare_methods(
     found = compare_with(runner, request, progress)
     folder = workspace.state / "comparisons" / json_digest(plain(found))[:16]
     write_comparison(found, folder)
-    log(f"report: {folder / 'compare.html'}")
+    log(f"report: {folder / COMPARISON_PAGE}")
     _log_run(client, slot, found, folder)
     return found, folder
 

@@ -1,104 +1,43 @@
-"""The report of a comparison: a folder with JSON, Markdown, one self-contained HTML page, and its two plots."""
+"""The report of a comparison: JSON, Markdown, a self-contained HTML page in each language, and its two plots."""
 
 import base64
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from elp_core.files import write_whole
-from elp_core.metrics.scores import COUNTED
-from pipelines.comparison.findings import Difference, best_of, bounds_text, interval_text, millions
-from pipelines.comparison.learning_curve import PredictedError
-from pipelines.comparison.method_trial import MethodTrial
-from pipelines.comparison.repeated_methods import HEADS, RepeatedComparison, repeat_rows
-from pipelines.comparison.trial_runner import FailedTrial
-from pipelines.html_report import figure, png, render_page
-from pipelines.number_text import count, metric_title, percent
+from pipelines.comparison.comparison_words import (
+    comparison_notes,
+    curve_headers,
+    curve_rows,
+    method_headers,
+    method_rows,
+    repeat_headers,
+    repeat_rows,
+)
+from pipelines.comparison.method_comparison import MethodComparison
+from pipelines.html_report import figure, language_pages, png, render_page
+from pipelines.number_text import metric_title
 from pipelines.registry.plain_json import plain
 from pipelines.texts.english_records import in_english
-from pipelines.texts.message_catalogue import texts
+from pipelines.texts.message_catalogue import Texts
+from pipelines.texts.rate_words import metric_words
 
-SLOTS = (1, 10, 100)
-"""Numbers of slots for which the storage is shown."""
-HEADERS = (
-    "against the best", "trainable", "training", "peak memory",
-    *(f"stored, {count(n, 'slot')}" for n in SLOTS), "RTF",
-)  # fmt: skip
-"""Columns after the method and its error rates."""
+COMPARISON_PAGE = "compare.html"
 _INK, _CURVE, _FADED = "#1f5fa8", "#1b7f3b", "#9aa3ad"
 _TEMPLATE = Path(__file__).with_name("comparison_report.html")
-
-
-@dataclass(frozen=True)
-class MethodComparison:
-    """Several methods on one slot, and the learning curve of one of them."""
-
-    slot: str
-    dataset: str
-    """Tag of the dataset version."""
-    golden: str
-    backbone: str
-    fingerprint: str
-    metric: str
-    confidence: float
-    closed_set: bool
-    hardware: str
-    methods: tuple[MethodTrial, ...]
-    """All trained on the whole training split, in the order of the request."""
-    differences: tuple[Difference, ...]
-    """Differences of the pairs that `pairs_of` names."""
-    about: dict[str, str]
-    """One line on each method."""
-    curve_method: str
-    curve: tuple[MethodTrial, ...]
-    """The curve's method at increasing shares of the training split."""
-    ahead: tuple[PredictedError, ...]
-    """What the curve predicts for more audio; empty if it predicts nothing."""
-    failed: tuple[FailedTrial, ...]
-    findings: tuple[str, ...]
-    """What the numbers show, in sentences."""
-    normaliser: str = ""
-    """Name and digest of the rule that gave transcripts and answers their form; empty for English, the default."""
-    repeats: RepeatedComparison | None = None
-    """What several seeds, rates or heads add; None for one training of each method."""
 
 
 def write_comparison(found: MethodComparison, folder: Path) -> None:
     """Write the report's files into `folder`, over those of the same comparison."""
     write_whole(folder / "compare.json", json.dumps(plain(found), indent=1, sort_keys=True, allow_nan=False))
     write_whole(folder / "compare.md", comparison_markdown(found))
-    write_whole(folder / "compare.html", comparison_html(found))
-    for number, picture in enumerate(_plots(found).values(), start=1):
+    pictures = draw_comparison(found)
+    for name, page in language_pages(COMPARISON_PAGE, lambda said: comparison_html(said, found, pictures)).items():
+        write_whole(folder / name, page)
+    for number, picture in enumerate(pictures, start=1):
         write_whole(folder / f"picture-{number}.png", picture)
-
-
-def method_headers(found: MethodComparison) -> tuple[str, ...]:
-    """Return the heads of the table of methods; rates that decide nothing are columns of their own."""
-    return "method", "about", metric_title(found.metric), "interval", *_reported_heads(found), *HEADERS
-
-
-def method_rows(found: MethodComparison) -> list[list[str]]:
-    """Return the table of methods, with the columns that `method_headers` names."""
-    best = best_of(found.methods).method
-    changes = {one.method: one.text for one in found.differences if one.other == best}
-    return [
-        [
-            trial.method,
-            found.about[trial.method],
-            percent(trial.value),
-            interval_text(trial),
-            *(percent(rate) for _, rate in sorted(trial.also.items())),
-            changes.get(trial.method, "the best"),
-            millions(trial.parameters),
-            f"{trial.train_seconds:.0f} s, {trial.epochs} epochs",
-            _size(trial.peak_bytes),
-            *(_size(trial.backbone_bytes + n * trial.bundle_bytes) for n in SLOTS),
-            f"{trial.real_time_factor:.4f}",
-        ]
-        for trial in found.methods
-    ]
 
 
 def comparison_markdown(found: MethodComparison) -> str:
@@ -108,69 +47,36 @@ def comparison_markdown(found: MethodComparison) -> str:
         "\n".join(f"- {sentence}" for sentence in found.findings),
         _markdown_table(method_headers(found), method_rows(found)),
     ]
-    if curve := _curve_rows(found):
-        parts += [f"## Learning curve of {found.curve_method}", _markdown_table(_curve_head(found), curve)]
+    if curve := curve_rows(found):
+        parts += [f"## Learning curve of {found.curve_method}", _markdown_table(curve_headers(found), curve)]
     if found.repeats:
-        parts += ["## Seeds, rates and heads", _markdown_table(HEADS, repeat_rows(found.repeats))]
-    return "\n\n".join([*parts, _notes(found)]) + "\n"
+        parts += ["## Seeds, rates and heads", _markdown_table(repeat_headers(), repeat_rows(found.repeats))]
+    return "\n\n".join([*parts, " ".join(comparison_notes(found))]) + "\n"
 
 
-def comparison_html(found: MethodComparison) -> str:
+def comparison_html(said: Texts, found: MethodComparison, pictures: Sequence[bytes]) -> str:
     """Return the report as one page that loads nothing from other addresses."""
+    metric = metric_words(said, found.metric)
+    titles = [
+        said.say("%(metric)s against trainable parameters", metric=metric),
+        said.say("Learning curve of %(method)s", method=found.curve_method),
+    ]
     return render_page(
         _TEMPLATE,
-        texts("en"),
-        "",
+        said,
+        COMPARISON_PAGE,
         {"english": in_english},
         found=found,
-        head=method_headers(found),
-        curve_head=_curve_head(found),
-        rows=method_rows(found),
-        curve=_curve_rows(found),
-        pictures=[(name, base64.b64encode(picture).decode("ascii")) for name, picture in _plots(found).items()],
-        repeat_heads=HEADS,
-        repeated=repeat_rows(found.repeats) if found.repeats else [],
-        notes=_notes(found),
-    )
-
-
-def _curve_head(found: MethodComparison) -> tuple[str, ...]:
-    return "minutes of training audio", "clips", metric_title(found.metric), "interval", *_reported_heads(found)
-
-
-def _curve_rows(found: MethodComparison) -> list[list[str]]:
-    """Return the learning curve, measured and predicted: minutes, clips, metric, interval, reported rates."""
-    measured = [
-        [f"{t.minutes:.1f}", str(t.clips), percent(t.value), interval_text(t)]
-        + [percent(rate) for _, rate in sorted(t.also.items())]
-        for t in found.curve
-    ]
-    unknown = ["–"] * len(_reported_heads(found))
-    return measured + [
-        [f"{p.minutes:.1f}", "predicted", percent(p.value), bounds_text(p.lower, p.upper), *unknown]
-        for p in found.ahead
-    ]
-
-
-def _reported_heads(found: MethodComparison) -> list[str]:
-    return [f"{metric_title(name)}, reported only" for name in sorted(found.methods[0].also)]
-
-
-def _notes(found: MethodComparison) -> str:
-    """Return how the numbers were measured."""
-    closed = " Closed set: the training data has the same speakers as the golden set." if found.closed_set else ""
-    counted = COUNTED.get(found.metric, "")
-    size = f" The {metric_title(found.metric)} counts {count(found.methods[0].tokens, counted)}." if counted else ""
-    rule = f" Transcripts and answers are under the normaliser {found.normaliser}." if found.normaliser else ""
-    covered = "cover the sampling of the golden set only: each method was trained once, and another seed would change "
-    covered += "the values too"
-    if found.repeats and found.repeats.seeds > 1:
-        covered = f"cover the sampling of the golden set and of {found.repeats.seeds} seeds; values are means over them"
-    return (
-        f"{found.dataset} on the golden set {found.golden}; backbone {found.backbone} ({found.fingerprint[:23]}…). "
-        f"Intervals at {100 * found.confidence:g} % {covered}. Differences are paired: both methods on the same "
-        "resampled clips or speakers. Stored: the backbone in float32 once, and a bundle for each slot. RTF: "
-        f"seconds of computing for a second of audio. {found.hardware}.{size}{rule}{closed}"
+        head=method_headers(found, said),
+        rows=method_rows(found, said),
+        curve_head=curve_headers(found, said),
+        curve=curve_rows(found, said),
+        pictures=[
+            (title, base64.b64encode(picture).decode("ascii")) for title, picture in zip(titles, pictures, strict=False)
+        ],
+        repeat_heads=repeat_headers(said),
+        repeated=repeat_rows(found.repeats, said) if found.repeats else [],
+        notes=comparison_notes(found, said),
     )
 
 
@@ -179,25 +85,19 @@ def _markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows])
 
 
-def _size(number: int) -> str:
-    """Return a number of bytes as MB or GB."""
-    return f"{number / 1e9:.2f} GB" if number >= 1e9 else f"{number / 1e6:.1f} MB"
-
-
-def _plots(found: MethodComparison) -> dict[str, bytes]:
-    """Return PNG by title: the metric against trainable parameters, and the learning curve if there is one."""
-    metric = metric_title(found.metric)
-    drawings = [(f"{metric} against trainable parameters", _draw_methods, "trainable parameters, millions")]
+def draw_comparison(found: MethodComparison) -> list[bytes]:
+    """Return PNG: the metric against trainable parameters, and the learning curve if there is one."""
+    drawings = [(_draw_methods, "trainable parameters, millions")]
     if len(found.curve) > 1:
-        drawings.append((f"Learning curve of {found.curve_method}", _draw_curve, "minutes of training audio"))
-    plots = {}
-    for title, draw, label in drawings:
+        drawings.append((_draw_curve, "minutes of training audio"))
+    plots = []
+    for draw, label in drawings:
         drawn, axes = figure(7.0, 3.6)
         draw(found, axes)
-        axes.set(xscale="log", xlabel=label, ylabel=f"{metric}, %")
+        axes.set(xscale="log", xlabel=label, ylabel=f"{metric_title(found.metric)}, %")
         axes.set_ylim(bottom=0)
         axes.grid(alpha=0.25)
-        plots[title] = png(drawn)
+        plots.append(png(drawn))
     return plots
 
 

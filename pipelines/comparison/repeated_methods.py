@@ -3,19 +3,17 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from pipelines.comparison.findings import Difference, bounds_text
+from pipelines.comparison.findings import Difference
 from pipelines.comparison.head_rankings import HeadChange, head_change
 from pipelines.comparison.method_trial import MethodTrial
 from pipelines.comparison.rate_budget import RateChoice, TriedRate, factor_text
 from pipelines.comparison.seed_resampling import FEW_SEEDS, SeedDraws, resample_seeds
-from pipelines.number_text import count, percent
+from pipelines.number_text import count
 from pipelines.registry.evidence_scores import Scores
 from pipelines.registry.policies import GatePolicy
 
 Key = tuple[str, str]
 """A method and a head."""
-HEADS = ("method", "head", "mean and interval", "by seed", "rank", "rates ×", "validation by rate")
-"""Columns of `repeat_rows`."""
 
 
 @dataclass(frozen=True)
@@ -145,27 +143,6 @@ def repeat_sentences(found: RepeatedComparison) -> list[str]:
     else:
         said.append("One seed: another one would change values and ranks; --seeds 3 or more shows by how much.")
     return said
-
-
-def repeat_rows(found: RepeatedComparison) -> list[list[str]]:
-    """Return the table of methods by head, with the columns `HEADS`."""
-    return [
-        [
-            one.method,
-            one.head or "default",
-            percent(one.value)
-            + (" (unknown)" if one.lower is None or one.upper is None else f" ({bounds_text(one.lower, one.upper)})"),
-            ", ".join(percent(value) for value in one.by_seed),
-            f"{one.rank} ({one.rank_lower} … {one.rank_upper})",
-            factor_text(one.factor),
-            ", ".join(
-                f"× {factor_text(tried.factor)}: {'failed' if tried.validation is None else percent(tried.validation)}"
-                for tried in one.tried
-            )
-            or "–",
-        ]
-        for one in found.methods
-    ]
 
 
 def finished_seeds(

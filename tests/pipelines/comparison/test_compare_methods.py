@@ -121,7 +121,7 @@ def test_methods_are_trained_judged_reported_and_not_done_twice(copy: Workspace,
     assert {f"{name}.{what}" for name in ("l", "weighted-sum", "slot") for what in about} == logged.keys()
     assert any("l against the frozen backbone's weighted sum" in sentence for sentence in found.findings)
     files = {Path(f.path).name for f in client.list_artifacts(runs[0].info.run_id, "comparison")}
-    assert {"compare.html", "compare.md", "compare.json"} <= files
+    assert {"compare.html", "compare.ja.html", "compare.md", "compare.json"} <= files
 
 
 def test_the_process_of_a_trial_reports_its_steps_and_ends_with_its_reader(tmp_path: Path) -> None:

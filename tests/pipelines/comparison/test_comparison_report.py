@@ -4,11 +4,15 @@ import json
 from dataclasses import replace
 
 from pipelines.comparison.compare_methods import predict_curve
-from pipelines.comparison.comparison_report import MethodComparison, comparison_html, comparison_markdown
+from pipelines.comparison.comparison_report import comparison_html, comparison_markdown, draw_comparison
 from pipelines.comparison.findings import Difference, findings
+from pipelines.comparison.method_comparison import MethodComparison
 from pipelines.comparison.trial_runner import FailedTrial
 from pipelines.registry.plain_json import plain
+from pipelines.texts.message_catalogue import LANGUAGES, texts
+from tests.support.both_languages import compare_pages
 from tests.support.compared import ELP, FULL, WEAK, differences_of
+from tests.support.html import read_html
 
 CURVE = tuple(
     replace(ELP, share=share, minutes=16 * share, value=value)
@@ -51,7 +55,7 @@ def test_a_slot_that_characters_decide_is_shown_by_them_with_words_next_to_it() 
         comparison(), metric="cer", methods=methods, curve=curve, normaliser="ja/1 (ff71511c8aba)",
         findings=findings("asr", methods, differences_of(3.0, methods), "", 0.02),
     )  # fmt: skip
-    text, page = comparison_markdown(found), comparison_html(found)
+    text, page = comparison_markdown(found), comparison_html(texts("en"), found, draw_comparison(found))
     assert "| method | about | CER | interval | CER (reading), reported only | WER, reported only | against" in text
     assert "| minutes of training audio | clips | CER | interval | CER (reading), reported only | WER, rep" in text
     assert "| elp | about elp | 11.00 % | 8.0 … 14.0 % | 3.10 % | 84.00 % | +1.0 points" in text
@@ -65,7 +69,10 @@ def test_a_slot_that_characters_decide_is_shown_by_them_with_words_next_to_it() 
 
 
 def test_the_page_is_one_file_that_loads_nothing() -> None:
-    page = comparison_html(comparison())
+    found = comparison()
+    pictures = draw_comparison(found)
+    page, japanese = (comparison_html(texts(language), found, pictures) for language in LANGUAGES)
+    compare_pages(read_html(page), read_html(japanese))
     assert page.count('src="data:image/png;base64,') == 2
     assert "http" not in page.replace("http-equiv", "")
     assert "plant-a/asr" in page
@@ -92,4 +99,4 @@ def test_an_interval_that_one_speaker_cannot_give_is_unknown_and_plain_json() ->
     assert "one speaker is not enough to distinguish them" in said[-1]
     found = replace(comparison(), methods=(alone, ELP), differences=differences)
     assert "Infinity" not in json.dumps(plain(found))
-    assert "unknown" in comparison_html(found)
+    assert "unknown" in comparison_html(texts("en"), found, draw_comparison(found))

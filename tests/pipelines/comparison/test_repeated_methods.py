@@ -9,17 +9,21 @@ import pytest
 
 from elp_core.errors import CorpusError
 from elp_core.metrics.scores import ClipScores
-from pipelines.comparison.comparison_report import comparison_html, comparison_markdown
+from pipelines.comparison.comparison_report import comparison_html, comparison_markdown, draw_comparison
+from pipelines.comparison.comparison_words import repeat_rows
 from pipelines.comparison.head_rankings import head_change
 from pipelines.comparison.method_trial import MethodTrial, WantedTrial
 from pipelines.comparison.rate_budget import FACTORS, choose_rates, factor_text, tuning_trials
-from pipelines.comparison.repeated_methods import Repeats, finished_seeds, repeat_rows, repeat_sentences
+from pipelines.comparison.repeated_methods import Repeats, finished_seeds, repeat_sentences
 from pipelines.comparison.seed_resampling import SeedDraws, resample_seeds
 from pipelines.comparison.trial_runner import FailedTrial
 from pipelines.gating.compare import compare_scores
 from pipelines.registry.policies import GatePolicy
+from pipelines.texts.message_catalogue import LANGUAGES, texts
 from tests.pipelines.comparison.test_comparison_report import comparison
+from tests.support.both_languages import compare_pages
 from tests.support.compared import FULL
+from tests.support.html import read_html
 
 POLICY = GatePolicy(resamples=400)
 SPEAKERS, EACH = 20, 6
@@ -135,6 +139,9 @@ def test_the_report_has_seeds_ranks_rates_and_the_sentence_on_heads() -> None:
     assert row.value == pytest.approx(np.mean(found.methods[3].by_seed))
     assert gap.relation == "lower"
     shown = replace(comparison(), repeats=found)
-    for page in (comparison_markdown(shown), comparison_html(shown)):
+    pictures = draw_comparison(shown)
+    pages = [comparison_html(texts(language), shown, pictures) for language in LANGUAGES]
+    compare_pages(read_html(pages[0]), read_html(pages[1]))
+    for page in (comparison_markdown(shown), pages[0]):
         assert "Seeds, rates and heads" in page
         assert "sampling of the golden set and of 3 seeds" in page

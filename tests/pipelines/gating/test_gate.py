@@ -113,7 +113,7 @@ def test_a_first_version_that_passes_becomes_challenger(
     )
     assert version.description.startswith("Passed the gate: WER ")
     shown = {Path(f.path).name for f in client.list_artifacts(version.run_id, version.gate_record.evidence)}
-    assert shown == {"evidence.json", "report.html", "bootstrap.png", "by-condition.png"}
+    assert shown == {"evidence.json", "report.html", "report.ja.html", "bootstrap.png", "by-condition.png"}
     assert read_evidence(done.evidence).recompute() == done.verdict
 
 

@@ -179,3 +179,4 @@ def test_the_report_names_the_moved_measurement(record: ReferenceRecord, tmp_pat
     assert "alarm: signal-to-noise ratio changed" in page
     assert page.count("data:image/png;base64,") == 3
     assert "golden/plant-a/asr/v1, 20 blocks" in page
+    assert "with fewer than 30 blocks, many changes are found late" in page

@@ -68,7 +68,7 @@ def test_a_champion_and_a_version_are_swept_once_and_kept(
     assert (logged.data.tags["elp.kind"], logged.data.tags["elp.slot"]) == ("sweep", str(slot))
     assert f"v2.talker.4.{both.metric}" in logged.data.metrics
     files = {Path(one.path).name for one in client.list_artifacts(logged.info.run_id, "sweep")}
-    assert files == {"sweep.html", "sweep.json", "talker.png"}
+    assert files == {"sweep.html", "sweep.ja.html", "sweep.json", "talker.png"}
 
     monkeypatch.setattr(sweep_cells, "answer_systems", lambda *_: pytest.fail("answered again"))
     monkeypatch.setattr("pipelines.local.addresses.mlflow_uri", lambda _: mlflow_uri)
