@@ -15,7 +15,7 @@ def rate_words(said: Texts, metric: str, share: float, interval: Bounds | None =
     if not math.isfinite(share):
         return ""
     low, high = interval or (None, None)
-    within = f" ({_span(said, low, high)})" if low is not None and high is not None else ""
+    within = _within(said, low, high) if low is not None and high is not None else ""
     number = of_hundred(share)
     if metric.startswith("wer"):
         if share > 1:
@@ -57,5 +57,5 @@ def points_words(said: Texts, share: float) -> str:
     return said.say("%(number)s points", number=number)
 
 
-def _span(said: Texts, low: float, high: float) -> str:
-    return said.say("%(low)s to %(high)s", low=of_hundred(max(0.0, low)), high=of_hundred(high))
+def _within(said: Texts, low: float, high: float) -> str:
+    return said.say(" (%(low)s to %(high)s)", low=of_hundred(max(0.0, low)), high=of_hundred(high))

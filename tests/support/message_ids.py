@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import takewhile
 from pathlib import Path
 
 from babel.messages.catalog import Catalog
@@ -68,6 +69,7 @@ def update() -> None:
     messages = sorted(source_messages(), key=str)
     for language in LANGUAGES:
         file = catalogue_file(language)
+        notes = _notes(file.read_text(encoding="utf-8")) if file.exists() else ""
         old = catalogue(language) if file.exists() else Catalog(locale=language)
         made = Catalog(locale=language, header_comment="# Messages of ELP Foundry.", fuzzy=False)
         for message in messages:
@@ -81,7 +83,12 @@ def update() -> None:
             f'msgid ""\nmsgstr ""\n"Language: {language}\\n"\n"Content-Type: text/plain; charset=utf-8\\n"\n'
             f'"Plural-Forms: {plural}\\n"\n\n'
         )
-        file.write_text(header + file.read_text(encoding="utf-8"), encoding="utf-8")
+        file.write_text(notes + header + file.read_text(encoding="utf-8"), encoding="utf-8")
+
+
+def _notes(text: str) -> str:
+    """What translators wrote at the head of a catalogue."""
+    return "".join(takewhile(lambda line: line.startswith("#"), text.splitlines(keepends=True)))
 
 
 if __name__ == "__main__":

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
+from pipelines.server.pages.filters import parse_moment
 from pipelines.texts.message_catalogue import Texts
 
 _DAY = 86_400
@@ -34,6 +37,22 @@ def lasting(said: Texts, seconds: float) -> str:
     # 1.5 days are more than one
     number, shown = 1 if days == 1 else 2, f"{days:g}"
     return said.say_many("%(number)s day", "%(number)s days", number, number=shown)
+
+
+def age(said: Texts, text: str, now: datetime) -> str:
+    """Return the time since then in its largest whole unit, such as ``3 d``; a dash for an empty text."""
+    if not text:
+        return "–"
+    seconds = max(0, int((now - parse_moment(text)).total_seconds()))
+    if years := seconds // (365 * _DAY):
+        return said.say("%(number)s y", number=years)
+    if days := seconds // _DAY:
+        return said.say("%(number)s d", number=days)
+    if hours := seconds // 3600:
+        return said.say("%(number)s h", number=hours)
+    if minutes := seconds // 60:
+        return said.say("%(number)s min", number=minutes)
+    return said.say("%(number)s s", number=seconds)
 
 
 def units_words(said: Texts, size: int, kind: str) -> str:

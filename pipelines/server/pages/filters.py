@@ -9,22 +9,12 @@ from pipelines.number_text import duration
 from pipelines.server.pages.glossary import find_term
 
 _DIGEST = re.compile(r"(sha256:)?[0-9a-f]{32,}")
-_UNITS = ((86400 * 365, "y"), (86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 
 
 def parse_moment(text: str) -> datetime:
     """Read a moment of the records (ISO 8601); without an offset it is UTC."""
     found = datetime.fromisoformat(text)
     return found if found.tzinfo else found.replace(tzinfo=UTC)
-
-
-def age(text: str, now: datetime) -> str:
-    """Return the time since then in its largest whole unit, such as ``3 d``; a dash for an empty text."""
-    if not text:
-        return "–"
-    seconds = max(0.0, (now - parse_moment(text)).total_seconds())
-    size, unit = next(((size, unit) for size, unit in _UNITS if seconds >= size), (1, "s"))
-    return f"{int(seconds // size)} {unit}"
 
 
 def utc_text(text: str) -> str:
@@ -58,7 +48,6 @@ def details(detail: Mapping[str, Any]) -> str:
 
 
 FILTERS: dict[str, Callable[..., Any]] = {
-    "age": age,
     "details": details,
     "duration": duration,
     "glossed": find_term,

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import cache
 
 from pipelines.number_text import quantity
-from pipelines.server.pages.counted_words import counted, lasting
+from pipelines.server.pages.counted_words import age, counted, lasting
 from pipelines.server.pages.entry_words import entry_words
 from pipelines.server.pages.record_words import data_words, page_words, quarantine_words
 from pipelines.texts.english_records import in_english
@@ -113,6 +113,7 @@ WORDS: dict[str, Callable[..., str]] = {
     "percent": percent_words,
     "counted": counted,
     "lasting": lasting,
+    "age": age,
     "sentence": entry_words,
     "english": in_english,
 }

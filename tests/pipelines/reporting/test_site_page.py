@@ -85,9 +85,9 @@ def test_the_page_is_whole_in_both_languages_and_loads_nothing(tmp_path: Path, l
 
 def test_the_japanese_page_has_the_same_numbers(tmp_path: Path) -> None:
     page = _shown(site_page(JA, reported_site(tmp_path)))
-    assert "100 単語当たりの誤りが 29 件少ない（40 件 → 11 件）" in page
+    assert "100 単語当たりの誤りが 29 件少なくなっています（40 件 → 11 件）" in page
     assert "減少は 21 件から 37 件の間" in page
-    assert "あと 3 話者、約 120 クリップ" in page
+    assert "別の話者 3 名から約 120 クリップ" in page
 
 
 @pytest.mark.parametrize(

@@ -4,9 +4,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from pipelines.server.pages.filters import age, details, digest_label, interval_percent
+from pipelines.server.pages.counted_words import age
+from pipelines.server.pages.filters import details, digest_label, interval_percent
 from pipelines.server.pages.lineage_picture import Node, Picture
 from pipelines.server.pages.metric_chart import Chart, ChartPoint, ChartStep
+from pipelines.texts.message_catalogue import texts
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -47,15 +49,23 @@ def test_a_picture_leaves_out_arrows_to_missing_boxes() -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "text"),
-    [(0, "0 s"), (59, "59 s"), (61, "1 min"), (7200, "2 h"), (86400 * 3, "3 d"), (86400 * 800, "2 y")],
+    ("seconds", "text", "japanese"),
+    [
+        (0, "0 s", "0 秒"),
+        (59, "59 s", "59 秒"),
+        (61, "1 min", "1 分"),
+        (7200, "2 h", "2 時間"),
+        (86400 * 3, "3 d", "3 日"),
+        (86400 * 800, "2 y", "2 年"),
+    ],
 )
-def test_ages_are_in_their_largest_unit(seconds: int, text: str) -> None:
-    assert age(NOON.isoformat(), NOON + timedelta(seconds=seconds)) == text
+def test_ages_are_in_their_largest_unit(seconds: int, text: str, japanese: str) -> None:
+    later = NOON + timedelta(seconds=seconds)
+    assert [age(texts(language), NOON.isoformat(), later) for language in ("en", "ja")] == [text, japanese]
 
 
 def test_values_are_formatted_for_people() -> None:
-    assert age("", NOON) == "–"
+    assert age(texts("en"), "", NOON) == "–"
     assert interval_percent((0.031, 0.049)) == "3.1 … 4.9 %"
     assert interval_percent((None, 0.1)) == interval_percent(None) == ""
     assert digest_label("sha256:" + "ab" * 32) == "abababababab…"

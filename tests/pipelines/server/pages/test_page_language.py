@@ -18,6 +18,7 @@ from pipelines.texts.message_catalogue import texts
 from pipelines.texts.rate_words import rate_words
 from tests.support.english_texts import english_texts
 from tests.support.html import faults, read_html
+from tests.support.japanese_text import breaches, shown_text
 from tests.support.registry_rows import FINGERPRINT
 
 JAPANESE = {"Accept-Language": "ja,en;q=0.5"}
@@ -59,9 +60,12 @@ PAGES = (
 
 @pytest.mark.parametrize("page", PAGES)
 def test_no_english_is_left_on_a_japanese_page(visitor: FlaskClient, page: str) -> None:
-    tree = read_html(visitor.get(page, headers=JAPANESE).text)
+    text = visitor.get(page, headers=JAPANESE).text
+    tree = read_html(text)
     assert tree.all("html")[0].attributes["lang"] == "ja"
     assert english_texts(tree) == []
+    # only the page shows what a value has next to it
+    assert [fault for fault in breaches(shown_text(text)) if fault.startswith("no blank")] == []
     assert faults(tree) == []
 
 
