@@ -112,6 +112,7 @@ def serve_verb(
     from pipelines.serving.http.request_limits import RequestBounds
     from pipelines.serving.http.serve_options import ServeOptions
     from pipelines.serving.http.serve_process import serve_until_stopped
+    from pipelines.serving.presence import box_presence, registry_presence
     from pipelines.serving.voices.voice_place import box_voices, workspace_voices
 
     source = champion_source(workspace, box, sites)
@@ -128,6 +129,7 @@ def serve_verb(
         wyoming=wyoming,
         certificate=tls_cert,
         private_key=tls_key,
+        presence=box_presence(box, port) if box else registry_presence(source.name, sites, port),
         log_state=workspace.state,
         settings_now=(lambda: box_workspace(box).settings) if box else None,
     )

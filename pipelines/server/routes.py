@@ -20,6 +20,7 @@ from pipelines.server.backbone_routes import blueprint as backbone_blueprint
 from pipelines.server.database_outage import answer_outage
 from pipelines.server.delivery.box_routes import blueprint as box_blueprint
 from pipelines.server.delivery.delivery_routes import blueprint as delivery_blueprint
+from pipelines.server.delivery.serving_routes import blueprint as serving_blueprint
 from pipelines.server.holds import end_hold, make_hold, stored_holds
 from pipelines.server.overrides import USUAL_DAYS, approve_override, ask_override, withdraw_override
 from pipelines.server.read_models.adapter_history import champion_periods, champions_at, registered_adapters
@@ -56,6 +57,7 @@ blueprint = Blueprint("elp_api", __name__, url_prefix=ROUTE)
 blueprint.register_blueprint(worker_blueprint)
 blueprint.register_blueprint(delivery_blueprint)
 blueprint.register_blueprint(box_blueprint)
+blueprint.register_blueprint(serving_blueprint)
 blueprint.register_blueprint(voice_blueprint)
 blueprint.register_blueprint(backbone_blueprint)
 

@@ -10,5 +10,6 @@
 `backbones`       the change of a backbone: its facts, its statement, the switch of a site and the way back
 `workers`         workers of other machines: invite, enrol, list, revoke; the trusted keys
 `boxes`           edge boxes: invite, enrol, list, revoke, and their reports
+`serving_reports` servers of requests: what each of them serves
 `users`           users and roles of a server with a login
 """

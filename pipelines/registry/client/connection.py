@@ -82,11 +82,12 @@ def send_request(uri: str, method: str, path: str, login: Account | None, **cont
     """Return a server's answer, whatever its status; raise RemoteAway if no server answers."""
     import requests
 
+    content.setdefault("timeout", _ANSWER_SECONDS)
     auth = (login.name, login.password) if login else None
     write = contextlib.nullcontext() if method == "GET" else durable_write(f"request {path.rpartition('/')[2]}")
     try:
         with write:
-            return requests.request(method, uri.rstrip("/") + path, auth=auth, timeout=_ANSWER_SECONDS, **content)
+            return requests.request(method, uri.rstrip("/") + path, auth=auth, **content)
     except requests.exceptions.RequestException as error:
         raise unreachable(uri, type(error).__name__, away=is_away(error)) from error
 

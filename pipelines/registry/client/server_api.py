@@ -188,7 +188,7 @@ def read_holds(uri: str) -> list[Hold]:
 
 
 def call_server(uri: str, method: str, route: str, login: Account | None = None, **content: Any) -> Mapping[str, Any]:
-    """Return the server's answer at a route; `content` is passed to `requests.request`.
+    """Return the server's answer at a route; `content` is passed to `requests.request`, and may have a `timeout`.
 
     Without a `login`, the account in the environment is used.
     """

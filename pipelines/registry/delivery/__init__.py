@@ -7,4 +7,5 @@
 `published_root`       the roots that the server hands out
 `delivery_keys`        the server's keys for metadata, and key files of offline signers
 `box_report`           what a box says it runs, signed by the box
+`serving_report`       what an `elp serve` says it answers with
 """

@@ -79,13 +79,8 @@ def box_of_report(text: str) -> str:
 
 def read_report(text: str, pem: str) -> BoxReport:
     """Return a report that the key `pem` has signed; raise AttestationError if it has not, or if it is malformed."""
-    envelope = read_envelope(text)
-    key = key_id(read_public(pem, "the box's key"))
-    if envelope.payload_type != BOX_TYPE or envelope.keyid != key:
-        raise AttestationError("unknown key", f"the report is signed by {envelope.keyid[:12]}, this box has {key[:12]}")
-    verify_signature(envelope, TrustedKey(key, "box", (), pem, ""))
     try:
-        report = from_dict(BoxReport, parse_canonical_json(_payload(text), "report"), "report")
+        report = from_dict(BoxReport, parse_canonical_json(signed_payload(text, pem, BOX_TYPE), "report"), "report")
     except ConfigError as error:
         raise AttestationError("malformed", str(error)) from error
     for name in (report.at, *([report.pulled_at] if report.pulled_at else [])):
@@ -93,6 +88,16 @@ def read_report(text: str, pem: str) -> BoxReport:
     if report.format != FORMAT:
         raise AttestationError("malformed", f"the report is of format {report.format}, this release reads {FORMAT}")
     return report
+
+
+def signed_payload(text: str, pem: str, payload_type: str) -> bytes:
+    """Return what the key `pem` of a box has signed as a type; raise AttestationError if it has not."""
+    envelope = read_envelope(text)
+    key = key_id(read_public(pem, "the box's key"))
+    if envelope.payload_type != payload_type or envelope.keyid != key:
+        raise AttestationError("unknown key", f"the report is signed by {envelope.keyid[:12]}, this box has {key[:12]}")
+    verify_signature(envelope, TrustedKey(key, "box", (), pem, ""))
+    return _payload(text)
 
 
 def _payload(text: str) -> bytes:

@@ -21,7 +21,8 @@ Login = Callable[[str, str], "Caller | None"]
 Record = Callable[[Principal, str, str], None]
 
 _OPEN = ("/health", "/favicon.ico")
-_OWN_CHECK = {("POST", f"/elp/api/v1/{route}") for route in ("workers/enrol", "boxes/enrol", "boxes/report")}
+_CHECKED = ("workers/enrol", "boxes/enrol", "boxes/report", "boxes/serving")
+_OWN_CHECK = {("POST", f"/elp/api/v1/{route}") for route in _CHECKED}
 """Open to all: the route checks a one-time token, or the signature of a box, itself."""
 _DELIVERY, _BEARER = "/elp/api/v1/delivery/", b"bearer "
 """Boxes read this with a token of their own, which the route checks."""

@@ -37,7 +37,7 @@ from pipelines.server.read_models.flow_health import read_flow_health
 from pipelines.server.read_models.grid import Cell, read_grid
 from pipelines.server.read_models.health import health_items
 from pipelines.server.read_models.mlflow_tables import experiment_of, run_metrics
-from pipelines.server.read_models.serving_hosts import recorded_serving
+from pipelines.server.read_models.serving_hosts import count_hosts, recorded_serving, reported_hosts
 from pipelines.server.read_models.signed_records import RecordedLineage, RecordedVerdict, entry_at, statement_rows
 from pipelines.server.read_models.site_audio import read_site_audio
 from pipelines.server.read_models.site_boxes import boxes_of_slot, count_boxes, reported_boxes
@@ -65,9 +65,10 @@ def grid_page() -> Response:
     wanted = request.args.get("site", "").strip().lower()
     with registry().engine.connect() as records, tracking_store().engine.connect() as runs:
         page, now = read_grid(records, runs), datetime.now(UTC)
-        champions = {str(cell.slot): cell.champion.version for cell in page.cells if cell.champion is not None}
-        boxes = reported_boxes(records, champions, now)
-    health = health_items(page, read_flow_health(now), [key_folder()], now, boxes, page_texts(request))
+        champions = {str(cell.slot): cell.champion for cell in page.cells if cell.champion is not None}
+        boxes = reported_boxes(records, {slot: one.version for slot, one in champions.items()}, now)
+        hosts = reported_hosts(records, champions, now)
+    health = health_items(page, read_flow_health(now), [key_folder()], now, boxes, page_texts(request), hosts)
     rows: dict[str, dict[str, Cell]] = {}
     for cell in page.cells:
         rows.setdefault(cell.slot.site, {})[cell.slot.task] = cell
@@ -76,12 +77,14 @@ def grid_page() -> Response:
         page=page,
         health=health,
         serving=recorded_serving(data_root()),
+        hosts=count_hosts(hosts),
+        serving_hosts=hosts,
         boxes=count_boxes(boxes),
         reported=boxes,
         wanted=wanted,
         rows=list(rows.items()),
         shown=sum(wanted in site for site in rows),
-        champions=sum(cell.champion is not None for cell in page.cells),
+        champions=len(champions),
     )
 
 

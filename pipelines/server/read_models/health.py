@@ -12,6 +12,7 @@ from typing import Literal
 from pipelines.registry.slot import Slot
 from pipelines.server.read_models.flow_health import FlowHealth
 from pipelines.server.read_models.grid import Cell, Grid
+from pipelines.server.read_models.serving_hosts import HostState, ReportedHost
 from pipelines.server.read_models.site_boxes import ReportedBox
 from pipelines.texts.english_records import in_english
 from pipelines.texts.message_catalogue import Texts, texts
@@ -43,6 +44,8 @@ class HealthItem:
 
 _BOXES: dict[str, Urgency] = {"refused": "act", "silent": "watch", "differs": "watch"}
 """Urgency by the state of a box."""
+_HOSTS: dict[HostState, Urgency] = {"lost": "act", "differs": "watch"}
+"""Urgency by the state of a server of requests."""
 
 
 def health_items(
@@ -52,6 +55,7 @@ def health_items(
     now: datetime,
     boxes: Sequence[ReportedBox] = (),
     language: Texts | None = None,
+    hosts: Sequence[ReportedHost] = (),
 ) -> list[HealthItem]:
     """Return all lines, those that need a person first; none if all is well.
 
@@ -59,7 +63,7 @@ def health_items(
     """
     said = language or texts("en")
     found = [*_decisions(said, grid), *_flows(said, flows), *_disks(said, disks), *_old(said, grid, now)]
-    found += _boxes(said, boxes)
+    found += [*_hosts(said, hosts), *_boxes(said, boxes)]
     order: tuple[Urgency, ...] = ("act", "watch", "unknown")
     return sorted(found, key=lambda item: order.index(item.urgency))
 
@@ -152,13 +156,39 @@ def _disks(said: Texts, disks: Sequence[Path]) -> Iterator[HealthItem]:
             yield HealthItem("act", said.say("the disk of %(folder)s is nearly full", folder=folder), left)
 
 
+def _hosts(said: Texts, hosts: Sequence[ReportedHost]) -> Iterator[HealthItem]:
+    for state, urgency in _HOSTS.items():
+        if not (found := [host for host in hosts if host.state == state]):
+            continue
+        if state == "lost":
+            text = said.say_many(
+                "%(number)s serving host has not reported for five minutes",
+                "%(number)s serving hosts have not reported for five minutes",
+                len(found),
+                number=len(found),
+            )
+            names = [host.name for host in found]
+        else:
+            text = said.say_many(
+                "%(number)s serving host answers with another version than the champion",
+                "%(number)s serving hosts answer with another version than the champion",
+                len(found),
+                number=len(found),
+            )
+            names = [f"{host.name} (→ {_first(said, host.differing)})" for host in found]
+        yield HealthItem(urgency, text, _first(said, names), href="#serving")
+
+
 def _boxes(said: Texts, boxes: Sequence[ReportedBox]) -> Iterator[HealthItem]:
     for state, urgency in _BOXES.items():
-        names = [_named(box) for box in boxes if box.state == state]
-        if not names:
-            continue
-        more = " " + said.say("and %(number)s more", number=len(names) - _SHOWN) if len(names) > _SHOWN else ""
-        yield HealthItem(urgency, _box_text(said, state, len(names)), ", ".join(names[:_SHOWN]) + more, href="#boxes")
+        if names := [_named(box) for box in boxes if box.state == state]:
+            yield HealthItem(urgency, _box_text(said, state, len(names)), _first(said, names), href="#boxes")
+
+
+def _first(said: Texts, names: Sequence[str]) -> str:
+    """Return the first names, and how many more there are."""
+    more = " " + said.say("and %(number)s more", number=len(names) - _SHOWN) if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + more
 
 
 def _named(box: ReportedBox) -> str:

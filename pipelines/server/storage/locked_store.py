@@ -27,6 +27,7 @@ from pipelines.registry.slot import Slot
 from pipelines.server.ledger import LEDGER, LedgerTransaction, TrustedKeys, create_tables, lock_ledger, record_keys
 from pipelines.server.refusal import Attempt, Refusal
 from pipelines.server.storage.kept_rows import guard_rows
+from pipelines.server.storage.serving_rows import SERVING
 from pipelines.server.storage.version_rows import bundle_of, version_row
 
 _log = logging.getLogger(__name__)
@@ -52,6 +53,7 @@ class LockedStore(SqlAlchemyStore):  # type: ignore[misc]
         self.ManagedSessionMaker: Any
         super().__init__(store_uri.removeprefix(_PREFIX))
         create_tables(self.engine)
+        SERVING.create(self.engine, checkfirst=True)
         guard_rows(self.engine)
         self._mlflow_sessions: Any = self.ManagedSessionMaker
         # not an attribute: other requests of this process must not join the transaction

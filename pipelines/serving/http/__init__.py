@@ -21,5 +21,6 @@
 `audio_batcher`         requests of all clients, adapters and tasks in one batch, by seconds of audio
 `decode_pool`           recordings to waveforms in bounded processes (`decode_worker`)
 `request_logger`  the log of answered requests, written in the background (`pipelines.request_log`)
+`presence_reporter`     reports to the console what is served
 `service_metrics`       figures for Prometheus
 """

@@ -17,6 +17,7 @@ from pipelines.serving.http.request_limits import RequestBounds
 from pipelines.serving.http.server_names import ServerNames
 
 if TYPE_CHECKING:
+    from pipelines.serving.presence import ConsolePresence
     from pipelines.serving.voices.voice_place import VoicePlace
 
 
@@ -51,6 +52,8 @@ class ServeOptions:
     """Port for voice assistants; None for none."""
     certificate: Path | None = None
     private_key: Path | None = None
+    presence: ConsolePresence | None = None
+    """How it makes itself known to the console; None for not at all."""
     settings_now: Callable[[], Settings] | None = None
     """Reads the settings that name the backbones when another one is needed; None: they are those of the start."""
 

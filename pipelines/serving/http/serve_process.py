@@ -23,6 +23,7 @@ from pipelines.serving.champion_source import ChampionSource
 from pipelines.serving.http.api_keys import ApiKeyFile
 from pipelines.serving.http.body_room import BodyRoom
 from pipelines.serving.http.decode_pool import DecodePool
+from pipelines.serving.http.presence_reporter import known_to_console
 from pipelines.serving.http.serve_options import ServeOptions
 
 if TYPE_CHECKING:
@@ -203,7 +204,7 @@ def serve_until_stopped(
         found = len(opened.served.versions)
         report(f"serving {count(found, 'slot')} at {options.address}/v1 (routes: {options.address}/docs)")
         opened.report_backbones(report)
-        with recorded:
+        with recorded, known_to_console(opened.parts, options.presence, report):
             # after a signal it finishes the requests in progress, and then raises the signal again
             web_server(opened.app, options).run(sockets=[listener])
     report("stopped")

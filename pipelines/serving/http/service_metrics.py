@@ -54,12 +54,15 @@ class ServiceMetrics:
             ["slot", "outcome"],
             registry=self.registry,
         )
+        self.refused = 0
+        """Requests that were answered with 429."""
         self._computing = Counter("elp_serve_computing_seconds", "Seconds spent in batches", registry=self.registry)
 
     def count_request(self, route: str, slot: str, status: int, took: Seconds) -> None:
         """Count an answered request."""
         self._requests.labels(route, slot, str(status)).inc()
         self._latency.labels(route).observe(took)
+        self.refused += status == 429
 
     def count_batch(self, size: int, seconds: Seconds, took: Seconds) -> None:
         """Count a batch of the batcher."""

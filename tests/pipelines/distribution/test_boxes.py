@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import replace
+from dataclasses import asdict, replace
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,14 +15,17 @@ from pipelines.cli.main import run
 from pipelines.distribution.pull_box import pull_box
 from pipelines.distribution.report_back import enrol_box_here, signed_report
 from pipelines.distribution.sources import HttpSource
-from pipelines.errors import DeliveryRefused, RegistryError, ServiceError
+from pipelines.errors import DeliveryRefused, GateRefused, RegistryError, ServiceError
 from pipelines.local.box_home import box_workspace, read_box
 from pipelines.local.workspace import Workspace
 from pipelines.registry.client.boxes import end_box, invite_box_by, send_report
 from pipelines.registry.client.connection import Account
-from pipelines.registry.delivery.box_report import BoxReport, read_report, sign_report
+from pipelines.registry.client.serving_reports import list_serving
+from pipelines.registry.delivery.box_report import BoxReport, RunningAdapter, read_report, sign_report
 from pipelines.registry.delivery.delivery_keys import new_private_key, public_pem, signer_of
+from pipelines.registry.delivery.serving_report import ServingReport
 from pipelines.registry.signing.canonical_json import sha256
+from pipelines.serving.presence import box_presence
 from tests.support.delivery_by_hand import ship_fingerprint
 from tests.support.delivery_plant import Plant, make_plant
 from tests.support.html import faults, read_html
@@ -117,6 +122,39 @@ def test_a_refused_pull_is_reported(plant: Plant, box: Path, monkeypatch: pytest
     start = plant.rest("GET", "/elp/").text
     assert "1 box refused its last pull" in start
     assert "belongs to the backbone" in start
+
+
+def test_the_server_of_a_box_is_shown_if_the_box_signed_it(plant: Plant, box: Path) -> None:
+    token, _ = invite_box_by(plant.uri, "dock-4", "plant-d", None, plant.keys.folder)
+    # before its enrolment there is nobody to report to
+    assert box_presence(box, 8400) is None
+    enrol_box_here(box, plant.uri, token, "")
+    presence = box_presence(box, 8400)
+    assert presence
+    served = (RunningAdapter("plant-d/asr", 7, "sha256:" + "7" * 64),)
+    report = ServingReport(presence.host, presence.now().isoformat(), ("plant-d",), served, box="dock-4")
+    presence.send(report)
+    assert [one["report"]["serving"][0]["version"] for one in _hosts(plant, "dock-4")] == [7]
+    start = plant.rest("GET", "/elp/").text
+    assert "1 serving host answers with another version than the champion" in start
+    assert "plant-d/asr v7 <code>7777777</code>" in start
+    assert faults(read_html(start)) == []
+    # seen on the way and sent again, or about another site: it changes nothing (the server counts attempts)
+    earlier = replace(report, at=(presence.now() - timedelta(hours=1)).isoformat(), serving=())
+    presence.send(earlier)
+    with pytest.raises(GateRefused, match="is about dock-4 of plant-a"):
+        presence.send(replace(report, sites=("plant-a",)))
+    plant.rest("POST", "/elp/api/v1/serving/report", {"report": asdict(report)}).must_be(400, "signs its report")
+    assert [one["report"]["serving"][0]["version"] for one in _hosts(plant, "dock-4")] == [7]
+    presence.send(replace(report, at=presence.now().isoformat(), ended=True))
+    assert _hosts(plant, "dock-4") == []
+    # and not back to life by its last report
+    presence.send(report)
+    assert _hosts(plant, "dock-4") == []
+
+
+def _hosts(plant: Plant, box: str) -> list[dict[str, Any]]:
+    return [dict(one) for one in list_serving(plant.uri) if one["report"]["box"] == box]
 
 
 def test_a_report_counts_only_if_its_box_signed_it_and_it_is_later(plant: Plant, box: Path, tmp_path: Path) -> None:

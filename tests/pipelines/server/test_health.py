@@ -16,13 +16,19 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
 
+from pipelines.registry.delivery.box_report import RunningAdapter
+from pipelines.registry.delivery.serving_report import ServingReport
 from pipelines.registry.slot import Slot
 from pipelines.server.read_models import flow_health
 from pipelines.server.read_models.flow_health import FlowHealth, FlowRun, read_flow_health, unresolved
 from pipelines.server.read_models.grid import Cell, Grid
 from pipelines.server.read_models.health import HealthItem, health_items
+from pipelines.server.read_models.serving_hosts import HostCount, count_hosts, reported_hosts
 from pipelines.server.read_models.site_boxes import ReportedBox
+from pipelines.server.storage.serving_rows import SERVING, ServingRow, put_serving_row, serving_rows
 
 NOW = datetime(2026, 7, 1, 9, tzinfo=UTC)
 QUIET = Cell(
@@ -136,6 +142,54 @@ def test_boxes_are_named_with_what_they_serve_and_should() -> None:
         ("watch", "has", "gate-1 (plant-a)", "#boxes"),
         ("watch", "serves", "press-3 (plant-a: asr v1 → asr v2, ser –)", "#boxes"),
     ]
+
+
+def test_serving_hosts_are_counted_and_named_with_what_they_should_answer_with() -> None:
+    bundles = {version: f"sha256:{version}{'0' * 63}" for version in (1, 2)}
+    champions: Any = {
+        "plant-a/asr": SimpleNamespace(version=2, bundle_digest=bundles[2]),
+        "plant-b/asr": SimpleNamespace(version=1, bundle_digest=bundles[1]),
+    }
+
+    def row(host: str, sites: tuple[str, ...], minutes: float, **serves: int) -> ServingRow:
+        serving = tuple(RunningAdapter(f"plant-{site}/asr", v, bundles[v]) for site, v in serves.items())
+        seen = (NOW - timedelta(minutes=minutes)).isoformat()
+        return ServingRow("ann", ServingReport(host, seen, sites, serving), seen)
+
+    engine = sa.create_engine("sqlite://")
+    SERVING.create(engine)
+    with Session(engine) as session:
+        for one in (
+            row("all:8400", (), 1, a=2, b=1),
+            row("own:8400", ("plant-b",), 4, b=1),
+            row("old:8400", ("plant-a",), 0, a=1),
+            row("gone:8400", ("plant-a",), 6, a=2),
+            # it still serves a slot whose champion was retired
+            row("more:8400", ("plant-b",), 1, b=1, c=1),
+        ):
+            put_serving_row(session, one)
+        session.commit()
+    with engine.connect() as registry:
+        found = reported_hosts(registry, champions, NOW)
+    assert [(host.name, host.state, host.differing) for host in found] == [
+        ("gone:8400", "lost", ()),
+        ("more:8400", "differs", ("plant-c/asr –",)),
+        ("old:8400", "differs", ("plant-a/asr v2",)),
+        ("all:8400", "same", ()),
+        ("own:8400", "same", ()),
+    ]
+    assert count_hosts(found) == HostCount(5, 4, 2)
+    items = health_items(Grid((QUIET,), ()), GOOD, (), NOW, hosts=found)
+    assert [(item.urgency, item.text, item.detail, item.href) for item in items] == [
+        ("act", "1 serving host has not reported for five minutes", "gone:8400", "#serving"),
+        ("watch", "2 serving hosts answer with another version than the champion",
+         "more:8400 (→ plant-c/asr –), old:8400 (→ plant-a/asr v2)", "#serving"),
+    ]  # fmt: skip
+    # a day after the last of these reports, only a new one counts
+    with Session(engine) as session:
+        later = replace(row("new:8400", (), -24 * 60 - 1), seen_at=(NOW + timedelta(days=1, minutes=1)).isoformat())
+        put_serving_row(session, later)
+        assert [one.report.host for one in serving_rows(session)] == ["new:8400"]
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from tests.support.versions_by_hand import API, ARTIFACTS, ELP
 pytestmark = pytest.mark.integration
 
 # the route of the one-time tokens checks them itself; tests/attacks/test_worker_tokens.py
-TOKENS = {("POST", f"{ELP}/{route}") for route in ("workers/enrol", "boxes/enrol", "boxes/report")}
+TOKENS = {("POST", f"{ELP}/{route}") for route in ("workers/enrol", "boxes/enrol", "boxes/report", "boxes/serving")}
 OPEN = {("GET", "/health"), ("HEAD", "/health"), ("OPTIONS", "/health"), *TOKENS}
 PLACES = {"auditor": "dora", "trainer": "carl", "promoter": "anna", "admin": "admin"}
 

@@ -12,7 +12,9 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -21,6 +23,7 @@ from elp_core.testing import save_tiny
 from pipelines.cli.main import run
 from pipelines.local.workspace import open_workspace
 from pipelines.registry.client.connection import connect
+from pipelines.registry.client.serving_reports import list_serving
 from pipelines.registry.slot import Slot
 from pipelines.serving.ask_server import ask_server
 from pipelines.serving.champion_source import RegistryChampions
@@ -165,6 +168,31 @@ def test_a_server_of_other_settings_is_not_asked(box: Box) -> None:
     assert answered(box) == before + 1
 
 
+def shown_hosts(box: Box) -> list[dict[str, Any]]:
+    """Return what the console's server has of this `elp serve`."""
+    return [one["report"] for one in list_serving(box.uri) if one["report"]["host"].endswith(f":{box.port}")]
+
+
+@pytest.mark.usefixtures("serving")
+def test_the_console_shows_what_answers_here(box: Box) -> None:
+    wait_until(lambda: shown_hosts(box))
+    (report,) = shown_hosts(box)
+    assert (report["sites"], report["release"]) == ([SITE], version("elp-foundry"))
+    served = httpx.get(f"http://127.0.0.1:{box.port}/v1/models").json()["data"]
+    assert [(one["slot"], one["bundle"]) for one in report["serving"]] == [
+        (one["id"], one["bundle_digest"]) for one in served
+    ]
+    page = httpx.get(f"{box.uri}/elp/").text
+    assert report["host"] in page
+    assert f"{SITE}/asr v1 <code>{report['serving'][0]['bundle'][7:14]}</code>" in page
+    # a new champion is reported without waiting for the minute
+    client, slot = connect(box.uri), Slot(SITE, "sic")
+    make_champion(client, add_bundle(client, slot, "box-sic-2", box.root / "bundles"))
+    wait_until(lambda: {"slot": str(slot), "version": 2} in [
+        {"slot": one["slot"], "version": one["version"]} for one in shown_hosts(box)[0]["serving"]
+    ])  # fmt: skip
+
+
 def test_keys_are_asked_for_it_ends_in_order_and_is_not_asked_then(box: Box, serving: subprocess.Popen[str]) -> None:
     # keys of a running server: from the first one on, it asks for them
     address = f"http://127.0.0.1:{box.port}/v1/models"
@@ -191,6 +219,7 @@ def test_keys_are_asked_for_it_ends_in_order_and_is_not_asked_then(box: Box, ser
     serving.send_signal(signal.SIGTERM)
     assert serving.wait(60) == 0
     assert "stopped" in (box.root / "serve.log").read_text()
+    assert shown_hosts(box) == []
     assert ask_server(workspace, slot, files, source=registry(box.uri)) is None
     # one that is killed leaves its record
     record.write_bytes(kept)
