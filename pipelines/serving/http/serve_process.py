@@ -202,9 +202,10 @@ def serve_until_stopped(
         _assistants(assistants, opened, options, keys, report),
     ):
         found = len(opened.served.versions)
-        report(f"serving {count(found, 'slot')} at {options.address}/v1 (routes: {options.address}/docs)")
-        opened.report_backbones(report)
         with recorded, known_to_console(opened.parts, options.presence, report):
+            # after the record: who reads this line may ask for the server at once
+            report(f"serving {count(found, 'slot')} at {options.address}/v1 (routes: {options.address}/docs)")
+            opened.report_backbones(report)
             # after a signal it finishes the requests in progress, and then raises the signal again
             web_server(opened.app, options).run(sockets=[listener])
     report("stopped")
