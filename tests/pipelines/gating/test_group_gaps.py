@@ -17,6 +17,7 @@ from pipelines.gating.group_gaps import group_positions, measure_gaps
 from pipelines.gating.report import verdict_page
 from pipelines.registry.policies import GatePolicy, policy_digest
 from pipelines.registry.verdict import Verdict
+from pipelines.texts.message_catalogue import texts
 from tests.support.benchmark_modules import benchmark_module
 from tests.support.scores import clips, trials
 
@@ -115,7 +116,7 @@ def test_the_evidence_alone_gives_the_verdict_again(tmp_path: Path) -> None:
     assert read.verdict == verdict
     assert read.challenger.groups == UNEVEN.groups
     assert read.recompute() == verdict
-    page = verdict_page(read, [])
+    page = verdict_page(texts("en"), read, [])
     assert "<h2>By group</h2>" in page
     assert "The error of dialect=kansai is 22.7 points above that of dialect=kanto" in page
     assert "By recording condition" not in page

@@ -21,6 +21,7 @@ from pipelines.registry.slot import Slot
 from pipelines.registry.statements import parse_statement
 from pipelines.registry.verdict import Verdict
 from pipelines.registry.verdict_statement import ReportedRate, stored_verdict
+from pipelines.texts.message_catalogue import texts
 from tests.support import proof
 from tests.support.scores import clips
 
@@ -103,7 +104,8 @@ def test_the_report_names_the_language_of_what_was_said() -> None:
         clips([1, 0] * 10, speakers=4), metric="cer", references=("扉を開けて",) * 20, hypotheses=("扉",) * 20
     )
     context = EvidenceContext(challenger_also={"wer": 0.5, "cer_reading": 0.25, "words": 20.0})
-    page = verdict_page(Evidence(decide_verdict(scores, None, POLICY, normaliser=BEFORE), scores, None, context), ())
+    evidence = Evidence(decide_verdict(scores, None, POLICY, normaliser=BEFORE), scores, None, context)
+    page = verdict_page(texts("en"), evidence, ())
     assert page.count('lang="ja">扉を開けて</td>') == 10
     assert "20 clips with 100 characters" in page
     assert "wrong characters" in page

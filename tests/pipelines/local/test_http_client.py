@@ -25,6 +25,10 @@ def _answering(*answers: bytes) -> Iterator[str]:
                 with connection:
                     connection.recv(65_536)
                     connection.sendall(answer)
+                    connection.shutdown(socket.SHUT_WR)
+                    # a connection that is closed with an unread part of the request is reset, and the answer is lost
+                    while connection.recv(65_536):
+                        pass
 
         thread = threading.Thread(target=serve, daemon=True)
         thread.start()
