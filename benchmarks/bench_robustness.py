@@ -8,7 +8,7 @@ conditions (`augment.conditions`); 0 is the usual augmentation. Each adapter ans
 the golden set, clean and under all families at four severities, by the code of `elp sweep`. `--epochs` and `--share`
 (of the training clips, taken by their hash) make it shorter: the figures of the usual length need hours. `--light`
 trains an L-only adapter without masks: the frozen prefix runs once for each copy, so a training takes minutes.
-Adapters and answers stay in `--folder`, and a second call with the same options continues with what is missing.
+Adapters and answers stay in `--folder`, by slot and options, and a second call continues with what is missing.
 """
 
 from __future__ import annotations
@@ -43,9 +43,11 @@ def prepared(slot_name: str, source: Path, folder: Path) -> tuple[dict[str, list
     from pipelines.registry.slot import Slot
 
     slot = Slot.parse(slot_name)
+    settings = f"slots:\n  {slot_name}: {{data: {{closed_set: true}}}}\n"
     if not (folder / "elp.yaml").is_file():
         init_workspace(folder)
-        (folder / "elp.yaml").write_text(f"slots:\n  {slot_name}: {{data: {{closed_set: true}}}}\n")
+    if (folder / "elp.yaml").read_text() != settings:
+        (folder / "elp.yaml").write_text(settings)
         subprocess.run(["git", "commit", "-qam", "FSDD shares its speakers"], cwd=folder, check=True)
     workspace = open_workspace(folder)
     version = find_latest(workspace, slot) or add_delivery(workspace, slot, source, "fsdd", SLOTS[slot_name])
@@ -144,16 +146,19 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         parent = arguments.folder or Path(temporary)
         clips, settings = prepared(arguments.slot, source, parent / "workspace")
+        # what other options made is not taken for this
+        options = f"epochs-{arguments.epochs or 'all'}-share-{arguments.share:g}{'-light' * arguments.light}"
+        made = parent / arguments.slot.replace("/", "-") / options
         train = sorted(clips["train"], key=lambda clip: clip.id)
         clips["train"] = train[: round(arguments.share * len(train))]
         settings = shortened(settings, arguments)
         test = sorted(clips["test"], key=lambda clip: clip.id)[: arguments.clips or None]
         task = arguments.slot.partition("/")[2]
         models = [
-            (f"conditions {share:g}", trained(clips, settings, task, share, parent / f"adapter-{share:g}"))
+            (f"conditions {share:g}", trained(clips, settings, task, share, made / f"adapter-{share:g}"))
             for share in map(float, arguments.trainings.split(","))
         ]
-        found = swept(models, test, settings, arguments.slot, parent)
+        found = swept(models, test, settings, arguments.slot, made / f"clips-{arguments.clips}")
     print("\n| " + " | ".join(family_headers(found)) + " |")
     print("|" + "---|" * len(family_headers(found)))
     print("\n".join("| " + " | ".join(row) + " |" for row in family_rows(found)))

@@ -27,12 +27,12 @@ def replacing(path: Path, *, durable: bool = False) -> Iterator[Path]:
         yield temporary
         if durable:
             # a file system may keep the new name and lose content that was not written before the rename
-            _sync(temporary)
+            sync_path(temporary)
         with durable_write(f"file {_kind(path.name)}"):
             os.replace(temporary, path)
         if durable:
             # the name is part of the folder, which has to reach the disk too
-            _sync(path.parent)
+            sync_path(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -80,7 +80,8 @@ def _kind(name: str) -> str:
     return re.sub(r"[0-9a-f]{12,}", "*", name)
 
 
-def _sync(path: Path) -> None:
+def sync_path(path: Path) -> None:
+    """Write what the system still holds of a file, or of the names in a folder, to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -11,6 +11,7 @@ from pathlib import Path
 from elp_core.bundle import verify_bundle
 from elp_core.errors import BundleError
 from elp_core.fail_points import durable_write
+from elp_core.files import sync_path
 from pipelines.distribution.resumed_download import fetch_file
 from pipelines.distribution.sources import Source
 from pipelines.distribution.trusted_metadata import TrustedMetadata
@@ -57,10 +58,10 @@ def fetch_bundle(
         for name, path in fetched.items():
             _link(path, folder / name)
         _verify(adapter, folder)
-        _sync(folder)
+        sync_path(folder)
         with durable_write("delivered bundle"):
             os.replace(folder, place)
-        _sync(place.parent)
+        sync_path(place.parent)
     for path in fetched.values():
         path.unlink(missing_ok=True)
 
@@ -82,13 +83,4 @@ def _link(path: Path, place: Path) -> None:
     except OSError:
         # a file system without links
         shutil.copy2(path, place)
-        with place.open("rb") as file:
-            os.fsync(file.fileno())
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        sync_path(place)

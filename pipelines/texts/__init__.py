@@ -1,7 +1,6 @@
 """The words of reports and pages in English and Japanese, from one gettext catalogue for each language.
 
 `message_catalogue`  messages by their English text, with named values
-`kept_catalogue`     a catalogue as it is kept in Git
 `written_numbers`    numbers, sizes, dates and lengths of time as each language writes them
 `rate_words`         error rates and differences of them, for people who do not know the metrics
 `translated_templates`  templates with these words

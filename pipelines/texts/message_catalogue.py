@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import gettext
+import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
@@ -15,7 +16,6 @@ from typing import Literal, get_args
 from markupsafe import Markup
 
 from pipelines.errors import UsageError
-from pipelines.texts.kept_catalogue import read_catalogue
 
 Language = Literal["en", "ja"]
 LANGUAGES: tuple[Language, ...] = get_args(Language)
@@ -58,7 +58,15 @@ def texts(language: str) -> Texts:
     """Return the messages of a language; raise UsageError for one without a catalogue."""
     if language not in LANGUAGES:
         raise UsageError(f"{language!r} is not a language of the reports; expected one of {', '.join(LANGUAGES)}")
-    return Texts(language, read_catalogue(catalogue_file(language)))
+    # read as it is kept: a compiled copy in Git could differ from it
+    from babel.messages.mofile import write_mo
+    from babel.messages.pofile import read_po
+
+    compiled = io.BytesIO()
+    with catalogue_file(language).open("rb") as file:
+        write_mo(compiled, read_po(file, locale=language))
+    compiled.seek(0)
+    return Texts(language, gettext.GNUTranslations(compiled))
 
 
 def catalogue_file(language: str) -> Path:
