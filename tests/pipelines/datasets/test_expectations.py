@@ -20,6 +20,7 @@ from pipelines.datasets.expectations import (
     validation_process,
 )
 from pipelines.registry.policies import DataPolicy
+from tests.support.running_children import running_children
 
 RULES = (
     Rule("too_long", "duration", "between", maximum=5.0),
@@ -111,8 +112,7 @@ def validate(errors: Path) -> Iterator[Validate]:
 
 def child() -> psutil.Process:
     """The newest process that validates."""
-    found = [one for one in psutil.Process().children() if "pipelines.datasets.expectations" in one.cmdline()]
-    return max(found, key=lambda one: one.create_time())
+    return max(running_children("pipelines.datasets.expectations"), key=lambda one: one.create_time())
 
 
 def test_no_process_is_started_if_great_expectations_is_imported_here() -> None:

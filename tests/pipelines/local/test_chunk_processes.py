@@ -15,6 +15,7 @@ import pytest
 from elp_core.errors import AudioError, OpsError
 from pipelines.local.chunk_processes import processes_map
 from tests.support.chunk_work import forever, with_process
+from tests.support.running_children import running_children
 
 ROOT = Path(__file__).parents[3]
 LIMIT = 120.0
@@ -33,7 +34,7 @@ def wait_until(happened: Callable[[], object], what: str) -> None:
 
 
 def children() -> list[psutil.Process]:
-    return [one for one in psutil.Process().children() if "pipelines.local.chunk_processes" in one.cmdline()]
+    return running_children("pipelines.local.chunk_processes")
 
 
 def test_chunks_come_back_in_order_from_two_processes_and_one_that_dies_is_replaced(tmp_path: Path) -> None:

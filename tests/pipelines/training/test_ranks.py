@@ -30,6 +30,7 @@ from pipelines.training.inputs import TrainingInputs, gather_inputs
 from pipelines.training.rank_process import STORE, RankTask
 from pipelines.training.ranks import rank_environments, train_in_ranks
 from pipelines.training.train import train_adapters
+from tests.support.running_children import running_children
 from tests.support.workspaces import Site
 
 LIMIT = 180.0
@@ -120,7 +121,7 @@ def test_a_process_that_dies_ends_the_others_and_the_checkpoint_stays(
     thread = threading.Thread(target=run)
     thread.start()
     wait_until(lambda: errors or list((folder / "checkpoint").glob("*")), "the first checkpoint")
-    children = [p for p in psutil.Process().children() if "pipelines.training.rank_process" in p.cmdline()]
+    children = running_children("pipelines.training.rank_process")
     assert len(children) == 2, errors
     killed = time.monotonic()
     children[1].kill()
