@@ -62,7 +62,7 @@ class SweepData:
     """The whole golden set, from which other voices are drawn."""
     trials: TrialList | None
     inputs: Mapping[str, Any]
-    """What determines the scores, in addition to the bundle, its backbone and the condition."""
+    """What determines the scores, in addition to the condition and the bundle, whose digest covers its backbone."""
     folder: Path
 
 
@@ -75,7 +75,7 @@ def run_cells(
     progress: Report | None,
 ) -> dict[SimulatedCondition, CellScores]:
     """Return the scores under each cell; what an earlier sweep has computed is read from its files."""
-    kept = {cell: [_find(data, cell, system) for system in systems] for cell in cells}
+    kept = {cell: [_find(data, cell, system.digest) for system in systems] for cell in cells}
     waiting = sum(one is None for row in kept.values() for one in row)
     log(f"{len(cells) * len(systems) - waiting} of {len(cells) * len(systems)} results are kept from earlier sweeps")
     total, done, found = waiting * len(data.clips), 0, dict[SimulatedCondition, CellScores]()
@@ -121,14 +121,14 @@ def _run_cell(
     made = [(one.scores, round(distance, 6)) for one in judged]
     for system, (scores, far) in zip(systems, made, strict=True):
         content = json.dumps({"scores": pack_scores(scores), "distance": far})
-        write_whole(_path(data, cell, system), content)
+        write_whole(_path(data, cell, system.digest), content)
     return made
 
 
-def _find(data: SweepData, cell: SimulatedCondition, system: EvaluatedSystem) -> tuple[Scores, float] | None:
-    """Return the kept scores of a system; None if there are none, or if the file is damaged."""
+def _find(data: SweepData, cell: SimulatedCondition, bundle: str) -> tuple[Scores, float] | None:
+    """Return the kept scores of a bundle; None if there are none, or if the file is damaged."""
     try:
-        kept = json.loads(_path(data, cell, system).read_text(encoding="utf-8"))
+        kept = json.loads(_path(data, cell, bundle).read_text(encoding="utf-8"))
         return unpack_scores(kept["scores"]), float(kept["distance"])
     except (OSError, ValueError, KeyError, TypeError, CorpusError):
         return None
@@ -140,11 +140,10 @@ def cell_code() -> str:
     return "sha256:" + sha256(b"".join(Path(str(one.__file__)).read_bytes() for one in modules))
 
 
-def _path(data: SweepData, cell: SimulatedCondition, system: EvaluatedSystem) -> Path:
+def _path(data: SweepData, cell: SimulatedCondition, bundle: str) -> Path:
     from elp_core.conditions import sweep_family
 
-    own = {"bundle": system.digest, "backbone": system.model.backbone.fingerprint}
-    key = {**data.inputs, **own, "family": cell.family, "severity": cell.severity}
+    key = {**data.inputs, "bundle": bundle, "family": cell.family, "severity": cell.severity}
     if cell != CLEAN and sweep_family(cell.family).rooms:
         key["rooms"] = importlib.metadata.version("pyroomacoustics")
     return data.folder / f"{sha256(canonical_json(key))}.json"
