@@ -17,7 +17,8 @@
 `chunk_processes`    chunks of work in several processes of this machine
 `worker_home`, `worker_plan`, `worker_host`, `worker_runs`   `elp worker`: its folder, its Prefect workers, their runs
 `slot_backbone`      the backbone of a version, of those that the settings name
-`box_home`           the folder of an edge box, and the set of adapters that is active there
+`box_home`, `verified_metadata`   the folder of an edge box, and its active set; what it has verified
+`state_file`         read back what this program wrote: one sentence if it is damaged
 `box_invitation`     invite and revoke edge boxes
 `worker_enrol`       invite a worker, and enrol this machine as one
 `profiles`, `store_addresses`, `secret_values`   `elp init --profile`: shared databases and stores, and their secrets
