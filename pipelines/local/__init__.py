@@ -13,6 +13,7 @@
 `chosen_ports`, `runs_in_progress`   ports that stay the same; the runs that `elp down` would interrupt
 `supervision`, `interrupted_runs`   what is started again and when; flow runs whose process has ended
 `service_status`, `addresses`, `http_client`, `prefect_request`   whether they are up, where, and how they are asked
+`serving_status`     the serving hosts that report to the server
 `gpus`, `gpu_lock`, `gpu_need`   the GPUs of this machine; one GPU, one job; need and work queues
 `chunk_processes`    chunks of work in several processes of this machine
 `worker_home`, `worker_plan`, `worker_host`, `worker_runs`   `elp worker`: its folder, its Prefect workers, their runs
