@@ -38,7 +38,7 @@ def check_space(box: Path, metadata: TrustedMetadata, missing: Sequence[Delivere
         )
 
 
-def is_whole(box: Path, adapter: DeliveredAdapter) -> bool:
+def has_bundle(box: Path, adapter: DeliveredAdapter) -> bool:
     """Return whether the box has the bundle of an adapter, with every byte."""
     place = bundle_folder(box, adapter.bundle)
     try:

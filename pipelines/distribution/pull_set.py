@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from elp_core.files import remove_temporary, write_whole
-from pipelines.distribution.fetched_bundle import check_space, fetch_bundle, is_whole
+from pipelines.distribution.fetched_bundle import check_space, fetch_bundle, has_bundle
 from pipelines.distribution.resumed_download import fetch_bytes
 from pipelines.distribution.sources import Source
 from pipelines.distribution.trusted_metadata import TrustedMetadata, trusted_metadata
@@ -133,7 +133,7 @@ def _pull(
     keys, taken = statement_keys(metadata.root), _accepted_overrides(box)
     for adapter in wanted.adapters:
         _check_adapter(box, source, metadata, adapter, keys, accept_override or adapter.entry in taken)
-    missing = [adapter for adapter in wanted.adapters if not is_whole(box, adapter)]
+    missing = [adapter for adapter in wanted.adapters if not has_bundle(box, adapter)]
     if recheck or (wanted.adapters and (missing or not same)):
         _check_backbones(wanted, fingerprints)
     check_space(box, metadata, missing)
