@@ -225,6 +225,7 @@ def monitor(
     opened, parsed = open_in_run(workspace, revision, release), Slot.parse(slot)
     if missed := missed_state(opened, parsed, "monitor"):
         return missed
+    wait_for_turn(workspace, [parsed], ("monitor",))
     done = monitor_tasks.look_at_site(opened, parsed, source, column)
     decision = monitor_tasks.decide_on_retraining(opened, parsed, done)
     text = f"{done.sentence}; retraining {decision.outcome}: {'; '.join(decision.reasons)}"
