@@ -177,7 +177,6 @@ def retrain(
         revision: Commit at the Git address whose settings are used; empty means the newest one.
         release: Release that the worker must have; empty allows any.
     """
-    # the only reading of elp.yaml in this run
     opened, parsed = open_in_run(workspace, revision, release), Slot.parse(slot)
     slots = list(dict.fromkeys([parsed, *map(Slot.parse, also or ())]))
     if missed := missed_state(opened, parsed):
