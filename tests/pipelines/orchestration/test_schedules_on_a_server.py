@@ -221,12 +221,17 @@ def test_the_last_run_of_a_slot_is_found_behind_those_of_many_others(server: Ser
     deployments = {slot: server.present(slot) for slot in ("plant-1/asr", "plant-3/asv", "plant-2/asv")}
     with connect_prefect(server.workspace) as client:
         # plant-3/asv first; plant-1/asr often since then, and plant-2/asv never
+        runs = []
         for slot in ("plant-3/asv", *["plant-1/asr"] * 4):
             made = client.create_flow_run_from_deployment(UUID(deployments[slot].id), state=Running(), tags=[slot])
             client.set_flow_run_state(made.id, Completed(), force=True)
-    keys = {(slot, "retrain") for slot in deployments}
-    found = schedule_list._last_runs(server.workspace, server.api, keys)
-    assert {slot for slot, _ in found} >= {"plant-1/asr", "plant-3/asv"}
+            runs.append(made.id)
+        found = schedule_list._last_runs(server.workspace, server.api, {(slot, "retrain") for slot in deployments})
+        for run_id in runs:
+            client.delete_flow_run(run_id)
+    assert {slot: run["id"] for (slot, _), run in found.items()} == {
+        "plant-1/asr": str(runs[-1]), "plant-3/asv": str(runs[0]),
+    }  # fmt: skip
 
 
 def test_after_an_outage_the_newest_late_run_starts_or_none(server: Server, capfd) -> None:
