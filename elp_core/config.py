@@ -106,12 +106,15 @@ class AugmentConfig(Checked):
     """The conditions that are drawn: rooms, other voices, noises, and what microphones and lines do."""
 
     def other_faults(self) -> list[str]:
-        """Return the faults of an SNR range without a lower and an upper end, and of unknown or missing families."""
+        """Return the faults of the range of the SNR, of the families, and of a margin or conditions without copies."""
         (low, high), known = self.noise_snr, typing.get_args(TrainingCondition)
         fine = -math.inf < low <= high < math.inf
         faults = [] if fine else [f"noise_snr is {[low, high]}, expected two levels in dB, the lower one first"]
         if not self.families or len(set(self.families)) < len(self.families) or set(self.families) - set(known):
             faults.append(f"families is {list(self.families)}, expected some of {', '.join(known)}, each once")
+        if self.variants == 1:
+            idle = [name for name in ("margin", "conditions") if getattr(self, name)]
+            faults += [f"{name} needs copies, and variants is 1: expected 0, or 2 or more" for name in idle]
         return faults
 
 
