@@ -12,7 +12,8 @@
 `lifecycle`, `processes`, `servers`, `service_commands`, `environment`   start and stop servers and workers
 `foreground`         `elp up --foreground`: the services live as long as one process
 `chosen_ports`, `runs_in_progress`   ports that stay the same; the runs that `elp down` would interrupt
-`supervision`, `interrupted_runs`   what is started again and when; flow runs whose process has ended
+`supervision`, `supervision_guard`   what is started again and when; what starts the supervision again
+`interrupted_runs`   flow runs whose process has ended
 `service_status`, `addresses`, `http_client`, `prefect_request`   whether they are up, where, and how they are asked
 `serving_status`     the serving hosts that report to the server
 `gpus`, `gpu_lock`, `gpu_need`   the GPUs of this machine; one GPU, one job; need and work queues
