@@ -4,9 +4,10 @@
     python benchmarks/bench_tune.py --sets embedded-asr --seeds 1 --epochs 6 --per-speaker 4 --out tune.json   # short
 
 Each seed is a study with `elp tune` and one with random search: the same space, the same length of a trial, the same
-minutes, but uniform points, no starting points and no pruning. The minutes are those of `--trainings` default
-trainings, measured here. Both end with the confirmation on new seeds; the lower of the two confirmed errors wins. The
-golden set is not read. Results are kept in `--out` and not made again. FSDD needs ELP_FSDD or shared/data.
+minutes, but uniform points, no starting points and no pruning. No study has the trainings of another, which would cost
+it nothing. The minutes are those of `--trainings` default trainings, measured here. Both end with the confirmation on
+new seeds; the lower of the two confirmed errors wins. The golden set is not read. Results are kept in `--out`, with the
+options that made them, and not made again. FSDD needs ELP_FSDD or shared/data.
 """
 
 from __future__ import annotations
@@ -18,9 +19,13 @@ import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fsdd_takes import some_takes
+from option_digest import option_digest
+
+if TYPE_CHECKING:
+    from pipelines.local.workspace import Workspace
 
 SETS: dict[str, tuple[str, dict[str, Any]]] = {
     "fsdd-asr": ("noisy-site/asr", {"noise": "factory", "snr": 5.0}),
@@ -45,10 +50,10 @@ def make_workspace(folder: Path, name: str, arguments: argparse.Namespace) -> No
     (folder / "elp.yaml").write_text(f"slots:\n  {slot}: {{data: {{closed_set: {closed}}}{less}}}\n")
     subprocess.run(["git", "commit", "-qam", "the slot of the benchmark"], cwd=folder, check=True)
     if name.startswith("fsdd"):
-        source, importer = some_takes(folder.parent / f"{name}-audio", arguments.takes), "fsdd"
+        source, importer = some_takes(folder.with_name(f"{folder.name}-audio"), arguments.takes), "fsdd"
     else:
         plan = DeliveryPlan("bench", per_speaker=arguments.per_speaker)
-        source, importer = write_delivery(SITES[0], plan, folder.parent / f"{name}-audio", seed=1), None
+        source, importer = write_delivery(SITES[0], plan, folder.with_name(f"{folder.name}-audio"), seed=1), None
     add_delivery(open_workspace(folder), Slot.parse(slot), source, importer, options)
 
 
@@ -68,12 +73,15 @@ def study(folder: Path, name: str, sampler: Any, seed: int, seconds: float, seed
     found, _ = tune_slot(replace(opened, settings=settings), slot, request, TuneHooks(lambda line: print(" ", line)))
     best = min(found.finalists, key=lambda one: one.against_present.value, default=None)
     winner = None if found.winner is None else found.finalists[found.winner]
+    put_aside(opened, f"{sampler}-{seed}")
     return {
         "trials": len(found.searched),
         "pruned": sum(trial.state == "pruned" for trial in found.searched),
         "best_trial": min((t.value for t in found.searched if t.state == "finished" and t.within), default=None),
         "confirmed": best and best.against_present.value,
         "present": best and best.against_present.present,
+        "lower": best and best.against_present.lower,
+        "upper": best and best.against_present.upper,
         "relation": winner and winner.against_present.relation,
         "winner": winner and winner.tried.title,
         "parameters": winner and winner.tried.parameters / found.present.parameters,
@@ -81,8 +89,14 @@ def study(folder: Path, name: str, sampler: Any, seed: int, seconds: float, seed
     }
 
 
+def put_aside(opened: Workspace, name: str) -> None:
+    """Keep the trainings of a study that has ended where the next one does not find them."""
+    trials = opened.cache / "tuning" / "trials"
+    trials.rename(trials.with_name(f"trials-{name}"))
+
+
 def default_seconds(folder: Path, name: str) -> float:
-    """Return the wall time of one default training in its own process."""
+    """Return the wall time of one default training in its own process, with data that are prepared already."""
     from elp_core.backbones import Backbone
     from pipelines.datasets.versions import version_at
     from pipelines.local.workspace import open_workspace
@@ -94,10 +108,13 @@ def default_seconds(folder: Path, name: str) -> float:
     fingerprint = Backbone.from_pretrained(opened.settings.backbone).fingerprint
     store, chosen = TrialStore(opened, slot, version_at(opened, "latest", slot), fingerprint), opened.settings
     settings = chosen.for_slot(slot)
-    spec = store.spec(present_candidate(settings), epochs=settings.train.epochs, seed=7919)
-    began = time.monotonic()
-    store.run(spec, lambda done, total, note: None)
-    return time.monotonic() - began
+    for seed in (7919, 7920):
+        spec = store.spec(present_candidate(settings), epochs=settings.train.epochs, seed=seed)
+        began = time.monotonic()
+        store.run(spec, lambda done, total, note: None)
+    seconds = time.monotonic() - began
+    put_aside(opened, "default")
+    return seconds
 
 
 def better(tune: dict[str, Any], random: dict[str, Any]) -> bool:
@@ -109,9 +126,11 @@ def better(tune: dict[str, Any], random: dict[str, Any]) -> bool:
 def table(kept: dict[str, Any]) -> str:
     """Return the results as Markdown."""
     lines = [
-        "| set | seed | default | tune | random | tune better | winner | of the parameters | relation | trials |",
-        "|---|---|---|---|---|---|---|---|---|---|",
+        "| set | seed | default | tune | tune − default, points | random | tune better | winner | of the parameters "
+        "| relation | trials |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
+    won: dict[str, list[bool]] = {}
     for key in sorted(kept):
         name, _, seed = key.partition(" tpe ")
         random = kept.get(f"{name} random {seed}")
@@ -122,10 +141,34 @@ def table(kept: dict[str, Any]) -> str:
             "–" if one is None else f"{one:.2%}" for one in (tune["present"], tune["confirmed"], random["confirmed"])
         ]
         share = "–" if tune["parameters"] is None else f"{tune['parameters']:.0%}"
+        won.setdefault(name, []).append(better(tune, random))
+        shown.insert(2, change(tune))
         cells = [name, seed, *shown, "yes" if better(tune, random) else "no", tune["winner"] or "none"]
         cells += [share, tune["relation"] or "–", f"{tune['trials']} / {random['trials']}"]
         lines.append(f"| {' | '.join(cells)} |")
+    lines += [f"\n{name}: tune better in {sum(ours)} of {len(ours)} seeds" for name, ours in won.items()]
     return "\n".join(lines)
+
+
+def change(tune: dict[str, Any]) -> str:
+    """Return the difference of the best finalist to the default, with its interval if it was kept."""
+    if tune["confirmed"] is None:
+        return "–"
+    shown = f"{100 * (tune['confirmed'] - tune['present']):+.1f}"
+    lower, upper = tune.get("lower"), tune.get("upper")
+    return shown if lower is None or upper is None else f"{shown} ({100 * lower:+.1f} … {100 * upper:+.1f})"
+
+
+def same_options(parser: argparse.ArgumentParser, arguments: argparse.Namespace, kept: dict[str, Any]) -> bool:
+    """Note the options in the results, or refuse results of others; return whether results are older than this note."""
+    names = ("trainings", "confirming", "epochs", "takes", "per_speaker")
+    options = {name: getattr(arguments, name) for name in names}
+    older = bool(kept) and "options" not in kept
+    if kept.setdefault("options", options) != options:
+        parser.error(f"{arguments.out} has results of other options, {kept['options']}; give another --out")
+    if older:
+        print(f"the results in {arguments.out} name no options; they are taken as made with {options}")
+    return older
 
 
 def main() -> None:
@@ -141,6 +184,8 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, help="of the workspaces; kept and continued")
     arguments = parser.parse_args()
     kept: dict[str, Any] = json.loads(arguments.out.read_text()) if arguments.out.is_file() else {}
+    older = same_options(parser, arguments, kept)
+    digest = option_digest(arguments, "sets", "seeds", "trainings", "confirming", "out", "folder")
 
     def keep(key: str, make: Any) -> Any:
         if key not in kept:
@@ -152,7 +197,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         place = arguments.folder or Path(temporary)
         for name in arguments.sets.split(","):
-            folder = place / name
+            folder = place / (name if older else f"{name}-{digest}")
             if not (folder / "elp.yaml").is_file():
                 make_workspace(folder, name, arguments)
             one = keep(f"{name} default training", lambda folder=folder, name=name: default_seconds(folder, name))

@@ -12,7 +12,7 @@ from pipelines.errors import VersioningError
 from pipelines.registry.slot import Slot
 from pipelines.texts.english_phrases import phrase
 
-_CACHES = "files sets features trials verdicts audit.db audit.db-wal audit.db-shm"
+CACHES = "files sets features trials verdicts tuning sweeps audit.db audit.db-wal audit.db-shm"
 """Entries of ``.elp/cache`` that may hold sound, words or names."""
 
 
@@ -227,5 +227,5 @@ def _after(files: tuple[StoredFile, ...], subject: Subject) -> tuple[Step, ...]:
     )
     return (
         Step(collect, (f"elp gc {subject.option} --yes",)),
-        Step(empty, (f"cd .elp/cache && rm -rf {_CACHES}", "rm -rf .elp/data-docs")),
+        Step(empty, (f"cd .elp/cache && rm -rf {CACHES}", "rm -rf .elp/data-docs")),
     )

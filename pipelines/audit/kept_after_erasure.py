@@ -57,5 +57,11 @@ def what_stays(found: TrainedOn) -> tuple[str, ...]:
             erase=f"elp requests erase {found.subject.option}",
         )
     )
-    stays.append(phrase("The sources of the deliveries, backups, and copies that workers or people made elsewhere."))
+    stays.append(
+        phrase(
+            "The sources of the deliveries, the folders that %(suggest)s wrote, backups, and copies that workers or "
+            "people made elsewhere.",
+            suggest="elp data suggest",
+        )
+    )
     return tuple(stays)

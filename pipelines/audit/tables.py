@@ -257,7 +257,10 @@ def short(moment: str) -> str:
 
 
 def _trained_row(one: TrainedAdapter) -> tuple[Any, ...]:
-    periods = "; ".join(f"{short(period.since)} … {_until(period.until)}" for period in one.champion_periods)
+    periods = ""
+    for period in one.champion_periods:
+        span = phrase("%(since)s … %(until)s", since=short(period.since), until=_until(period.until))
+        periods = phrase("%(earlier)s; %(span)s", earlier=periods, span=span) if periods else span
     exact = phrase("yes") if one.certain else one.note
     return one.slot, _version(one.version), _STATES[one.status], one.clips, one.dataset, periods, exact, one.chain
 
