@@ -12,7 +12,7 @@ from pipelines.audit.erasure_plan import ErasurePlan, Step
 from pipelines.audit.facts import Fact
 from pipelines.audit.trained_on import TrainedAdapter, TrainedOn
 from pipelines.html_report import language_pages, render_page
-from pipelines.texts.english_phrases import Phrase, in_words, phrase, phrase_many
+from pipelines.texts.english_phrases import Phrase, phrase, phrase_many, said_phrase
 from pipelines.texts.message_catalogue import Texts, texts
 
 _SPLITS = ("train", "validation", "test")
@@ -66,7 +66,7 @@ def _page(answer: AuditAnswer, source: str, made: str, name: str, said: Texts) -
         Path(__file__).with_name("html_page.html"),
         said,
         name,
-        {"worded": in_words, "is_phrase": lambda _said, text: isinstance(text, Phrase)},
+        {"worded": said_phrase, "is_phrase": lambda _said, text: isinstance(text, Phrase)},
         answer=answer,
         failed=answer.tree.failed if answer.tree else (),
         made=made,

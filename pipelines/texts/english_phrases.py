@@ -1,7 +1,8 @@
 """English texts that remember their message, so that a page can say them in another language.
 
 A command line, JSON and other programs get the English text, which is a plain string. A page gives the same text to
-`in_words`, which says its message in the reader's language. `phrase` and `phrase_many` are keywords of the extraction.
+`said_phrase`, which says its message in the reader's language. `phrase` and `phrase_many` are keywords of the
+extraction.
 """
 
 from __future__ import annotations
@@ -50,11 +51,11 @@ def phrase_many(one: str, many: str, number: int, /, **values: object) -> Phrase
     return made
 
 
-def in_words(said: Texts, text: Any) -> Any:
+def said_phrase(said: Texts, text: Any) -> Any:
     """Return a phrase in the language of a page; another text of several words is a record, and marked as English."""
     if not isinstance(text, Phrase):
         return in_english(said, text) if isinstance(text, str) and _ENGLISH.search(text) else text
-    values = {name: in_words(said, value) for name, value in text.values.items()}
+    values = {name: said_phrase(said, value) for name, value in text.values.items()}
     if len(text.message) == 1:
         found = said.translations.gettext(text.message[0])
     else:

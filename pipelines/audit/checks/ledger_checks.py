@@ -108,7 +108,7 @@ def check_champion(ledger: CheckedLedger, slot: str, alias: int | None) -> Fact:
     """Compare the alias in the registry with the ledger."""
     last = ledger.champion(slot)
     recorded = None if last is None or last.event == "retired" else last.after
-    by = entry_text(last) if last else phrase("no entry")
+    by = numbered_event(last) if last else phrase("no entry")
     name = phrase("alias champion")
     if recorded == alias:
         return Fact(name, _name(recorded), "verified", phrase("ledger: %(entry)s", entry=by))
@@ -116,7 +116,7 @@ def check_champion(ledger: CheckedLedger, slot: str, alias: int | None) -> Fact:
     return Fact(name, _name(alias), "failed", note)
 
 
-def entry_text(entry: LedgerEntry) -> Phrase:
+def numbered_event(entry: LedgerEntry) -> Phrase:
     """Return the number of an entry and its event, which is an identifier."""
     return phrase("entry %(entry)s, %(event)s", entry=entry.seq, event=entry.event)
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import cast
 
-from pipelines.audit.checks.ledger_checks import CheckedLedger, entry_text
+from pipelines.audit.checks.ledger_checks import CheckedLedger, numbered_event
 from pipelines.audit.facts import Fact, compared
 from pipelines.audit.server_records import backbone_of
 from pipelines.errors import AttestationError
@@ -113,7 +113,7 @@ def check_tags(tags: Mapping[str, str], lineage: LineageStatement | None, verdic
 
 def check_reason(entry: LedgerEntry, proven: Iterable[Statement | None]) -> Fact:
     """Check that the entry that made the champion rests on a passed verdict; `proven` are the statements it names."""
-    rests, name = phrase("rests on"), entry_text(entry)
+    rests, name = phrase("rests on"), numbered_event(entry)
     if entry.event in ("overridden", "retired"):
         why = phrase("by %(name)s: %(reason)s", name=entry.principal.name, reason=entry.reason)
         return Fact(rests, name, "", why)
