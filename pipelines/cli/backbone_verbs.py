@@ -37,7 +37,11 @@ for verb in (plan_verb, site_migrate_verb, switch_verb, back_verb):
 )
 @click.option("--source", default="", metavar="TEXT", help="Where it came from [default: the hub id and its revision].")
 @click.option("--pretraining", default="", metavar="TEXT", help="What it was pre-trained on, with hours.")
-@click.option("--despite-card", is_flag=True, help="Record another licence than the card or the publisher names.")
+@click.option(
+    "--despite-card",
+    is_flag=True,
+    help="Record it although the card, the publisher or a stricter record says otherwise.",
+)
 @on_workspace
 def add_backbone(workspace: Workspace, name: str, **stated: Any) -> None:
     """Load a backbone, compute its fingerprint, and write its record into elp.yaml.
@@ -48,10 +52,10 @@ def add_backbone(workspace: Workspace, name: str, **stated: Any) -> None:
     emit(add_record(workspace, name, StatedOrigin(**stated), current_user()), _added)
 
 
-@backbone.command(name="list", short_help="List the recorded backbones, and the one in use.")
+@backbone.command(name="list", short_help="List the recorded backbones, and those in use.")
 @on_workspace
 def list_backbones(workspace: Workspace) -> None:
-    """List the recorded backbones, the embedded one, and the one in use if it has no record."""
+    """List the recorded backbones, the embedded one, and those in use that have no record."""
     emit(list_records(workspace), _table)
 
 

@@ -69,7 +69,7 @@ def _planned(plan: MigrationPlan) -> str:
     ]
     notes = [f"{one.slot}: {note}" for one in plan.slots for note in one.notes]
     shown = table(headers, rows, f"no champion would change to {plan.backbone}")
-    return "\n\n".join(filter(None, (summary, shown, "\n".join((*notes, *boxes)))))
+    return "\n\n".join(filter(None, (summary, shown, "\n".join((*plan.warnings, *notes, *boxes)))))
 
 
 @click.command(name="migrate")
@@ -77,10 +77,17 @@ def _planned(plan: MigrationPlan) -> str:
 @click.argument("sites", metavar="SITE...", nargs=-1, required=True)
 @click.option("--status", is_flag=True, help="Only show how far each slot is.")
 @click.option("--local", is_flag=True, help="Train in this process, without Prefect.")
+@click.option("--despite-licence", is_flag=True, help="Also if a champion on BACKBONE takes an override by two people.")
 @_reason
 @on_workspace
 def site_migrate_verb(
-    workspace: Workspace, new: str, sites: tuple[str, ...], status: bool, local: bool, reason: str
+    workspace: Workspace,
+    new: str,
+    sites: tuple[str, ...],
+    status: bool,
+    local: bool,
+    despite_licence: bool,
+    reason: str,
 ) -> None:
     """Train and judge the slots of sites on another backbone.
 
@@ -95,7 +102,9 @@ def site_migrate_verb(
         return
     with long_work(quiet=wants_json()) as display:
         work = None if local else _on_workers(workspace, display)
-        found = migrate_sites(workspace, new, sites, reason=reason, log=display.log, work=work)
+        found = migrate_sites(
+            workspace, new, sites, reason=reason, despite_licence=despite_licence, log=display.log, work=work
+        )
     emit(found, _migrated)
 
 
@@ -138,10 +147,11 @@ def switch_verb(workspace: Workspace, new: str, site: str, without: tuple[Slot, 
 
 @click.command(name="back")
 @_site
+@click.option("--without", multiple=True, type=SLOT, metavar="SITE/TASK", help="Leave this slot on its backbone.")
 @click.option("--further", is_flag=True, help="If the site is back already: go back from the switch before, too.")
 @_reason
 @on_workspace
-def back_verb(workspace: Workspace, site: str, further: bool, reason: str) -> None:
+def back_verb(workspace: Workspace, site: str, without: tuple[Slot, ...], further: bool, reason: str) -> None:
     """Bring the champions before a site's newest switch back.
 
     One entry of the ledger moves all of them, or none; nothing is trained. elp.yaml names their backbones again. Run
@@ -149,7 +159,7 @@ def back_verb(workspace: Workspace, site: str, further: bool, reason: str) -> No
     """
     from pipelines.migration.switch_site import switch_back
 
-    emit(switch_back(workspace, site, reason, further=further), _switched)
+    emit(switch_back(workspace, site, reason, without=without, further=further), _switched)
 
 
 def _migrated(found: list[SiteMigration]) -> str:
@@ -175,4 +185,5 @@ def _switched(done: SwitchedSite) -> str:
     if done.switch is None:
         return f"{done.site} is on {' and '.join(done.backbones)} already{commit}"
     rows = [(move.slot, move.before, move.after) for move in done.switch.moves]
+    commit += "".join(f"\n{sentence}; it stays as it is" for sentence in done.switch.stayed)
     return f"{table(('slot', 'was', 'is'), rows)}\n\nledger entry {done.switch.seq}{commit}"

@@ -91,6 +91,18 @@ def inbox_slots(workspace: Workspace) -> list[Slot]:
     return sorted(_slots(found), key=str)
 
 
+def missing_inbox(workspace: Workspace) -> str:
+    """Return why the folder of all inboxes cannot be read; empty if it can, or if they are in a bucket."""
+    if workspace.settings.inbox.path.startswith(BUCKET):
+        # a store that is away takes long to say so
+        return ""
+    try:
+        inbox_slots(workspace)
+    except (WorkspaceError, OSError) as error:
+        return str(error)
+    return ""
+
+
 def _slots(names: set[str]) -> Iterator[Slot]:
     for name in names:
         # a folder of another name is none of a slot

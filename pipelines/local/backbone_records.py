@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from pathlib import Path
 
+from elp_core.checkpoint_folders import local_folder
 from elp_core.errors import ConfigError
 from elp_core.files import write_whole
 from pipelines.errors import UsageError
@@ -26,6 +26,8 @@ from pipelines.registry.known_backbones import (
 )
 from pipelines.registry.lineage import BackboneName, BackboneOrigin
 
+_STRICTNESS: dict[CommercialUse, int] = {"allowed": 0, "unknown": 1, "forbidden": 2}
+
 
 @dataclass(frozen=True)
 class StatedOrigin:
@@ -36,7 +38,7 @@ class StatedOrigin:
     source: str = ""
     pretraining: str = ""
     despite_card: bool = False
-    """Whether the licence may differ from those of the card and of the table of well-known checkpoints."""
+    """Whether the licence may differ from the card's and the published one, and allow more than the present record."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ class RecordedBackbone:
     added_by: str = ""
     added: str = ""
     in_use: bool = False
-    """Whether `backbone` of the settings names it."""
+    """Whether `backbone` of the settings, or of one of their slots, names it."""
     champion: str = ""
     """Why no champion may be on it without an override; empty if one may."""
 
@@ -58,7 +60,8 @@ class RecordedBackbone:
 def add_record(workspace: Workspace, name: str, stated: StatedOrigin, by: str) -> RecordedBackbone:
     """Load a backbone, and write its record into `elp.yaml`; a record of the same fingerprint is replaced.
 
-    Raises UsageError if the licence is missing, is no identifier, or differs from what the checkpoint says.
+    Raises UsageError if the licence is missing, is no identifier, differs from what the checkpoint says, or allows more
+    than the record that it would replace. A record that is written all the same names what contradicts it.
     """
     from elp_core.backbones import Backbone
     from elp_core.backbones.weights import find_folder
@@ -66,24 +69,27 @@ def add_record(workspace: Workspace, name: str, stated: StatedOrigin, by: str) -
     if name == EMBEDDED:
         raise UsageError(f"{EMBEDDED} is part of the package and needs no record; see: elp backbone show {EMBEDDED}")
     backbone = Backbone.from_pretrained(name)
-    on_hub = not Path(name).expanduser().is_dir()
+    on_hub = local_folder(name) is None
     if on_hub:
         fetch_card(name)
     card = read_card(find_folder(name))
-    stated_record = _record(name, stated, card, by, on_hub=on_hub)
+    policy = workspace.settings.backbones
+    record = _record(name, stated, card, by, on_hub=on_hub)
+    record = _despite_present(record, policy.records.get(backbone.fingerprint), policy, stated)
     path = workspace.root / SETTINGS_FILE
     # not as text: that would change the ends of lines
     before = path.read_bytes().decode("utf-8")
     place = ("backbones", "records", backbone.fingerprint)
-    after = set_in_yaml(before, [((*place, key), value) for key, value in vars(stated_record).items()], SETTINGS_FILE)
+    values = [((*place, key), value) for key, value in vars(record).items() if value or key != "despite"]
+    after = set_in_yaml(before, values, SETTINGS_FILE)
     policy = read_settings(after).backbones
     write_whole(path, after)
-    return _recorded(policy, backbone.fingerprint, workspace.settings.backbone)
+    return _recorded(policy, backbone.fingerprint, workspace.settings.backbone_names)
 
 
 def list_records(workspace: Workspace) -> list[RecordedBackbone]:
-    """Return the embedded backbone, the records, and the backbone in use if it has none; nothing is loaded."""
-    return list(_listed(workspace.settings.backbones, workspace.settings.backbone))
+    """Return the embedded backbone, the records, and the backbones in use that have none; nothing is loaded."""
+    return list(_listed(workspace.settings.backbones, workspace.settings.backbone_names))
 
 
 def find_record(workspace: Workspace, name: str) -> RecordedBackbone:
@@ -102,7 +108,7 @@ def find_record(workspace: Workspace, name: str) -> RecordedBackbone:
 
 def _record(name: str, stated: StatedOrigin, card: ModelCard, by: str, *, on_hub: bool) -> BackboneRecord:
     published = published_origin(name) or published_origin(card.name) or BackboneOrigin()
-    licence = _licence(name, stated, card, published)
+    licence, against = _licence(name, stated, card, published)
     use = commercial_use(licence)
     if use == "unknown" and stated.commercial is None:
         raise UsageError(
@@ -117,13 +123,13 @@ def _record(name: str, stated: StatedOrigin, card: ModelCard, by: str, *, on_hub
         raise UsageError(f"say what {name} was pre-trained on, with hours: --pretraining TEXT{hint}")
     moment = datetime.now(UTC).isoformat(timespec="seconds")
     try:
-        return BackboneRecord(name, licence, stated.commercial or use, source, stated.pretraining, by, moment)
+        return BackboneRecord(name, licence, stated.commercial or use, source, stated.pretraining, by, moment, against)
     except ConfigError as error:
         raise UsageError("; ".join(error.faults)) from error
 
 
-def _licence(name: str, stated: StatedOrigin, card: ModelCard, published: BackboneOrigin) -> str:
-    """Return the licence to record; refuse one that contradicts the card or what is published, unless it is meant."""
+def _licence(name: str, stated: StatedOrigin, card: ModelCard, published: BackboneOrigin) -> tuple[str, str]:
+    """Return the licence to record, and what contradicts it; refuse a contradiction unless it is meant."""
     on_card = spdx_spelling(card.licence)
     licence = spdx_spelling(stated.licence) if stated.licence else on_card
     if not licence and (stated.licence or card.licence):
@@ -136,29 +142,58 @@ def _licence(name: str, stated: StatedOrigin, card: ModelCard, published: Backbo
             hint += f" --pretraining {shlex.quote(published.pretraining)}"
         raise UsageError(f"{name} has no card with a licence; give it: --licence SPDX{hint}")
     others = {f"its card says {on_card}": on_card, f"it was published under {published.licence}": published.licence}
-    against = [text for text, other in others.items() if other and other != licence]
+    against = " and ".join(text for text, other in others.items() if other and other.casefold() != licence.casefold())
     if against and not stated.despite_card:
         raise UsageError(
-            f"{licence} is not what {name} says: {' and '.join(against)}; correct --licence, or if another licence was "
-            "granted to you, add --despite-card"
+            f"{licence} is not what {name} says: {against}; correct --licence, or if another licence was granted to "
+            "you, add --despite-card"
         )
-    return licence
+    return licence, against
 
 
-def _listed(policy: BackbonePolicy, in_use: str) -> Iterator[RecordedBackbone]:
+def _despite_present(
+    record: BackboneRecord, present: BackboneRecord | None, policy: BackbonePolicy, stated: StatedOrigin
+) -> BackboneRecord:
+    """Return a record with what the record that it replaces says against it; refuse it unless it is meant."""
+    if present is None:
+        return record
+    against = present.despite
+    if _allows_more(record, present, policy):
+        was = f"{present.licence} (commercial use: {present.commercial})"
+        if not stated.despite_card:
+            raise UsageError(
+                f"the same weights are recorded under {was}, and {record.licence} allows more; correct --licence, or "
+                "if another licence was granted to you, add --despite-card"
+            )
+        against = " and ".join(filter(None, (against, f"it was recorded under {was} by {present.added_by}")))
+    # of the card, once
+    more = "" if record.despite in against else record.despite
+    return replace(record, despite=" and ".join(filter(None, (against, more))))
+
+
+def _allows_more(record: BackboneRecord, present: BackboneRecord, policy: BackbonePolicy) -> bool:
+    if _STRICTNESS[record.commercial] < _STRICTNESS[present.commercial]:
+        return True
+    then, now = (licence_fault(BackboneName(one.id), one.origin, policy) for one in (present, record))
+    return bool(then) and not now
+
+
+def _listed(policy: BackbonePolicy, in_use: tuple[str, ...]) -> Iterator[RecordedBackbone]:
     embedded = BackboneName(EMBEDDED)
     origin = policy.origin_of(embedded)
-    yield RecordedBackbone(EMBEDDED, "", origin, "", "", in_use == EMBEDDED, licence_fault(embedded, origin, policy))
+    yield RecordedBackbone(EMBEDDED, "", origin, "", "", EMBEDDED in in_use, licence_fault(embedded, origin, policy))
     for fingerprint in policy.records:
         yield _recorded(policy, fingerprint, in_use)
-    if in_use != EMBEDDED and in_use not in {record.id for record in policy.records.values()}:
-        fault = licence_fault(BackboneName(in_use), BackboneOrigin(), policy)
-        yield RecordedBackbone(in_use, "", BackboneOrigin(), in_use=True, champion=fault)
+    known = {EMBEDDED, *(record.id for record in policy.records.values())}
+    for name in in_use:
+        if name not in known:
+            fault = licence_fault(BackboneName(name), BackboneOrigin(), policy)
+            yield RecordedBackbone(name, "", BackboneOrigin(), in_use=True, champion=fault)
 
 
-def _recorded(policy: BackbonePolicy, fingerprint: str, in_use: str) -> RecordedBackbone:
+def _recorded(policy: BackbonePolicy, fingerprint: str, in_use: tuple[str, ...]) -> RecordedBackbone:
     record = policy.records[fingerprint]
     fault = licence_fault(BackboneName(record.id, fingerprint), record.origin, policy)
     return RecordedBackbone(
-        record.id, fingerprint, record.origin, record.added_by, record.added, record.id == in_use, fault
+        record.id, fingerprint, record.origin, record.added_by, record.added, record.id in in_use, fault
     )

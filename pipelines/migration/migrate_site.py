@@ -14,17 +14,18 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from elp_core.errors import ElpError
 from pipelines.datasets.versions import golden_ref
-from pipelines.errors import RegistryError, ServiceError, VersioningError
+from pipelines.errors import GateRefused, RegistryError, ServiceError, VersioningError
 from pipelines.local.addresses import mlflow_uri
 from pipelines.local.settings import Settings
 from pipelines.local.workspace import Workspace
 from pipelines.migration.migration_plan import plan_migration
 from pipelines.registry.adapter_version import AdapterVersion
+from pipelines.registry.backbone_licence import licence_fault
 from pipelines.registry.client import model_registry
 from pipelines.registry.client.backbones import state_site_migration, stated_migrations
 from pipelines.registry.client.bundle_models import download_bundle
 from pipelines.registry.client.connection import connect
-from pipelines.registry.lineage import Lineage
+from pipelines.registry.lineage import BackboneName, Lineage
 from pipelines.registry.policies import policy_digest
 from pipelines.registry.slot import Slot
 
@@ -94,6 +95,7 @@ def migrate_sites(
     sites: Collection[str],
     *,
     reason: str = "",
+    despite_licence: bool = False,
     log: Log = print,
     keys: Path | None = None,
     work: Work | None = None,
@@ -104,14 +106,17 @@ def migrate_sites(
     the golden set that is pinned now, each on its own backbone. A slot that fails is reported; the next one follows.
     `work` trains and judges elsewhere; None selects this process, one slot after another, signing with `keys`.
 
-    Raises UsageError for a site without champions, GateRefused if the caller may not promote, BackboneError if there is
-    no such backbone, ServiceError if a server is gone.
+    Raises UsageError for a site without champions, GateRefused if the caller may not promote or, unless
+    `despite_licence`, if no champion may be on the backbone, BackboneError if there is no such backbone, ServiceError
+    if a server is gone.
     """
     from elp_core.backbones import Backbone
 
     uri, sites = mlflow_uri(workspace), tuple(dict.fromkeys(sites))
     failed = {one.slot: "; ".join(one.obstacles) for one in plan_migration(workspace, backbone, sites).slots}
     fingerprint = Backbone.from_pretrained(backbone).fingerprint
+    if not despite_licence:
+        _require_licence(workspace, BackboneName(backbone, fingerprint))
     moves: list[SlotMove] = []
     for site in sites:
         waiting = [one for one in site_champions(uri, site) if one.fingerprint != fingerprint]
@@ -177,6 +182,15 @@ def challenger_inputs(workspace: Workspace, champion: AdapterVersion, backbone: 
     folder = download_bundle(connect(mlflow_uri(workspace)), champion, workspace.cache)
     lineage = Lineage.from_json(verify_bundle(folder).lineage)
     return lineage.dataset.tag, migrated_settings(workspace.settings, champion.slot, backbone, lineage.config)
+
+
+def _require_licence(workspace: Workspace, backbone: BackboneName) -> None:
+    policy = workspace.settings.backbones
+    if fault := licence_fault(backbone, policy.origin_of(backbone), policy):
+        raise GateRefused(
+            f"nothing is trained: {fault}, so no switch brings a champion onto it; choose another backbone, or if two "
+            "people are to override it slot by slot, add --despite-licence"
+        )
 
 
 def _in_this_process(workspace: Workspace, keys: Path | None) -> Work:

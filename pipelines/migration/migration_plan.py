@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from elp_core.checkpoint_folders import local_folder
 from pipelines.errors import UsageError
 from pipelines.local import git
 from pipelines.local.addresses import mlflow_uri
 from pipelines.local.workspace import Workspace
 from pipelines.registry.backbone_facts import BackboneFacts, ChampionOnBackbone
+from pipelines.registry.backbone_licence import licence_warning
 from pipelines.registry.client.backbones import backbone_facts
 from pipelines.registry.client.server_api import read_holds
 from pipelines.registry.holds import Hold
+from pipelines.registry.known_backbones import published_origin
+from pipelines.registry.lineage import BackboneName
 from pipelines.registry.slot import Slot
 
 
@@ -56,6 +60,8 @@ class MigrationPlan:
     """Slots whose champion is on the new backbone already."""
     boxes: Mapping[str, tuple[str, ...]]
     """Enrolled boxes of the sites by site: each needs the new weights before its next pull."""
+    warnings: tuple[str, ...] = ()
+    """Of the new backbone itself: its licence, or a name that nothing here knows."""
 
     @property
     def seconds(self) -> float:
@@ -89,7 +95,19 @@ def plan_migration(workspace: Workspace, backbone: str, sites: Collection[str] =
         slots=tuple(_planned(one, facts, place, holds) for one in others),
         done=tuple(one.slot for one in done),
         boxes={site: boxes for site, boxes in sorted(facts.boxes.items()) if site in {one.site for one in others}},
+        warnings=tuple(plan_warnings(workspace, backbone, facts.fingerprints)),
     )
+
+
+def plan_warnings(workspace: Workspace, name: str, fingerprints: Sequence[str]) -> Iterator[str]:
+    """Yield what a person should know of the new backbone before anything is trained on it."""
+    policy = workspace.settings.backbones
+    recorded = [fingerprint for fingerprint, record in policy.records.items() if name in (record.id, fingerprint)]
+    if not (recorded or fingerprints or published_origin(name) or local_folder(name)):
+        yield f"{name} is unknown here: no folder, no record, no version on it; check the spelling"
+    for fingerprint in dict.fromkeys([*recorded, *fingerprints]) or [""]:
+        if warning := licence_warning(BackboneName(name, fingerprint), policy):
+            yield warning.removeprefix("warning: ")
 
 
 def is_on(champion: ChampionOnBackbone, backbone: str, fingerprints: Sequence[str]) -> bool:

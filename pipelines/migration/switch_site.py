@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from elp_core.errors import ElpError
-from pipelines.errors import GateRefused, WorkspaceError
+from pipelines.errors import GateRefused, UsageError, WorkspaceError
 from pipelines.local.addresses import mlflow_uri
 from pipelines.local.workspace import SETTINGS_FILE, Workspace
 from pipelines.migration.backbone_settings import prepare_settings, require_no_other_change, write_backbones
@@ -47,6 +47,11 @@ def switch_site(
     """
     found = migration_state(workspace, backbone, site)
     left = {str(slot) for slot in without}
+    if other := sorted(left - {one.slot for one in found.slots}):
+        raise UsageError(
+            f"{other[0]} is no slot of {site} with a champion, so it cannot be left out; those are: "
+            f"{', '.join(sorted(one.slot for one in found.slots))}"
+        )
     if missing := [one for one in found.slots if one.slot in found.missing and one.slot not in left]:
         why = "; ".join(f"{one.slot} is {one.state}" + (f" ({one.detail})" if one.detail else "") for one in missing)
         raise GateRefused(
@@ -71,15 +76,18 @@ def switch_site(
     return SwitchedSite(site, switch, commit, (backbone,))
 
 
-def switch_back(workspace: Workspace, site: str, reason: str = "", *, further: bool = False) -> SwitchedSite:
+def switch_back(
+    workspace: Workspace, site: str, reason: str = "", *, without: Collection[Slot] = (), further: bool = False
+) -> SwitchedSite:
     """Bring the champions before the newest switch of a site back, then name their backbones in `elp.yaml`.
 
-    Nothing is trained or loaded. A second time completes `elp.yaml` if that is needed, and changes nothing else; with
+    Nothing is trained or loaded. A slot of `without`, and one that got another champion since the switch or was
+    retired, stays as it is. A second time completes `elp.yaml` if that is needed, and changes nothing else; with
     `further`, the champions before the switch before come back. Changes of `elp.yaml` that are not committed do not
     keep the champions from coming back; the file is then left as it is, with a WorkspaceError that says so.
     """
     uri = mlflow_uri(workspace)
-    switch = switch_site_back(uri, site, reason, further=further)
+    switch = switch_site_back(uri, site, reason, without=without, further=further)
     moved = {move.slot for move in switch.moves}
     names = {str(one.slot): one.backbone for one in site_champions(uri, site) if str(one.slot) in moved}
     try:

@@ -37,6 +37,8 @@ class BackboneRecord:
     added_by: str = ""
     added: str = ""
     """UTC, ISO 8601."""
+    despite: str = ""
+    """What contradicts the licence: the card, the publication, a stricter record before; empty if nothing does."""
 
     def __post_init__(self) -> None:
         faults = []
@@ -50,8 +52,9 @@ class BackboneRecord:
 
     @property
     def origin(self) -> BackboneOrigin:
-        """Return what lineages name."""
-        return BackboneOrigin(self.licence, self.commercial, self.source, self.pretraining)
+        """Return what lineages name; what contradicts the licence is said with the source."""
+        source = f"{self.source} (recorded although {self.despite})" if self.despite else self.source
+        return BackboneOrigin(self.licence, self.commercial, source, self.pretraining)
 
 
 @dataclass(frozen=True)

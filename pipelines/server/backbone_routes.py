@@ -46,11 +46,10 @@ def post_migration_statement() -> Response:
 def post_switch() -> Response:
     """Switch a site: {site, backbone, fingerprint, versions: {SITE/TASK: number}, without?, reason?, again?, by?}."""
     body = read_body(("site", "backbone", "fingerprint", "versions"), ("without", "reason", "again", "by"))
-    versions, without = body["versions"], body.get("without") or []
-    if not isinstance(versions, dict) or not isinstance(without, list):
-        raise bad_request("versions is an object of versions by slot, without a list of slots")
+    versions, left = body["versions"], _left_out(body)
+    if not isinstance(versions, dict):
+        raise bad_request("versions is an object of versions by slot")
     wanted = {Slot.parse(str(slot)): parse_number(number) for slot, number in versions.items()}
-    left = [Slot.parse(str(slot)) for slot in without]
     # only JSON's true: the text "false" is truthy
     again, new = body.get("again") is True, _backbone(body)
     by, reason = caller_of(body), reason_of(body)
@@ -59,18 +58,26 @@ def post_switch() -> Response:
 
 @blueprint.post("/backbone/back")
 def post_switch_back() -> Response:
-    """Bring the champions before the newest switch of a site back: {site, reason?, further?, by?}."""
-    body = read_body(("site",), ("reason", "further", "by"))
+    """Bring the champions before the newest switch of a site back: {site, without?, reason?, further?, by?}."""
+    body = read_body(("site",), ("without", "reason", "further", "by"))
     # only JSON's true: the text "false" is truthy
-    further = body.get("further") is True
-    back = move_site_back(registry(), _site(body), caller_of(body), reason_of(body), further=further)
+    further, left = body.get("further") is True, _left_out(body)
+    back = move_site_back(registry(), _site(body), caller_of(body), reason_of(body), without=left, further=further)
     return _switched(back.entry, changed=back.changed, earlier=back.earlier)
 
 
 def _switched(entry: LedgerEntry, **more: Any) -> Response:
     moves = [{"slot": one.slot, "before": one.before, "after": one.after} for one in champion_moves(entry)]
     known = {"seq": entry.seq, "event": entry.event, "by": entry.principal.name, "site": entry.detail["site"]}
-    return jsonify({**known, "moves": moves, "backbone": entry.detail.get("backbone", ""), **more})
+    more = {"backbone": entry.detail.get("backbone", ""), "stayed": entry.detail.get("stayed", []), **more}
+    return jsonify({**known, "moves": moves, **more})
+
+
+def _left_out(body: Mapping[str, Any]) -> list[Slot]:
+    without = body.get("without") or []
+    if not isinstance(without, list):
+        raise bad_request("without is a list of slots")
+    return [Slot.parse(str(slot)) for slot in without]
 
 
 def _site(body: Mapping[str, Any]) -> str:

@@ -40,6 +40,8 @@ class SiteSwitch:
     """False if the site was back already: the entry is an earlier one."""
     earlier: int | None = None
     """After the way back: the ledger entry of an earlier switch that is still in force."""
+    stayed: tuple[str, ...] = ()
+    """After the way back: a sentence for each slot that keeps what it got after the switch."""
 
 
 def backbone_facts(uri: str, backbone: str, sites: Collection[str] = ()) -> BackboneFacts:
@@ -87,18 +89,22 @@ def switch_site_to(
     return _switch(call_server(uri, "POST", "/backbone/switch", json={**body, "without": list(map(str, without))}))
 
 
-def switch_site_back(uri: str, site: str, reason: str = "", by: str = "", *, further: bool = False) -> SiteSwitch:
-    """Bring the champions before the newest switch of a site back, all in one entry.
+def switch_site_back(
+    uri: str, site: str, reason: str = "", by: str = "", *, without: Collection[Slot] = (), further: bool = False
+) -> SiteSwitch:
+    """Bring the champions before the newest switch of a site back, all in one entry but those of `without`.
 
     A second time changes nothing; with `further` it goes back from the switch before.
     """
     body: dict[str, Any] = {"site": site, "reason": reason, "by": by or current_user()}
-    # a server of an earlier release knows no such field
+    # a server of an earlier release knows no such fields
     body |= {"further": True} if further else {}
+    body |= {"without": list(map(str, without))} if without else {}
     return _switch(call_server(uri, "POST", "/backbone/back", json=body))
 
 
 def _switch(values: Mapping[str, Any]) -> SiteSwitch:
     moves = tuple(MovedChampion(one["slot"], one["before"], one["after"]) for one in values["moves"])
     known = {name: values[name] for name in ("site", "event", "seq", "by", "backbone")}
-    return SiteSwitch(**known, moves=moves, changed=values.get("changed", True), earlier=values.get("earlier"))
+    more = {"changed": values.get("changed", True), "earlier": values.get("earlier")}
+    return SiteSwitch(**known, moves=moves, **more, stayed=tuple(values.get("stayed", ())))

@@ -93,6 +93,7 @@ def move_site(
         hashed = _hashed(store, versions)
         with store.locked() as transaction:
             present = {one.slot: one for one in _champions(transaction, site)}
+            _require_known(site, without, present, attempt)
             left = [slot for slot, one in present.items() if one.fingerprint != new.fingerprint]
             if missing := [str(slot) for slot in left if slot not in versions and slot not in without]:
                 raise attempt.refused(
@@ -120,12 +121,19 @@ class WayBack:
 
 
 def move_site_back(
-    store: LockedStore, site: str, principal: Principal, reason: str, *, further: bool = False
+    store: LockedStore,
+    site: str,
+    principal: Principal,
+    reason: str,
+    *,
+    without: Collection[Slot] = (),
+    further: bool = False,
 ) -> WayBack:
     """Bring the champions before the newest switch of a site back, all in one entry or none.
 
     A second time changes nothing; with `further` it goes back from the switch before, too. A slot that has the former
-    champion already is left as it is. A Refusal is recorded in the ledger.
+    champion already, another one since the switch, or none (it was retired) is left as it is, and so are the slots of
+    `without`. A Refusal is recorded in the ledger.
     """
     attempt = Attempt("migrate a site back")
     with store.refusing(principal):
@@ -136,19 +144,44 @@ def move_site_back(
             return WayBack(newest, False, seen.seq if seen else None)
         if seen is None:
             raise attempt.refused(f"{site} has no switch to another backbone to go back from")
-        former = {Slot.parse(move.slot): move.before for move in champion_moves(seen) if move.before is not None}
+        switched = {Slot.parse(move.slot): move for move in champion_moves(seen)}
+        _require_known(site, without, switched, attempt)
+        former = {slot: move.before for slot, move in switched.items() if move.before and slot not in without}
         hashed = _hashed(store, former)
         with store.locked() as transaction:
             if _newest_moves(transaction.session, site) != (newest, seen):
                 raise attempt.refused(f"{site} was switched at this moment by somebody else; look again")
             present = {one.slot: one for one in _champions(transaction, site)}
-            moves = list(_decided(transaction, hashed, present, "", False, attempt))
+            stayed = {slot: text for slot in former if (text := _since(slot, switched[slot], present.get(slot)))}
+            back = {slot: one for slot, one in hashed.items() if slot not in stayed}
+            moves = list(_decided(transaction, back, present, "", False, attempt))
+            if not moves and stayed:
+                raise attempt.refused(f"nothing of {site} goes back: {'; '.join(stayed.values())}")
             if not moves:
                 return WayBack(seen, False, None)
             detail = {"of": seen.seq, "backbone": str(seen.detail.get("backbone", ""))}
+            # what has no such slots keeps the form of earlier releases
+            detail |= {"without": sorted(map(str, without))} if without else {}
+            detail |= {"stayed": sorted(stayed.values())} if stayed else {}
             entry = _append(transaction, "migrated back", site, moves, principal, reason or "back", detail)
             _, before = _newest_moves(transaction.session, site)
             return WayBack(entry, True, before.seq if before else None)
+
+
+def _require_known(site: str, without: Collection[Slot], known: Collection[Slot], attempt: Attempt) -> None:
+    if other := sorted(str(slot) for slot in without if slot not in known):
+        raise attempt.refused(
+            f"{other[0]} is not among the slots of {site} that would change ({', '.join(sorted(map(str, known)))}), so "
+            "it cannot be left out; correct --without"
+        )
+
+
+def _since(slot: Slot, move: LedgerEntry, present: _SiteChampion | None) -> str:
+    """Return why a slot keeps what it has on the way back; empty if it has the champion of the switch, or is back."""
+    if present is None:
+        return f"{slot} was retired after the switch"
+    version = present.champion.version
+    return "" if version in (move.after, move.before) else f"{slot} got v{version} after the switch"
 
 
 def _champions(transaction: LedgerTransaction, site: str) -> list[_SiteChampion]:

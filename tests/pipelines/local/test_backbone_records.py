@@ -91,6 +91,57 @@ def test_a_licence_that_was_granted_replaces_the_card_on_purpose(place: Path, ca
     assert json.loads(capfd.readouterr().out)["champion"] == ""
 
 
+def test_a_record_that_allows_more_replaces_a_stricter_one_on_purpose_only(place: Path, capfd) -> None:
+    _checkpoint(place, "mms")
+    add = ["backbone", "add", "models/mms", *TEXTS, "--licence"]
+    assert main.run([*add, "cc-by-nc-3.0-igo", "--commercial", "allowed"]) == 2
+    assert "CC-BY-NC-3.0-IGO forbids it" in capfd.readouterr().err
+    assert main.run([*add, "CC-BY-NC-4.0"]) == 0
+    before = (place / "elp.yaml").read_bytes()
+    assert main.run([*add, "MIT"]) == 2
+    assert "recorded under CC-BY-NC-4.0 (commercial use: forbidden), and MIT allows more" in capfd.readouterr().err
+    assert (place / "elp.yaml").read_bytes() == before
+    # the trace stays when the same is recorded again
+    for options in (["--despite-card"], []):
+        assert main.run([*add, "MIT", *options]) == 0
+    ((_, record),) = open_workspace(place).settings.backbones.records.items()
+    source = record.origin.source
+    assert "recorded although it was recorded under CC-BY-NC-4.0 (commercial use: forbidden) by" in source
+
+
+def test_a_record_outside_the_list_counts_as_stricter(place: Path, capfd) -> None:
+    _checkpoint(place, "mms")
+    with (place / "elp.yaml").open("a") as settings:
+        settings.write("backbones: {allow: [MIT]}\n")
+    add = ["backbone", "add", "models/mms", *TEXTS, "--licence"]
+    assert main.run([*add, "GPL-3.0-only"]) == 0
+    assert main.run([*add, "MIT"]) == 2
+    assert "recorded under GPL-3.0-only" in capfd.readouterr().err
+
+
+def test_a_relative_name_is_one_in_the_workspace_whatever_the_current_folder_is(
+    place: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch, capfd
+) -> None:
+    _checkpoint(place, "mms")
+    (place / "elp.yaml").write_text("backbone: models/mms\n")
+    (place / "deep").mkdir()
+    for folder, option in ((tmp_path_factory.mktemp("elsewhere"), ["-w", str(place)]), (place / "deep", [])):
+        monkeypatch.chdir(folder)
+        assert main.run(["backbone", "add", "models/mms", "--licence", "MIT", *TEXTS, *option]) == 0
+        ((_, record),) = open_workspace(place).settings.backbones.records.items()
+        assert record.id == "models/mms"
+        outcome, detail, _ = doctor._backbone(open_workspace(place))
+        assert (outcome, "models/mms" in detail) == ("ok", True)
+
+
+def test_backbones_of_slots_are_listed_as_in_use(place: Path, capfd) -> None:
+    with (place / "elp.yaml").open("a") as settings:
+        settings.write("slots:\n  plant-a/asr: {backbone: org/other}\n  plant-b/asr: {backbone: elp:tiny}\n")
+    assert main.run(["backbone", "list", "--json"]) == 0
+    listed = json.loads(capfd.readouterr().out)
+    assert [one["id"] for one in listed if one["in_use"]] == ["elp:tiny", "models/mms", "org/other"]
+
+
 def test_a_backbone_without_a_record_is_listed_as_unknown_and_the_embedded_one_needs_none(place: Path, capfd) -> None:
     assert main.run(["backbone", "list"]) == 0
     assert ["models/mms", "—", "unknown", "unknown", "yes", "yes"] in [

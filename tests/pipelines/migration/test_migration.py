@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
 from elp_core.testing import save_tiny
-from pipelines.errors import GateRefused, TemplateError
+from pipelines.errors import GateRefused, TemplateError, UsageError
 from pipelines.gating.gate import gate_version
 from pipelines.local.workspace import Workspace, open_workspace
 from pipelines.migration.migrate_site import migrate_sites, migration_state, site_champions
 from pipelines.migration.migration_plan import plan_migration
 from pipelines.migration.switch_site import switch_back, switch_site
+from pipelines.registry.backbone_licence import BackbonePolicy, BackboneRecord
 from pipelines.registry.client import server_api
 from pipelines.registry.client.backbones import switch_site_to
 from pipelines.registry.client.connection import connect
@@ -179,3 +180,32 @@ def test_a_switch_is_whole_or_nothing(moving: Plant) -> None:
     assert [(one.slot, one.after) for one in done.switch.moves] == [("plant-move/asr", 2)]
     assert moving.workspace.settings.backbone_of(ASV) != moving.new
     assert switch_back(moving.workspace, SITE).switch
+
+
+def test_the_way_back_leaves_what_changed_since_and_what_is_left_out(moving: Plant) -> None:
+    workspace, uri, other = moving.workspace, moving.uri, Slot("plant-b", "asr")
+    former = workspace.settings.backbone_of(ASV)
+    forbidden = BackboneRecord(moving.new, "CC-BY-NC-4.0", "forbidden", "hub", "speech (1 h)")
+    (found,) = migrate_sites(workspace, moving.new, [SITE], log=lambda _: None)
+    strict = replace(workspace.settings, backbones=BackbonePolicy(records={found.fingerprint: forbidden}))
+    with pytest.raises(GateRefused, match=r"nothing is trained: .* forbids commercial use.*--despite-licence"):
+        migrate_sites(replace(workspace, settings=strict), moving.new, [SITE], log=lambda _: None)
+    with pytest.raises(UsageError, match="plant-b/asr is no slot of plant-move with a champion"):
+        switch_site(workspace, moving.new, SITE, [other], again=True)
+    assert moving.versions() == {"asr": 1, "asv": 1}
+    assert switch_site(workspace, moving.new, SITE, again=True).switch
+    with pytest.raises(GateRefused, match="plant-b/asr is not among the slots of plant-move that would change"):
+        switch_back(workspace, SITE, without=[other])
+    with pytest.raises(GateRefused, match="plant-b/asr is not among the slots of plant-move that would change"):
+        switch_site_to(uri, SITE, moving.new, found.fingerprint, {ASR: 2}, without=[other], again=True)
+    server_api.change_champion(uri, "retire", ASR, reason="the line is closed")
+    with pytest.raises(GateRefused, match="nothing of plant-move goes back: plant-move/asr was retired after"):
+        switch_back(workspace, SITE, without=[ASV])
+    back = switch_back(workspace, SITE)
+    assert back.switch
+    assert (back.switch.stayed, [one.slot for one in back.switch.moves]) == (
+        ("plant-move/asr was retired after the switch",),
+        ["plant-move/asv"],
+    )
+    assert moving.versions() == {"asv": 1}
+    assert [moving.workspace.settings.backbone_of(slot) for slot in SLOTS] == [moving.new, former]

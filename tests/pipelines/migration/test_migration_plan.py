@@ -13,8 +13,9 @@ from pipelines.local import git
 from pipelines.local.settings import Settings
 from pipelines.local.workspace import Workspace
 from pipelines.migration import migration_plan
-from pipelines.migration.migration_plan import MigrationPlan, plan_migration
+from pipelines.migration.migration_plan import MigrationPlan, plan_migration, plan_warnings
 from pipelines.registry.backbone_facts import BackboneFacts, ChampionOnBackbone, MeasuredTraining
+from pipelines.registry.backbone_licence import BackbonePolicy, BackboneRecord
 from pipelines.registry.holds import Hold
 
 OLD, NEW = "sha256:" + "a" * 64, "sha256:" + "b" * 64
@@ -92,6 +93,22 @@ def test_what_cannot_be_trained_is_named_with_its_reason(plan, champion, deleted
     found = plan(champion, deleted=deleted, rates={"asr": 0.3})
     assert why in found.slots[0].obstacles[0]
     assert found.seconds == 0
+
+
+def test_a_name_that_nothing_knows_and_a_forbidden_licence_are_said_first(
+    plan, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unknown, licence = plan(CHAMPION).warnings
+    assert "org/new is unknown here" in unknown
+    assert "record it: elp backbone add org/new" in licence
+    # a version is on it
+    assert len(plan(CHAMPION, fingerprints=(NEW,)).warnings) == 1
+    record = BackboneRecord("org/new", "CC-BY-NC-4.0", "forbidden", "hub", "speech (1 h)")
+    recorded = replace(workspace.settings, backbones=BackbonePolicy(records={NEW: record}))
+    (warning,) = plan_warnings(replace(workspace, settings=recorded), "org/new", ())
+    assert "its backbone org/new is under CC-BY-NC-4.0, which forbids commercial use" in warning
+    (warning,) = plan_warnings(workspace, "facebook/mms-300m", ())
+    assert "was published under CC-BY-NC-4.0" in warning
 
 
 def test_teachers_and_holds_are_notes(plan) -> None:

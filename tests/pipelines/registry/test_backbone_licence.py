@@ -66,9 +66,20 @@ def test_a_training_warns_of_an_unknown_and_of_a_forbidden_licence() -> None:
     [
         ("apache-2.0", "Apache-2.0", "allowed"),
         ("cc-by-nc-sa-4.0", "CC-BY-NC-SA-4.0", "forbidden"),
-        ("CC-BY-NC-9.0", "CC-BY-NC-9.0", "unknown"),
+        ("cc-by-nc-3.0-igo", "CC-BY-NC-3.0-IGO", "forbidden"),
+        ("CC-BY-NC-SA-2.0-FR", "CC-BY-NC-SA-2.0-FR", "forbidden"),
+        ("CC-BY-NC-9.0", "CC-BY-NC-9.0", "forbidden"),
+        ("PolyForm-Noncommercial-1.0.0", "PolyForm-Noncommercial-1.0.0", "forbidden"),
+        ("NCGL-UK-2.0", "NCGL-UK-2.0", "forbidden"),
+        ("LicenseRef-Acme-Research-only", "LicenseRef-Acme-Research-only", "forbidden"),
+        ("LicenseRef-NonCommercialUse", "LicenseRef-NonCommercialUse", "forbidden"),
+        # NC is not a word of these
+        ("NCSA", "NCSA", "unknown"),
+        ("Spencer-94", "Spencer-94", "unknown"),
         ("LicenseRef-Acme", "LicenseRef-Acme", "unknown"),
         ("free for all", "", "unknown"),
+        # one licence is recorded, and no expression
+        ("MIT OR CC-BY-NC-4.0", "", "unknown"),
     ],
 )
 def test_identifiers_have_one_spelling_and_a_use(text: str, spelt: str, use: str) -> None:
@@ -95,6 +106,13 @@ def test_the_server_reads_what_the_workspace_gives_it() -> None:
     policy = BackbonePolicy(("MIT",), "refuse", {PRINT: RECORDED_NC})
     assert BackbonePolicy.from_environment(policy.to_environment()) == policy
     assert BackbonePolicy.from_environment("") == BackbonePolicy()
+
+
+def test_a_lineage_names_what_contradicts_the_recorded_licence() -> None:
+    record = BackboneRecord(
+        "models/ours", "MIT", "allowed", "hub x/y", "speech (1 h)", despite="its card says CC-BY-NC-4.0"
+    )
+    assert record.origin.source == "hub x/y (recorded although its card says CC-BY-NC-4.0)"
 
 
 def test_a_lineage_without_a_record_has_the_bytes_of_before() -> None:
