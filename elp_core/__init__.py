@@ -11,6 +11,7 @@ In the order that data meets them:
   cache of what the frozen prefix gives.
 - `elp_core.backbones`: load and fingerprint a frozen checkpoint, run its encoder with adapters passed in.
 - `elp_core.frame_rate`: a backbone's frames a second, read without loading it.
+- `elp_core.checkpoint_folders`: the folder that a relative name of a checkpoint means.
 - `elp_core.adapters`, `elp_core.model`: the E-, L- and P-adapters and tuned norms; `ElpModel` joins them with a head;
   `elp_core.dropout`: PyTorch's, drawn four at a time on the CPU.
 - `elp_core.methods`: what ELP is compared with: full fine-tuning, weighted sum, top layers, LoRA, bottlenecks.

@@ -4,6 +4,7 @@ import json
 import math
 from pathlib import Path
 
+from elp_core.checkpoint_folders import is_hub_id, local_folder
 from elp_core.types import SAMPLE_RATE
 
 USUAL_FRAME_RATE = 50.0
@@ -28,10 +29,9 @@ def frame_rate(id_or_path: str) -> float:
 def _config_file(id_or_path: str) -> Path | None:
     if id_or_path == "elp:tiny":
         return _TINY / "config.json"
-    folder = Path(id_or_path).expanduser()
-    if folder.is_dir():
+    if folder := local_folder(id_or_path):
         return folder / "config.json"
-    if id_or_path.count("/") != 1 or folder.is_absolute():
+    if not is_hub_id(id_or_path):
         return None
     from huggingface_hub import try_to_load_from_cache
     from huggingface_hub.errors import HFValidationError

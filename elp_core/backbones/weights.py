@@ -11,8 +11,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from elp_core.backbones.families import FAMILIES, PARTS
+from elp_core.checkpoint_folders import is_hub_id, is_owner_folder, local_folder
 from elp_core.errors import BackboneError
 
+HUB_SECONDS = 5.0
+"""How long the hub may take to answer at first."""
 PROCESSOR_FILE, PREPROCESSOR_FILE = "processor_config.json", "preprocessor_config.json"
 """The files that describe what happens to a waveform before the network."""
 _FILES = (
@@ -31,18 +34,37 @@ _NORM_SPELLINGS = {
 def find_folder(id_or_path: str) -> Path:
     """Return the folder of a checkpoint: a local one, or that of a hub id in the hub's cache, fetched if needed.
 
+    A relative path is one in the workspace, or else in the current folder. For a name whose first part is a folder
+    there, nothing is fetched.
+
     Raises:
         BackboneError: There is no such folder, or it cannot be fetched from the hub.
     """
-    path = Path(id_or_path).expanduser()
-    if path.is_dir():
-        return path
-    if path.is_absolute() or id_or_path.startswith((".", "~")) or id_or_path.count("/") != 1:
+    if folder := local_folder(id_or_path):
+        return folder
+    found = _from_hub(id_or_path) if is_hub_id(id_or_path) else None
+    if found is None:
         raise BackboneError(
             f"{id_or_path} is not a folder; expected a checkpoint folder with config.json, a hub id such as "
             "facebook/hubert-base-ls960, or elp:tiny"
         )
-    return _from_hub(id_or_path)
+    return found
+
+
+def hub_answers(repository: str) -> bool:
+    """Return whether the hub answers within seconds; its client would try again for 40 s, with a warning each time."""
+    from huggingface_hub import get_hf_file_metadata, hf_hub_url
+    from huggingface_hub.errors import HfHubHTTPError
+
+    try:
+        get_hf_file_metadata(hf_hub_url(repository, "config.json"), timeout=HUB_SECONDS)
+    except HfHubHTTPError:
+        # a refusal is an answer, too
+        return True
+    except Exception:
+        # offline mode, no such id, or what the client's HTTP library raises without a network
+        return False
+    return True
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -122,22 +144,29 @@ def _read(path: Path) -> dict[str, torch.Tensor]:
     return {name: tensor for name, tensor in tensors.items() if isinstance(tensor, torch.Tensor)}
 
 
-def _from_hub(repository: str) -> Path:
+def _from_hub(repository: str) -> Path | None:
+    """Return the folder of a hub id in the cache, fetched if the hub answers; None for what is a path here."""
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, HFValidationError
 
+    as_path = is_owner_folder(repository)
+    kept = as_path or not hub_answers(repository)
+
     def fetch(name: str) -> Path | None:
         try:
-            return Path(hf_hub_download(repository, name))
+            return Path(hf_hub_download(repository, name, local_files_only=kept))
         except EntryNotFoundError:  # not in the repository, or offline and not in the cache
             return None
 
     try:
         config = fetch("config.json")
+        if config is None and as_path:
+            return None
         if config is None:
             raise BackboneError(
-                f"{repository}: no config.json on the hub or in its cache, and no folder of that name; "
-                "check the id, or fetch the checkpoint once while online"
+                f"{repository}: no config.json on the hub or in its cache, and no folder of that name"
+                f"{' (the hub does not answer)' if kept else ''}; check the id, or fetch the checkpoint once while "
+                "online"
             )
         fetch(PROCESSOR_FILE)
         fetch(PREPROCESSOR_FILE)

@@ -6,8 +6,8 @@ import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from pathlib import Path
 
+from elp_core.checkpoint_folders import local_folder
 from elp_core.errors import ConfigError
 from elp_core.files import write_whole
 from pipelines.errors import UsageError
@@ -69,7 +69,7 @@ def add_record(workspace: Workspace, name: str, stated: StatedOrigin, by: str) -
     if name == EMBEDDED:
         raise UsageError(f"{EMBEDDED} is part of the package and needs no record; see: elp backbone show {EMBEDDED}")
     backbone = Backbone.from_pretrained(name)
-    on_hub = not Path(name).expanduser().is_dir()
+    on_hub = local_folder(name) is None
     if on_hub:
         fetch_card(name)
     card = read_card(find_folder(name))

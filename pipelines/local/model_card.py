@@ -36,10 +36,14 @@ def read_card(folder: Path) -> ModelCard:
 
 
 def fetch_card(hub_id: str) -> None:
-    """Fetch the card of a hub id into the hub's cache; without one, or offline, nothing happens."""
+    """Fetch the card of a hub id into the hub's cache; without one, or if the hub does not answer, nothing happens."""
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, HFValidationError
 
+    from elp_core.backbones.weights import hub_answers
+
+    if not hub_answers(hub_id):
+        return
     try:
         hf_hub_download(hub_id, CARD)
     except (EntryNotFoundError, HfHubHTTPError, HFValidationError, OSError):

@@ -15,6 +15,7 @@ import socket
 import tempfile
 from pathlib import Path
 
+from elp_core.checkpoint_folders import look_below
 from elp_core.fail_points import durable_write
 from pipelines.errors import ServiceError, VersioningError, WorkspaceError
 from pipelines.local import git
@@ -61,6 +62,7 @@ def open_for_run(workspace: str, revision: str = "", release: str = "") -> Works
             f"{workspace} has no {SETTINGS_FILE} at {commit[:12]}; make a workspace with: elp init DIR"
         )
     settings = read_settings(text, f"{SETTINGS_FILE} of {workspace} at {commit[:12]}")
+    look_below(opened.root)
     return dataclasses.replace(opened, settings=_for_worker(settings, workspace), revision=commit)
 
 

@@ -4,6 +4,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from elp_core.checkpoint_folders import look_below
 from pipelines.errors import WorkspaceError
 from pipelines.local.settings import Settings, read_settings
 
@@ -66,4 +67,7 @@ def open_workspace(start: Path | None = None) -> Workspace:
         text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         raise WorkspaceError(f"{path} is not UTF-8: {error}") from error
-    return Workspace(root, read_settings(text, str(path)))
+    settings = read_settings(text, str(path))
+    # its backbones may be named by relative paths, whatever the current folder is
+    look_below(root)
+    return Workspace(root, settings)

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from elp_core.checkpoint_folders import local_folder
 from pipelines.errors import UsageError
 from pipelines.local import git
 from pipelines.local.addresses import mlflow_uri
@@ -102,7 +103,7 @@ def plan_warnings(workspace: Workspace, name: str, fingerprints: Sequence[str]) 
     """Yield what a person should know of the new backbone before anything is trained on it."""
     policy = workspace.settings.backbones
     recorded = [fingerprint for fingerprint, record in policy.records.items() if name in (record.id, fingerprint)]
-    if not (recorded or fingerprints or published_origin(name) or Path(name).expanduser().is_dir()):
+    if not (recorded or fingerprints or published_origin(name) or local_folder(name)):
         yield f"{name} is unknown here: no folder, no record, no version on it; check the spelling"
     for fingerprint in dict.fromkeys([*recorded, *fingerprints]) or [""]:
         if warning := licence_warning(BackboneName(name, fingerprint), policy):

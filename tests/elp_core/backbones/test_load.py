@@ -2,7 +2,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from elp_core.backbones import Adapters, Backbone, layer_outputs
+from elp_core.backbones import Adapters, Backbone, layer_outputs, weights
 from elp_core.errors import BackboneError
 from elp_core.testing import (
     FAMILY_NAMES,
@@ -107,6 +110,28 @@ def test_keys_that_the_family_does_not_have_change_nothing(checkpoint: Path) -> 
 def test_a_missing_checkpoint_is_refused(name: str, message: str) -> None:
     with pytest.raises(BackboneError, match=message):
         Backbone.from_pretrained(name)
+
+
+def test_a_name_below_a_folder_that_exists_is_a_path_and_not_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(weights, "hub_answers", lambda _: pytest.fail("the hub is asked"))
+    (tmp_path / "models").mkdir()
+    with pytest.raises(BackboneError, match="models/none is not a folder; expected a checkpoint folder"):
+        Backbone.from_pretrained("models/none")
+
+
+def test_a_hub_that_does_not_answer_is_left_at_once_without_warnings(tmp_path: Path) -> None:
+    """In a process of its own: the client reads its environment once."""
+    program = "from elp_core.backbones import Backbone; Backbone.from_pretrained('nobody/nothing')"
+    nowhere = {"HF_ENDPOINT": "http://127.0.0.1:9", "HF_HUB_OFFLINE": "0", "HF_HOME": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", program], env={**os.environ, **nowhere}, capture_output=True, text=True
+    )
+    assert "no folder of that name (the hub does not answer); check the id" in done.stderr
+    # the client of the hub says so before each wait
+    assert "Retrying" not in done.stderr
 
 
 @pytest.mark.parametrize("form", ["single", *FORMS])

@@ -119,6 +119,21 @@ def test_a_record_outside_the_list_counts_as_stricter(place: Path, capfd) -> Non
     assert "recorded under GPL-3.0-only" in capfd.readouterr().err
 
 
+def test_a_relative_name_is_one_in_the_workspace_whatever_the_current_folder_is(
+    place: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch, capfd
+) -> None:
+    _checkpoint(place, "mms")
+    (place / "elp.yaml").write_text("backbone: models/mms\n")
+    (place / "deep").mkdir()
+    for folder, option in ((tmp_path_factory.mktemp("elsewhere"), ["-w", str(place)]), (place / "deep", [])):
+        monkeypatch.chdir(folder)
+        assert main.run(["backbone", "add", "models/mms", "--licence", "MIT", *TEXTS, *option]) == 0
+        ((_, record),) = open_workspace(place).settings.backbones.records.items()
+        assert record.id == "models/mms"
+        outcome, detail, _ = doctor._backbone(open_workspace(place))
+        assert (outcome, "models/mms" in detail) == ("ok", True)
+
+
 def test_backbones_of_slots_are_listed_as_in_use(place: Path, capfd) -> None:
     with (place / "elp.yaml").open("a") as settings:
         settings.write("slots:\n  plant-a/asr: {backbone: org/other}\n  plant-b/asr: {backbone: elp:tiny}\n")
