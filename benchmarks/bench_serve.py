@@ -1,12 +1,13 @@
 """`elp serve` under load, against other servers of the same adapters, and while champions change.
 
-python benchmarks/bench_serve.py                                # some minutes, on the embedded backbone
+python benchmarks/bench_serve.py --clients 16                   # all ways in one table, some minutes
 python benchmarks/bench_serve.py --size base --seconds 1
 python benchmarks/bench_serve.py --ways elp --load 600 --change 5 --adapters 16
 python benchmarks/bench_serve.py --ways elp --adapters 256 --skew 1 --memory 300 --clips 4 --changing 16   # 5 minutes
 
 Every way is a server process with the same route, and the clients are this process. The ways take turns of a few
-seconds, so that other work on the machine concerns all of them. CPU is that of a server with all its processes.
+seconds, so that other work on the machine concerns all of them. CPU and MB are those of a server with all its
+processes. A server is ready when it answers any request over HTTP (`elp serve`: when `/readyz` is 200).
 """
 
 from __future__ import annotations
@@ -39,9 +40,16 @@ NAMES = {
     "alone": "our library, one after another",
     "litserve": "LitServe, our library",
     "ray": "Ray Serve, our library",
-    "elp1": "`elp serve`, a batch at a time",
+    "elp1": "`elp serve` without batching",
+    "elp-single": "`elp serve`, a batch at a time",
     "elp": "`elp serve`",
 }
+OPTIONS = {
+    "peft1": ["--threads", "1"],
+    "elp1": ["--batch", "0"],
+    "elp-single": ["--threads", "1"],
+}
+"""Options of a way, after those of all."""
 
 
 @dataclass
@@ -77,6 +85,8 @@ class Running:
 
     port: int
     process: psutil.Process
+    ready: float
+    """Seconds from its start until it can be asked."""
     first: float
     """Seconds from its start to its first answer."""
 
@@ -116,8 +126,8 @@ def _compare(servers: Mapping[str, Running], load: Load, options: argparse.Names
             outcome = _ask_all(server, load, options.clients)
             if turn:
                 found[way].append(outcome)
-    print("| way | requests/s | p50 ms | p99 ms | CPU ms a request | MB | first answer s | requests/s, x |")
-    print("|---|---|---|---|---|---|---|---|")
+    print("| way | requests/s | p50 ms | p99 ms | CPU ms a request | MB | ready s | first answer s | requests/s, x |")
+    print("|---|---|---|---|---|---|---|---|---|")
     speeds = {way: float(np.median([len(o.times) / o.seconds for o in outcomes])) for way, outcomes in found.items()}
     base = next(iter(speeds.values()))
     for way, outcomes in found.items():
@@ -125,10 +135,8 @@ def _compare(servers: Mapping[str, Running], load: Load, options: argparse.Names
         middle, last = np.percentile(times, (50, 99))
         cpu = 1e3 * sum(o.cpu for o in outcomes) / len(times)
         server = servers[way]
-        shown = (
-            f"{speeds[way]:.1f} | {middle:.0f} | {last:.0f} | {cpu:.1f} | {server.megabytes():.0f} | {server.first:.1f}"
-        )
-        print(f"| {NAMES[way]} | {shown} | {speeds[way] / base:.2f} |")
+        shown = f"{speeds[way]:.1f} | {middle:.0f} | {last:.0f} | {cpu:.1f} | {server.megabytes():.0f}"
+        print(f"| {NAMES[way]} | {shown} | {server.ready:.1f} | {server.first:.1f} | {speeds[way] / base:.2f} |")
     print(flush=True)
 
 
@@ -178,33 +186,31 @@ def _while_champions_change(server: Running, plant: ServedPlant, load: Load, opt
 def _server(way: str, plant: ServedPlant, load: Load, options: argparse.Namespace) -> Iterator[Running]:
     """Start a server and wait for its first answer; it has been asked once when the block begins."""
     began, port = time.monotonic(), free_port("127.0.0.1")
-    threads = 1 if way.endswith("1") else options.threads
-    command = [
-        sys.executable,
-        str(Path(__file__).with_name("serve_ways.py")),
-        way.rstrip("1"),
-        str(plant.root),
-        str(port),
-    ]
+    script, kind = str(Path(__file__).with_name("serve_ways.py")), way.rstrip("1").partition("-")[0]
+    command = [sys.executable, script, kind, str(plant.root), str(port), "--threads", str(options.threads)]
+    command += ["--memory", str(options.memory or 0), *OPTIONS.get(way, [])]
     environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
     with open(plant.root / f"{way}.log", "w") as log:
         started = subprocess.Popen(
-            [*command, "--threads", str(threads), "--memory", str(options.memory or 0)],
+            command,
             env={**environment, "HF_HUB_OFFLINE": "1"},
             stdout=log,
             stderr=log,
         )
     process = psutil.Process(started.pid)
     try:
+        ready = 0.0
         while True:
             if started.poll() is not None:
                 raise SystemExit(f"the server {way} has ended:\n{(plant.root / f'{way}.log').read_text()[-3000:]}")
             with contextlib.suppress(OSError, http.client.HTTPException):
                 connection = http.client.HTTPConnection("127.0.0.1", port, timeout=600)
-                if _post(connection, load, 0)[0] == 200:
+                if not ready and _is_ready(connection, kind):
+                    ready = time.monotonic() - began
+                if ready and _post(connection, load, 0)[0] == 200:
                     break
             time.sleep(0.05)
-        yield Running(port, process, time.monotonic() - began)
+        yield Running(port, process, ready, time.monotonic() - began)
     finally:
         children = process.children(recursive=True) if started.poll() is None else []
         started.terminate()
@@ -242,6 +248,14 @@ def _ask_all(server: Running, load: Load, clients: int) -> Outcome:
     return outcome
 
 
+def _is_ready(connection: http.client.HTTPConnection, kind: str) -> bool:
+    connection.request("GET", "/readyz")
+    answer = connection.getresponse()
+    answer.read()
+    # the others have no such route
+    return answer.status == 200 if kind == "elp" else answer.status < 500
+
+
 def _post(connection: http.client.HTTPConnection, load: Load, number: int) -> tuple[int, Mapping[str, str], bytes]:
     kind = f"multipart/form-data; boundary={load.boundary}"
     connection.request("POST", "/v1/classify", load.body(number), {"Content-Type": kind})
@@ -251,7 +265,9 @@ def _post(connection: http.client.HTTPConnection, load: Load, number: int) -> tu
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--ways", default="peft,peft1,alone,elp", help=f"of {', '.join(NAMES)}; the first is 1.00 x")
+    parser.add_argument(
+        "--ways", default="peft,peft1,alone,elp1,elp", help=f"of {', '.join(NAMES)}; the first is 1.00 x"
+    )
     parser.add_argument("--size", choices=["tiny", "base"], default="tiny", help="the embedded backbone, or WavLM base")
     parser.add_argument("--adapters", type=int, default=8)
     parser.add_argument("--clients", type=int, default=8, help="at once")

@@ -129,6 +129,8 @@ def main() -> int:
         return 1
     if options.toy:
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
+        # with AMX, torch 2.13 gives wrong bfloat16 convolutions for groups of 8 or 12 channels, as tiny networks have
+        os.environ["ONEDNN_MAX_CPU_ISA"] = "AVX512_CORE_BF16"
         from elp_core.private_names import import_after_torchaudio
 
         for module in PRELOADED:

@@ -34,7 +34,9 @@ def elp(plant: ServedPlant, asked: argparse.Namespace) -> None:
     from pipelines.serving.http.serve_process import listening_socket, open_service, web_server
 
     memory_bytes, most = asked.memory * 2**20 or None, asked.threads
-    options = ServeOptions(port=asked.port, every=0.2, memory_bytes=memory_bytes, most_batches=most)
+    options = ServeOptions(
+        port=asked.port, every=0.2, memory_bytes=memory_bytes, most_batches=most, batch_seconds=asked.batch
+    )
     keys = ApiKeyFile(plant.root / "keys.json")
     settings = Settings(backbone=plant.backbone)
     listener = listening_socket(options)
@@ -114,6 +116,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("plant", type=Path)
     parser.add_argument("port", type=int)
     parser.add_argument("--threads", type=int, default=2, help="of torch; for elp, batches at once")
+    parser.add_argument("--batch", type=float, default=32.0, help="seconds of audio in a batch of elp; 0: one request")
     parser.add_argument("--memory", type=int, default=0, help="MB of adapters in memory, for elp")
     return parser.parse_args()
 

@@ -3,7 +3,8 @@
 OpsError                    exit code 1
 ├── UsageError              a name or an option is wrong (exit code 2)
 ├── WorkspaceError          not a workspace, a dirty tree, no Git identity
-│   └── DiskFull            a disk has no space left: a flow run waits for it
+│   ├── DiskFull            a disk has no space left: a flow run waits for it
+│   └── StateDamaged        a file that elp wrote is damaged; the message names it, and what to do
 ├── IntakeError             a source cannot be read as the format it claims to be
 ├── DataRefused             the data as a whole failed its checks: no version was made
 ├── NotTrainable            a dataset version cannot be trained on: no training was started
@@ -44,6 +45,10 @@ class WorkspaceError(OpsError):
 
 class DiskFull(WorkspaceError):
     """A disk has no space left. A flow run with this error continues when there is space again."""
+
+
+class StateDamaged(WorkspaceError):
+    """A file that elp wrote and reads back is damaged; the message has the file, the fault and the next step."""
 
 
 class IntakeError(OpsError):

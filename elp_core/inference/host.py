@@ -57,7 +57,8 @@ class AdapterHost:
             used bundles are dropped, and read from disk, verified again, at their next use. Models given in memory and
             adapters that are answering stay, so adapters in use at one time may exceed the limit.
         batch_seconds: Audio in a batch after padding; it changes speed and memory, never an answer.
-        precision: ``bf16`` or ``fp16`` compute in mixed precision; answers then agree to that precision only.
+        precision: ``bf16`` or ``fp16`` compute in mixed precision on a GPU; answers then agree to that precision only.
+            A CPU computes in float32, as in training.
 
     Raises:
         ConfigError: The precision is another one, or the limit is under 0.
@@ -278,8 +279,9 @@ class AdapterHost:
             yield from zip(group, read(task, head, frames, part.counts), strict=True)
 
     def _autocast(self) -> torch.autocast:
-        dtype = _DTYPES.get(self._precision)
-        return torch.autocast(self.backbone.device.type, dtype, enabled=dtype is not None)
+        place, dtype = self.backbone.device.type, _DTYPES.get(self._precision)
+        # oneDNN in torch 2.13 gives wrong bfloat16 convolutions on CPUs with AMX, if a group has 8 or 12 channels
+        return torch.autocast(place, dtype, enabled=dtype is not None and place != "cpu")
 
 
 def _by_adapter(batch: Sequence[_Row]) -> list[list[_Row]]:

@@ -22,8 +22,31 @@ JSON_KEY = "elp.json"
 
 _COLOURS = {
     "green": {"ok", "up", "passed", "champion", "Completed", "ready", "taken"},
-    "yellow": {"warn", "undecided", "challenger", "paused", "Scheduled", "Pending", "Late", "Undecided", "incomplete"},
-    "red": {"fail", "down", "failed", "rejected", "Failed", "Crashed", "Refused", "override", "failing", "refused"},
+    "yellow": {
+        "warn",
+        "undecided",
+        "differs",
+        "challenger",
+        "paused",
+        "Scheduled",
+        "Pending",
+        "Late",
+        "Undecided",
+        "incomplete",
+    },
+    "red": {
+        "fail",
+        "down",
+        "silent",
+        "failed",
+        "rejected",
+        "Failed",
+        "Crashed",
+        "Refused",
+        "override",
+        "failing",
+        "refused",
+    },
 }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from pipelines.demo.job import Demonstration
     from pipelines.local.doctor import Finding
     from pipelines.local.service_status import ServiceStatus
+    from pipelines.local.serving_status import ServingStatus
+
+_SHOWN = 3
+"""Names in one cell of the serving hosts."""
 
 
 @click.command()
@@ -138,17 +142,29 @@ def _agree_to_interrupt(running: list[str], yes: bool) -> None:
 @click.command()
 @on_workspace
 def status(workspace: Workspace) -> int:
-    """Show servers and workers: up or down, since when, and at which address. Exit code 1 if one is not up."""
+    """Show servers and workers: up or down, since when, and at which address. Exit code 1 if one is not up.
+
+    Below them are the serving hosts that report here, on any machine: what each `elp serve` answers with, its last
+    report, and which versions differ from the champions. They do not change the exit code.
+    """
     return _show(workspace)
 
 
 def _show(workspace: Workspace, elsewhere: Collection[str] = ()) -> int:
     """Print the state of the services; return 1 if one is not up, except those whose workers run `elsewhere`."""
+    from concurrent.futures import ThreadPoolExecutor
+
     from pipelines.local.service_status import override_lines, service_status
+    from pipelines.local.serving_status import serving_status
 
     found = service_status(workspace)
-    emit(found, _services)
-    for line in override_lines(workspace, found[0]):
+    with ThreadPoolExecutor(1) as thread:
+        # at once: a server that hangs costs the patience for one answer
+        asked = thread.submit(serving_status, workspace, found[0])
+        overrides = override_lines(workspace, found[0])
+        hosts = asked.result()
+    emit([*found, *hosts], lambda _: _services(found) + (f"\n\n{_hosts(hosts)}" if hosts else ""))
+    for line in overrides:
         progress(click.style(line, fg="red"))
     return 0 if all(service.state == "up" or service.name in elsewhere for service in found) else 1
 
@@ -159,6 +175,28 @@ def _services(found: list[ServiceStatus]) -> str:
         for s in found
     ]
     return table(("service", "state", "address", "pid", "up for", ""), rows)
+
+
+def _hosts(found: list[ServingStatus]) -> str:
+    rows = [
+        (
+            one.name,
+            mark(one.state),
+            _some(one.sites) or "all",
+            _some(one.versions),
+            one.release,
+            f"{one.seen[:16].replace('T', ' ')} UTC",
+            "; ".join([*([f"champion: {_some(one.differs)}"] if one.differs else []), *one.problems]),
+        )
+        for one in found
+    ]
+    return table(("serving host", "state", "sites", "answers with", "elp", "last report", ""), rows)
+
+
+def _some(names: Sequence[str]) -> str:
+    """Return the first names, and how many more there are."""
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + more
 
 
 def _perhaps_workspace(start: Path | None) -> Workspace | None:

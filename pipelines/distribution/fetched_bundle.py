@@ -38,6 +38,15 @@ def check_space(box: Path, metadata: TrustedMetadata, missing: Sequence[Delivere
         )
 
 
+def has_bundle(box: Path, adapter: DeliveredAdapter) -> bool:
+    """Return whether the box has the bundle of an adapter, with every byte."""
+    place = bundle_folder(box, adapter.bundle)
+    try:
+        return place.is_dir() and verify_bundle(place).digest == adapter.bundle
+    except BundleError:
+        return False
+
+
 def fetch_bundle(
     box: Path, source: Source, metadata: TrustedMetadata, adapter: DeliveredAdapter, log: Callable[[str], None]
 ) -> None:

@@ -15,7 +15,14 @@ from pipelines.distribution.pull_set import PullResult, failed_pull, pull_set
 from pipelines.distribution.report_back import report_after_pull
 from pipelines.distribution.sources import Source, first_root_by_digest, source_of
 from pipelines.errors import UsageError
-from pipelines.local.box_home import BoxSettings, active_set, find_box, previous_set, write_box
+from pipelines.local.box_home import (
+    CURRENT,
+    BoxSettings,
+    find_box,
+    origin_of,
+    readable_sets,
+    write_box,
+)
 from pipelines.registry.client.connection import PASSWORD, USERNAME, Account
 from pipelines.registry.delivery.site_set import site_of
 
@@ -40,7 +47,7 @@ def pull_box(
     ended.
     """
     settings = _settings(box, site, source, backbones)
-    place = source_of(settings.source, settings.site, token=settings.token, account=account_of(environment))
+    place = _source(settings, environment, log)
     first = None if root is None else _first_root(root, place)
     found = dict[str, str]()
 
@@ -91,7 +98,7 @@ def _settings(box: Path, site: str, source: str | None, backbones: Sequence[str]
     if site and known.site != site_of(site):
         raise UsageError(f"{box} is a box of the site {known.site}; name another folder for {site}: --box DIR")
     given = source if source is None or "://" in source else str(Path(source).expanduser().resolve())
-    settings = replace(known, source=given or known.source)
+    settings = _with_source(known, given or known.source)
     if backbones:
         first, *others = dict.fromkeys(map(_lasting, backbones))
         settings = replace(settings, backbone=first, others=tuple(others), fingerprints={})
@@ -100,6 +107,28 @@ def _settings(box: Path, site: str, source: str | None, backbones: Sequence[str]
             f"{box} never pulled before; name a source: elp pull {known.site} --from URL|FOLDER --root FILE"
         )
     return settings
+
+
+def _with_source(known: BoxSettings, source: str) -> BoxSettings:
+    """Return the settings with a source; the token stays that of the address that it was given for."""
+    address = known.token_address
+    # an earlier release did not keep the address when the box pulled from a medium: nobody gets that token
+    token = known.token if address or source == known.source else ""
+    return replace(known, source=source, token=token, token_for="" if origin_of(source) == address else address)
+
+
+def _source(settings: BoxSettings, environment: Mapping[str, str], log: Callable[[str], None]) -> Source:
+    """Return the source, with the token of the box if that is for this address."""
+    foreign = bool(settings.token) and "://" in settings.source and bool(settings.token_for)
+    if foreign:
+        log(f"the token of this box is for {settings.token_for} and is not sent to {settings.source}")
+    return source_of(
+        settings.source,
+        settings.site,
+        token="" if foreign else settings.token,
+        token_for=settings.token_for if foreign else "",
+        account=account_of(environment),
+    )
 
 
 def _lasting(backbone: str) -> str:
@@ -118,10 +147,10 @@ def _remembered(box: Path, known: BoxSettings | None, settings: BoxSettings, fou
     if not found:
         return settings
     fingerprints, before = dict(found), known or BoxSettings(settings.site, backbone="")
-    for number, one in enumerate([active_set(box), previous_set(box)]):
-        for adapter in one.site_set.adapters if one else ():
+    for file, one in readable_sets(box).items():
+        for adapter in one.site_set.adapters:
             # a box with one backbone has no list: its active set is served with that one
-            alone = "" if number or before.fingerprints else before.backbone
+            alone = "" if file != CURRENT or before.fingerprints else before.backbone
             name = before.fingerprints.get(adapter.fingerprint, alone)
             if name:
                 fingerprints.setdefault(adapter.fingerprint, name)

@@ -18,11 +18,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from elp_core.files import remove_temporary, write_whole
-from pipelines.distribution.fetched_bundle import check_space, fetch_bundle
+from pipelines.distribution.fetched_bundle import check_space, fetch_bundle, has_bundle
 from pipelines.distribution.resumed_download import fetch_bytes
 from pipelines.distribution.sources import Source
 from pipelines.distribution.trusted_metadata import TrustedMetadata, trusted_metadata
-from pipelines.errors import DeliveryRefused, DiskFull
+from pipelines.errors import DeliveryRefused, DiskFull, StateDamaged
 from pipelines.local.box_home import (
     CURRENT,
     PREVIOUS,
@@ -32,6 +32,7 @@ from pipelines.local.box_home import (
     bundle_folder,
     note_pull,
     previous_set,
+    readable_sets,
     statement_file,
 )
 from pipelines.locks import file_lock
@@ -123,19 +124,22 @@ def _pull(
     now: datetime,
     log: Callable[[str], None],
 ) -> PullResult:
-    _clean(box)
+    _clean(box, log)
     metadata = trusted_metadata(box, source, first_root, now)
-    target, present = metadata.target(set_path(site)), active_set(box)
+    target, present = metadata.target(set_path(site)), _active_if_sound(box, log)
     same = present is not None and present.digest == target.sha256
     content = (box / CURRENT).read_bytes() if same else fetch_bytes(source, target)
     wanted = read_site_set(content, site)
     keys, taken = statement_keys(metadata.root), _accepted_overrides(box)
     for adapter in wanted.adapters:
         _check_adapter(box, source, metadata, adapter, keys, accept_override or adapter.entry in taken)
-    missing = [adapter for adapter in wanted.adapters if not bundle_folder(box, adapter.bundle).is_dir()]
+    missing = [adapter for adapter in wanted.adapters if not has_bundle(box, adapter)]
     if recheck or (wanted.adapters and (missing or not same)):
         _check_backbones(wanted, fingerprints)
     check_space(box, metadata, missing)
+    for adapter in missing:
+        # what is left there is damaged
+        shutil.rmtree(bundle_folder(box, adapter.bundle), ignore_errors=True)
     for adapter in missing:
         fetch_bundle(box, source, metadata, adapter, log)
     remember()
@@ -149,8 +153,8 @@ def _pull(
 
 def _accepted_overrides(box: Path) -> set[str]:
     """Return the ledger entries of the overrides in the sets of a box: a person accepted each."""
-    sets = [found.site_set for found in (active_set(box), previous_set(box)) if found]
-    return {adapter.entry for one in sets for adapter in one.adapters if not adapter.verdict}
+    adapters = [adapter for one in readable_sets(box).values() for adapter in one.site_set.adapters]
+    return {adapter.entry for adapter in adapters if not adapter.verdict}
 
 
 def _check_adapter(
@@ -184,11 +188,11 @@ def _check_backbones(wanted: SiteSet, fingerprints: Fingerprints) -> None:
 
 
 def _activate(box: Path, content: bytes) -> None:
-    """Put a set in force. All that it names is on the disk."""
-    current = box / CURRENT
-    if current.exists():
-        write_whole(box / PREVIOUS, current.read_bytes(), durable=True)
-    write_whole(current, content, durable=True)
+    """Put a set in force. All that it names is on the disk. A damaged set does not become the one before."""
+    with contextlib.suppress(StateDamaged):
+        if present := active_set(box):
+            write_whole(box / PREVIOUS, present.site_set.content, durable=True)
+    write_whole(box / CURRENT, content, durable=True)
 
 
 def roll_back_set(box: Path) -> ActiveSet:
@@ -204,8 +208,7 @@ def roll_back_set(box: Path) -> ActiveSet:
 
 def _prune(box: Path) -> None:
     """Remove what neither the active set nor the one before names."""
-    sets = [found.site_set for found in (active_set(box), previous_set(box)) if found]
-    adapters = [adapter for one in sets for adapter in one.adapters]
+    adapters = [adapter for one in readable_sets(box).values() for adapter in one.site_set.adapters]
     kept = {bundle_folder(box, adapter.bundle) for adapter in adapters}
     kept |= {statement_file(box, digest) for adapter in adapters for digest in adapter.envelopes.values()}
     for folder in (box / "bundles", box / "statements", box / "downloads"):
@@ -215,8 +218,22 @@ def _prune(box: Path) -> None:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
-def _clean(box: Path) -> None:
-    """Remove the temporary files of a pull that was killed; the lock says that no other one runs."""
+def _active_if_sound(box: Path, log: Callable[[str], None]) -> ActiveSet | None:
+    """Return the active set; None if there is none, or if it is damaged: the one of the source then replaces it."""
+    try:
+        return active_set(box)
+    except StateDamaged as error:
+        log(f"{error}; this pull does that")
+        return None
+
+
+def _clean(box: Path, log: Callable[[str], None]) -> None:
+    """Remove what a killed pull left, and a damaged set before the active one; the lock says that no other one runs."""
+    try:
+        previous_set(box)
+    except StateDamaged as error:
+        log(f"{error}; this pull removes it")
+        (box / PREVIOUS).unlink()
     for folder in (box, box / "statements", box / "trust"):
         if folder.is_dir():
             remove_temporary(folder)

@@ -17,20 +17,21 @@ from elp_core.files import write_whole
 from pipelines.distribution.sources import HttpSource, first_root_by_digest
 from pipelines.errors import UsageError
 from pipelines.local.box_home import (
+    NEW_KEY,
     BoxSettings,
     PullRecord,
     active_set,
     box_key,
+    box_signer,
     find_box,
-    keep_first_root,
     last_pull,
-    newest_seen,
     read_box,
     write_box,
 )
+from pipelines.local.verified_metadata import keep_first_root, newest_seen
 from pipelines.registry.client import boxes
 from pipelines.registry.delivery.box_report import REPORTS, BoxReport, RunningAdapter, box_name_of, sign_report
-from pipelines.registry.delivery.delivery_keys import new_private_key, public_pem, signer_of
+from pipelines.registry.delivery.delivery_keys import new_private_key, public_pem
 from pipelines.registry.delivery.site_set import site_of
 
 
@@ -54,6 +55,7 @@ def enrol_box_here(box: Path, uri: str, token: str, root: str) -> BoxSettings:
         source=uri.rstrip("/"),
         name=str(answer["name"]),
         token=str(answer["access"]),
+        token_for="",
     )
     write_box(box, settings)
     if root:
@@ -94,7 +96,7 @@ def signed_report(box: Path, pulled: PullRecord | None = None) -> str:
         detail=pulled.detail[:500] if pulled else "",
         release=version("elp-foundry"),
     )
-    return sign_report(report, signer_of(box_key(box)))
+    return sign_report(report, box_signer(box))
 
 
 def report_back(box: Path, medium: Path | None = None) -> str:
@@ -148,4 +150,4 @@ def collect_reports(medium: Path, uri: str) -> list[Collected]:
 
 def _ensure_key(box: Path) -> str:
     path = box_key(box)
-    return public_pem(path) if path.exists() else new_private_key(path)
+    return public_pem(path, repair=NEW_KEY) if path.exists() else new_private_key(path)

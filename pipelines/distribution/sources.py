@@ -100,6 +100,8 @@ class HttpSource:
     token: str = ""
     """Of an enrolled box."""
     account: Account | None = None
+    token_for: str = ""
+    """Address that the token of the box is for, if it is not this one."""
 
     @property
     def shown(self) -> str:
@@ -124,7 +126,7 @@ class HttpSource:
             said = _sentence(answer)
             answer.close()
             if answer.status_code == 401:
-                raise ServiceError(f"{self.uri} needs a login of this box: elp box enrol, or MLFLOW_TRACKING_USERNAME")
+                raise self._without_login()
             raise DownloadHTTPError(f"{self.uri} answered {answer.status_code} for {path}{said}", answer.status_code)
         begins = start if answer.status_code == 206 and _begins_at(answer, start) else 0
         return ByteStream(begins, self._chunks(answer))
@@ -160,19 +162,27 @@ class HttpSource:
         except requests.exceptions.RequestException as error:
             raise self._away(error) from error
 
+    def _without_login(self) -> ServiceError:
+        if self.token_for:
+            return ServiceError(
+                f"{self.uri} needs a login, and the token of this box is for {self.token_for} only; invite the box at "
+                f"{self.uri}, and then: elp box enrol {self.uri} --token TOKEN"
+            )
+        return ServiceError(f"{self.uri} needs a login of this box: elp box enrol, or MLFLOW_TRACKING_USERNAME")
+
     def _away(self, error: Exception) -> ServiceError:
         return ServiceError(
             f"{self.uri} does not answer ({type(error).__name__}); the box keeps its set, and the next pull continues"
         )
 
 
-def source_of(text: str, site: str, *, token: str = "", account: Account | None = None) -> Source:
+def source_of(text: str, site: str, *, token: str = "", account: Account | None = None, token_for: str = "") -> Source:
     """Return the source for an address or a folder; UsageError if it is neither."""
     if "://" in text:
         parts = urlsplit(text)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise UsageError(f"{text!r} is no source; expected the address of the MLflow server, or a folder")
-        return HttpSource(text.rstrip("/"), token, account)
+        return HttpSource(text.rstrip("/"), token, account, token_for)
     return FolderSource(Path(text).expanduser().resolve() / site)
 
 

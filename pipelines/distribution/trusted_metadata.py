@@ -14,8 +14,16 @@ from typing import TYPE_CHECKING
 
 from pipelines.distribution.sources import Source
 from pipelines.distribution.tuf_refusals import refusals
-from pipelines.errors import DeliveryRefused
-from pipelines.local.box_home import active_set, keep_root, newest_root, note_timestamp, seen_timestamp
+from pipelines.errors import DeliveryRefused, StateDamaged
+from pipelines.local.box_home import CURRENT
+from pipelines.local.verified_metadata import (
+    METADATA,
+    ROOT_FILE,
+    keep_root,
+    newest_root,
+    note_timestamp,
+    seen_timestamp,
+)
 from pipelines.registry.delivery.delivery_metadata import TARGETS, TIMESTAMP
 
 if TYPE_CHECKING:
@@ -62,24 +70,23 @@ def trusted_metadata(box: Path, source: Source, first_root: bytes | None, now: d
     `first_root` is what a person gave; as soon as the box has a set, the root that it has verified is followed instead.
     Raises DeliveryRefused if anything is not to be trusted, ServiceError if the source does not answer.
     """
-    # until then, a root of another server may be here, from a pull that failed
-    known = (first_root if active_set(box) is None else None) or newest_root(box) or first_root
+    kept, has_set = newest_root(box), (box / CURRENT).exists()
+    # without a set, a root of another server may be here, from a pull that failed
+    known = kept if kept is not None and (has_set or first_root is None) else first_root
     if known is None:
         raise DeliveryRefused(
             "no root",
             "this box knows no root yet; give it the first one, from a person and not from the source: --root FILE",
         )
-    from tuf.ngclient import Updater
-
-    place = box / "tuf"
+    place = box / METADATA
     place.mkdir(parents=True, exist_ok=True)
     for left in place.glob("tmp*"):
         # python-tuf's temporary file, in a process that was killed
         left.unlink()
+    updater = _updater(box, source, known, first_root)
     with refusals():
-        updater = Updater(str(place), "metadata/", fetcher=_fetcher(source), bootstrap=known)
-        seen, seen_keys = seen_timestamp(box)
         trusted = updater._trusted_set
+        seen, seen_keys = _seen_before(box, trusted.root)
         clock = now.astimezone(UTC)
         if trusted.root.roles[TIMESTAMP].keyids == seen_keys:
             clock = max(clock, datetime.fromtimestamp(seen, UTC))
@@ -103,6 +110,47 @@ def trusted_metadata(box: Path, source: Source, first_root: bytes | None, now: d
     if (newest, keys) != (seen, seen_keys):
         note_timestamp(box, newest, keys)
     return TrustedMetadata(updater, trusted.root, signed_at)
+
+
+def _updater(box: Path, source: Source, known: bytes, first_root: bytes | None) -> Updater:
+    """Return python-tuf's client from a root on; `first_root` replaces one that is damaged."""
+    from tuf.ngclient import Updater
+
+    def begin(root: bytes) -> Updater:
+        with refusals():
+            return Updater(str(box / METADATA), "metadata/", fetcher=_fetcher(source), bootstrap=root)
+
+    if known == first_root:
+        return begin(known)
+    try:
+        return begin(known)
+    except DeliveryRefused as error:
+        if first_root is None:
+            raise StateDamaged(
+                f"{box / ROOT_FILE} is damaged ({error}); give the first root again, from a person and not from the "
+                "source: elp pull --root FILE"
+            ) from error
+        return begin(first_root)
+
+
+def _seen_before(box: Path, root: Root) -> tuple[int, list[str]]:
+    """Return `seen_timestamp`; if its file is damaged, repair it by the signed timestamp of the last pull."""
+    from tuf.api.exceptions import RepositoryError, StorageError
+    from tuf.api.metadata import Metadata, Timestamp
+
+    try:
+        return seen_timestamp(box)
+    except StateDamaged as damaged:
+        try:
+            kept = Metadata[Timestamp].from_file(str(box / METADATA / "timestamp.json"))
+            root.verify_delegate(TIMESTAMP, kept.signed_bytes, kept.signatures)
+        except (RepositoryError, StorageError) as error:
+            raise StateDamaged(
+                f"{damaged}; that needs the timestamp of the last pull, which is damaged or missing, too: if the disk "
+                "is sound, delete both and pull again"
+            ) from error
+    note_timestamp(box, kept.signed.version, root.roles[TIMESTAMP].keyids)
+    return seen_timestamp(box)
 
 
 def _fetcher(source: Source) -> FetcherInterface:

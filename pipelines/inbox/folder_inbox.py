@@ -1,9 +1,12 @@
 """An inbox that is a folder, also on a network file system: polled by listing, claimed by rename.
 
     NAME, NAME.done              a delivery and its marker, as the sender wrote them
-    .claimed/ID/NAME             a delivery that a machine takes in, next to its claim.json
-    .taken/ID/NAME               one that was taken in, next to its taken.json; nothing here is ever deleted
+    .claimed/ID/NAME             a delivery that a machine takes in, next to its .claim.json
+    .taken/ID/NAME               one that was taken in, next to its .taken.json; nothing here is ever deleted
     .refused/FINGERPRINT.json    why a delivery was left in place
+
+The names of the records are hidden, so no delivery can have them. Earlier releases wrote `claim.json` and `taken.json`:
+these are read if the hidden record is not there and the delivery itself does not have the name.
 
 A rename succeeds for one of two machines only. The age of a claim is measured by the clock of the file server: by the
 difference to a file that is touched now.
@@ -27,10 +30,12 @@ from elp_core.types import Seconds
 from pipelines.errors import WorkspaceError
 from pipelines.inbox.folder_listing import scan_entry
 from pipelines.inbox.inbox_entry import MARKER, Entry, is_delivery_name
-from pipelines.inbox.inbox_records import Claim, Refusal, Taken, read_record_json, record_json
+from pipelines.inbox.inbox_records import Claim, R, Refusal, Taken, read_record_json, record_json
 
 _CLAIMED, _TAKEN, _REFUSED = ".claimed", ".taken", ".refused"
-_CLAIM, _DONE = "claim.json", "taken.json"
+_CLAIM, _DONE = ".claim.json", ".taken.json"
+_EARLIER = {_CLAIM: "claim.json", _DONE: "taken.json"}
+"""Names of the records that earlier releases wrote."""
 
 
 class FolderInbox:
@@ -113,6 +118,8 @@ class FolderInbox:
                 with durable_write("inbox claim by another"):
                     os.rename(claim.place, place)
                 write_whole(place / _CLAIM, record_json(taken))
+                if claim.name != _EARLIER[_CLAIM]:
+                    (place / _EARLIER[_CLAIM]).unlink(missing_ok=True)
         except FileNotFoundError:
             return None
         return taken
@@ -132,7 +139,8 @@ class FolderInbox:
 
     def is_taken(self, claim: Claim) -> bool:
         """Return whether the claimed delivery was taken in and only has to be moved."""
-        return (Path(claim.place) / _DONE).is_file()
+        file = _record_file(Path(claim.place), _DONE)
+        return file.is_file() and file.name != claim.name
 
     @contextlib.contextmanager
     def fetched(self, claim: Claim, scratch: Path) -> Iterator[Path]:
@@ -142,13 +150,15 @@ class FolderInbox:
     def finish(self, claim: Claim, taken: Taken | None) -> None:
         """Record that a claimed delivery was taken in, and move it to those; None: the record is there already."""
         place = Path(claim.place)
+        record = _record_file(place, _CLAIM).name
         with self._errors("moved"):
             if taken:
                 write_whole(place / _DONE, record_json(taken), durable=True)
             (self.folder / _TAKEN).mkdir(exist_ok=True)
             with durable_write("inbox move"):
                 os.rename(place, self.folder / _TAKEN / place.name)
-            (self.folder / _TAKEN / place.name / _CLAIM).unlink(missing_ok=True)
+            if record != claim.name:
+                (self.folder / _TAKEN / place.name / record).unlink(missing_ok=True)
 
     def release(self, claim: Claim) -> str:
         """Put a claimed delivery back with its marker; return its name, another one if that is taken meanwhile."""
@@ -187,11 +197,7 @@ class FolderInbox:
     def taken(self, limit: int) -> list[Taken]:
         """Return the newest deliveries that were taken in, the newest first."""
         places = self._subfolders(_TAKEN)[::-1][:limit]
-        return [
-            found
-            for place in places
-            if (place / _DONE).is_file() and (found := read_record_json(Taken, (place / _DONE).read_bytes()))
-        ]
+        return [found for place in places if (found := _read_record(Taken, _record_file(place, _DONE)))]
 
     def _entry(self, name: str, names: set[str]) -> Entry | None:
         found = scan_entry(self.folder / name)
@@ -214,16 +220,14 @@ class FolderInbox:
     def _read_claim(self, place: Path) -> Claim | None:
         """Return the claim of a folder; one without a readable record has no owner. None if it is gone."""
         try:
-            text = (place / _CLAIM).read_bytes()
-        except FileNotFoundError:
-            text = b""
-        try:
-            names = sorted(name for name in os.listdir(place) if is_delivery_name(name) and name not in (_CLAIM, _DONE))
+            names = sorted(name for name in os.listdir(place) if is_delivery_name(name))
         except FileNotFoundError:
             return None
-        found = read_record_json(Claim, text) if text else None
-        name = names[0] if names else ""
-        return replace(found, place=str(place)) if found else Claim(name, "", "", "", "", str(place))
+        if found := _read_record(Claim, _record_file(place, _CLAIM)):
+            return replace(found, place=str(place))
+        # a damaged record of an earlier release is no delivery, unless nothing else is there
+        content = [name for name in names if name not in _EARLIER.values()] or names or [""]
+        return Claim(content[0], "", "", "", "", str(place))
 
     def _refusal(self, refusal: Refusal) -> Path:
         return self.folder / _REFUSED / f"{refusal.fingerprint}.json"
@@ -242,10 +246,25 @@ class FolderInbox:
             ) from error
 
 
+def _record_file(place: Path, name: str) -> Path:
+    """Return the file of a record in the folder of a claimed or taken delivery, which may not be there."""
+    # a folder that has a hidden record is of this release: what has an earlier name there is a delivery
+    earlier = not any((place / hidden).exists() for hidden in _EARLIER)
+    return place / (_EARLIER[name] if earlier else name)
+
+
+def _read_record(kind: type[R], file: Path) -> R | None:
+    """Return the record in a file; None if it is damaged or not there."""
+    # a delivery may be a folder of this name
+    with contextlib.suppress(FileNotFoundError, IsADirectoryError):
+        return read_record_json(kind, file.read_bytes())
+    return None
+
+
 def _claim_file(claim: Claim) -> Path:
     """Return the file whose age is that of the claim; the folder if its record is missing."""
-    file = Path(claim.place) / _CLAIM
-    return file if file.exists() else Path(claim.place)
+    file = _record_file(Path(claim.place), _CLAIM)
+    return file if file.is_file() else Path(claim.place)
 
 
 def _move_without_replacing(source: Path, target: Path) -> None:

@@ -13,11 +13,13 @@
 `chosen_ports`, `runs_in_progress`   ports that stay the same; the runs that `elp down` would interrupt
 `supervision`, `interrupted_runs`   what is started again and when; flow runs whose process has ended
 `service_status`, `addresses`, `http_client`, `prefect_request`   whether they are up, where, and how they are asked
+`serving_status`     the serving hosts that report to the server
 `gpus`, `gpu_lock`, `gpu_need`   the GPUs of this machine; one GPU, one job; need and work queues
 `chunk_processes`    chunks of work in several processes of this machine
 `worker_home`, `worker_plan`, `worker_host`, `worker_runs`   `elp worker`: its folder, its Prefect workers, their runs
 `slot_backbone`      the backbone of a version, of those that the settings name
-`box_home`           the folder of an edge box, and the set of adapters that is active there
+`box_home`, `verified_metadata`   the folder of an edge box, and its active set; what it has verified
+`state_file`         read back what this program wrote: one sentence if it is damaged
 `box_invitation`     invite and revoke edge boxes
 `worker_enrol`       invite a worker, and enrol this machine as one
 `profiles`, `store_addresses`, `secret_values`   `elp init --profile`: shared databases and stores, and their secrets

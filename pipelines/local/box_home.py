@@ -18,28 +18,46 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from elp_core.bundle import BundleManifest, verify_bundle
 from elp_core.config import from_dict
-from elp_core.errors import ConfigError
 from elp_core.files import write_whole
-from pipelines.errors import DeliveryRefused, WorkspaceError
+from pipelines.errors import StateDamaged, WorkspaceError
 from pipelines.local.settings import Settings, read_settings
+from pipelines.local.state_file import read_back
 from pipelines.local.workspace import SETTINGS_FILE, Workspace
+from pipelines.registry.delivery.delivery_keys import signer_of
 from pipelines.registry.delivery.site_set import DeliveredAdapter, SiteSet, read_site_set
 from pipelines.registry.signing.canonical_json import parse_json, sha256
+
+if TYPE_CHECKING:
+    from securesystemslib.signer import CryptoSigner
 
 HOME = "ELP_BOX"
 """Environment variable: the folder of the box."""
 CURRENT, PREVIOUS = "current.json", "previous.json"
-BOX_SETTINGS, _PULLED, _SEEN = "box.json", "pulled.json", "seen.json"
-_ROOT = Path("trust") / "root.json"
+BOX_SETTINGS, _PULLED = "box.json", "pulled.json"
+
+
+NEW_KEY = (
+    "delete it, revoke the box on the control host, and enrol it again: elp box enrol ADDRESS --token TOKEN, or "
+    "without a network elp box key NAME SITE --to FOLDER"
+)
+"""What to do about a damaged key of the box."""
+_NAME_AGAIN = (
+    "delete it, and name all again: elp pull SITE --from URL|FOLDER --backbone ID|FOLDER; if the box had a name, "
+    "revoke it on the control host first, and enrol it again: elp box enrol ADDRESS --token TOKEN"
+)
 
 
 @dataclass(frozen=True)
@@ -53,6 +71,8 @@ class BoxSettings:
     """Among the boxes of the server; empty until it is enrolled."""
     token: str = ""
     """Proves the name to the server; empty until it is enrolled."""
+    token_for: str = ""
+    """Scheme, host and port of that server; empty if they are those of `source`. No other one gets the token."""
     backbone: str = "elp:tiny"
     """Id or path of the backbone that it serves with."""
     others: tuple[str, ...] = ()
@@ -65,6 +85,11 @@ class BoxSettings:
         """Return the ids or paths of all backbones."""
         return (self.backbone, *self.others)
 
+    @property
+    def token_address(self) -> str:
+        """Return the scheme, host and port that the token is for; empty if that is not known."""
+        return self.token_for or origin_of(self.source)
+
 
 @dataclass(frozen=True)
 class PullRecord:
@@ -73,7 +98,7 @@ class PullRecord:
     at: str
     """UTC, ISO 8601."""
     outcome: str
-    """``activated``, ``unchanged``, or the reason of a refusal, such as ``expired``."""
+    """``activated``, ``unchanged``, ``not known``, or the reason of a refusal, such as ``expired``."""
     detail: str = ""
 
 
@@ -104,8 +129,20 @@ def box_home(named: Path | None = None) -> Path:
     return (Path(os.environ.get("XDG_STATE_HOME") or "~/.local/state").expanduser() / "elp-box").resolve()
 
 
+def origin_of(source: str) -> str:
+    """Return the scheme, host and port of an address, such as ``http://control:5000``; empty for a folder."""
+    if "://" not in source:
+        return ""
+    parts = urlsplit(source.lower())
+    if {"@", "\\"} & set(parts.netloc):
+        # programs do not agree on the host of such an address: it is equal to itself only
+        return source
+    port = "" if re.search(r":[0-9]+$", parts.netloc) else {"http": ":80", "https": ":443"}.get(parts.scheme, "")
+    return f"{parts.scheme}://{parts.netloc}{port}"
+
+
 def active_set(box: Path) -> ActiveSet | None:
-    """Return the set that is active, or None if nothing was ever activated.
+    """Return the set that is active, or None if nothing was ever activated; raise StateDamaged if it cannot be read.
 
     Whether its metadata have expired plays no part: an expired date stops updates, and never the service.
     """
@@ -113,8 +150,18 @@ def active_set(box: Path) -> ActiveSet | None:
 
 
 def previous_set(box: Path) -> ActiveSet | None:
-    """Return the set before the active one, or None."""
+    """Return the set before the active one, or None; raise StateDamaged if it cannot be read."""
     return _set_in(box, PREVIOUS)
+
+
+def readable_sets(box: Path) -> dict[str, ActiveSet]:
+    """Return by file name the active set and the one before, without one that is damaged: a pull replaces it."""
+    found = dict[str, ActiveSet]()
+    for name in (CURRENT, PREVIOUS):
+        with contextlib.suppress(StateDamaged):
+            if present := _set_in(box, name):
+                found[name] = present
+    return found
 
 
 def bundle_folder(box: Path, digest: str) -> Path:
@@ -137,19 +184,16 @@ def read_box(box: Path) -> BoxSettings:
 def find_box(box: Path) -> BoxSettings | None:
     """Return the settings, or None if the folder is no box yet; raise WorkspaceError if they are damaged."""
     path = box / BOX_SETTINGS
-    try:
-        return from_dict(BoxSettings, json.loads(path.read_text(encoding="utf-8")), str(path))
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, AttributeError, TypeError, ConfigError) as error:
-        raise WorkspaceError(f"{path} cannot be read ({error}); delete it and pull again with --root") from error
+    with contextlib.suppress(FileNotFoundError), read_back(path, _NAME_AGAIN):
+        return from_dict(BoxSettings, parse_json(path.read_bytes(), "it"), BOX_SETTINGS)
+    return None
 
 
 def write_box(box: Path, settings: BoxSettings) -> None:
     """Write the settings, readable by their owner only."""
     box.mkdir(mode=0o700, parents=True, exist_ok=True)
     values = asdict(settings)
-    for name in ("others", "fingerprints"):
+    for name in ("others", "fingerprints", "token_for"):
         if not values[name]:
             # an earlier release knows no such key
             del values[name]
@@ -170,12 +214,16 @@ def box_workspace(box: Path) -> Workspace:
 
 
 def last_pull(box: Path) -> PullRecord | None:
-    """Return how the last pull ended; None before the first, or if the record is damaged."""
+    """Return how the last pull ended, as ``not known`` if its record is damaged; None before the first."""
+    path = box / _PULLED
     try:
-        return from_dict(PullRecord, json.loads((box / _PULLED).read_text(encoding="utf-8")), _PULLED)
-    except (OSError, ValueError, AttributeError, TypeError, ConfigError):
+        with contextlib.suppress(FileNotFoundError), read_back(path, "repair it with: elp pull"):
+            return from_dict(PullRecord, parse_json(path.read_bytes(), "it"), _PULLED)
+    except StateDamaged as error:
         # it is for people: the set itself says what is active
-        return None
+        written = datetime.fromtimestamp(path.stat().st_mtime, UTC)
+        return PullRecord(written.isoformat(timespec="microseconds"), "not known", str(error))
+    return None
 
 
 def box_key(box: Path) -> Path:
@@ -183,62 +231,9 @@ def box_key(box: Path) -> Path:
     return box / "key.pem"
 
 
-def newest_root(box: Path) -> bytes | None:
-    """Return the newest root that the box has verified, or the first one that a person gave; None without any."""
-    path = box / _ROOT
-    return path.read_bytes() if path.exists() else None
-
-
-def keep_first_root(box: Path, root: bytes) -> None:
-    """Keep what a person gave as the first root, if the box knows no root yet."""
-    if newest_root(box) is None:
-        keep_root(box, root)
-
-
-def keep_root(box: Path, root: bytes) -> None:
-    """Keep a root that was verified."""
-    write_whole(box / _ROOT, root, durable=True)
-
-
-def seen_timestamp(box: Path) -> tuple[int, list[str]]:
-    """Return version and keys of the newest timestamp that the box has verified; 0 and no key before the first.
-
-    The version is the Unix time at which it was signed. It counts for these keys only: others begin again.
-    """
-    path = box / _SEEN
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-        return int(values["newest"]), [str(key) for key in values["keys"]]
-    except FileNotFoundError:
-        return 0, []
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DeliveryRefused(
-            "malformed", f"{path} is damaged ({error}); if the disk is sound, delete it and pull again"
-        ) from error
-
-
-def note_timestamp(box: Path, newest: int, keys: list[str]) -> None:
-    """Remember the newest timestamp."""
-    write_whole(box / _SEEN, json.dumps({"newest": newest, "keys": keys}) + "\n", durable=True)
-
-
-def metadata_until(box: Path) -> datetime | None:
-    """Return when the first of the signed metadata of the last pull expires; None before the first pull.
-
-    Raises DeliveryRefused if a file of them is damaged.
-    """
-    found = []
-    for path in (box / "tuf").glob("*.json"):
-        try:
-            found.append(datetime.fromisoformat(json.loads(path.read_bytes())["signed"]["expires"]))
-        except (ValueError, KeyError, TypeError) as error:
-            raise DeliveryRefused("malformed", f"{path} is damaged ({error}); delete it and pull again") from error
-    return min(found, default=None)
-
-
-def newest_seen(box: Path) -> datetime:
-    """Return the newest moment that the box knows of: no clock that is older is right."""
-    return datetime.fromtimestamp(seen_timestamp(box)[0], UTC)
+def box_signer(box: Path) -> CryptoSigner:
+    """Return the key that signs the box's reports."""
+    return signer_of(box_key(box), repair=NEW_KEY)
 
 
 def note_pull(box: Path, record: PullRecord) -> None:
@@ -254,9 +249,8 @@ def note_pull(box: Path, record: PullRecord) -> None:
 
 def _set_in(box: Path, name: str) -> ActiveSet | None:
     path = box / name
-    try:
+    with contextlib.suppress(FileNotFoundError), read_back(path, "repair it with: elp pull"):
         content = path.read_bytes()
-    except FileNotFoundError:
-        return None
-    site = str(parse_json(content, str(path)).get("site", ""))
-    return ActiveSet(box, read_site_set(content, site), sha256(content))
+        site = str(parse_json(content, "it").get("site", ""))
+        return ActiveSet(box, read_site_set(content, site), sha256(content))
+    return None

@@ -12,14 +12,8 @@ from pathlib import Path
 
 from elp_core.errors import ElpError
 from pipelines.errors import RegistryError, ServiceError
-from pipelines.local.box_home import (
-    active_set,
-    last_pull,
-    metadata_until,
-    newest_seen,
-    previous_set,
-    read_box,
-)
+from pipelines.local.box_home import CURRENT, active_set, last_pull, read_box, readable_sets
+from pipelines.local.verified_metadata import metadata_until, newest_seen
 from pipelines.registry.adapter_version import CHAMPION
 from pipelines.registry.slot import Slot
 from pipelines.serving.champion_source import Champion, FetchedBundle
@@ -50,16 +44,16 @@ class BoxChampions:
 
     def fetch(self, slot: Slot, version: int | str) -> FetchedBundle:
         """Return the bundle of a version; raises RegistryError if neither the set nor the one before names it."""
-        sets = [found for found in (active_set(self._box), previous_set(self._box)) if found]
-        adapters = [(one, adapter) for one in sets if (adapter := one.site_set.find(str(slot)))]
-        if version == CHAMPION:
+        # it raises if it is damaged; a damaged set before is as good as none
+        active_set(self._box)
+        sets = readable_sets(self._box)
+        for file, one in sets.items():
+            adapter = one.site_set.find(str(slot))
             # the one of the set before is no champion
-            adapters = [(one, adapter) for one, adapter in adapters if one is sets[0]]
-        for one, adapter in adapters:
-            if version in (CHAMPION, adapter.version):
+            if adapter and version in ((CHAMPION, adapter.version) if file == CURRENT else (adapter.version,)):
                 return FetchedBundle(adapter.version, one.bundle(adapter), adapter.bundle)
         wanted = f"a champion of {slot}" if version == CHAMPION else f"{slot} v{version}"
-        has = ", ".join(adapter.name for one in sets for adapter in one.site_set.adapters) or "no adapter"
+        has = ", ".join(adapter.name for one in sets.values() for adapter in one.site_set.adapters) or "no adapter"
         again = f"bring it up to date: elp pull {read_box(self._box).site}"
         raise RegistryError(f"the box {self._box} does not have {wanted}; it has {has}; {again}")
 

@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from pipelines.errors import WorkspaceError
-from pipelines.local.box_home import box_key, newest_seen, read_box
+from pipelines.local.box_home import box_signer, read_box
+from pipelines.local.verified_metadata import newest_seen
 from pipelines.registry.client.serving_reports import send_box_serving, send_serving_report
-from pipelines.registry.delivery.delivery_keys import signer_of
 from pipelines.registry.delivery.serving_report import ServingReport, host_name_of, sign_serving_report
 
 
@@ -48,7 +48,7 @@ def box_presence(box: Path, port: int) -> ConsolePresence | None:
         return None
 
     def send(report: ServingReport) -> None:
-        send_box_serving(own.source, sign_serving_report(report, signer_of(box_key(box))))
+        send_box_serving(own.source, sign_serving_report(report, box_signer(box)))
 
     def now() -> datetime:
         # a box without a clock is not before what it has verified

@@ -15,6 +15,8 @@ from pathlib import Path
 
 import psutil
 
+from elp_core.config import from_dict
+from elp_core.errors import ConfigError
 from elp_core.files import write_whole
 from pipelines.local.box_home import BOX_SETTINGS
 from pipelines.local.processes import Process, alive, own_process
@@ -88,14 +90,11 @@ def _write(path: Path, record: ServerRecord) -> None:
 def _running(path: Path) -> ServerRecord | None:
     """Return the record of a server that runs; None if there is none, or if it has ended."""
     try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
-        found = ServerRecord(**{**raw, "process": Process(**raw["process"]), "sites": tuple(raw.get("sites", ()))})
-    except (OSError, ValueError, KeyError, TypeError):
+        found = from_dict(ServerRecord, json.loads(path.read_text(encoding="utf-8")))
+        return found if alive(found.process) else None
+    except (OSError, ValueError, ConfigError, OverflowError, RecursionError, psutil.Error):
         # a missing, damaged or older record means that the adapter is loaded here
         return None
-    with contextlib.suppress(psutil.Error):
-        return found if alive(found.process) else None
-    return None
 
 
 def settings_digest(root: Path) -> str:

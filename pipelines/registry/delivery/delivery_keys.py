@@ -67,11 +67,14 @@ def new_private_key(path: Path, passphrase: str = "") -> str:
     return _public_pem(private.public_key())
 
 
-def signer_of(path: Path, passphrase: str = "") -> CryptoSigner:
-    """Return the key of a file as a signer; raise AttestationError if others can read it, or it is no Ed25519 key."""
+def signer_of(path: Path, passphrase: str = "", *, repair: str = "") -> CryptoSigner:
+    """Return the key of a file as a signer; raise AttestationError if others can read it, or it is no Ed25519 key.
+
+    `repair` is the next step if the file is damaged.
+    """
     from securesystemslib.signer import CryptoSigner
 
-    private = _read_private(path, passphrase)
+    private = _read_private(path, passphrase, repair)
     return CryptoSigner(private, public_key(_public_pem(private.public_key()), str(path)))
 
 
@@ -83,28 +86,29 @@ def public_key(pem: str, where: str) -> SSlibKey:
     return SSlibKey.from_crypto(public, key_id(public))
 
 
-def public_pem(path: Path, passphrase: str = "") -> str:
-    """Return the public half of a private key's file as PEM."""
-    return _public_pem(_read_private(path, passphrase).public_key())
+def public_pem(path: Path, passphrase: str = "", *, repair: str = "") -> str:
+    """Return the public half of a private key's file as PEM; `repair` is the next step if the file is damaged."""
+    return _public_pem(_read_private(path, passphrase, repair).public_key())
 
 
 def _ensure(path: Path) -> str:
     return public_pem(path) if path.exists() else new_private_key(path)
 
 
-def _read_private(path: Path, passphrase: str) -> Ed25519PrivateKey:
+def _read_private(path: Path, passphrase: str, repair: str) -> Ed25519PrivateKey:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
+    then = f"; {repair}" if repair else ""
     try:
         mode = stat.S_IMODE(path.stat().st_mode)
         if mode & 0o077:
             raise AttestationError("key file", f"{path} has mode {mode:04o}: others can sign; run: chmod 600 {path}")
         found = load_pem_private_key(path.read_bytes(), passphrase.encode() or None)
     except (OSError, ValueError, TypeError) as error:
-        raise AttestationError("key file", f"{path} is not a private key that can be read: {error}") from error
+        raise AttestationError("key file", f"{path} is not a private key that can be read: {error}{then}") from error
     if not isinstance(found, Ed25519PrivateKey):
-        raise AttestationError("key file", f"{path} is no Ed25519 key")
+        raise AttestationError("key file", f"{path} is no Ed25519 key{then}")
     return found
 
 

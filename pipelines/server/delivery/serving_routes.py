@@ -8,17 +8,20 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 from flask import Blueprint, Response, jsonify
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import PERMISSION_DENIED
 
 from pipelines.errors import AttestationError
+from pipelines.registry.adapter_version import CHAMPION
 from pipelines.registry.delivery.box_report import box_of_report
 from pipelines.registry.delivery.serving_report import ServingReport, read_serving_report, read_signed_serving
 from pipelines.registry.signing.canonical_json import moment, utc_now
 from pipelines.server.auth.principal import current_caller
+from pipelines.server.read_models.mlflow_tables import current_versions
+from pipelines.server.read_models.serving_hosts import reported_host
 from pipelines.server.request_body import bad_request, read_body, text_of
 from pipelines.server.storage.box_rows import box_row
 from pipelines.server.storage.locked_store import LockedStore
@@ -34,9 +37,12 @@ _APART = timedelta(days=1)
 
 @blueprint.get("/serving")
 def get_serving() -> Response:
-    """List the servers of requests with their newest report."""
-    with registry().ManagedSessionMaker() as session:
-        return jsonify({"serving": [row.to_json() for row in serving_rows(session)]})
+    """List the servers of requests with their newest report, and how each compares with the champions."""
+    with registry().engine.connect() as records:
+        champions = {str(one.slot): one for one in current_versions(records) if CHAMPION in one.aliases}
+        now = datetime.now(UTC)
+        rows = [(row, reported_host(row, champions, now)) for row in serving_rows(records)]
+    return jsonify({"serving": [{**row.to_json(), "state": of.state, "differing": of.differing} for row, of in rows]})
 
 
 @blueprint.post("/serving/report")

@@ -95,11 +95,12 @@ def reported_hosts(
     registry: sa.Connection, champions: Mapping[str, AdapterVersion], now: datetime
 ) -> list[ReportedHost]:
     """Return the servers that reported within a day, the most urgent first; `champions` are by slot."""
-    found = [_reported(row, champions, now) for row in serving_rows(registry)]
+    found = [reported_host(row, champions, now) for row in serving_rows(registry)]
     return sorted(found, key=lambda host: _URGENT.index(host.state))
 
 
-def _reported(row: ServingRow, champions: Mapping[str, AdapterVersion], now: datetime) -> ReportedHost:
+def reported_host(row: ServingRow, champions: Mapping[str, AdapterVersion], now: datetime) -> ReportedHost:
+    """Return one server as `reported_hosts` does."""
     report = row.report
     serves = tuple(ServedSlot(one.slot, one.version, one.bundle) for one in report.serving)
     wanted = {

@@ -6,6 +6,7 @@ reads the file again when it changes: a revoked key is refused from the next req
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import hmac
 import json
@@ -17,9 +18,11 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from elp_core.config import from_dict
 from elp_core.files import write_whole
 from elp_core.task_specs import names as task_names
-from pipelines.errors import UsageError, WorkspaceError
+from pipelines.errors import UsageError
+from pipelines.local.state_file import read_back
 from pipelines.locks import file_lock
 from pipelines.registry.slot import Slot
 
@@ -59,20 +62,18 @@ class ApiKey:
         return _has(self.enrols, slot)
 
 
+@dataclass(frozen=True)
+class _KeyList:
+    """The content of the file."""
+
+    keys: tuple[ApiKey, ...]
+
+
 def read_api_keys(path: Path) -> tuple[ApiKey, ...]:
     """Return the keys of a file; none if there is no file. Raises WorkspaceError if it is damaged."""
-    try:
-        rows = json.loads(path.read_text(encoding="utf-8"))["keys"]
-        # keys of earlier releases enrol nothing
-        return tuple(
-            ApiKey(**{**row, "slots": tuple(row["slots"]), "enrols": tuple(row.get("enrols", ()))}) for row in rows
-        )
-    except FileNotFoundError:
-        return ()
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise WorkspaceError(
-            f"{path} cannot be read ({error}); delete it and make new keys: elp api-keys add"
-        ) from error
+    with contextlib.suppress(FileNotFoundError), read_back(path, "delete it and make new keys: elp api-keys add"):
+        return from_dict(_KeyList, json.loads(path.read_text(encoding="utf-8")), "keys").keys
+    return ()
 
 
 def add_api_key(path: Path, name: str, scopes: Sequence[str], enrols: Sequence[str] = ()) -> tuple[ApiKey, str]:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipelines.errors import GateRefused
-from pipelines.local.box_home import active_set, previous_set
+from pipelines.local.box_home import active_set, readable_sets
 from pipelines.private_database import PrivateDatabase
 from pipelines.registry.client.server_api import current_user
 from pipelines.registry.signing.canonical_json import utc_now
@@ -150,8 +150,8 @@ class BoxTemplates:
             yield db
 
     def _has_adapter(self, given: VoiceTemplate) -> bool:
-        sets = [found.site_set for found in (active_set(self.box), previous_set(self.box)) if found]
-        adapters = [adapter for one in sets if (adapter := one.find(given.slot))]
+        sets = readable_sets(self.box).values()
+        adapters = [adapter for one in sets if (adapter := one.site_set.find(given.slot))]
         return (given.version, given.bundle) in [(one.version, one.bundle) for one in adapters]
 
 

@@ -5,7 +5,6 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 
@@ -73,10 +72,10 @@ def test_stacked_weights_answer_alike(host: AdapterHost, adapters: list[Adapter]
     assert all_same(answers, [answer for adapter in adapters for answer in adapter.alone])
 
 
-def test_mixed_precision_is_near(adapters: list[Adapter]) -> None:
+def test_a_cpu_computes_in_float32_also_if_mixed_precision_is_asked_for(adapters: list[Adapter]) -> None:
+    # `benchmarks/gpu.sh` compares mixed precision with float32 on a GPU
     answers = serving(adapters, precision="bf16").answer(asks("0"))
-    assert not all_same(answers, adapters[0].alone)
-    assert min(float(np.dot(got, own)) for got, own in zip(answers, adapters[0].alone, strict=True)) > 0.8
+    assert all_same(answers, adapters[0].alone)
 
 
 def test_the_cnn_hears_each_waveform_once(host: AdapterHost, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -124,7 +124,9 @@ def test_a_refused_pull_is_reported(plant: Plant, box: Path, monkeypatch: pytest
     assert "belongs to the backbone" in start
 
 
-def test_the_server_of_a_box_is_shown_if_the_box_signed_it(plant: Plant, box: Path) -> None:
+def test_the_server_of_a_box_is_shown_if_the_box_signed_it(
+    plant: Plant, control: Workspace, box: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     token, _ = invite_box_by(plant.uri, "dock-4", "plant-d", None, plant.keys.folder)
     # before its enrolment there is nobody to report to
     assert box_presence(box, 8400) is None
@@ -139,6 +141,14 @@ def test_the_server_of_a_box_is_shown_if_the_box_signed_it(plant: Plant, box: Pa
     assert "1 serving host answers with another version than the champion" in start
     assert "plant-d/asr v7 <code>7777777</code>" in start
     assert faults(read_html(start)) == []
+    # `elp status` shows it, too; its exit code is about the services: Prefect is down here
+    capfd.readouterr()
+    assert [run(["status", *json_, "-w", str(control.root)]) for json_ in ([], ["--json"])] == [1, 1]
+    text, _, values = capfd.readouterr().out.partition("\n[")
+    assert re.search(rf"{presence.host} +differs +plant-d +plant-d/asr v7 .* champion: plant-d/asr –", text)
+    [host] = [one for one in json.loads("[" + values) if one["name"] == presence.host]
+    assert (host["state"], host["box"], host["sites"]) == ("differs", "dock-4", ["plant-d"])
+    assert (host["versions"], host["differs"]) == (["plant-d/asr v7"], ["plant-d/asr –"])
     # seen on the way and sent again, or about another site: it changes nothing (the server counts attempts)
     earlier = replace(report, at=(presence.now() - timedelta(hours=1)).isoformat(), serving=())
     presence.send(earlier)

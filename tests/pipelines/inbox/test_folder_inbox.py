@@ -52,7 +52,7 @@ def test_complete_deliveries_are_taken_in_by_name_and_moved_with_a_record(bare: 
     assert intake.seen == ["monday.zip", "tuesday"]
     assert [one.version for one in done.taken] == ["data/plant-a/asr/v1", "data/plant-a/asr/v2"]
     assert FolderInbox(folder).entries() == []
-    moved = {path.name: path for path in folder.glob(".taken/*/*") if path.name != "taken.json"}
+    moved = {path.name: path for path in folder.glob(".taken/*/*") if path.name != ".taken.json"}
     assert moved["monday.zip"].read_bytes() == b"1"
     assert tree(moved["tuesday"]) == {"a.wav": b"2", "deep/b.wav": b"3"}
     newest, first = FolderInbox(folder).taken(10)
@@ -290,7 +290,7 @@ def test_a_claim_of_another_machine_is_left_until_its_lease_ends(bare: Workspace
     assert intake.run(bare).left == {"monday": f"it is being taken in by {socket.gethostname()}"}
     inbox.renew(claim)
     old = time.time() - LEASE_SECONDS - 5
-    os.utime(Path(claim.place) / "claim.json", (old, old))
+    os.utime(Path(claim.place) / ".claim.json", (old, old))
     assert [one.name for one in intake.run(bare).taken] == ["monday"]
     assert not inbox.holds(claim)
 
@@ -300,13 +300,79 @@ def test_a_delivery_that_was_taken_in_and_not_moved_is_moved(bare: Workspace, fo
     inbox = FolderInbox(folder)
     claim = inbox.claim(inbox.entries()[0], owner_id(bare))
     assert claim
-    (Path(claim.place) / "taken.json").write_text(
+    (Path(claim.place) / ".taken.json").write_text(
         json.dumps({"name": "monday", "fingerprint": "f", "version": "v1", "at": "", "host": "h"})
     )
     intake = Intake()
     assert intake.run(bare).taken == []
     assert intake.seen == []
     assert [one.version for one in inbox.taken(5)] == ["v1"]
+
+
+@pytest.mark.parametrize("killed", [False, True])
+@pytest.mark.parametrize("name", ["claim.json", "taken.json"])
+def test_a_delivery_named_like_a_record_of_earlier_releases_is_kept(
+    bare: Workspace, folder: Path, name: str, killed: bool
+) -> None:
+    drop(folder, name, b"{}")
+    inbox = FolderInbox(folder)
+    if killed:
+        assert inbox.claim(inbox.entries()[0], owner_id(bare))
+    intake = Intake(refuse={name: IntakeError("no audio in it")})
+    assert [one.name for one in intake.run(bare).refused] == [name]
+    assert (folder / name).read_bytes() == b"{}"
+    intake.refuse.clear()
+    retry_refused(bare, SLOT)
+    assert [one.name for one in intake.run(bare).taken] == [name]
+    (place,) = (folder / ".taken").iterdir()
+    assert {path.name for path in place.iterdir()} == {name, ".taken.json"}
+    assert (place / name).read_bytes() == b"{}"
+
+
+def _as_earlier_release(place: Path) -> None:
+    """Give the records of a claimed or taken delivery the names that they had."""
+    for path in place.glob(".*.json"):
+        path.rename(place / path.name.removeprefix("."))
+
+
+@pytest.mark.parametrize("ended", ["kill", "lease", "refused"])
+def test_a_claim_of_an_earlier_release_is_finished(bare: Workspace, folder: Path, ended: str) -> None:
+    drop(folder, "taken.json", b"{}")
+    inbox = FolderInbox(folder)
+    claim = inbox.claim(inbox.entries()[0], "another" if ended == "lease" else owner_id(bare))
+    assert claim
+    _as_earlier_release(Path(claim.place))
+    intake = Intake(refuse={"taken.json": IntakeError("no")} if ended == "refused" else {})
+    if ended == "lease":
+        assert list(intake.run(bare).left) == ["taken.json"]
+        old = time.time() - LEASE_SECONDS - 5
+        os.utime(Path(claim.place) / "claim.json", (old, old))
+    done = intake.run(bare)
+    assert [one.name for one in (*done.taken, *done.refused)] == ["taken.json"]
+    assert sum(path.is_dir() for path in (folder / ".claimed").iterdir()) == 0
+    left = [path.relative_to(folder).parts[-1] for path in (folder / ".taken").rglob("*.json")]
+    assert sorted(left) == ([] if ended == "refused" else [".taken.json", "taken.json"])
+
+
+def test_a_delivery_that_an_earlier_release_replaced_its_record_with_is_found(bare: Workspace, folder: Path) -> None:
+    drop(folder / ".claimed" / "1", "claim.json", b"not a record")
+    os.utime(folder / ".claimed" / "1" / "claim.json", (1, 1))
+    assert [one.name for one in Intake().run(bare).taken] == ["claim.json"]
+
+
+def test_what_an_earlier_release_took_in_is_listed_and_moved(bare: Workspace, folder: Path) -> None:
+    drop(folder, "monday", {"a.wav": b"1"})
+    Intake().run(bare)
+    inbox = FolderInbox(folder)
+    (place,) = (folder / ".taken").iterdir()
+    _as_earlier_release(place)
+    assert [one.name for one in inbox.taken(5)] == ["monday"]
+    # killed before the move
+    record = json.dumps({"name": "monday", "fingerprint": "f", "owner": "o", "host": "h", "at": ""})
+    (place / "claim.json").write_text(record)
+    place.rename(folder / ".claimed" / place.name)
+    assert (Intake().run(bare).taken, inbox.claims()) == ([], [])
+    assert {path.name for path in place.iterdir()} == {"monday", "taken.json"}
 
 
 def test_a_claim_folder_without_content_or_record_is_tidied_or_finished(bare: Workspace, folder: Path) -> None:

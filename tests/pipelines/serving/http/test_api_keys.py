@@ -68,9 +68,13 @@ def test_wrong_names_and_damaged_files_are_refused(tmp_path: Path) -> None:
             add_api_key(path, "other", [scope])
     with pytest.raises(UsageError, match="there is no key 'line 5'; the keys are: line 4"):
         revoke_api_key(path, "line 5")
-    path.write_text("{}")
-    with pytest.raises(WorkspaceError, match="make new keys: elp api-keys add"):
-        ApiKeyFile(path).find("x")
+    sound = path.read_text()
+    for content in ("{}", "[]", "", "[" * 100_000, sound[:60], sound.replace('"line 4"', "4"), '{"keys": [{"id": 1}]}'):
+        path.write_text(content)
+        with pytest.raises(
+            WorkspaceError, match=r"keys.json is damaged \(.+\); delete it and make new keys: elp api-keys"
+        ):
+            ApiKeyFile(path).find("x")
 
 
 def test_an_address_for_others_needs_a_key(tmp_path: Path) -> None:

@@ -1,0 +1,118 @@
+"""The token of a box goes to the address that it was given for, and to no other one."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from pipelines.distribution.pull_box import pull_box
+from pipelines.errors import ServiceError
+from pipelines.local.box_home import BoxSettings, origin_of, read_box, write_box
+from pipelines.local.verified_metadata import keep_root
+from tests.support.delivery_by_hand import NOW, Depot, ship_fingerprint
+
+
+@dataclass
+class Listener:
+    """A server that answers 401, or sends every request on, and keeps the logins that it was sent."""
+
+    server: ThreadingHTTPServer
+    sends_on_to: str = ""
+    logins: list[str | None] = field(default_factory=list)
+
+    @property
+    def uri(self) -> str:
+        return f"http://127.0.0.1:{self.server.server_port}"
+
+
+@pytest.fixture
+def listeners() -> Iterator[list[Listener]]:
+    """Return two of them, on ports of their own."""
+    found: list[Listener] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            own = next(one for one in found if one.server is self.server)
+            own.logins.append(self.headers.get("Authorization"))
+            self.send_response(302 if own.sends_on_to else 401)
+            if own.sends_on_to:
+                self.send_header("Location", own.sends_on_to + self.path)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    for _ in range(2):
+        found.append(Listener(ThreadingHTTPServer(("127.0.0.1", 0), Handler)))
+        threading.Thread(target=found[-1].server.serve_forever, args=(0.01,), daemon=True).start()
+    yield found
+    for one in found:
+        one.server.shutdown()
+        one.server.server_close()
+
+
+@pytest.fixture(autouse=True)
+def _backbone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipelines.distribution.pull_box._fingerprint", lambda backbone: ship_fingerprint())
+
+
+def _pull(box: Path, source: str | None = None) -> list[str]:
+    """Pull, which no listener lets; return what was logged."""
+    said: list[str] = []
+    with pytest.raises(ServiceError, match="needs a login") as refused:
+        pull_box(box, source=source, environment={}, now=NOW + timedelta(days=1), log=said.append)
+    return [str(refused.value), *said]
+
+
+def test_another_address_and_another_host_of_a_redirect_get_no_token(
+    listeners: list[Listener], depot: Depot, box: Path, tmp_path: Path
+) -> None:
+    own, other = listeners
+    write_box(box, BoxSettings("plant-a", own.uri, "press-3", "press-3.secret"))
+    keep_root(box, depot.first_root)
+    _pull(box)
+    said = _pull(box, other.uri)
+    assert (own.logins, other.logins) == (["Bearer press-3.secret"], [None])
+    assert f"the token of this box is for {own.uri} only" in said[0]
+    assert f"elp box enrol {other.uri} --token TOKEN" in said[0]
+    assert f"the token of this box is for {own.uri} and is not sent to {other.uri}" in said[1:]
+    own.sends_on_to = other.uri
+    _pull(box)
+    assert (own.logins[1:], other.logins[1:]) == (["Bearer press-3.secret"], [None])
+
+    # a medium between them changes nothing
+    depot.medium(tmp_path / "medium" / "plant-a")
+    assert pull_box(box, source=str(tmp_path / "medium"), environment={}, now=NOW + timedelta(days=1)).changed
+    assert read_box(box).token_address == own.uri
+    _pull(box, other.uri)
+    assert other.logins[2:] == [None]
+    own.sends_on_to = ""
+    _pull(box, own.uri)
+    assert own.logins[2:] == ["Bearer press-3.secret"]
+    # an earlier release kept no address next to a medium
+    write_box(box, BoxSettings("plant-a", str(tmp_path / "medium"), "press-3", "press-3.secret"))
+    _pull(box, other.uri)
+    assert other.logins[3:] == [None]
+
+
+@pytest.mark.parametrize(
+    ("address", "origin"),
+    [
+        ("http://Control/", "http://control:80"),
+        ("https://control/mlflow", "https://control:443"),
+        ("http://[::1]:5000", "http://[::1]:5000"),
+        ("http://[::1]", "http://[::1]:80"),
+        ("http://control:5000@elsewhere", "http://control:5000@elsewhere"),
+        ("http://elsewhere\\@control:5000", "http://elsewhere\\@control:5000"),
+        ("/media/stick", ""),
+    ],
+)
+def test_addresses_are_the_same_only_with_scheme_host_and_port(address: str, origin: str) -> None:
+    assert origin_of(address) == origin
