@@ -176,7 +176,7 @@ def test_twelve_slots_change_under_load_with_kills_and_come_back(fleet: Fleet, a
     wait_until(lambda: sum(version == "2" for _, version in tuple(answers)) == len(SITES) * len(TASKS))
     while fleet.kills < MIGRATE_KILLS + SWITCH_KILLS + BACK_KILLS:
         # a second one changes no champion, and completes elp.yaml
-        fleet.elp("back", SITES[0], kill_after=fleet.rng.uniform(0.5, 4))
+        fleet.elp("back", SITES[0], kill_after=fleet.rng.uniform(0.5, 2.5))
         fleet.check_halves()
     for site in SITES:
         began = time.monotonic()
