@@ -1,6 +1,6 @@
 """One night of a plant: schedules, Prefect, MLflow and four workers on this machine, with tiny trainings on the CPU.
 
-    python benchmarks/bench_night.py [--slots 200] [--due 12] [--workers 4] [--spread 0s] [--minutes 60]
+    python benchmarks/bench_night.py [--slots 200] [--due 12] [--workers 4] [--spread 0s] [--minutes 600]
 
 `--slots` is the number of sites, with a slot for each of three tasks; `--due` says how many of these slots are due this
 night (all by default). Each of them has an intake of its own before the night and is trained and judged for the first
@@ -178,17 +178,21 @@ def seconds(work: Callable[[], object]) -> list[float]:
 
 
 def tonight(api: str, at: datetime) -> list[dict[str, Any]]:
-    """Return Prefect's records of the runs that were due at `at` or after."""
-    ends = (at + timedelta(hours=2)).isoformat()
+    """Return Prefect's records of the runs that were due at `at` or after, before the next night."""
+    ends = (at + timedelta(hours=23)).isoformat()
     window = {"flow_runs": {"expected_start_time": {"after_": at.isoformat(), "before_": ends}}}
     return [run for run in pages(api, "flow_runs/filter", window) if run["name"].startswith("retrain ")]
 
 
 def wait(api: str, at: datetime, runs: int, minutes: float) -> list[dict[str, Any]]:
     """Wait until this many runs have ended, or so many minutes have passed; return them."""
-    deadline = time.monotonic() + 60 * minutes
+    begin = said = time.monotonic()
+    deadline = begin + 60 * minutes
     while True:
         found = [run for run in tonight(api, at) if run["state_type"] in ENDED]
+        if time.monotonic() - said > 600:
+            said = time.monotonic()
+            print(f"after {(said - begin) / 60:.0f} minutes {len(found)} of {runs} runs have ended", flush=True)
         if len(found) >= runs or time.monotonic() > deadline:
             return found
         time.sleep(5.0)
@@ -208,6 +212,9 @@ def report_runs(workspace: Workspace, api: str, runs: Sequence[dict[str, Any]], 
     """Print how the runs ended, how late they were and how long they took beyond their trainings."""
     states = sorted({f"{run['state_name']}: {sum(r['state_name'] == run['state_name'] for r in runs)}" for run in runs})
     print(f"\n{len(runs)} runs ended ({', '.join(states)})\n\n| what | median s (range) |\n|---|---|")
+    if not any(run["start_time"] for run in runs):
+        print("| none has begun | |")
+        return
     late = sorted(moment(run["start_time"]) - moment(run["expected_start_time"]) for run in runs if run["start_time"])
     print(middle(f"due to started, the first {workers}", late[:workers]))
     print(middle("due to started, all (they wait for a worker)", late))

@@ -8,7 +8,8 @@ conditions (`augment.conditions`); 0 is the usual augmentation. Each adapter ans
 the golden set, clean and under all families at four severities, by the code of `elp sweep`. `--epochs` and `--share`
 (of the training clips, taken by their hash) make it shorter: the figures of the usual length need hours. `--light`
 trains an L-only adapter without masks: the frozen prefix runs once for each copy, so a training takes minutes.
-Adapters and answers stay in `--folder`, by slot and options, and a second call continues with what is missing.
+Adapters and answers stay in `--folder`, by slot and options, and a second call continues with what is missing, also in
+the middle of a training. The intervals resample the clips, the same ones for both adapters and all conditions.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import os
 import tempfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bench_real_speech import SLOTS, Quiet
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from elp_core.model import ElpModel
     from elp_core.types import Clip
     from pipelines.local.settings import SlotSettings
+    from pipelines.robustness.sweep_cells import CellScores, SimulatedCondition
     from pipelines.robustness.sweep_result import RobustnessSweep
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -73,7 +75,10 @@ def trained(
         config = dataclasses.replace(config, augment=dataclasses.replace(config.augment, conditions=conditions))
         model = build(backbone, settings.adapter, make_task(task_name, clips["train"], settings.task), config.seed)
         started, used = time.monotonic(), time.process_time()
-        train(model, clips["train"], clips["validation"], config, Quiet(f"conditions {conditions:g}"), None)
+        # each with its own copies of clips, so that no training is faster because of the one before
+        kept = bundle.with_name(f"{bundle.name}-checkpoint"), bundle.with_name(f"{bundle.name}-features")
+        kept[0].parent.mkdir(parents=True, exist_ok=True)
+        train(model, clips["train"], clips["validation"], config, Quiet(f"conditions {conditions:g}"), *kept)
         seconds, cpu = time.monotonic() - started, time.process_time() - used
         print(f"conditions {conditions:g}: trained in {seconds:.0f} s ({cpu:.0f} s of CPU)", flush=True)
         write_bundle(bundle, model, {"slot": f"bench/{task_name}"}, {})
@@ -96,7 +101,7 @@ def shortened(settings: SlotSettings, arguments: argparse.Namespace) -> SlotSett
 
 def swept(
     models: list[tuple[str, ElpModel]], clips: list[Clip], settings: SlotSettings, slot: str, folder: Path
-) -> RobustnessSweep:
+) -> tuple[RobustnessSweep, dict[SimulatedCondition, CellScores]]:
     """Sweep the models over all families, as `elp sweep` does without its registry; print the time of each."""
     from elp_core.conditions import SEVERITIES, SWEEP_FAMILIES
     from pipelines.gating.divided_evaluation import EvaluatedSystem
@@ -124,7 +129,33 @@ def swept(
     result = sweep_result(subject, found, settings.gate)
     write_sweep(result, folder / "report")
     print(f"intervals and report in {time.monotonic() - started:.0f} s", flush=True)
-    return result
+    return result, found
+
+
+def print_ratio(found: dict[SimulatedCondition, CellScores], draws: int = 2000) -> None:
+    """Print the second training's mean degradation as a share of the first one's, and the clean difference."""
+    import numpy as np
+
+    from pipelines.robustness.sweep_cells import CLEAN
+
+    clips = len(found[CLEAN].scores[0].ids)
+    # the first row is the clips as they are
+    places = np.random.default_rng(0).integers(0, clips, (draws + 1, clips))
+    places[0] = np.arange(clips)
+
+    def rates(cell: SimulatedCondition, system: int) -> Any:
+        scores: Any = found[cell].scores[system]
+        return scores.errors[places].sum(axis=1) / scores.tokens[places].sum(axis=1)
+
+    clean = [rates(CLEAN, system) for system in (0, 1)]
+    changed = [cell for cell in found if cell != CLEAN]
+    before, after = (sum(rates(cell, n) for cell in changed) / len(changed) - clean[n] for n in (0, 1))
+    for name, drawn, factor, form in (
+        ("mean degradation, second / first training", after / before, 1, ".2f"),
+        ("clean, second - first training, points", clean[1] - clean[0], 100, "+.2f"),
+    ):
+        low, high = np.quantile(drawn[1:], [0.025, 0.975])
+        print(f"{name}: {factor * drawn[0]:{form}} ({factor * low:{form}} … {factor * high:{form}})")
 
 
 def main() -> None:
@@ -158,16 +189,16 @@ def main() -> None:
             (f"conditions {share:g}", trained(clips, settings, task, share, made / f"adapter-{share:g}"))
             for share in map(float, arguments.trainings.split(","))
         ]
-        found = swept(models, test, settings, arguments.slot, made / f"clips-{arguments.clips}")
+        found, cells = swept(models, test, settings, arguments.slot, made / f"clips-{arguments.clips}")
     print("\n| " + " | ".join(family_headers(found)) + " |")
     print("|" + "---|" * len(family_headers(found)))
     print("\n".join("| " + " | ".join(row) + " |" for row in family_rows(found)))
     print("\n".join(sweep_sentences(found)))
     if len(found.systems) == 2:
-        before, after = (change.value for change in found.overall.degradations)
-        clean = 100 * (found.systems[1].clean.value - found.systems[0].clean.value)
-        ratio = f"{after / before:.2f}" if before > 0 else "unknown"
-        print(f"mean degradation: {ratio} of that of the first training; clean: {clean:+.2f} points")
+        if task == "asv":
+            print("no interval of the ratio: pairs of clips are not counted errors")
+        else:
+            print_ratio(cells)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,7 @@
 """How many short runs the reaper falsely declares dead: `bench_short_runs.py --runs 10000`. It has to be none.
 
+With `--out FILE` the result is added to a file, and the sum of all calls with this file is printed.
+
 A real Prefect server, the real reaper (it looks every second, five times as often as the supervision), and a worker of
 this file: it claims each run as Prefect's process worker does, and starts a shell for it that reports Running and
 Completed to Prefect with curl. So a run costs hundredths of a processor second and thousands are possible. The moments
@@ -130,6 +132,7 @@ def main() -> int:
     parser.add_argument("--runs", type=int, default=10_000)
     parser.add_argument("--minutes", type=float, default=240.0, help="begin no run after so many minutes")
     parser.add_argument("--seed", type=int, default=time.time_ns() % 10**6)
+    parser.add_argument("--out", type=Path, help="file of the results, one line a call")
     given = parser.parse_args()
     print(f"seed {given.seed}", flush=True)
     with tempfile.TemporaryDirectory() as name, _prefect(folder := Path(name)) as api:
@@ -156,9 +159,9 @@ def main() -> int:
                         wrong.append(" ".join(found))
                     if done % 100 == 0 and found:
                         print(f"{done} runs, {len(wrong)} wrong, {len(_dead(said))} declared dead", flush=True)
-        except OSError as error:
+        except (OSError, subprocess.CalledProcessError) as error:
             # on a machine that does too much else; what was seen until then counts
-            ended = f"; ended early, since Prefect did not answer for {_PATIENCE:.0f} s ({error})"
+            ended = f"; ended early, since Prefect did not answer for long ({error})"
         else:
             # what the reaper would still do
             time.sleep(15)
@@ -171,7 +174,20 @@ def main() -> int:
             f"answer): {len(_dead(said))} declared dead, {len(wrong)} with other states{ended}",
             *_dead(said)[:5], *wrong[:5], sep="\n",
         )  # fmt: skip
+    counted = {"runs": done, "declared dead": len(_dead(said)), "other states": len(wrong), **looks}
+    if given.out:
+        _add(given.out, {"seed": given.seed, "minutes": round(minutes, 1), **counted})
     return 1 if _dead(said) or wrong else 0
+
+
+def _add(path: Path, result: dict[str, float]) -> None:
+    """Add a result to a file, and print the sum of all that it has."""
+    with path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(result) + "\n")
+    total = Counter[str]()
+    for line in path.read_text(encoding="utf-8").splitlines():
+        total.update({name: value for name, value in json.loads(line).items() if name != "seed"})
+    print(f"all calls: {', '.join(f'{name} {value:g}' for name, value in total.items())}")
 
 
 if __name__ == "__main__":

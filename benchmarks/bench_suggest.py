@@ -6,30 +6,31 @@
 
 `rounds` begins with the same random labels for every way, trains, and lets each way choose the next labels by its own
 model: `random`, `suggest` (uncertainty times coverage), `uncertain` (the least sure ones), `coverage` (without a
-model). `pseudo` trains with and without the champion's labels of the rest. The sound is FSDD with factory noise of
-5 dB, or the shards of any slot. The test split decides. Each training is one line of the record file, and a second call
-continues with what is missing; the numbers of labels and trainings are options.
+model). `pseudo` trains with and without the champion's labels of the rest, chosen as `elp data pseudo-label` does. The
+sound is FSDD with factory noise of 5 dB, or the shards of any slot. The test split decides. Each training is one line
+of the record file, named with a digest of the options, and a second call continues with what is missing.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from fsdd_takes import noisy_takes
+from option_digest import option_digest
+from training_record import TrainingLog
 
 from elp_core.assemble import build, calibrate, evaluate
-from elp_core.audio import clip_id, encode_flac, load
+from elp_core.audio import load
 from elp_core.backbones import Backbone
 from elp_core.config import TrainConfig
 from elp_core.data.corpus import read_clips
-from elp_core.data.noise import factory_noise, mix
 from elp_core.inference.assess_clips import AssessedClip, assess_waveforms
 from elp_core.methods.config import method_from_dict
 from elp_core.metrics.scores import ClipScores
@@ -37,53 +38,18 @@ from elp_core.model import ElpModel
 from elp_core.tasks import make_task
 from elp_core.training import train
 from elp_core.types import Clip
-from pipelines.datasets.importers.fsdd import fsdd_clips
-from pipelines.selection.agreement import AgreedLabel, AgreementLimits, balanced_share, disagreement, disturbed
+from pipelines.selection.agreement import (
+    AgreedLabel,
+    AgreementLimits,
+    balanced_share,
+    disagreement,
+    disturbed,
+    length_strata,
+)
 from pipelines.selection.coverage_pick import pick_clips, principal_points
 
 WAYS = ("random", "suggest", "uncertain", "coverage")
 Takes = dict[str, list[Clip]]
-
-
-def noisy_takes(source: Path, sizes: Sequence[int]) -> Takes:
-    """Return the clips of FSDD with noise by split, at most so many each; the order mixes speakers and digits."""
-    rows = sorted(fsdd_clips(source), key=lambda one: (hash_of(one.path), one.path))
-    found: Takes = {"train": [], "validation": [], "test": []}
-    limits = dict(zip(found, sizes, strict=True))
-    for one in rows:
-        split = one.split or "train"
-        if len(found[split]) >= limits[split]:
-            continue
-        clean = load(one.audio)
-        samples = mix(clean, factory_noise(len(clean), int(clip_id(clean)[:8], 16)), 5.0)
-        audio, seconds = encode_flac(samples), len(samples) / 16_000
-        found[split].append(Clip(clip_id(samples), audio, seconds, split, one.text, one.speaker, label=one.text))
-    return found
-
-
-def hash_of(name: str) -> float:
-    """Return a place in [0, 1) that depends on a name only."""
-    from elp_core.data.recordings import split_place
-
-    return split_place(name)
-
-
-class TrainingLog:
-    """The trainings that were done: one line each, with what was labelled."""
-
-    def __init__(self, file: Path) -> None:
-        self.file = file
-        lines = file.read_text().splitlines() if file.exists() else []
-        self.done: dict[str, dict[str, Any]] = {row["name"]: row for row in map(json.loads, lines)}
-
-    def once(self, name: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-        """Return the row of a training; do it if it was not done."""
-        if name not in self.done:
-            self.done[name] = {"name": name, **make()}
-            with self.file.open("a") as file:
-                file.write(json.dumps(self.done[name]) + "\n")
-            print(f"{name}: {self.done[name]['value']:.1%}", flush=True)
-        return self.done[name]
 
 
 def trained(options: argparse.Namespace, backbone: Backbone, clips: Sequence[Clip], takes: Takes) -> ElpModel:
@@ -142,13 +108,18 @@ def rounds(options: argparse.Namespace, backbone: Backbone, takes: Takes) -> Non
             ids = list(first)
             for number in range(options.rounds + 1):
                 row = log.once(
-                    f"{options.task} {options.method} seed {seed} {'start' if not number else way} {len(ids)}",
+                    round_name(options, seed, "start" if not number else way, len(ids)),
                     lambda ids=ids, way=way, seed=seed, number=number: one_round(  # type: ignore[misc]
                         options, backbone, takes, [by_id[one] for one in ids], seed=seed + 97 * number
                     ),
                 )
                 ids = [*ids, *row["next"][way]]
     print_rounds(options, log)
+
+
+def round_name(options: argparse.Namespace, seed: int, way: str, labels: int) -> str:
+    """Return the name of a training of the rounds."""
+    return f"{options.task} {options.method} seed {seed} {way} {labels} {drawn_by(options)}"
 
 
 def one_round(
@@ -170,7 +141,7 @@ def print_rounds(options: argparse.Namespace, log: TrainingLog) -> None:
         cells = []
         for way in options.ways:
             name = "start" if not number else way
-            rows = [log.done[f"{options.task} {options.method} seed {s} {name} {size}"] for s in range(options.seeds)]
+            rows = [log.done[round_name(options, s, name, size)] for s in range(options.seeds)]
             values = [row["value"] for row in rows]
             low, high = interval(rows)
             curves.setdefault(way, []).append(float(np.mean(values)))
@@ -194,11 +165,20 @@ def labels_at(sizes: Sequence[int], curve: Sequence[float], place: int, goal: fl
     return sizes[place - 1] + share * (sizes[place] - sizes[place - 1])
 
 
-def interval(rows: Sequence[dict[str, Any]], draws: int = 2000) -> tuple[float, float]:
-    """Return the 95 % interval of the mean error over seeds; test clips are resampled, the same ones for all seeds."""
-    errors, tokens = (np.array([row[name] for row in rows], np.float64) for name in ("errors", "tokens"))
-    places = np.random.default_rng(0).integers(0, errors.shape[1], (draws, errors.shape[1]))
-    found = (errors[:, places].sum(axis=2) / tokens[:, places].sum(axis=2)).mean(axis=0)
+def interval(
+    rows: Sequence[dict[str, Any]], less: Sequence[dict[str, Any]] = (), draws: int = 2000
+) -> tuple[float, float]:
+    """Return the 95 % interval of the mean error over seeds, less that of other rows if some are given.
+
+    Test clips are resampled, the same ones for all seeds and for both sides of a difference.
+    """
+
+    def means(some: Sequence[dict[str, Any]]) -> Any:
+        errors, tokens = (np.array([row[name] for row in some], np.float64) for name in ("errors", "tokens"))
+        places = np.random.default_rng(0).integers(0, errors.shape[1], (draws, errors.shape[1]))
+        return (errors[:, places].sum(axis=2) / tokens[:, places].sum(axis=2)).mean(axis=0)
+
+    found = means(rows) - (means(less) if less else 0.0)
     return float(np.quantile(found, 0.025)), float(np.quantile(found, 0.975))
 
 
@@ -206,13 +186,18 @@ def pseudo(options: argparse.Namespace, backbone: Backbone, takes: Takes) -> Non
     """Train on some labels with and without the pseudo-labels of the rest."""
     log, limits = TrainingLog(options.out), AgreementLimits(options.share, options.agree, options.confidence)
     print("| seed | labels | pseudo-labels | right | without | with |\n|---|---|---|---|---|---|")
+    rows = []
     for seed in range(options.seeds):
         order = np.random.default_rng(1000 + seed).permutation(len(takes["train"]))
         some = [takes["train"][place] for place in order[: options.labels]]
-        name = f"{options.task} {options.method} pseudo seed {seed} {options.labels} {limits}"
+        name = f"{options.task} {options.method} pseudo seed {seed} {options.labels} {drawn_by(options)}"
         row = log.once(name, lambda some=some: with_and_without(options, backbone, takes, some, limits))  # type: ignore[misc]
-        cells = (f"{row['taken']}", f"{row['right']:.0%}", f"{row['without']:.1%}", f"{row['value']:.1%}")
+        cells = (f"{row['taken']}", f"{row['right']:.0%}", f"{row['without']['value']:.1%}", f"{row['value']:.1%}")
         print(f"| {seed} | {options.labels} | {' | '.join(cells)} |", flush=True)
+        rows.append(row)
+    change = float(np.mean([row["value"] - row["without"]["value"] for row in rows]))
+    low, high = interval(rows, [row["without"] for row in rows])
+    print(f"with - without, mean over seeds: {100 * change:+.1f} points ({100 * low:+.1f} … {100 * high:+.1f})")
 
 
 def with_and_without(
@@ -225,13 +210,19 @@ def with_and_without(
     sounds = [disturbed(load(clip.audio), clip.id, teacher.backbone.min_samples) for clip in pool]
     other = [one for place in range(0, len(pool), 64) for one in assess_waveforms(teacher, sounds[place : place + 64])]
     agreed: dict[str, Clip] = {}
+    features: dict[str, Any] = {}
     for clip, first, second in zip(pool, clean, other, strict=True):
         assert first.answer is not None
         assert second.answer is not None
         if not disagreement(first.answer, second.answer, limits, classes=classes):
             words = {"label": first.answer.text} if classes else {"text": first.answer.text}
             agreed[clip.id] = replace(clip, teacher="sha256:0", **words)  # type: ignore[arg-type]
-    preferred = [AgreedLabel(one.id, one.label if classes else "1", one.duration) for one in agreed.values()]
+            features[clip.id] = first.features
+    lengths = length_strata({clip.id: clip.duration for clip in pool})
+    order = by_coverage(features, [one.features for one in assessed(teacher, some)])
+    preferred = [
+        AgreedLabel(one, agreed[one].label if classes else lengths[one], agreed[one].duration) for one in order
+    ]
     taken = [agreed[one] for one in balanced_share(preferred, limits.share * sum(clip.duration for clip in some))]
     right = {clip.id: clip.label if classes else clip.text for clip in pool}
     correct = sum((one.label if classes else one.text) == right[one.id] for one in taken)
@@ -239,9 +230,23 @@ def with_and_without(
     return {
         "taken": len(taken),
         "right": correct / max(1, len(taken)),
-        "without": judged(teacher, takes)["value"],
+        "without": judged(teacher, takes),
         **judged(model, takes),
     }
+
+
+def by_coverage(features: dict[str, Any], covered: Sequence[Any]) -> list[str]:
+    """Return the ids in an order in which any beginning covers them well, as `elp data pseudo-label` takes them."""
+    if not features:
+        return []
+    ids = sorted(features)
+    points, known = principal_points(np.stack([features[one] for one in ids]), np.stack(covered))
+    return [ids[pick.place] for pick in pick_clips(points, known, [1.0] * len(ids), len(ids)).picks]
+
+
+def drawn_by(options: argparse.Namespace) -> str:
+    """Return the digest of the options that change a training; a longer series continues a shorter one."""
+    return option_digest(options, "out", "seeds", "rounds", "part")
 
 
 def main() -> None:

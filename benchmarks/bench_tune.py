@@ -6,8 +6,8 @@
 Each seed is a study with `elp tune` and one with random search: the same space, the same length of a trial, the same
 minutes, but uniform points, no starting points and no pruning. No study has the trainings of another, which would cost
 it nothing. The minutes are those of `--trainings` default trainings, measured here. Both end with the confirmation on
-new seeds; the lower of the two confirmed errors wins. The golden set is not read. Results are kept in `--out` and not
-made again. FSDD needs ELP_FSDD or shared/data.
+new seeds; the lower of the two confirmed errors wins. The golden set is not read. Results are kept in `--out`, with the
+options that made them, and not made again. FSDD needs ELP_FSDD or shared/data.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fsdd_takes import some_takes
+from option_digest import option_digest
 
 if TYPE_CHECKING:
     from pipelines.local.workspace import Workspace
@@ -49,10 +50,10 @@ def make_workspace(folder: Path, name: str, arguments: argparse.Namespace) -> No
     (folder / "elp.yaml").write_text(f"slots:\n  {slot}: {{data: {{closed_set: {closed}}}{less}}}\n")
     subprocess.run(["git", "commit", "-qam", "the slot of the benchmark"], cwd=folder, check=True)
     if name.startswith("fsdd"):
-        source, importer = some_takes(folder.parent / f"{name}-audio", arguments.takes), "fsdd"
+        source, importer = some_takes(folder.with_name(f"{folder.name}-audio"), arguments.takes), "fsdd"
     else:
         plan = DeliveryPlan("bench", per_speaker=arguments.per_speaker)
-        source, importer = write_delivery(SITES[0], plan, folder.parent / f"{name}-audio", seed=1), None
+        source, importer = write_delivery(SITES[0], plan, folder.with_name(f"{folder.name}-audio"), seed=1), None
     add_delivery(open_workspace(folder), Slot.parse(slot), source, importer, options)
 
 
@@ -79,6 +80,8 @@ def study(folder: Path, name: str, sampler: Any, seed: int, seconds: float, seed
         "best_trial": min((t.value for t in found.searched if t.state == "finished" and t.within), default=None),
         "confirmed": best and best.against_present.value,
         "present": best and best.against_present.present,
+        "lower": best and best.against_present.lower,
+        "upper": best and best.against_present.upper,
         "relation": winner and winner.against_present.relation,
         "winner": winner and winner.tried.title,
         "parameters": winner and winner.tried.parameters / found.present.parameters,
@@ -123,9 +126,11 @@ def better(tune: dict[str, Any], random: dict[str, Any]) -> bool:
 def table(kept: dict[str, Any]) -> str:
     """Return the results as Markdown."""
     lines = [
-        "| set | seed | default | tune | random | tune better | winner | of the parameters | relation | trials |",
-        "|---|---|---|---|---|---|---|---|---|---|",
+        "| set | seed | default | tune | tune − default, points | random | tune better | winner | of the parameters "
+        "| relation | trials |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
+    won: dict[str, list[bool]] = {}
     for key in sorted(kept):
         name, _, seed = key.partition(" tpe ")
         random = kept.get(f"{name} random {seed}")
@@ -136,10 +141,34 @@ def table(kept: dict[str, Any]) -> str:
             "–" if one is None else f"{one:.2%}" for one in (tune["present"], tune["confirmed"], random["confirmed"])
         ]
         share = "–" if tune["parameters"] is None else f"{tune['parameters']:.0%}"
+        won.setdefault(name, []).append(better(tune, random))
+        shown.insert(2, change(tune))
         cells = [name, seed, *shown, "yes" if better(tune, random) else "no", tune["winner"] or "none"]
         cells += [share, tune["relation"] or "–", f"{tune['trials']} / {random['trials']}"]
         lines.append(f"| {' | '.join(cells)} |")
+    lines += [f"\n{name}: tune better in {sum(ours)} of {len(ours)} seeds" for name, ours in won.items()]
     return "\n".join(lines)
+
+
+def change(tune: dict[str, Any]) -> str:
+    """Return the difference of the best finalist to the default, with its interval if it was kept."""
+    if tune["confirmed"] is None:
+        return "–"
+    shown = f"{100 * (tune['confirmed'] - tune['present']):+.1f}"
+    lower, upper = tune.get("lower"), tune.get("upper")
+    return shown if lower is None or upper is None else f"{shown} ({100 * lower:+.1f} … {100 * upper:+.1f})"
+
+
+def same_options(parser: argparse.ArgumentParser, arguments: argparse.Namespace, kept: dict[str, Any]) -> bool:
+    """Note the options in the results, or refuse results of others; return whether results are older than this note."""
+    names = ("trainings", "confirming", "epochs", "takes", "per_speaker")
+    options = {name: getattr(arguments, name) for name in names}
+    older = bool(kept) and "options" not in kept
+    if kept.setdefault("options", options) != options:
+        parser.error(f"{arguments.out} has results of other options, {kept['options']}; give another --out")
+    if older:
+        print(f"the results in {arguments.out} name no options; they are taken as made with {options}")
+    return older
 
 
 def main() -> None:
@@ -155,6 +184,8 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, help="of the workspaces; kept and continued")
     arguments = parser.parse_args()
     kept: dict[str, Any] = json.loads(arguments.out.read_text()) if arguments.out.is_file() else {}
+    older = same_options(parser, arguments, kept)
+    digest = option_digest(arguments, "sets", "seeds", "trainings", "confirming", "out", "folder")
 
     def keep(key: str, make: Any) -> Any:
         if key not in kept:
@@ -166,7 +197,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         place = arguments.folder or Path(temporary)
         for name in arguments.sets.split(","):
-            folder = place / name
+            folder = place / (name if older else f"{name}-{digest}")
             if not (folder / "elp.yaml").is_file():
                 make_workspace(folder, name, arguments)
             one = keep(f"{name} default training", lambda folder=folder, name=name: default_seconds(folder, name))

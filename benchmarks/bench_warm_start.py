@@ -2,11 +2,15 @@
 
     ELP_FSDD=fsdd.tar.gz python benchmarks/bench_warm_start.py days --days 20 --first 600 --clips 60
     ELP_FSDD=fsdd.tar.gz python benchmarks/bench_warm_start.py site --speaker theo --seconds 30 60 120
+    python benchmarks/bench_warm_start.py site --per-speaker 60 --clips 3000 --seconds 300 900 1800
 
 `days` gives a slot its first clips and then equal days. Each night trains on all clips so far: fresh, and from the
 adapter of the night before. `site` trains an adapter for each of the other speakers, and then the new one from little
 audio: fresh, from the nearest of the others, and from their mean. The test takes decide; differences have the gate's
-paired interval. Each training is one line of the record file, and a second call continues with what is missing.
+paired interval. Each training is one line of the record file, and a second call continues with what is missing;
+the record of other options is another folder below `--out`. Each way has a cache of prepared clips of its own, as if it
+were the only one on its machine. `--per-speaker` takes the embedded corpus in place of FSDD, with so many recordings of
+each speaker: the new site is the call centre, the other one the plant.
 `--light` trains an L-only adapter without masks and joined clips: the frozen prefix runs once for each copy of a clip.
 """
 
@@ -14,20 +18,22 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import json
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from bench_suggest import labels_at
+from embedded_takes import embedded_takes
+from option_digest import option_digest
+from training_record import TrainingRecord, link_files
 
 from elp_core.assemble import build, evaluate
 from elp_core.audio import clip_id, encode_flac, load
 from elp_core.backbones import Backbone
-from elp_core.bundle import load_bundle, write_bundle
 from elp_core.config import ElpConfig, TrainConfig, WarmConfig
 from elp_core.metrics.scores import ClipScores
 from elp_core.model import ElpModel
@@ -36,13 +42,17 @@ from elp_core.training import start_from, train
 from elp_core.types import Clip
 from pipelines.datasets.delivery import SourceClip
 from pipelines.datasets.importers.fsdd import fsdd_clips
+from pipelines.demo.corpus import SITES
 from pipelines.gating.compare import compare_scores
+from pipelines.gating.interval import Interval
 from pipelines.registry.lineage import LearnedFrom
 from pipelines.registry.policies import GatePolicy
 from pipelines.training.starting_point import StartingPoint, StartParent
 
 MARGIN = 0.02
 Way = tuple[str, Sequence[tuple[ElpModel, float]]]
+Comparison = tuple[Interval, Interval]
+"""The error of a training, and its difference to that of another one."""
 
 
 def read_takes(source: Path, most: Mapping[str, int]) -> dict[str, list[Clip]]:
@@ -64,31 +74,6 @@ def encoded(one: SourceClip) -> Clip:
     return Clip(*sound, one.split or "train", one.text, one.speaker, one.label)
 
 
-class Record:
-    """The trainings that were done: their numbers in a file, their adapters in a folder."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.file = folder, folder / "warm-start.jsonl"
-        folder.mkdir(parents=True, exist_ok=True)
-        lines = self.file.read_text().splitlines() if self.file.exists() else []
-        self.done: dict[str, dict[str, Any]] = {row["name"]: row for row in map(json.loads, lines)}
-
-    def adapter(self, name: str, backbone: Backbone) -> ElpModel:
-        """Return the adapter of a training that was done."""
-        return load_bundle(self.folder / name, backbone)
-
-    def once(self, name: str, backbone: Backbone, make: Callable[[], tuple[ElpModel, dict[str, Any]]]) -> ElpModel:
-        """Do a training that was not done before; return its adapter."""
-        if name not in self.done:
-            model, row = make()
-            write_bundle(self.folder / name, model, {}, {})
-            self.done[name] = {"name": name, **row}
-            with self.file.open("a") as file:
-                file.write(json.dumps(self.done[name]) + "\n")
-            print(f"{name}: {row['value']:.1%} in {row['seconds']:.0f} s", flush=True)
-        return self.adapter(name, backbone)
-
-
 def one_training(
     backbone: Backbone,
     clips: Sequence[Clip],
@@ -96,6 +81,7 @@ def one_training(
     config: TrainConfig,
     way: Way,
     options: argparse.Namespace,
+    cache: Path,
 ) -> tuple[ElpModel, dict[str, Any]]:
     """Train fresh or from parents, and judge on the test takes."""
     torch.manual_seed(0)
@@ -106,7 +92,7 @@ def one_training(
         # the epochs and rates that `elp train` would take
         config = StartingPoint(parents=(StartParent(LearnedFrom(), Path()),)).rates(config)
     began = time.process_time()
-    result = train(model, clips, judged["validation"], config, cache=options.out / "cache")
+    result = train(model, clips, judged["validation"], config, cache=cache)
     spent = time.process_time() - began
     found = evaluate(model, judged["test"], device="cpu")
     assert isinstance(found.scores, ClipScores)
@@ -122,8 +108,8 @@ def one_training(
     }
 
 
-def interval(row: dict[str, Any], against: dict[str, Any], test: Sequence[Clip]) -> str:
-    """Return the difference of two trainings with the gate's interval, in points."""
+def compared(row: dict[str, Any], against: dict[str, Any], test: Sequence[Clip], *, closed_set: bool) -> Comparison:
+    """Return a training against another one, by the gate: in a closed set, clips are resampled."""
     scores = [
         ClipScores(
             tuple(clip.id for clip in test),
@@ -136,15 +122,20 @@ def interval(row: dict[str, Any], against: dict[str, Any], test: Sequence[Clip])
         )
         for one in (row, against)
     ]
-    # closed set: all takes are of the same speakers, so clips are resampled
-    delta = compare_scores(*scores, GatePolicy(1.0, MARGIN), closed_set=True).delta
-    assert delta is not None
+    found = compare_scores(*scores, GatePolicy(1.0, MARGIN), closed_set=closed_set)
+    assert found.delta is not None
+    return found.challenger, found.delta
+
+
+def points(delta: Interval) -> str:
+    """Return a difference with its interval, in points."""
     return f"{100 * delta.value:+.1f} ({100 * delta.lower:+.1f} … {100 * delta.upper:+.1f})"
 
 
 def days(options: argparse.Namespace, backbone: Backbone, takes: dict[str, list[Clip]], config: TrainConfig) -> None:
     """Train each night, warm and fresh, on all clips so far."""
-    record, before, generation = Record(options.out), None, 0
+    record, before, generation = record_of(options), None, 0
+    outcomes, spent = list[str](), {"fresh": 0.0, "warm": 0.0}
     print("| night | clips | fresh | warm | warm − fresh, points | time, warm / fresh |\n|---|---|---|---|---|---|")
     for day in range(1, options.days + 1):
         clips = takes["train"][: options.first + day * options.clips]
@@ -152,57 +143,117 @@ def days(options: argparse.Namespace, backbone: Backbone, takes: dict[str, list[
         made = record.once(
             fresh,
             backbone,
-            lambda clips=clips: one_training(backbone, clips, takes, config, ("fresh", ()), options),
+            lambda clips=clips: one_training(
+                backbone, clips, takes, config, ("fresh", ()), options, record.cache("fresh")
+            ),
         )  # type: ignore[misc]
         warm, start = f"night-{day:02d}-warm", before
         if start is None or generation >= config.warm.generations:
             # this night is a fresh one, and so the same training
             record.done[warm], before, generation = record.done[fresh], made, 0
+            link_files(record.cache("fresh"), record.cache("warm"))
         else:
             way = "warm", ((start, 1.0),)
             before = record.once(
                 warm,
                 backbone,
-                lambda clips=clips, way=way: one_training(backbone, clips, takes, config, way, options),
+                lambda clips=clips, way=way: one_training(
+                    backbone, clips, takes, config, way, options, record.cache("warm")
+                ),
             )  # type: ignore[misc]
             generation += 1
         a, b = record.done[warm], record.done[fresh]
-        shown = interval(a, b, takes["test"]) if a is not b else "fresh night"
+        shown = "fresh night"
+        if a is not b:
+            delta = compared(a, b, takes["test"], closed_set=not options.per_speaker)[1]
+            shown = points(delta)
+            outcomes.append(delta.judge(MARGIN))
+        for way, row in (("fresh", b), ("warm", a)):
+            spent[way] += row["seconds"]
         share = f"{a['seconds'] / b['seconds']:.2f}"
         print(f"| {day} | {len(clips)} | {b['value']:.1%} | {a['value']:.1%} | {shown} | {share} |", flush=True)
+
+    words = {"passed": "no worse", "undecided": "undecided", "failed": "worse"}
+    print(f"{len(outcomes)} warm nights: " + ", ".join(f"{outcomes.count(one)} {word}" for one, word in words.items()))
+    print(
+        f"all nights: {spent['warm']:.0f} s with warm starts, {spent['fresh']:.0f} s fresh, ratio "
+        f"{spent['warm'] / spent['fresh']:.2f}"
+    )
+
+
+def record_of(options: argparse.Namespace) -> TrainingRecord:
+    """Return the record of the trainings with these options; a longer series continues a shorter one."""
+    return TrainingRecord(options.out / f"{options.part}-{option_digest(options, 'out', 'days', 'seconds', 'part')}")
 
 
 def site(options: argparse.Namespace, backbone: Backbone, takes: dict[str, list[Clip]], config: TrainConfig) -> None:
     """Train a new speaker's adapter from little audio: fresh, from the nearest of the others, and from their mean."""
-    record, new = Record(options.out), options.speaker
-    own = {split: [clip for clip in clips if clip.speaker == new] for split, clips in takes.items()}
+    record, new = record_of(options), SITES[1].name if options.per_speaker else options.speaker
+    own = {split: [clip for clip in clips if place_of(clip, options) == new] for split, clips in takes.items()}
     others: dict[str, ElpModel] = {}
-    for name in sorted({clip.speaker for clip in takes["train"]} - {new}):
-        theirs = {split: [c for c in clips if c.speaker == name] for split, clips in takes.items()}
+    for name in sorted({place_of(clip, options) for clip in takes["train"]} - {new}):
+        theirs = {split: [c for c in clips if place_of(c, options) == name] for split, clips in takes.items()}
         clips = theirs["train"][: options.clips]
         others[name] = record.once(
             f"site-{name}",
             backbone,
-            lambda c=clips, t=theirs: one_training(backbone, c, t, config, ("fresh", ()), options),  # type: ignore[misc]
+            lambda c=clips, t=theirs: one_training(  # type: ignore[misc]
+                backbone, c, t, config, ("fresh", ()), options, record.cache("others")
+            ),
         )
     values = {name: evaluate(model, own["validation"], device="cpu").value for name, model in others.items()}
     nearest = min(values, key=lambda name: (values[name], name))
     ways: list[Way] = [("fresh", ()), ("nearest", ((others[nearest], 1.0),))]
-    ways.append(("average", [(others[name], 1 / len(others)) for name in sorted(others)]))
+    if len(others) > 1:
+        ways.append(("average", [(others[name], 1 / len(others)) for name in sorted(others)]))
     print(f"nearest of {new}: {nearest}; " + ", ".join(f"{name} {value:.1%}" for name, value in values.items()))
     print("| seconds of audio | start | error | minus fresh, points | seconds of processor |\n|---|---|---|---|---|")
+    curves: dict[str, list[float]] = {way[0]: [] for way in ways}
+    amounts = list[float]()
     for wanted in options.seconds:
         total, clips = 0.0, list[Clip]()
         for clip in own["train"]:
             if total < wanted:
                 clips.append(clip)
                 total += clip.duration
+        amounts.append(total)
+        if total < wanted:
+            print(f"only {total:.0f} s of audio for training at {new}: give more recordings")
         for way in ways:
             name = f"site-{new}-{wanted}-{way[0]}"
-            record.once(name, backbone, lambda c=clips, w=way: one_training(backbone, c, own, config, w, options))  # type: ignore[misc]
+            record.once(
+                name,
+                backbone,
+                lambda c=clips, w=way: one_training(backbone, c, own, config, w, options, record.cache(w[0])),  # type: ignore[misc]
+            )
             row, fresh = record.done[name], record.done[f"site-{new}-{wanted}-fresh"]
-            shown = interval(row, fresh, own["test"]) if way[1] else ""
-            print(f"| {total:.0f} | {way[0]} | {row['value']:.1%} | {shown} | {row['seconds']:.0f} |", flush=True)
+            error, delta = compared(row, fresh, own["test"], closed_set=not options.per_speaker)
+            curves[way[0]].append(row["value"])
+            cells = (f"{error.value:.1%} ({error.lower:.1%} … {error.upper:.1%})", points(delta) if way[1] else "")
+            print(f"| {total:.0f} | {way[0]} | {' | '.join(cells)} | {row['seconds']:.0f} |", flush=True)
+    print_equal_errors(amounts, curves)
+
+
+def print_equal_errors(amounts: Sequence[float], curves: Mapping[str, Sequence[float]]) -> None:
+    """Print how much audio each start needs for the errors that a fresh one reaches, on lines between the amounts."""
+    for way, curve in curves.items():
+        for amount, goal in zip(amounts, curves["fresh"], strict=True):
+            if way == "fresh":
+                continue
+            place = next((place for place, error in enumerate(curve) if error <= goal), None)
+            needed = None if place is None else labels_at(amounts, curve, place, goal)
+            less = "at most " if place == 0 else ""
+            shown = (
+                f"more than {amounts[-1]:.0f} s" if needed is None else f"{less}{needed:.0f} s ({needed / amount:.0%})"
+            )
+            print(f"{way}: {shown} for {goal:.1%}, the error of a fresh start from {amount:.0f} s")
+
+
+def place_of(clip: Clip, options: argparse.Namespace) -> str:
+    """Return the site of a clip: of the embedded corpus by its speaker's name, of FSDD the speaker."""
+    if not options.per_speaker:
+        return clip.speaker
+    return next(one.name for one in SITES if clip.speaker.startswith(one.name))
 
 
 def main() -> None:
@@ -214,6 +265,7 @@ def main() -> None:
     parser.add_argument("--first", type=int, default=0, help="clips before the first day")
     parser.add_argument("--light", action="store_true", help="an L-only adapter without masks and joined clips")
     parser.add_argument("--speaker", default="theo")
+    parser.add_argument("--per-speaker", type=int, default=0, help="recordings of a speaker of the embedded corpus")
     parser.add_argument("--seconds", type=int, nargs="+", default=[30, 60, 120])
     parser.add_argument("--epochs", type=int, default=24)
     parser.add_argument("--min-steps", type=int, default=120)
@@ -224,13 +276,17 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("warm-start"))
     options = parser.parse_args()
     source = Path(os.environ.get("ELP_FSDD") or Path(__file__).parents[2] / "shared" / "data" / "fsdd.tar.gz")
-    if not source.exists():
+    if not (options.per_speaker or source.exists()):
         print(f"{source} is missing; name FSDD by ELP_FSDD")
         return
     torch.set_num_threads(1)
     learned = options.first + options.days * options.clips if options.part == "days" else 3000
     most = {"train": learned, "validation": options.judged[0], "test": options.judged[1]}
-    takes, backbone = read_takes(source, most), Backbone.from_pretrained("elp:tiny")
+    backbone = Backbone.from_pretrained("elp:tiny")
+    if options.per_speaker:
+        takes = embedded_takes(options.out, options.per_speaker, "intent" if options.task == "sic" else "", encoded)
+    else:
+        takes = read_takes(source, most)
     warm = WarmConfig(options.warm_epochs, options.rate, options.generations)
     config = replace(TrainConfig(), epochs=options.epochs, min_steps=options.min_steps, device="cpu", warm=warm)
     if options.light:

@@ -16,7 +16,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import torch
-from bench_suggest import WAYS, noisy_takes
+from bench_suggest import WAYS
+from fsdd_takes import noisy_takes
 from sklearn.linear_model import LogisticRegression
 
 from elp_core.assemble import build

@@ -106,12 +106,15 @@ class AugmentConfig(Checked):
     """The conditions that are drawn: rooms, other voices, noises, and what microphones and lines do."""
 
     def other_faults(self) -> list[str]:
-        """Return the faults of an SNR range without a lower and an upper end, and of unknown or missing families."""
+        """Return the faults of the range of the SNR, of the families, and of a margin or conditions without copies."""
         (low, high), known = self.noise_snr, typing.get_args(TrainingCondition)
         fine = -math.inf < low <= high < math.inf
         faults = [] if fine else [f"noise_snr is {[low, high]}, expected two levels in dB, the lower one first"]
         if not self.families or len(set(self.families)) < len(self.families) or set(self.families) - set(known):
             faults.append(f"families is {list(self.families)}, expected some of {', '.join(known)}, each once")
+        if self.variants == 1:
+            idle = [name for name in ("margin", "conditions") if getattr(self, name)]
+            faults += [f"{name} needs copies, and variants is 1: expected 0, or 2 or more" for name in idle]
         return faults
 
 
@@ -177,6 +180,18 @@ def _plain(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [_plain(item) for item in value]
     return {str(key): _plain(item) for key, item in value.items()} if isinstance(value, Mapping) else value
+
+
+def not_finite(values: Any, path: str) -> list[str]:
+    """Return the fault of each infinite number and of each NaN in plain values: YAML has both, and no setting does."""
+    if isinstance(values, dict):
+        parts = [(f"{path}.{name}", value) for name, value in values.items()]
+    elif isinstance(values, list):
+        parts = [(f"{path}[{place}]", value) for place, value in enumerate(values)]
+    else:
+        wrong = isinstance(values, float) and not math.isfinite(values)
+        return [f"{path} is {values}, expected a finite number"] if wrong else []
+    return [fault for name, value in parts for fault in not_finite(value, name)]
 
 
 def from_dict(kind: type[T], values: Mapping[str, Any], where: str = "configuration") -> T:

@@ -1,7 +1,9 @@
 """Training batches: augmented copies of clips, joined and padded, as values of the network's frozen prefix."""
 
 import dataclasses
+import functools
 import hashlib
+import importlib.metadata
 import json
 import logging
 import zlib
@@ -9,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 
 from elp_core.assemble import clip_values, prefix_cache
@@ -81,8 +84,7 @@ class TrainingBatches:
         # a copy that no later epoch takes again is not worth the memory
         self._cache = prefix_cache(backbone, self.prefix, MEMORY_BYTES if self._variants else 0, store)
         self._drawn = json.dumps({"augment": to_dict(augment), "seed": config.seed}, sort_keys=True)
-        # a condition may be another talker, so such a copy depends on the other clips
-        self._keeps_copies = bool(store and self._variants and not augment.conditions and self._bytes() <= store.limit)
+        self._keeps_copies = bool(store and self._variants and self._bytes() <= store.limit)
 
     def plan(self, epoch: int) -> list[list[tuple[int, ...]]]:
         """Return the epoch's batches as groups of clip positions; a group becomes one utterance."""
@@ -131,7 +133,10 @@ class TrainingBatches:
 
         if not variant:
             return self._cache.get(clip.id, RECORDING, compute)
-        name = hashlib.sha256(f"{self._drawn}\n{variant}\n{self._needed(clip)}".encode()).hexdigest()
+        facts = f"{self._drawn}\n{variant}\n{self._needed(clip)}"
+        if self._conditions(clip, variant):
+            facts += f"\n{self._of_conditions}"
+        name = hashlib.sha256(facts.encode()).hexdigest()
         return self._cache.get(clip.id, name, compute, shared=self._keeps_copies)
 
     def _bytes(self) -> int:
@@ -145,16 +150,38 @@ class TrainingBatches:
 
     def _copy(self, clip: Clip, samples: Waveform, variant: int) -> Waveform:
         """Return one augmented copy of a clip's samples."""
-        augment, seed = self._config.augment, self._config.seed
-        # not `hash`, which differs between processes
-        number = zlib.crc32(clip.id.encode())
-        conditions = generator(seed, _CONDITIONS, variant, number)
-        changed = conditions.random() < augment.conditions
-        if changed:
+        augment, conditions = self._config.augment, self._conditions(clip, variant)
+        if conditions:
             augment = dataclasses.replace(augment, noise_probability=0.0)
+        rng = generator(self._config.seed, _WAVEFORM, variant, _number(clip))
         # a faster copy is shorter
-        copy = augment_waveform(samples, augment, generator(seed, _WAVEFORM, variant, number), self._needed(clip))
-        return draw_conditions(copy, augment.families, other_of(clip, self._clips), conditions) if changed else copy
+        copy = augment_waveform(samples, augment, rng, self._needed(clip))
+        return draw_conditions(copy, augment.families, other_of(clip, self._clips), conditions) if conditions else copy
+
+    def _conditions(self, clip: Clip, variant: int) -> np.random.Generator | None:
+        """Return what draws the conditions of a copy; None if it gets none."""
+        rng = generator(self._config.seed, _CONDITIONS, variant, _number(clip))
+        return rng if rng.random() < self._config.augment.conditions else None
+
+    @functools.cached_property
+    def _of_conditions(self) -> str:
+        """What copies with conditions depend on in addition: codecs and rooms are packages', voices other clips'."""
+        facts = [f"{name} {_installed(name)}" for name in ("soundfile", "pyroomacoustics")]
+        if "babble" in self._config.augment.families:
+            facts += [f"{clip.id} {clip.speaker}" for clip in self._clips]
+        return hashlib.sha256("\n".join(facts).encode()).hexdigest()
+
+
+def _number(clip: Clip) -> int:
+    # not `hash`, which differs between processes
+    return zlib.crc32(clip.id.encode())
+
+
+def _installed(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return ""
 
 
 def join(clips: Sequence[Clip]) -> Clip:

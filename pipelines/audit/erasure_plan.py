@@ -10,7 +10,7 @@ from pipelines.datasets.subject import Subject
 from pipelines.errors import VersioningError
 from pipelines.registry.slot import Slot
 
-_CACHES = "files sets features trials verdicts audit.db audit.db-wal audit.db-shm"
+CACHES = "files sets features trials verdicts tuning sweeps audit.db audit.db-wal audit.db-shm"
 """Entries of ``.elp/cache`` that may hold sound, words or names."""
 
 
@@ -201,7 +201,7 @@ def _after(files: tuple[StoredFile, ...], subject: Subject) -> tuple[Step, ...]:
     )
     return (
         Step(collect, (f"elp gc {subject.option} --yes",)),
-        Step(empty, (f"cd .elp/cache && rm -rf {_CACHES}", "rm -rf .elp/data-docs")),
+        Step(empty, (f"cd .elp/cache && rm -rf {CACHES}", "rm -rf .elp/data-docs")),
     )
 
 
@@ -236,5 +236,8 @@ def _stays(found: TrainedOn) -> tuple[str, ...]:
         "The request logs of other hosts that run elp serve, and files of elp requests export: look there with "
         f"elp requests erase {found.subject.option}."
     )
-    stays.append("The sources of the deliveries, backups, and copies that workers or people made elsewhere.")
+    stays.append(
+        "The sources of the deliveries, the folders that elp data suggest wrote, backups, and copies that workers or "
+        "people made elsewhere."
+    )
     return tuple(stays)

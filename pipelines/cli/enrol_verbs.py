@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from elp_core.channels import Channel
-from pipelines.cli.options import complete_adapter, on_workspace_or_box, slot_argument
+from pipelines.cli.options import FiniteNumber, complete_adapter, on_workspace_or_box, slot_argument
 from pipelines.cli.output import emit, table, wants_json
 from pipelines.cli.progress_bar import long_work
 from pipelines.errors import TemplateError, UsageError
@@ -50,7 +50,7 @@ def enrol_group() -> None:
 @_files
 @click.option("--consent", required=True, metavar="TEXT", help="Reference of the speaker's consent, such as a form.")
 @click.option("--keep-audio", is_flag=True, help="Keep the recordings, encrypted, so that the voice can be renewed.")
-@click.option("--min-seconds", type=click.FloatRange(min=0), help="Sound that is needed [default: 2].")
+@click.option("--min-seconds", type=FiniteNumber(min=0), help="Sound that is needed [default: 2].")
 @_channel
 @_version
 @_by

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -53,6 +54,17 @@ class SlotType(click.ParamType[Slot]):
 
 
 SLOT = SlotType()
+
+
+class FiniteNumber(click.FloatRange):
+    """A number on the command line, in a range if there is one; ``inf`` and ``nan`` mean nothing to any option."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Read the number; another one than a finite one becomes click's own usage error (exit code 2)."""
+        number = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value} is not a finite number.", param, ctx)
+        return number
 
 
 def _chosen_slot(ctx: click.Context) -> str:
@@ -150,7 +162,9 @@ def options_of_delivery(function: F) -> F:
             help="Take the rest in if clips of this kind would refuse all: duplicates, vocabulary.",
         ),
         click.option("--noise", metavar="KIND", help="Mix noise into every clip, the same at every run: factory."),
-        click.option("--snr", type=float, metavar="DB", help="Signal-to-noise ratio of that mix [default: 5]."),
+        click.option(
+            "--snr", type=FiniteNumber(), metavar="DB", help="Signal-to-noise ratio of that mix [default: 5]."
+        ),
     )
     for option in reversed(options):
         function = option(function)

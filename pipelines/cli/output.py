@@ -63,7 +63,9 @@ def colour_wanted() -> bool | None:
 
 def emit(value: T, render: Callable[[T], str]) -> None:
     """Print a verb's result: `value` as JSON if ``--json`` is given, else what `render` makes of it."""
-    click.echo(json.dumps(plain(value), indent=2, ensure_ascii=False) if wants_json() else with_box(render(value)))
+    text = json.dumps(plain(value), indent=2, ensure_ascii=False) if wants_json() else with_box(render(value))
+    # a file name that is not UTF-8 has characters that no stream takes; in JSON, their escapes mean the same
+    click.echo(text.encode("utf-8", "backslashreplace").decode("utf-8"))
 
 
 def wants_json() -> bool:

@@ -8,7 +8,7 @@ import click
 
 from elp_core.config import from_dict, to_dict
 from elp_core.decoding import DecodeConfig
-from pipelines.cli.options import complete_adapter, on_workspace_or_box, slot_argument
+from pipelines.cli.options import FiniteNumber, complete_adapter, on_workspace_or_box, slot_argument
 from pipelines.cli.output import emit, table, wants_json
 from pipelines.cli.progress_bar import seconds_progress
 from pipelines.local.workspace import Workspace
@@ -48,12 +48,16 @@ _BEAM = 50
 @click.option("--no-vad", is_flag=True, help="asr: transcribe all of a recording, not only its speech.")
 @click.option("--hotwords", type=click.Path(path_type=Path), help="asr: words to prefer, one a line, such as names.")
 @click.option(
-    "--hotword-weight", type=float, help=f"How much they are preferred [default: {DecodeConfig.hotword_weight}]."
+    "--hotword-weight",
+    type=FiniteNumber(),
+    help=f"How much they are preferred [default: {DecodeConfig.hotword_weight}].",
 )
 @click.option("--beam", type=click.IntRange(min=1), help="asr: beam search of this width [default: greedy].")
 @click.option("--lm", type=click.Path(), help="asr: a word n-gram model, ARPA or KenLM binary.")
-@click.option("--lm-weight", type=float, help=f"Weight of the n-gram model [default: {DecodeConfig.lm_weight}].")
-@click.option("--word-bonus", type=float, help=f"Bonus for each word [default: {DecodeConfig.word_bonus}].")
+@click.option(
+    "--lm-weight", type=FiniteNumber(), help=f"Weight of the n-gram model [default: {DecodeConfig.lm_weight}]."
+)
+@click.option("--word-bonus", type=FiniteNumber(), help=f"Bonus for each word [default: {DecodeConfig.word_bonus}].")
 @click.option("--no-server", is_flag=True, help="Load the adapter even if `elp serve` runs here.")
 @on_workspace_or_box
 def predict_verb(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pipelines.cli.options import on_current_workspace, slot_argument
+from pipelines.cli.options import FiniteNumber, on_current_workspace, slot_argument
 from pipelines.cli.output import emit, wants_json
 from pipelines.cli.progress_bar import clips_progress
 from pipelines.local.workspace import Workspace
@@ -17,7 +17,7 @@ from pipelines.registry.slot import Slot
 if TYPE_CHECKING:
     from pipelines.selection.pseudo_label import PseudoLabelling
 
-_SHARE = click.FloatRange(0.0, 1.0)
+_SHARE = FiniteNumber(0.0, 1.0)
 
 
 @click.command(name="pseudo-label", short_help="Let the champion label recordings on which two decodings agree.")

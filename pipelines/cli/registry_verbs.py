@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from pipelines.cli.options import SLOT, complete_adapter, on_workspace, slot_argument
+from pipelines.cli.options import SLOT, FiniteNumber, complete_adapter, on_workspace, slot_argument
 from pipelines.cli.output import emit, mark, progress, table, warn_of_override
 from pipelines.errors import VersioningError
 from pipelines.local.addresses import mlflow_uri
@@ -48,7 +48,7 @@ def _changed(done: ChampionChange) -> str:
 )
 @click.option("--again", is_flag=True, help="Promote even a version that was rolled back.")
 @click.option("--override", is_flag=True, help="Ask a second person to let the version serve without a verdict.")
-@click.option("--days", type=float, metavar="N", help="How long the override is in force [default: 7].")
+@click.option("--days", type=FiniteNumber(), metavar="N", help="How long the override is in force [default: 7].")
 @_by
 @_reason
 @on_workspace

@@ -8,7 +8,7 @@ import click
 
 from elp_core.files import write_whole
 from elp_core.task_specs import names
-from pipelines.cli.options import on_workspace
+from pipelines.cli.options import FiniteNumber, on_workspace
 from pipelines.cli.output import emit, progress
 from pipelines.local.workspace import Workspace
 from pipelines.texts.message_catalogue import LANGUAGES
@@ -48,7 +48,10 @@ def site_report_verb(workspace: Workspace, site: str, language: str | None, out:
 @click.argument("site")
 @click.option("--task", default="asr", type=click.Choice(names()), help="What the adapter is to do [default: asr].")
 @click.option(
-    "--target", type=float, metavar="SHARE", help="Error rate to show, such as 0.15 [default: the limit of the gate]."
+    "--target",
+    type=FiniteNumber(),
+    metavar="SHARE",
+    help="Error rate to show, such as 0.15 [default: the limit of the gate].",
 )
 @_language
 @_out

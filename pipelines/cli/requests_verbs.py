@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from elp_core.files import replacing
-from pipelines.cli.options import SLOT, on_workspace, on_workspace_or_box, slot_argument
+from pipelines.cli.options import SLOT, FiniteNumber, on_workspace, on_workspace_or_box, slot_argument
 from pipelines.cli.output import emit, table
 from pipelines.errors import UsageError, WorkspaceError
 from pipelines.local.workspace import Workspace
@@ -51,7 +51,7 @@ def requests() -> None:
 
 @requests.command(name="list", short_help="List the logged requests of a slot, the newest first.")
 @slot_argument
-@click.option("--below", type=click.FloatRange(0, 1), metavar="SHARE", help="Only with a confidence below this.")
+@click.option("--below", type=FiniteNumber(0, 1), metavar="SHARE", help="Only with a confidence below this.")
 @click.option("--lowest", is_flag=True, help="The lowest confidence first.")
 @click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="Requests, at most.")
 @on_workspace_or_box

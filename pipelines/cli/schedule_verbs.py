@@ -10,6 +10,7 @@ from pipelines.cli.options import SLOT, on_workspace
 from pipelines.cli.output import emit, mark, progress, table, wants_json
 from pipelines.cli.progress_bar import long_work
 from pipelines.errors import UsageError
+from pipelines.inbox.slot_inbox import missing_inbox
 from pipelines.local.addresses import prefect_api
 from pipelines.local.schedule_settings import SCHEDULED_FLOWS, ScheduleEntry
 from pipelines.local.workspace import Workspace
@@ -126,12 +127,18 @@ def _show(workspace: Workspace) -> None:
     with rest_errors(api):
         found = read_schedules(workspace, api, entries or ())
     emit(found, _table)
+    if entries and not wants_json() and (fault := missing_inbox(workspace)):
+        progress(_unread_text(fault))
     if (
         not wants_json()
         and entries != workspace.settings.schedule_entries()
         and (entries or workspace.settings.schedules)
     ):
         progress("elp.yaml has other schedules than those that were applied last; apply them with: elp schedule apply")
+
+
+def _unread_text(fault: str) -> str:
+    return f"the schedules stay, and no slot that has only an inbox gets one: {fault}"
 
 
 def _agreed() -> bool:
@@ -200,6 +207,8 @@ def _difference(diff: ScheduleDiff, entries: Sequence[ScheduleEntry]) -> str:
     lines += [
         f"{name} matches no slot with data yet; its slots are scheduled when they get data" for name in diff.empty
     ]
+    if diff.unread:
+        lines.append(_unread_text(diff.unread))
     if diff.never:
         lines.append(f"no start within three years, every day is one without starts: {', '.join(diff.never[:5])}")
     totals = ", ".join(f"{number} {kind}" for kind, number in diff.counts.items())

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from elp_core.types import Seconds
-from pipelines.cli.options import on_workspace_or_box
+from pipelines.cli.options import FiniteNumber, on_workspace_or_box
 from pipelines.cli.output import emit, progress, table
 from pipelines.local.workspace import Workspace
 from pipelines.serving.http.api_keys import ApiKey, ApiKeyFile, add_api_key, read_api_keys, revoke_api_key
@@ -30,7 +30,7 @@ _MB = 2**20
 )
 @click.option(
     "--poll",
-    type=click.FloatRange(min=0.1),
+    type=FiniteNumber(min=0.1),
     default=2.0,
     show_default=True,
     help="Seconds between two looks at the champions.",
@@ -54,7 +54,7 @@ _MB = 2**20
 )
 @click.option(
     "--max-backlog",
-    type=click.FloatRange(min=1),
+    type=FiniteNumber(min=1),
     default=480.0,
     show_default=True,
     metavar="SECONDS",
@@ -62,7 +62,7 @@ _MB = 2**20
 )
 @click.option(
     "--max-seconds",
-    type=click.FloatRange(min=1, max=3600),
+    type=FiniteNumber(min=1, max=3600),
     default=3600.0,
     show_default=True,
     help="Longest recording.",

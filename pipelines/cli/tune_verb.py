@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from elp_core.errors import OpsError
-from pipelines.cli.options import complete_dataset, on_workspace, slot_argument
+from pipelines.cli.options import FiniteNumber, complete_dataset, on_workspace, slot_argument
 from pipelines.cli.output import emit, progress, table, wants_json
 from pipelines.cli.progress_bar import long_work
 from pipelines.errors import ServiceError, UsageError
@@ -19,6 +19,9 @@ from pipelines.registry.slot import Slot
 
 if TYPE_CHECKING:
     from pipelines.tuning.tuning_result import TuningResult
+
+
+_AGAIN = "elp.yaml has these settings already, from this command; to search on from them, leave out --apply"
 
 
 @click.command(name="tune")
@@ -31,13 +34,11 @@ if TYPE_CHECKING:
     shell_complete=complete_dataset,
     help="Dataset version (v3) [default: latest].",
 )
-@click.option(
-    "--minutes", type=click.FloatRange(min=0, min_open=True), default=60.0, help="Time for it all [default: 60]."
-)
+@click.option("--minutes", type=FiniteNumber(min=0, min_open=True), default=60.0, help="Time for it all [default: 60].")
 @click.option("--trials", type=click.IntRange(min=1), help="Trials of the search, instead of minutes.")
 @click.option(
     "--parameters",
-    type=click.FloatRange(min=0, min_open=True),
+    type=FiniteNumber(min=0, min_open=True),
     default=0.25,
     metavar="SHARE",
     help="Most trainable parameters, as a share of the present ones [default: 0.25].",
@@ -74,6 +75,9 @@ def tune_verb(
     if detach and apply:
         raise UsageError("--detach does not wait for the winner that --apply writes; leave out one of both")
     options = {"minutes": minutes, **{name: value for name, value in given.items() if value is not None}}
+    if apply and (done := _applied_before(workspace, slot, options)):
+        _emit(done, None, "", _AGAIN)
+        return
     if local:
         found, folder = _in_this_process(workspace, slot, options)
     else:
@@ -84,10 +88,21 @@ def tune_verb(
         found, folder = _read(followed[1].tuning), None
     diff = ""
     if apply and found.change:
-        from pipelines.tuning.apply_settings import apply_winner
+        from pipelines.tuning.apply_settings import apply_winner, note_applied
 
         diff = apply_winner(workspace, slot, found.change, write=not dry_run)
+        if not dry_run:
+            note_applied(workspace, slot, options, found)
     _emit(found, folder, diff, _applied(found, diff, apply, dry_run))
+
+
+def _applied_before(workspace: Workspace, slot: Slot, options: Mapping[str, Any]) -> TuningResult | None:
+    """Return the study whose winner the same command has written into elp.yaml, unless settings or data changed."""
+    from pipelines.datasets.versions import version_at
+    from pipelines.tuning.apply_settings import applied_before
+
+    dataset = version_at(workspace, str(options["version"]), slot)
+    return applied_before(workspace, slot, dataset.tag, options)
 
 
 def _applied(found: TuningResult, diff: str, apply: bool, dry_run: bool) -> str:
@@ -100,7 +115,10 @@ def _applied(found: TuningResult, diff: str, apply: bool, dry_run: bool) -> str:
         return "dry run: elp.yaml was not changed"
     if not diff:
         return "elp.yaml has these settings already"
-    return f"written into elp.yaml; commit it, then train with: elp retrain {found.slot}"
+    return (
+        f"written into elp.yaml; commit it, then train with: elp retrain {found.slot}; from now on, elp tune without "
+        "--apply begins a new study, on these settings"
+    )
 
 
 def _in_this_process(workspace: Workspace, slot: Slot, options: Mapping[str, Any]) -> tuple[TuningResult, Path]:

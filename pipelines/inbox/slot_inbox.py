@@ -16,9 +16,10 @@ from pipelines.inbox.bucket_inbox import BucketInbox, bucket_slots, open_bucket
 from pipelines.inbox.folder_inbox import FolderInbox
 from pipelines.inbox.folder_listing import folder_slots
 from pipelines.inbox.inbox_looks import Looks, looks_file
+from pipelines.local.inbox_places import inbox_conflicts
 from pipelines.local.inbox_settings import BUCKET, InboxSettings
 from pipelines.local.secret_values import give_data_secrets
-from pipelines.local.workspace import Workspace
+from pipelines.local.workspace import SETTINGS_FILE, Workspace
 from pipelines.registry.slot import Slot
 
 SlotInbox = FolderInbox | BucketInbox
@@ -44,6 +45,7 @@ def open_inbox(workspace: Workspace, slot: Slot, looks: Looks) -> tuple[SlotInbo
                 "set inbox.path to a folder that every worker has or to a bucket, and move them there"
             )
         return found, looks
+    _require_own_place(workspace, slot)
     host = socket.gethostname()
     _require_folder(base, str(slot))
     mount = str(next(place for place in (base, *base.parents) if place.is_mount()))
@@ -53,6 +55,15 @@ def open_inbox(workspace: Workspace, slot: Slot, looks: Looks) -> tuple[SlotInbo
             f"mount it, or if it was moved for good, delete {looks_file(workspace, slot)}"
         )
     return FolderInbox(folder), replace(looks, mount=mount)
+
+
+def _require_own_place(workspace: Workspace, slot: Slot) -> None:
+    """Raise WorkspaceError if the folder is another slot's, as relative to this workspace or to a home may be."""
+    settings = workspace.settings
+    own = {name: one["inbox"] for name, one in settings.slots.items() if "inbox" in one}
+    faults = inbox_conflicts(settings.inbox.path, own, {"remote": settings.remote}, workspace.root)
+    if fault := next((one for one in faults if one.startswith(f"slots.{slot}.")), None):
+        raise WorkspaceError(f"{SETTINGS_FILE}: {fault}")
 
 
 def owner_id(workspace: Workspace) -> str:
@@ -78,6 +89,18 @@ def inbox_slots(workspace: Workspace) -> list[Slot]:
         names = list(folder_slots(base))
     found |= {f"{site}/{task}" for site, task in names}
     return sorted(_slots(found), key=str)
+
+
+def missing_inbox(workspace: Workspace) -> str:
+    """Return why the folder of all inboxes cannot be read; empty if it can, or if they are in a bucket."""
+    if workspace.settings.inbox.path.startswith(BUCKET):
+        # a store that is away takes long to say so
+        return ""
+    try:
+        inbox_slots(workspace)
+    except (WorkspaceError, OSError) as error:
+        return str(error)
+    return ""
 
 
 def _slots(names: set[str]) -> Iterator[Slot]:

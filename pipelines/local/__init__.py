@@ -1,17 +1,19 @@
 """The workspace on this machine, and the processes of `elp up`.
 
-`workspace`, `settings`, `inbox_settings`, `report_settings`, `compute_settings`   the folder, and `elp.yaml`
+`workspace`, `settings`, `report_settings`, `compute_settings`   the folder, and `elp.yaml`
+`inbox_settings`, `inbox_places`   `inbox:` in it; inboxes that contain each other
 `yaml_splice`        a value set in `elp.yaml`, with all other lines kept
 `backbone_records`, `model_card`   `backbones.records:` in it; the licence that a checkpoint's card names
 `schedule_settings`, `cron_times`   `schedules:` in it; the moments that a cron expression names
 `run_workspace`, `release`   the workspace of a flow run, on any machine; the release that it asks for
-`git_address`, `git_server`  the Git repository that machines share: its address, fetch and push
+`git_address`, `address_credentials`, `git_server`  the Git repository that machines share: its address, fetch and push
 `initialise`, `git`, `dvc_repository`, `dvc_locks`, `git_locks`   make a workspace; Git and DVC
 `host_keys`, `checked_ssh`   the key of the host of a DVC remote over SSH is compared
 `lifecycle`, `processes`, `servers`, `service_commands`, `environment`   start and stop servers and workers
 `foreground`         `elp up --foreground`: the services live as long as one process
 `chosen_ports`, `runs_in_progress`   ports that stay the same; the runs that `elp down` would interrupt
-`supervision`, `interrupted_runs`   what is started again and when; flow runs whose process has ended
+`supervision`, `supervision_guard`   what is started again and when; what starts the supervision again
+`interrupted_runs`   flow runs whose process has ended
 `service_status`, `addresses`, `http_client`, `prefect_request`   whether they are up, where, and how they are asked
 `serving_status`     the serving hosts that report to the server
 `gpus`, `gpu_lock`, `gpu_need`   the GPUs of this machine; one GPU, one job; need and work queues

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import importlib.util
+import re
 import sys
 import zoneinfo
 from collections.abc import Iterator
@@ -19,6 +20,8 @@ from typing import Any
 from pipelines.errors import ServiceError
 from pipelines.number_text import count
 
+_RANDOM = re.compile(r"(?:^|[\s,])[hr](?![a-z])", re.IGNORECASE)
+"""What croniter reads as a random time, `R`, or a hash, `H`; no name of a month or day begins with these letters."""
 _EXAMPLES = "expected minute hour day month weekday, such as '0 3 * * *' or '30 4 * * MON-FRI'"
 
 
@@ -28,6 +31,8 @@ def cron_fault(cron: str) -> str:
     # an active schedule without a run
     if (fields := len(cron.split())) != 5:
         return f"the cron expression {cron!r} has {count(fields, 'field')}; {_EXAMPLES}"
+    if _RANDOM.search(cron):
+        return f"the cron expression {cron!r} names no fixed time (R and H stand for random ones); {_EXAMPLES}"
     if not _croniter().is_valid(cron):
         return f"the cron expression {cron!r} is not valid; {_EXAMPLES}"
     try:

@@ -20,7 +20,7 @@ from pipelines.local import lifecycle, supervision
 from pipelines.local.addresses import read_record
 from pipelines.local.interrupted_runs import STOPPED_WITH_SERVICE
 from pipelines.local.processes import alive
-from pipelines.local.supervision import SUPERVISOR
+from pipelines.local.service_commands import SUPERVISION
 from pipelines.local.workspace import Workspace
 from pipelines.locks import file_lock
 
@@ -146,8 +146,7 @@ def _state(workspace: Workspace) -> str | None:
     record = read_record(workspace)
     if not record.processes:
         return ""
-    supervisor = record.find(SUPERVISOR)
-    if supervisor is None or not alive(supervisor):
+    if not any(alive(process) for process in record.processes if process.name in SUPERVISION):
         return "the supervision has ended, and nothing would be started again: stopping"
     ends = supervision.read_ends(workspace)
     given_up = [p.name for p in record.processes if (end := ends.get(p.name)) and end.pid == p.pid and end.given_up]

@@ -3,8 +3,11 @@
 import re
 from urllib.parse import urlsplit
 
+from pipelines.local.address_credentials import credential_in
+
 _SCP = re.compile(r"[^/:\s-][^/:\s]*:[^:].*")
 """Git's short form of an SSH address, ``user@host:path``."""
+_SCP_PASSWORD = re.compile(r"[^/@:]+:[^/]*@.*")
 _SCHEMES = frozenset({"ssh", "git", "http", "https", "file", "git+ssh", "ssh+git"})
 
 
@@ -20,6 +23,18 @@ def address_faults(address: str) -> list[str]:
             f"{address!r} is no Git address; expected one that every worker reaches, such as "
             "ssh://elp@control/srv/elp/foundry.git"
         ]
+    if "://" in address:
+        found = credential_in(address)
+    elif "?" in address:
+        found = "a query (what follows ?), which may hold an access token"
+    else:
+        found = "a password (what follows : before the @)" if _SCP_PASSWORD.fullmatch(address) else ""
+    if found:
+        # without the address itself: it would show the password again
+        return [
+            f"it holds {found}, which runs and lineages would show; every machine has its own credentials: an SSH key, "
+            "or for https Git's credential helper (git help gitcredentials)"
+        ]
     if "://" not in address:
         return []
     try:
@@ -28,7 +43,4 @@ def address_faults(address: str) -> list[str]:
         return [f"{address!r} cannot be read: {error}"]
     if parts.scheme not in _SCHEMES:
         return [f"the scheme of {address!r} is {parts.scheme!r}, expected one of {', '.join(sorted(_SCHEMES))}"]
-    if parts.password is not None:
-        # without the address itself: it would show the password again
-        return ["it holds a password, which runs and lineages would show; use an SSH key or Git's credential helper"]
     return []

@@ -27,8 +27,6 @@ from pipelines.local.processes import Process, alive, listens, start, stop, stop
 from pipelines.local.runs_in_progress import prefect_address, runs_of_workers
 from pipelines.local.servers import server_address, server_command, shown_address
 from pipelines.local.service_status import heartbeat
-from pipelines.local.supervision import SUPERVISOR
-from pipelines.local.worker_plan import gpus_of_up
 from pipelines.local.workspace import Workspace
 from pipelines.locks import file_lock
 from pipelines.registry.signing.key_folder import ensure_keys
@@ -75,7 +73,7 @@ def up(
             record = _start_workers(workspace, record, begun, api, log)
             _wait(workspace, record, begun, MLFLOW, log)
             _wait_for_workers(workspace, record, api, log)
-            record = _start_supervisor(workspace, record, begun, api, log)
+            record = _start_supervision(workspace, record, begun, api, log)
         # Ctrl-C too: nobody would stop what this call has started
         except BaseException:
             stop(begun)
@@ -93,12 +91,12 @@ def down(workspace: Workspace, log: Log = print, message: str = STOPPED_BY_DOWN)
     """
     with _one_at_a_time(workspace, log):
         record = read_record(workspace)
-        supervisor = [p for p in record.processes if p.name == SUPERVISOR]
-        workers = [p for p in record.processes if not p.address and p.name != SUPERVISOR]
+        supervision = [p for p in record.processes if p.name in commands.SUPERVISION]
+        workers = [p for p in record.processes if not p.address and p.name not in commands.SUPERVISION]
         servers = [p for p in record.processes if p.address]
         ended = [p for p in record.processes if not alive(p)]
         # first, or it would start the others again; alone, since those that it has started again are its children
-        stopped = stop(supervisor, alone=True)
+        stopped = stop(supervision, alone=True)
         interrupted = runs_of_workers(workspace, record, log)
         stopped += stop(workers)
         # what has ended before may have left runs and the children of servers
@@ -131,9 +129,7 @@ def start_again(workspace: Workspace, dead: Process, log: Log) -> Process | None
             if dead.address:
                 command, environment = server_command(workspace, record, dead.name, api, record.ports[dead.name])
             else:
-                command = commands.worker_command(workspace, dead.name)
-                environment = commands.worker_environment(workspace, api)
-                environment |= gpus_of_up(dead.name, workspace.settings.servers.workers)
+                command, environment = commands.process_command(workspace, dead.name, api)
             started = _start(workspace, rest, [], dead.name, command, environment, dead.address).find(dead.name)
             log(f"{dead.name} had ended and was started again")
             return started
@@ -194,7 +190,6 @@ def _start_servers(workspace: Workspace, record: Record, begun: list[Process], f
 
 
 def _start_workers(workspace: Workspace, record: Record, begun: list[Process], api: str, log: Log) -> Record:
-    environment = commands.worker_environment(workspace, api)
     for pool in commands.local_pools(workspace):
         if record.find(pool) is not None:
             continue
@@ -202,9 +197,7 @@ def _start_workers(workspace: Workspace, record: Record, begun: list[Process], a
             # a process worker would take its runs, and start them with the settings of another kind of worker
             log(f"{pool} is a pool of type {kind}: its runs are started by a worker of that type, not here")
         else:
-            command = commands.worker_command(workspace, pool)
-            gpus = gpus_of_up(pool, workspace.settings.servers.workers)
-            record = _start(workspace, record, begun, pool, command, environment | gpus)
+            record = _start(workspace, record, begun, pool, *commands.process_command(workspace, pool, api))
             log(f"worker of {pool} starting")
     return record
 
@@ -219,11 +212,11 @@ def _other_type(api: str, pool: str) -> str:
     return "" if found == "process" else found
 
 
-def _start_supervisor(workspace: Workspace, record: Record, begun: list[Process], api: str, log: Log) -> Record:
-    if record.find(SUPERVISOR) is None:
-        environment = commands.supervisor_environment(workspace, api)
-        record = _start(workspace, record, begun, SUPERVISOR, commands.supervisor_command(), environment)
+def _start_supervision(workspace: Workspace, record: Record, begun: list[Process], api: str, log: Log) -> Record:
+    if missing := [name for name in commands.SUPERVISION if record.find(name) is None]:
         log("supervision starting")
+    for name in missing:
+        record = _start(workspace, record, begun, name, *commands.process_command(workspace, name, api))
     return record
 
 

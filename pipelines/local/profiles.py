@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from pipelines.errors import UsageError
+from pipelines.local.address_credentials import credential_in, has_password
 from pipelines.local.git_address import address_faults
 from pipelines.local.secret_values import SECRETS_FILE
-from pipelines.local.store_addresses import has_password, overlap, s3_place, two_databases
+from pipelines.local.store_addresses import overlap, s3_place, two_databases
 from pipelines.s3_client import ARTIFACTS_KEY, ARTIFACTS_SECRET
 
 LOCAL_REMOTE = ".elp/remote"
@@ -87,9 +88,11 @@ def team(
     if faults := address_faults(git):
         raise UsageError(f"--git: {faults[0]}")
     for name, address in {**needed, "s3_endpoint": s3_endpoint, "artifacts": artifacts}.items():
-        if has_password(address or ""):
+        found = "a password" if has_password(address or "") else credential_in(address or "")
+        # what a query may hold is known of PostgreSQL alone
+        if found and (name != "postgres" or found == "a password"):
             raise UsageError(
-                f"{_option(name)} holds a password, and the settings are in Git; leave it out and put it into "
+                f"{_option(name)} holds {found}, and the settings are in Git; leave it out and put it into "
                 f".elp/{SECRETS_FILE} or the environment"
             )
     scheme = urlsplit(remote).scheme
@@ -99,7 +102,12 @@ def team(
         )
     if scheme == "s3" and not artifacts:
         place = s3_place(remote)
-        artifacts = f"s3://{place.bucket}/{place.prefix}-mlflow" if place.prefix else f"s3://{place.bucket}/mlflow"
+        if not place.prefix:
+            raise UsageError(
+                f"--remote {remote} is a whole bucket, and the artifacts of MLflow would be in it, too; give it a "
+                f"prefix, such as s3://{place.bucket}/data, or name another bucket with --artifacts s3://BUCKET/PREFIX"
+            )
+        artifacts = f"s3://{place.bucket}/{place.prefix}-mlflow"
     if artifacts and artifacts.startswith("s3://") and overlap(artifacts, remote):
         raise UsageError(
             f"--artifacts is in the DVC remote, or contains it: {artifacts} and {remote}; give it another prefix"

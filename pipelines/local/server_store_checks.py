@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 
+from pipelines.local.address_credentials import has_password
 from pipelines.local.secret_values import read_secrets
-from pipelines.local.store_addresses import has_password
 from pipelines.local.store_checks import StoreResult, bounded, check_database, check_s3
 from pipelines.local.workspace import Workspace
 from pipelines.s3_client import ARTIFACTS_KEY, ARTIFACTS_SECRET

@@ -15,8 +15,9 @@ from pipelines.local.environment import child_environment
 from pipelines.local.gpu_need import SMALLEST
 from pipelines.local.secret_values import ARTIFACTS_NAMES, DATA_NAMES, DATABASE_NAMES, read_secrets
 from pipelines.local.store_addresses import prefect_connection
+from pipelines.local.supervision import GUARD, SUPERVISOR
 from pipelines.local.worker_home import HOME
-from pipelines.local.worker_plan import CPU_LIMIT, CPU_POOL, GPU_POOL, WorkerSpec
+from pipelines.local.worker_plan import CPU_LIMIT, CPU_POOL, GPU_POOL, WorkerSpec, gpus_of_up
 from pipelines.local.workspace import Workspace
 from pipelines.prefect_names import PREFECT_LOGIN, PREFECT_PATH, PREFECT_SERVER
 from pipelines.registry.backbone_licence import BACKBONES_VARIABLE
@@ -30,6 +31,9 @@ POOLS = {
     GPU_POOL: "Training and evaluation.",
 }
 """Work pools of type process, and what each is for."""
+
+SUPERVISION = {SUPERVISOR: "pipelines.orchestration.supervisor", GUARD: "pipelines.local.supervision_guard"}
+"""Name -> module of the supervision and of its guard; each starts the other one again."""
 
 FRONT = "ELP_FRONT"
 """Environment variable of the Prefect server: address of the MLflow server that shows its pages."""
@@ -82,9 +86,12 @@ def worker_name(workspace: Workspace, pool: str) -> str:
     return f"{pool}-{socket.gethostname()}-{place}"
 
 
-def supervisor_command() -> list[str]:
-    """Return the command of the supervision: it starts again what has ended, and sends the alerts."""
-    return [sys.executable, "-m", "pipelines.orchestration.supervisor"]
+def process_command(workspace: Workspace, name: str, api: str) -> tuple[list[str], dict[str, str]]:
+    """Return the command and the environment of what is no server: a worker, the supervision or its guard."""
+    if name in SUPERVISION:
+        return [sys.executable, "-m", SUPERVISION[name]], supervisor_environment(workspace, api)
+    gpus = gpus_of_up(name, workspace.settings.servers.workers)
+    return worker_command(workspace, name), worker_environment(workspace, api) | gpus
 
 
 def server_environment(workspace: Workspace) -> dict[str, str]:
@@ -189,7 +196,7 @@ def worker_environment(workspace: Workspace, api: str) -> dict[str, str]:
 
 
 def supervisor_environment(workspace: Workspace, api: str) -> dict[str, str]:
-    """Return the environment of the supervision, which starts servers again: with the secrets that the user has set."""
+    """Return the environment of what starts servers again: with the secrets that the user has set."""
     given = {name: os.environ[name] for name in (*DATABASE_NAMES, *ARTIFACTS_NAMES) if name in os.environ}
     return worker_environment(workspace, api) | given
 

@@ -15,7 +15,7 @@ from pipelines.local.gpu_need import unserved_runs
 from pipelines.local.prefect_request import prefect_request
 from pipelines.local.processes import alive
 from pipelines.local.service_commands import POOLS, worker_name
-from pipelines.local.supervision import SUPERVISOR, read_ends
+from pipelines.local.supervision import GUARD, SUPERVISOR, read_ends
 from pipelines.local.worker_plan import CPU_POOL, GPU_POOL
 from pipelines.local.workspace import Workspace
 from pipelines.number_text import count
@@ -116,6 +116,8 @@ def _supervisor(record: Record) -> ServiceStatus:
     process = record.find(SUPERVISOR)
     if process and alive(process):
         return ServiceStatus(SUPERVISOR, "up", pid=process.pid, uptime=process.uptime)
+    if process and (guard := record.find(GUARD)) and alive(guard):
+        return ServiceStatus(SUPERVISOR, "down", detail=f"it has ended, and is started again; its log: {process.log}")
     return ServiceStatus(SUPERVISOR, "down", detail="starts nothing again and sends no alerts; start it with: elp up")
 
 

@@ -5,14 +5,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from elp_core.config import ElpConfig, TrainConfig, from_dict, to_dict
+from elp_core.config import ElpConfig, TrainConfig, from_dict, not_finite, to_dict
 from elp_core.decoding import DecodeConfig
 from elp_core.errors import ConfigError
 from elp_core.languages import LanguageConfig
 from elp_core.presets import PRESETS
 from pipelines.errors import UsageError, WorkspaceError
+from pipelines.local.address_credentials import credential_in
 from pipelines.local.compute_settings import Compute, FanOut
 from pipelines.local.git_address import address_faults
+from pipelines.local.inbox_places import inbox_conflicts
 from pipelines.local.inbox_settings import InboxSettings, inbox_fault
 from pipelines.local.report_settings import ReportSettings
 from pipelines.local.schedule_settings import ScheduleEntry, read_entries
@@ -197,7 +199,7 @@ def read_settings(text: str, source: str = "elp.yaml") -> Settings:
     except yaml.YAMLError as error:
         raise WorkspaceError(f"{source} is not valid YAML: {error}") from error
     settings = from_dict(Settings, raw, source)
-    faults = [f"git: {fault}" for fault in address_faults(settings.git)] if settings.git else []
+    faults = _address_faults(settings)
     try:
         LanguageConfig.parse(settings.language)
     except ConfigError as error:
@@ -205,10 +207,10 @@ def read_settings(text: str, source: str = "elp.yaml") -> Settings:
         raise ConfigError(source, [f"language: {fault}" for fault in error.faults]) from error
     for group, name in [*(("slots", n) for n in settings.slots), *(("defaults", task) for task in settings.defaults)]:
         try:
-            settings.for_slot(Slot.parse(name) if group == "slots" else Slot("any", name))
+            slot = Slot.parse(name) if group == "slots" else Slot("any", name)
+            faults += not_finite(to_dict(settings.for_slot(slot)), f"{group}.{name}")
         except (ConfigError, UsageError) as error:
             faults.append(f"{group}.{name}: {error}")
-    faults += _shared_inboxes(settings)
     faults += [
         f"defaults.{task}.requests: audio_consent is that of one site; set it in slots.SITE/{task}.requests"
         for task, own in settings.defaults.items()
@@ -223,14 +225,23 @@ def read_settings(text: str, source: str = "elp.yaml") -> Settings:
     return settings
 
 
-def _shared_inboxes(settings: Settings) -> list[str]:
-    """Return a sentence on each inbox that two slots have: each would take in the other's deliveries."""
-    first: dict[str, str] = {}
-    named = {name: str(own["inbox"]).rstrip("/") for name, own in settings.slots.items() if "inbox" in own}
+def _address_faults(settings: Settings) -> list[str]:
+    """Return what is wrong with the addresses: credentials in them, and inboxes that contain what is no delivery."""
+    servers, git_remedy = settings.servers, "use an SSH key or Git's credential helper"
+    shown = {
+        "remote": (settings.remote, "use an SSH key, or .dvc/config.local: dvc remote modify --local storage …"),
+        "servers.mlflow_uri": (servers.mlflow_uri, "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"),
+        "servers.prefect_api": (servers.prefect_api, "set PREFECT_API_KEY or PREFECT_API_AUTH_STRING"),
+        **{
+            f"retention.shared_with: {n}": (one, git_remedy)
+            for n, one in enumerate(settings.retention.shared_with or (), 1)
+        },
+    }
+    own = {name: one["inbox"] for name, one in settings.slots.items() if "inbox" in one}
     return [
-        f"slots.{name}.inbox is {address!r}, which is the inbox of {first[address]}, too; give each slot its own"
-        for name, address in named.items()
-        if first.setdefault(address, name) != name
+        *(f"git: {fault}" for fault in (address_faults(settings.git) if settings.git else ())),
+        *(f"{name} holds {found}; {remedy}" for name, (one, remedy) in shown.items() if (found := credential_in(one))),
+        *inbox_conflicts(settings.inbox.path, own, {"remote": settings.remote, "servers.artifacts": servers.artifacts}),
     ]
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit, urlunsplit
 
 from pipelines.errors import UsageError
+from pipelines.local.address_credentials import credential_in, without_password
 
 DATABASES = ("mlflow", "prefect")
 """Names of the two databases if the address of the PostgreSQL server names none."""
@@ -50,38 +51,28 @@ def two_databases(server: str) -> tuple[str, str]:
 
     `server` is ``postgresql://user@host:port``, or with the two names: ``postgresql://user@host/mlflow,prefect``.
 
-    Raises UsageError if it is another kind of address or does not name two databases.
+    Raises UsageError, which names the option, if it is another kind of address or does not name two databases.
     """
-    parsed = urlsplit(server)
-    names = tuple(filter(None, unquote(parsed.path).strip("/").split(","))) or DATABASES
-    if parsed.scheme != "postgresql" or not parsed.hostname or len(names) != 2 or names[0] == names[1]:
-        raise UsageError(
-            f"the PostgreSQL server is {without_password(server)!r}, expected postgresql://USER@HOST:PORT, or with the "
-            "names of two databases postgresql://USER@HOST:PORT/mlflow,prefect"
-        )
-    return (_named(server, names[0]), _named(server, names[1]))
+    try:
+        parsed = urlsplit(server)
+        host, path = parsed.hostname, unquote(parsed.path).strip("/")
+    except ValueError:
+        host, path = None, ""
+    names = tuple(filter(None, path.split(","))) or DATABASES
+    if host and len(names) == 2 and names[0] != names[1]:
+        mlflow, prefect = (_named(server, name) for name in names)
+        # Prefect's driver accepts less than that of MLflow, and both get the same options
+        if _is_postgresql(prefect):
+            return mlflow, prefect
+    raise UsageError(
+        f"--postgres is {without_password(server)!r}, expected postgresql://USER@HOST:PORT, or with the names of two "
+        "databases postgresql://USER@HOST:PORT/mlflow,prefect; the only option after ? is sslmode"
+    )
 
 
 def _named(server: str, database: str) -> str:
     parsed = urlsplit(server)
     return urlunsplit((parsed.scheme, parsed.netloc, "/" + quote(database, safe=""), parsed.query, ""))
-
-
-def has_password(address: str) -> bool:
-    """Return whether an address holds a password, which does not belong into a file under Git."""
-    try:
-        return bool(urlsplit(address).password)
-    except ValueError:
-        return False
-
-
-def without_password(address: str) -> str:
-    """Return an address for people, its password replaced by three dots."""
-    if not has_password(address):
-        return address
-    parsed = urlsplit(address)
-    user, host = parsed.netloc.rpartition("@")[::2]
-    return urlunsplit(parsed._replace(netloc=f"{user.partition(':')[0]}:…@{host}"))
 
 
 def server_address_faults(database: str, prefect_database: str, artifacts: str, s3_endpoint: str) -> list[str]:
@@ -94,7 +85,9 @@ def server_address_faults(database: str, prefect_database: str, artifacts: str, 
     elif prefect_database and _same_database(prefect_database, database):
         faults.append("prefect_database is the database of MLflow; each server needs its own: both would migrate it")
     if artifacts and not _is_s3(artifacts):
-        faults.append(f"artifacts is {artifacts!r}, expected s3://BUCKET/PREFIX, or nothing for a folder in .elp/")
+        # a key in it is not shown again
+        shown = "an address with a login" if credential_in(artifacts) else repr(artifacts)
+        faults.append(f"artifacts is {shown}, expected s3://BUCKET/PREFIX, or nothing for a folder in .elp/")
     if s3_endpoint and not _is_web(s3_endpoint):
         faults.append(f"s3_endpoint is {without_password(s3_endpoint)!r}, expected https://HOST:PORT without a login")
     return faults
@@ -124,7 +117,8 @@ def _is_s3(address: str) -> bool:
     parsed = urlsplit(address)
     plain = posixpath.normpath("/" + parsed.path.strip("/")) == "/" + parsed.path.strip("/")
     # the guard compares paths below the prefix: one with dots or empty parts would have two spellings
-    return parsed.scheme == "s3" and bool(parsed.netloc) and not (parsed.query or parsed.fragment) and plain
+    named = bool(parsed.netloc) and "@" not in parsed.netloc
+    return parsed.scheme == "s3" and named and not (parsed.query or parsed.fragment) and plain
 
 
 def _is_web(address: str) -> bool:

@@ -15,7 +15,8 @@ from urllib.parse import urlsplit
 
 from elp_core.errors import ElpError
 from elp_core.types import Seconds
-from pipelines.local.store_addresses import has_password, s3_place, without_password
+from pipelines.local.address_credentials import has_password, without_password
+from pipelines.local.store_addresses import s3_place
 from pipelines.s3_client import S3Keys, S3Waits, open_s3
 
 FOLDER = ".elp-doctor"

@@ -15,8 +15,8 @@ from pipelines.local.processes import Process, alive
 from pipelines.local.workspace import Workspace
 from pipelines.number_text import count
 
-SUPERVISOR = "supervisor"
-"""Name of the process in the record of `elp up`."""
+SUPERVISOR, GUARD = "supervisor", "supervisor-guard"
+"""Names in the record of `elp up`: of the supervision, and of the process that starts the supervision again."""
 
 WINDOW: Seconds = 900.0
 PAUSES: tuple[Seconds, ...] = (0.0, 2.0, 10.0, 30.0, 60.0)

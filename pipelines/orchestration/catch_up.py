@@ -19,14 +19,21 @@ from typing import Any
 from elp_core.files import write_whole
 from elp_core.types import Seconds
 from pipelines.local.schedule_settings import CatchUp, ScheduleEntry, entry_of
-from pipelines.local.worker_plan import GPU_POOL
+from pipelines.local.worker_plan import CPU_POOL, GPU_POOL
 from pipelines.local.workspace import Workspace
 from pipelines.number_text import count, duration
 from pipelines.orchestration.alerts.alert import Alert
 from pipelines.orchestration.alerts.operation_alerts import operation_alert
 from pipelines.orchestration.prefect_api import deployment_name
 from pipelines.orchestration.schedule_plan import planned_starts
-from pipelines.orchestration.slot_deployments import SLUG, flow_of, pages, patient_request, read_slot_deployments
+from pipelines.orchestration.slot_deployments import (
+    MONITOR,
+    SLUG,
+    flow_of,
+    pages,
+    patient_request,
+    read_slot_deployments,
+)
 from pipelines.registry.slot import Slot
 
 MISSED = "Missed"
@@ -42,6 +49,8 @@ _HEARTBEATS: Seconds = 90.0
 _MOST = 10_000
 """Starts of one slot that an outage can miss: those of a week, one a minute."""
 _SEEN_FILE = "schedules-seen.json"
+_POOLS = {"retrain": GPU_POOL, MONITOR: CPU_POOL}
+"""Flow of a schedule -> the pool whose workers take its runs."""
 
 
 @dataclass(frozen=True)
@@ -63,9 +72,12 @@ class LateRun:
 
 
 def missed_runs(
-    late: Iterable[LateRun], policies: Mapping[tuple[str, str], CatchUp], now: float, worker_seen: float
+    late: Iterable[LateRun],
+    policies: Mapping[tuple[str, str], CatchUp],
+    now: float,
+    worker_seen: Mapping[str, float],
 ) -> list[tuple[LateRun, str]]:
-    """Return the late runs that do not start, with the reason; `worker_seen` is when a worker last was up.
+    """Return the late runs that do not start, with the reason; `worker_seen` is when a worker of each flow last was up.
 
     `policies` has the policy of each slot and flow; a run of a slot that no entry names any more is left alone.
     """
@@ -79,7 +91,7 @@ def missed_runs(
             policy = policies.get((slot, flow))
             if policy and run.due < newest.due:
                 found.append((run, f"a newer run of {slot} is due; only the newest one starts"))
-            elif policy == "skip" and (reason := outage_at(run, now, worker_seen)):
+            elif policy == "skip" and (reason := outage_at(run, now, worker_seen[flow])):
                 found.append((run, f"{reason}, and catch_up of {slot} is skip"))
     return found
 
@@ -100,8 +112,7 @@ def end_late_runs(
     """Apply the rule to the late runs of the workspace, and return the alerts about it. No answer raises OSError."""
     now, path = time.time(), workspace.state / _SEEN_FILE
     before = _read_seen(path, now)
-    found = patient_request(f"{api}/work_pools/{GPU_POOL}/workers/filter", {})
-    worker_seen = now if any(worker["status"] == "ONLINE" for worker in found) else before["worker"]
+    worker_seen = {flow: now if _worker_is_up(api, pool) else before[flow] for flow, pool in _POOLS.items()}
     alerts = _never_planned(workspace, api, entries, before["server"], now, say)
     late = list(read_late_runs(workspace, api))
     policies = _policies(entries, {run.key for run in late})
@@ -114,9 +125,14 @@ def end_late_runs(
             _set_missed(api, runs[at : at + _BULK], reason)
         say(f"{count(len(runs), 'planned run')} of {runs[0].slot} did not start: {reason}")
     # last: after a failure the next round does the same again
-    write_whole(path, json.dumps({"server": now, "worker": worker_seen}) + "\n")
+    write_whole(path, json.dumps({"server": now, **worker_seen}) + "\n")
     newest = {run.key: (run, reason) for run, reason in missed}
     return alerts + [_alert(slot, run.due, reason) for (slot, _), (run, reason) in newest.items()]
+
+
+def _worker_is_up(api: str, pool: str) -> bool:
+    found = patient_request(f"{api}/work_pools/{pool}/workers/filter", {})
+    return any(worker["status"] == "ONLINE" for worker in found)
 
 
 def read_late_runs(workspace: Workspace, api: str, slot: str = "") -> Iterator[LateRun]:
@@ -231,13 +247,14 @@ def _record_missed(api: str, deployment: Mapping[str, str], starts: Sequence[dat
 
 
 def _read_seen(path: Path, now: float) -> dict[str, float]:
-    """Return when the server and a worker were seen last: seconds since the epoch."""
+    """Return when the server, and a worker for each flow, were seen last: seconds since the epoch."""
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))
-        return {name: min(now, float(raw[name])) for name in ("server", "worker")}
-    except (OSError, ValueError, KeyError, TypeError):
+        # a file of an earlier release has the worker of `retrain` only
+        return {name: min(now, float(raw.get(name, raw.get("worker", now)))) for name in ("server", *_POOLS)}
+    except (OSError, ValueError, AttributeError, TypeError):
         # the first look, or a damaged file: nothing is known of an outage
-        return {"server": now, "worker": now}
+        return dict.fromkeys(("server", *_POOLS), now)
 
 
 def _alert(slot: str, due: float, reason: str) -> Alert:

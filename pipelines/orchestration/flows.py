@@ -177,7 +177,6 @@ def retrain(
         revision: Commit at the Git address whose settings are used; empty means the newest one.
         release: Release that the worker must have; empty allows any.
     """
-    # the only reading of elp.yaml in this run
     opened, parsed = open_in_run(workspace, revision, release), Slot.parse(slot)
     slots = list(dict.fromkeys([parsed, *map(Slot.parse, also or ())]))
     if missed := missed_state(opened, parsed):
@@ -225,6 +224,7 @@ def monitor(
     opened, parsed = open_in_run(workspace, revision, release), Slot.parse(slot)
     if missed := missed_state(opened, parsed, "monitor"):
         return missed
+    wait_for_turn(workspace, [parsed], ("monitor",))
     done = monitor_tasks.look_at_site(opened, parsed, source, column)
     decision = monitor_tasks.decide_on_retraining(opened, parsed, done)
     text = f"{done.sentence}; retraining {decision.outcome}: {'; '.join(decision.reasons)}"

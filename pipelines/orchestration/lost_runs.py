@@ -1,8 +1,9 @@
 """Which flow runs are dead: the decision of the reaper, from what it saw at each look.
 
 No clock of another machine is compared: what counts is how long a sign of life has not changed for the reaper, in
-seconds of its own monotonic clock, while Prefect answered. A Prefect server that was away, a machine that was
-suspended or a clock that was set does not make a run look old; after each of them the waiting begins again.
+seconds of its own monotonic clock, while Prefect answered. Of a pause between two answers, at most 15 s count: a look
+or two without an answer delay nothing, and a longer outage makes no run look old. After a pause of more than a minute
+(a server that was away, a machine that was suspended) the waiting begins again.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ UNBEGUN: Seconds = 60.0
 """How long a worker of this machine may take from claiming a run to starting its process."""
 _GAP: Seconds = 60.0
 """Signs of life are not compared over a longer pause between two looks."""
+_COUNTED: Seconds = 15.0
+"""So much of a shorter pause counts: a run and its worker report every 30 s, so neither misses more than one report."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,7 @@ class SeenRun:
     worker: str = ""
     """Name of the worker that took it last."""
     heartbeat: str = ""
-    """What identifies its newest heartbeat; empty if there is none."""
+    """What identifies its newest heartbeat; empty if Prefect's answer, which has the newest events only, has none."""
     worker_heartbeat: str = ""
     """When its worker reported last, as Prefect says it; empty if Prefect does not know the worker."""
 
@@ -76,22 +79,26 @@ class Watched:
 
 def look(before: Watched, runs: Iterable[SeenRun], now: float) -> tuple[Watched, list[LostRun]]:
     """Return what is known after a look at all unfinished runs, and the runs that are dead."""
-    known = before.signs if now - before.at <= _GAP else {}
-    signs = {run.id: _signs(known.get(run.id), run, now) for run in runs}
+    pause = now - before.at
+    known = before.signs if pause <= _GAP else {}
+    uncounted = max(0.0, pause - _COUNTED)
+    signs = {run.id: _signs(known.get(run.id), run, now, uncounted) for run in runs}
     dead = [LostRun(one.run, reason) for one in signs.values() if (reason := _reason(one, now))]
     return Watched(now, signs), dead
 
 
-def _signs(before: _Signs | None, run: SeenRun, now: float) -> _Signs:
+def _signs(before: _Signs | None, run: SeenRun, now: float, uncounted: Seconds) -> _Signs:
     if before is None or before.run.state_id != run.state_id:
         return _Signs(run, now, now, now)
     old = before.run
-    return replace(
-        before,
-        run=run,
-        gone=before.gone if old.presence is run.presence else now,
-        heartbeat=before.heartbeat if old.heartbeat == run.heartbeat else now,
-        worker=before.worker if (old.worker, old.worker_heartbeat) == (run.worker, run.worker_heartbeat) else now,
+    # a dead run's last heartbeat drops out of the answer when others have sent more of them
+    run = replace(run, heartbeat=run.heartbeat or old.heartbeat)
+    same_worker = (old.worker, old.worker_heartbeat) == (run.worker, run.worker_heartbeat)
+    return _Signs(
+        run,
+        gone=before.gone + uncounted if old.presence is run.presence else now,
+        heartbeat=before.heartbeat + uncounted if old.heartbeat == run.heartbeat else now,
+        worker=before.worker + uncounted if same_worker else now,
     )
 
 

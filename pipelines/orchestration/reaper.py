@@ -61,14 +61,10 @@ class Reaper:
 def reap(reaper: Reaper, api: str, workers: Mapping[str, int], now: float) -> None:
     """Do one round at a moment of the monotonic clock. `workers` are this machine's workers and their process ids.
 
-    No answer raises OSError; the next round then begins to wait again, since no sign of life could arrive meanwhile.
+    No answer raises OSError, and what was seen before is kept: `look` decides how much of the pause counts.
     """
-    try:
-        runs = [run for run in unfinished_runs(api) if set(reaper.tags) <= set(run["tags"])]
-        reaper.watched, lost = look(reaper.watched, _seen(api, runs, workers, reaper.log), now)
-    except OSError:
-        reaper.watched = Watched()
-        raise
+    runs = [run for run in unfinished_runs(api) if set(reaper.tags) <= set(run["tags"])]
+    reaper.watched, lost = look(reaper.watched, _seen(api, runs, workers, reaper.log), now)
     faults = [fault for one in lost if (fault := _attempt(_end, reaper, api, one))]
     faults += _start_crashed_again(reaper, api, now)
     if fault := _attempt(_report_waits, reaper, api):

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from elp_core.errors import ConfigError
+from elp_core.errors import ConfigError, OpsError
 from elp_core.files import write_whole
 from pipelines.errors import ServiceError, UsageError, VersioningError, WorkspaceError
 from pipelines.inbox.slot_inbox import inbox_slots
@@ -72,6 +72,8 @@ class ScheduleDiff:
     changes: tuple[ScheduleChange, ...]
     empty: tuple[str, ...] = ()
     """Entries that match no slot with data yet."""
+    unread: str = ""
+    """Why the inboxes could not be read: schedules stay, and no slot that has only an inbox gets one."""
     never: tuple[str, ...] = ()
     """Slots whose entry has no start within three years, because every day is one without starts."""
 
@@ -100,15 +102,23 @@ class _Step:
     """Prefect has the right dates, and soon too few of them."""
 
 
-def slots_to_retrain(workspace: Workspace) -> list[Slot]:
-    """Return every slot that has a dataset version, also at the Git address of the workspace, or an inbox, by name."""
+def slots_to_retrain(workspace: Workspace, unread: Callable[[str], None]) -> list[Slot]:
+    """Return every slot that has a dataset version, also at the Git address of the workspace, or an inbox, by name.
+
+    `unread` is given the reason if the inboxes cannot be read: the slots with data do not depend on them.
+    """
     if workspace.settings.git:
         # without an answer, those that are known here
         with contextlib.suppress(ServiceError, VersioningError, WorkspaceError):
             fetch_branch(workspace, current_branch(workspace.root))
     tagged = (tag.split("/") for tag in tags(workspace.root, "data"))
     named = {f"{parts[1]}/{parts[2]}" for parts in tagged if len(parts) == 4}
-    return sorted({*map(Slot.parse, named), *inbox_slots(workspace)}, key=str)
+    inboxes: list[Slot] = []
+    try:
+        inboxes = inbox_slots(workspace)
+    except (OpsError, OSError) as error:
+        unread(str(error))
+    return sorted({*map(Slot.parse, named), *inboxes}, key=str)
 
 
 def plan_apply(workspace: Workspace, api: str, entries: Sequence[ScheduleEntry], now: datetime) -> ScheduleDiff:
@@ -174,7 +184,12 @@ def read_applied(workspace: Workspace) -> tuple[ScheduleEntry, ...] | None:
 def _steps(
     workspace: Workspace, api: str, entries: Sequence[ScheduleEntry], now: datetime
 ) -> tuple[list[_Step], ScheduleDiff]:
-    slots = slots_to_retrain(workspace)
+    faults: list[str] = []
+    slots = set(slots_to_retrain(workspace, faults.append))
+    present = {(one.slot, one.flow): one for one in read_slot_deployments(workspace, api)}
+    if faults:
+        # the slot of a schedule may have nothing but an inbox
+        slots |= {Slot.parse(slot) for (slot, _), one in present.items() if one.declared}
     by_key: dict[tuple[str, str], ScheduleEntry] = {
         (str(slot), flow): entry
         for slot in slots
@@ -185,7 +200,6 @@ def _steps(
     for entry in entries:
         own = [Slot.parse(slot) for (slot, _), of_slot in by_key.items() if of_slot is entry]
         starts |= {(str(slot), entry.flow): found for slot, found in planned_starts(entry, own, now).items()}
-    present = {(one.slot, one.flow): one for one in read_slot_deployments(workspace, api)}
     names = {key: entry.name for key, entry in by_key.items()}
     steps: list[_Step] = []
     for key in sorted(present.keys() | names.keys()):
@@ -193,7 +207,7 @@ def _steps(
     matched = set(names.values())
     never = tuple(key[0] for key in sorted(names) if not starts[key])
     empty = tuple(entry.name for entry in entries if entry.name not in matched)
-    return steps, ScheduleDiff(tuple(step.change for step in steps), empty, never)
+    return steps, ScheduleDiff(tuple(step.change for step in steps), empty, "".join(faults), never)
 
 
 def _slot_steps(

@@ -22,6 +22,7 @@ from pipelines.orchestration.prefect_api import deployment_name
 from pipelines.orchestration.slot_deployments import (
     ALL,
     MONITOR,
+    PAGE,
     DeploymentSchedule,
     SlotDeployment,
     flow_of,
@@ -32,8 +33,11 @@ from pipelines.registry.slot import Slot
 
 REMEMBERED_DAYS = 30
 """Missed starts that are older are not counted any more."""
-_PAGES = 10
-"""Most pages of past runs that are read: 2,000 runs."""
+_PAGES = 100
+"""Most pages that are read: 20,000 runs, as many as 600 slots miss in 30 nights."""
+_RETRAIN_ALL = "retrain-all"
+_NEWEST = 3
+"""So many pages of the newest runs of all slots are read, before those of the slots that have none among them."""
 
 
 @dataclass(frozen=True)
@@ -126,25 +130,55 @@ def _schedule(
 def _last_runs(
     workspace: Workspace, api: str, keys: Iterable[tuple[str, str]]
 ) -> dict[tuple[str, str], Mapping[str, Any]]:
-    """Return the newest run of each slot and flow that has begun."""
+    """Return the newest run of each slot and flow that has begun.
+
+    A slot that starts once a week is not among the newest hundreds: each further question names the slots that are
+    left, and so finds at least one of them.
+    """
     left = set(keys)
     found: dict[tuple[str, str], Mapping[str, Any]] = {}
     if not left:
         return found
+    begun = {"start_time": {"is_null_": False}, "state": {"name": {"not_any_": [MISSED]}}}
     wanted = {
-        "flow_runs": {"start_time": {"is_null_": False}},
+        "flow_runs": begun,
         "deployments": {"tags": {"all_": ["elp", deployment_name(workspace)]}},
-        "flows": {"name": {"any_": ["retrain", "retrain-all", *({MONITOR} & {flow for _, flow in left})]}},
+        "flows": {"name": {"any_": ["retrain", _RETRAIN_ALL, *({MONITOR} & {flow for _, flow in left})]}},
         "sort": "START_TIME_DESC",
     }
-    for run in pages(api, "flow_runs/filter", wanted, _PAGES):
-        key = str(run["parameters"].get("slot") or ALL), flow_of(run["tags"])
-        if key in left and workspace.owns(run["parameters"].get("workspace")) and run["state_name"] != MISSED:
-            found[key] = run
-            left.discard(key)
-            if not left:
+    if _take(workspace, pages(api, "flow_runs/filter", wanted, _NEWEST), left, found) < _NEWEST * PAGE:
+        return found
+    for flow in sorted(set(map(_flow_name, left))):
+        while slots := sorted(key[0] for key in left if _flow_name(key) == flow):
+            tags = {} if flow == _RETRAIN_ALL else {"tags": {"any_": slots}}
+            narrow = {**wanted, "flow_runs": begun | tags, "flows": {"name": {"any_": [flow]}}}
+            before = len(left)
+            if _take(workspace, pages(api, "flow_runs/filter", narrow, 1), left, found) < PAGE or len(left) == before:
                 break
     return found
+
+
+def _flow_name(key: tuple[str, str]) -> str:
+    return _RETRAIN_ALL if key[0] == ALL else key[1]
+
+
+def _take(
+    workspace: Workspace,
+    runs: Iterable[Mapping[str, Any]],
+    left: set[tuple[str, str]],
+    found: dict[tuple[str, str], Mapping[str, Any]],
+) -> int:
+    """Move the slots and flows of some runs, the newest first, from `left` to `found`; return how many were read."""
+    read = 0
+    for run in runs:
+        read += 1
+        key = str(run["parameters"].get("slot") or ALL), flow_of(run["tags"])
+        if key in left and workspace.owns(run["parameters"].get("workspace")):
+            found[key] = run
+            left.discard(key)
+        if not left:
+            break
+    return read
 
 
 def _missed(workspace: Workspace, api: str) -> dict[tuple[str, str], tuple[int, str]]:

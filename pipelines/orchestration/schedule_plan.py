@@ -41,14 +41,15 @@ def planned_starts(
     """Return the starts of each slot after a moment, and `until` another: UTC, in order, `most` of them at most."""
     end = until or after + _HORIZON
     open_slots = {slot: spread_of(entry, slot) for slot in slots}
-    found: dict[Slot, list[datetime]] = {slot: [] for slot in open_slots}
+    # sets: all times of the missing hour are also those of the hour after it
+    found: dict[Slot, set[datetime]] = {slot: set() for slot in open_slots}
     for base in _moments(entry, after - timedelta(seconds=entry.spread)):
         if not open_slots or base > end:
             break
         for slot, spread in list(open_slots.items()):
             at = base + spread
-            if after < at <= end and not entry.off(at) and at not in found[slot][-3:]:
-                found[slot].append(at)
+            if after < at <= end and not entry.off(at):
+                found[slot].add(at)
             # some more: in the night of a change the moments are not in order
             if len(found[slot]) >= most + 4:
                 del open_slots[slot]

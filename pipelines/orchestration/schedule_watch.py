@@ -29,6 +29,8 @@ class ScheduleWatch:
 
     made_for: tuple[tuple[ScheduleEntry, ...], tuple[Slot, ...], int] | None = None
     """Entries, slots and hour for which the schedules were made last."""
+    unread: str = ""
+    """Why the inboxes could not be read at the last look, so that the log has it once."""
     looked: float = float("-inf")
     """When it was looked for new slots last, by the monotonic clock."""
 
@@ -54,7 +56,15 @@ def watch_schedules(
     watch.looked = time.monotonic()
     # the inboxes may have changed; and once an hour, too, so that dates do not run out
     now = open_workspace(workspace.root)
-    present = (entries, tuple(slots_to_retrain(now)), int(time.time() // 3600))
+    faults: list[str] = []
+    present = (entries, tuple(slots_to_retrain(now, faults.append)), int(time.time() // 3600))
+    if (unread := "".join(faults)) != watch.unread:
+        watch.unread = unread
+        say(
+            f"schedules: slots that have only an inbox are not seen: {unread}"
+            if unread
+            else "schedules: inboxes are read"
+        )
     if present != watch.made_for:
         diff = apply_schedules(now, api(), entries, whole_seconds_now())
         if not diff.nothing:

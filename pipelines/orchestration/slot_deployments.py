@@ -31,7 +31,8 @@ MONITOR_TAG = "flow:monitor"
 """Tag of its deployments, which their runs have, too; no name of a workspace has a colon."""
 SLUG = "elp-"
 """Begin of the slug of a schedule of `elp.yaml`; the name of its entry follows."""
-_PAGE = 200
+PAGE = 200
+"""Most objects in one answer of Prefect."""
 _PATIENCE: Seconds = 30.0
 _BUSY: Seconds = 60.0
 """How long Prefect may be too busy."""
@@ -118,9 +119,9 @@ def patient_request(url: str, body: Any = None, method: str | None = None, repea
 def pages(api: str, route: str, body: Mapping[str, Any], most: int = 100) -> Iterator[dict[str, Any]]:
     """Yield what a filter route of Prefect answers, page after page, from at most `most` pages."""
     for page in range(most):
-        found = patient_request(f"{api}/{route}", {**body, "limit": _PAGE, "offset": page * _PAGE})
+        found = patient_request(f"{api}/{route}", {**body, "limit": PAGE, "offset": page * PAGE})
         yield from found
-        if len(found) < _PAGE:
+        if len(found) < PAGE:
             return
 
 

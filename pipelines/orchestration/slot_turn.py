@@ -1,5 +1,8 @@
 """One run of a slot at a time, whatever started it: a run that meets another one goes back to its queue.
 
+That holds for the flows that change data, versions or the champion of a slot. A look (`monitor`) and a search (`tune`)
+change none of them, so they run next to one of these, and wait only for one of their own kind.
+
 The order is that of Prefect's server, which stamps each state. Two runs that begin in the same moment see each other:
 before a run is Running it has been Pending for as long as its process took to start. A run whose process is gone is
 ended by the supervision, so it holds up the others for no longer than that takes. There is no lease that could leak.
@@ -26,7 +29,7 @@ from pipelines.orchestration.slot_deployments import pages, patient_request, res
 from pipelines.registry.slot import Slot
 
 FLOWS_OF_SLOTS = ("ingest", "train", "gate", "retrain", "migrate")
-"""Flows whose runs are about slots."""
+"""Flows that change something of a slot."""
 _OCCUPIED = ("RUNNING", "CANCELLING")
 _SETTLED: Seconds = 2.0
 """After this long every state that has an earlier time stamp can be read."""
@@ -34,8 +37,8 @@ _PAUSE: Seconds = 20.0
 _LONGEST: Seconds = 300.0
 
 
-def wait_for_turn(workspace: str, slots: Sequence[Slot]) -> None:
-    """Return if no other run of these slots is in progress; else put this run back to its queue and end the process.
+def wait_for_turn(workspace: str, slots: Sequence[Slot], flows: Sequence[str] = FLOWS_OF_SLOTS) -> None:
+    """Return if no other run of these flows is in progress for these slots; else put this run back and end the process.
 
     `workspace` is the parameter of that name. Raises ServiceError if Prefect does not answer or not put the run back.
     """
@@ -45,10 +48,10 @@ def wait_for_turn(workspace: str, slots: Sequence[Slot]) -> None:
         return
     wanted = {str(slot) for slot in slots}
     with rest_errors(api):
-        runs = _occupants(api, workspace, wanted)
+        runs = _occupants(api, workspace, wanted, flows)
         if any(run["id"] != run_id and run["state"]["type"] == "PENDING" for run in runs):
             time.sleep(_SETTLED)
-            runs = _occupants(api, workspace, wanted)
+            runs = _occupants(api, workspace, wanted, flows)
         if not (first := earlier_run(runs, run_id)):
             return
         pause = min(_PAUSE * max(flow_run.run_count or 1, 1), _LONGEST)
@@ -93,7 +96,7 @@ def missed_state(opened: Workspace, slot: Slot, flow: str = "retrain") -> State[
         # no supervision may have noted when a worker was up: the runs of the pool say it
         busy = entry.catch_up == "newest" or pool_was_at_work(api, str(run["work_pool_name"]), due)
     now = time.time()
-    found = missed_runs([me, *late], {me.key: entry.catch_up}, now, worker_seen=now if busy else due)
+    found = missed_runs([me, *late], {me.key: entry.catch_up}, now, worker_seen={flow: now if busy else due})
     reason = next((reason for one, reason in found if one is me), "")
     return State(type=StateType.CANCELLED, name=MISSED, message=reason) if reason else None
 
@@ -114,11 +117,11 @@ def pool_was_at_work(api: str, pool: str, due: float) -> bool:
     )
 
 
-def _occupants(api: str, workspace: str, slots: set[str]) -> list[dict[str, Any]]:
+def _occupants(api: str, workspace: str, slots: set[str], flows: Sequence[str]) -> list[dict[str, Any]]:
     """Return the runs of some slots that are in progress, or about to be."""
     wanted = {
         "flow_runs": {"state": {"type": {"any_": [*_OCCUPIED, "PENDING"]}}},
-        "flows": {"name": {"any_": list(FLOWS_OF_SLOTS)}},
+        "flows": {"name": {"any_": list(flows)}},
         "sort": "ID_DESC",
     }
     found = pages(api, "flow_runs/filter", wanted)

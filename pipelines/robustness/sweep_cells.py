@@ -62,7 +62,7 @@ class SweepData:
     """The whole golden set, from which other voices are drawn."""
     trials: TrialList | None
     inputs: Mapping[str, Any]
-    """What determines the scores, in addition to the bundle and the condition."""
+    """What determines the scores, in addition to the condition and the bundle, whose digest covers its backbone."""
     folder: Path
 
 

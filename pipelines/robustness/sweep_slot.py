@@ -61,12 +61,10 @@ def sweep_slot(
     UsageError for an unknown family, ConfigError for one that this machine cannot compute, RegistryError if there is
     nothing to sweep, GateRefused as `golden_part` or if versions and golden set are under different normalisers.
     """
-    from elp_core.backbones import Backbone
     from elp_core.conditions import require_families
     from pipelines.datasets.golden_trials import judges_pairs
     from pipelines.datasets.versions import golden_ref, load_golden
     from pipelines.gating.golden_part import golden_part
-    from pipelines.gating.scored_versions import open_versions
 
     cells = _cells(request.families)
     require_families([cell.family for cell in cells])
@@ -76,11 +74,9 @@ def sweep_slot(
     pinned = golden_ref(repository, "latest", slot)
     golden = load_golden(repository, pinned.tag, slot, workspace.cache)
     part = golden_part(golden, request.clips, judges_pairs(slot))
-    backbone = Backbone.from_pretrained(workspace.settings.backbone_of(slot))
-    systems = open_versions(client, versions, backbone, settings.gate, workspace.cache)
+    systems = [_opened(workspace, slot, client, one) for one in versions]
     _require_same_normaliser(slot, pinned, systems)
     inputs = {
-        "backbone": backbone.fingerprint,
         "metric": settings.gate.metric,
         "batch_seconds": settings.train.batch_seconds,
         "normaliser": pinned.language.normaliser.digest if pinned.language.normaliser else "",
@@ -95,7 +91,7 @@ def sweep_slot(
         golden=golden.tag,
         golden_digest=golden.digest,
         golden_clips=len(golden.clips),
-        backbone=backbone.id,
+        backbone=" and ".join(dict.fromkeys(system.model.backbone.id for system in systems)),
         closed_set=pinned.closed_set,
         versions=tuple((f"v{one.version}", one.version, one.bundle_digest) for one in versions),
     )
@@ -124,6 +120,17 @@ def _versions(client: MlflowClient, slot: Slot, number: int | None) -> list[Adap
             f"{slot} has no champion to sweep; name a version: elp sweep {slot} --version N (elp versions list {slot})"
         )
     return found[:1] if len(found) == 2 and found[0].version == found[1].version else found
+
+
+def _opened(workspace: Workspace, slot: Slot, client: MlflowClient, version: AdapterVersion) -> EvaluatedSystem:
+    """Return a version on its own backbone: while a site changes to another one, its versions are on two."""
+    from pipelines.gating.scored_versions import open_versions
+    from pipelines.local.slot_backbone import backbone_of_bundle
+    from pipelines.registry.client.bundle_models import download_bundle
+
+    settings, cache = workspace.settings, workspace.cache
+    backbone = backbone_of_bundle(settings, slot, download_bundle(client, version, cache))
+    return open_versions(client, [version], backbone, settings.for_slot(slot).gate, cache)[0]
 
 
 def _require_same_normaliser(slot: Slot, golden: GoldenRef, systems: Sequence[EvaluatedSystem]) -> None:

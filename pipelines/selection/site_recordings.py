@@ -12,6 +12,7 @@ from elp_core.types import Decibels, Seconds
 from pipelines.datasets.aligned_delivery import aligned_sounds, sound_id
 from pipelines.datasets.dataset_version import GOLDEN, QUARANTINE, SHARDS
 from pipelines.datasets.delivery import ClipFault, DeliveryOptions, SourceClip
+from pipelines.datasets.importers.manifest_text import printable
 from pipelines.datasets.quarantine import read_quarantine
 from pipelines.datasets.shard_columns import read_columns
 from pipelines.datasets.slot_shards import present_files
@@ -160,7 +161,14 @@ def read_site(
     from pipelines.datasets.clip_rules import rules_for
     from pipelines.datasets.measuring import IntakeSettings, measure_clips
 
-    files, own = recording_files(folder), workspace.settings.for_slot(slot)
+    files, own = list[Path](), workspace.settings.for_slot(slot)
+    for file in recording_files(folder):
+        name = file.relative_to(folder).as_posix()
+        if (shown := printable(name)) == name:
+            files.append(file)
+        else:
+            # no list of this folder can name it, and no dataset version
+            yield LeftOut(shown, "file_name", "its name is not UTF-8; rename the file")
     clips = [SourceClip(file.relative_to(folder).as_posix(), file) for file in files]
     rules = [rule for rule in rules_for(slot.task, own.data, own.language) if rule.kind == "between"]
     settings = IntakeSettings(own.data, DeliveryOptions(), "", own.language)

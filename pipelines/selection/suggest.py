@@ -118,6 +118,12 @@ def suggest_clips(
     if number < 1:
         raise UsageError(f"-n is {number}, expected 1 or more")
     champion = champion_assessor(workspace, slot) if use_champion else None
+    classes = (champion and champion.classes) or _known_classes(workspace, slot)
+    if "label" in slot.task_spec.needs and not classes:
+        raise UsageError(
+            f"{slot} has no data, so the classes that people may choose from are not known; add clips of each class "
+            "first: elp data add"
+        )
     assessor = champion or backbone_assessor(workspace, slot)
     held = held_clips(workspace, slot)
     left_out: list[LeftOut] = []
@@ -147,7 +153,7 @@ def suggest_clips(
         considered=len(candidates),
         clips=clips,
         left_out=tuple(sorted(left_out, key=lambda one: one.name)),
-        classes=assessor.classes or _known_classes(workspace, slot),
+        classes=classes,
     )
 
 

@@ -1,7 +1,8 @@
 """`elp tune`: search for a smaller or a better adapter configuration of a slot, and confirm it on new seeds.
 
 `tune_slot`            the whole: layer weights, search, confirmation, report
-`search_space`, `candidate_size`   what is searched, and the configuration that a point of it means; its parameters
+`search_space`, `head_space`   what is searched, of the adapter and of the head, and the configuration of a point
+`candidate_size`       the trainable parameters of a configuration
 `layer_ranking`        the encoder's layers by their learned weights: a short training of L-adapters alone
 `tuning_study`, `study_journal`, `study_threads`   the Optuna study; its journal file; trainings at once
 `tuning_session`, `tune_request`   the trainings of one process with its time; what it is asked for

@@ -1,19 +1,26 @@
-"""The winner of a study in `elp.yaml`: written into the slot's settings, with all comments and everything else kept."""
+"""The winner of a study in `elp.yaml`: written into the slot's settings, with all comments and everything else kept.
+
+What was applied is kept next to the reports, because the next study of the changed settings is another one.
+"""
 
 from __future__ import annotations
 
 import difflib
+import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
-from elp_core.config import to_dict
+from elp_core.config import from_dict, to_dict
 from elp_core.files import write_whole
+from pipelines.comparison.trial_runner import json_digest
 from pipelines.errors import UsageError, WorkspaceError
 from pipelines.local.settings import Settings, read_settings
 from pipelines.local.workspace import SETTINGS_FILE, Workspace
 from pipelines.local.yaml_splice import set_in_yaml
 from pipelines.registry.plain_json import plain
 from pipelines.registry.slot import Slot
+from pipelines.tuning.tuning_result import TuningResult
 
 
 def apply_winner(workspace: Workspace, slot: Slot, change: Mapping[str, Any], *, write: bool = True) -> str:
@@ -32,6 +39,32 @@ def apply_winner(workspace: Workspace, slot: Slot, change: Mapping[str, Any], *,
     if write and diff:
         write_whole(path, after)
     return diff
+
+
+def note_applied(workspace: Workspace, slot: Slot, options: Mapping[str, Any], found: TuningResult) -> None:
+    """Keep what was applied with which options: the slot's settings have changed, so the same command means another."""
+    settings = read_settings((workspace.root / SETTINGS_FILE).read_text(encoding="utf-8"))
+    record = {"of": _command(settings, slot, found.dataset, options), "tuning": plain(found)}
+    write_whole(_applied_file(workspace, slot), json.dumps(record, sort_keys=True))
+
+
+def applied_before(workspace: Workspace, slot: Slot, dataset: str, options: Mapping[str, Any]) -> TuningResult | None:
+    """Return the study whose winner `elp.yaml` has since the same command on the same data; None if there is none."""
+    path = _applied_file(workspace, slot)
+    if not path.is_file():
+        return None
+    record = json.loads(path.read_text(encoding="utf-8"))
+    if record["of"] != _command(workspace.settings, slot, dataset, options):
+        return None
+    return from_dict(TuningResult, record["tuning"], str(path))
+
+
+def _applied_file(workspace: Workspace, slot: Slot) -> Path:
+    return workspace.state / "tuning" / f"applied-{slot.site}-{slot.task}.json"
+
+
+def _command(settings: Settings, slot: Slot, dataset: str, options: Mapping[str, Any]) -> str:
+    return json_digest([to_dict(settings.for_slot(slot)), dataset, dict(options)])
 
 
 def changed_text(text: str, slot: Slot, change: Mapping[str, Any]) -> str:

@@ -13,7 +13,9 @@ from typing import Literal
 
 import numpy as np
 
-from pipelines.gating.compare import PairedComparison, compare_scores
+from pipelines.gating.compare import PairedComparison, blocks_for, compare_scores, token_count
+from pipelines.gating.interval import binomial_error, half_width
+from pipelines.number_text import count
 from pipelines.registry.evidence_scores import Scores
 from pipelines.registry.policies import GatePolicy
 
@@ -76,6 +78,26 @@ def confirm(
         unit=first.unit,
         clips=first.clips,
     )
+
+
+def least_difference(scores: Scores, policy: GatePolicy, closed_set: bool) -> float:
+    """Return about how small a difference these clips can show: half the interval that an equal system would have.
+
+    Its standard error is taken as the one at the margin, with as many degrees of freedom as there are speakers (or
+    clips). Infinite if one speaker gives no interval.
+    """
+    blocks = blocks_for(scores, closed_set).count
+    floor = binomial_error(policy.margin, token_count(scores))
+    return half_width(floor, blocks, floor, len(scores.ids), policy.confidence) if blocks > 1 else math.inf
+
+
+def resolution(clips: int, shown: float, margin: float) -> str:
+    """Describe the smallest difference that can be shown, and what follows for the margin."""
+    if math.isinf(shown):
+        return "one speaker scores, so no difference can be shown: give the validation split more speakers"
+    shows = f"{count(clips, 'scored clip')} can show a difference of about {100 * shown:.1f} points"
+    words = f"{shows}, and the margin is {100 * margin:.1f} points"
+    return words + (": expect no decision before the split has more speakers or clips" if shown > margin else "")
 
 
 def _mean(pairs: Sequence[PairedComparison], system: int) -> float:

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from elp_core.config import ElpConfig, EncoderAdapterConfig, LayerAdapterConfig, PromptConfig, TrainConfig, to_dict
 from elp_core.methods.config import METHODS, method_to_dict
-from elp_core.task_specs import RecognitionOptions, VerificationOptions
 from pipelines.local.settings import SlotSettings
+from pipelines.tuning.head_space import (
+    HEAD_SHRINKING,
+    Params,
+    head_kinds,
+    head_options,
+    head_ranges,
+    present_head,
+    size_at,
+    small_head,
+    step_of,
+    step_range,
+)
 
 if TYPE_CHECKING:
-    from optuna.distributions import BaseDistribution, IntDistribution
-
-Params = dict[str, Any]
-"""A point of the space: values by the names of `WORDS`."""
+    from optuna.distributions import BaseDistribution
 
 WORDS = {
     "encoder": "whether there are E-adapters",
@@ -34,12 +41,16 @@ WORDS = {
     "head_width_log2": "the width of the head",
     "head_depth": "the depth of the head",
     "embedding_log2": "the size of the embedding",
+    "channels_log2": "the channels of the head",
+    "pooled_width_log2": "the pooled width of the head",
+    "attention_heads_log2": "the attention heads of the head",
+    "head": "the kind of the head",
 }
 """What people call each searched value."""
 RATES = ("lr_head", "lr_layer", "lr_encoder")
 RATE_RANGE = 4.0
 """A rate is searched from the present one divided by this to the present one times this."""
-SHRINKING = ("width_log2", "bottleneck_log2", "head_width_log2", "embedding_log2", "layers", "head_depth")
+SHRINKING = ("width_log2", "bottleneck_log2", "layers", *HEAD_SHRINKING)
 """What is made smaller if a starting point has too many parameters."""
 _LONGEST_PROMPT = 16
 
@@ -76,7 +87,8 @@ class Candidate:
             named.append("norms")
         chosen = next((part["layers"] for part in (layer, encoder) if part and part["layers"]), None)
         layers = f" on layers {', '.join(map(str, chosen))}" if chosen else ""
-        head = "".join(f", head {name} {value}" for name, value in self.task.items() if name != "dropout")
+        shown = [(name, value) for name, value in self.task.items() if name != "dropout"]
+        head = "".join(f", head {value}" if name == "head" else f", head {name} {value}" for name, value in shown)
         return (", ".join(named) or "head only") + layers + head
 
 
@@ -121,8 +133,8 @@ class SearchSpace:
         assert layer
         ranges: dict[str, BaseDistribution] = {
             **{part: CategoricalDistribution([False, True]) for part in ("encoder", "layer", "prompt", "norms")},
-            "bottleneck_log2": _sizes(encoder.bottleneck, 8),
-            "width_log2": _sizes(layer.width, 32),
+            "bottleneck_log2": step_range(encoder.bottleneck, 8),
+            "width_log2": step_range(layer.width, 32),
             "layers": IntDistribution(1, len(self.ranking)),
             "prompt_count": IntDistribution(1, max(_LONGEST_PROMPT, self._prompt), log=True),
             # without steps: the present value need not be a multiple of any
@@ -131,7 +143,7 @@ class SearchSpace:
         for name in RATES:
             rate = getattr(train, name)
             ranges[name] = FloatDistribution(rate / RATE_RANGE, rate * RATE_RANGE, log=True)
-        return ranges | self._head_ranges()
+        return ranges | head_ranges(self.settings.task)
 
     def candidate(self, params: Mapping[str, Any]) -> Candidate:
         """Return the configuration of a point; rates without any part that they train are the present ones."""
@@ -152,12 +164,17 @@ class SearchSpace:
             rates["lr_layer"] = train.lr_layer
         if not (params["encoder"] or params["prompt"] or params["norms"]):
             rates["lr_encoder"] = train.lr_encoder
-        return Candidate(to_dict(config), rates, self._head(params))
+        return Candidate(to_dict(config), rates, head_options(self.settings.task, params))
 
     def starting_points(self) -> list[Params]:
         """Return the points that are tried first: small versions of the parts that the literature found to help."""
         base = self._present_values()
-        small = {"layers": max(1, len(self.ranking) // 2), "width_log2": 7, "bottleneck_log2": 5, **self._small_head()}
+        small = {
+            "layers": max(1, len(self.ranking) // 2),
+            "width_log2": 7,
+            "bottleneck_log2": 5,
+            **small_head(self.settings.task),
+        }
         parts = (
             {"encoder": True, "layer": True, "prompt": False, "norms": True},
             {"encoder": False, "layer": True, "prompt": False, "norms": True},
@@ -172,11 +189,19 @@ class SearchSpace:
         while not fits(self.candidate(point)):
             names = [name for name in SHRINKING if name in point and point[name] > getattr(ranges[name], "low", 0)]
             if not names:
-                return None
+                lightest = head_kinds(self.settings.task)[-1] if "head" in point else None
+                return None if point.get("head") == lightest else self.shrunk({**params, "head": lightest}, fits)
             # the size that is farthest above its smallest value
             largest = max(names, key=lambda name: point[name] - getattr(ranges[name], "low", 0))
             point[largest] -= 1
         return point
+
+    def smallest_points(self) -> list[Params]:
+        """Return the points without any adapter part and with the smallest head of each kind."""
+        ranges, point = self.distributions(), self._present_values()
+        point |= {part: False for part in ("encoder", "layer", "prompt", "norms")}
+        point |= {name: getattr(ranges[name], "low", 0) for name in SHRINKING if name in point}
+        return [point | {"head": kind} for kind in head_kinds(self.settings.task)] if "head" in point else [point]
 
     def present_point(self) -> Params | None:
         """Return the point of the present configuration; None if it is none of the space."""
@@ -202,76 +227,24 @@ class SearchSpace:
             "layer": adapter.layer is not None,
             "prompt": adapter.prompt is not None,
             "norms": adapter.tune_norms,
-            "bottleneck_log2": _log2(encoder.bottleneck),
-            "width_log2": _log2(layer.width),
+            "bottleneck_log2": step_of(encoder.bottleneck),
+            "width_log2": step_of(layer.width),
             "layers": len(layer.layers or encoder.layers or self.ranking),
             "prompt_count": self._prompt,
             "dropout": adapter.dropout,
             **{name: getattr(train, name) for name in RATES},
         }
-        match task := self.settings.task:
-            case RecognitionOptions():
-                params |= {"head_width_log2": _log2(task.width), "head_depth": len(task.dilations)}
-            case VerificationOptions():
-                params |= {"embedding_log2": _log2(task.embedding)}
-        return params
-
-    def _head_ranges(self) -> dict[str, BaseDistribution]:
-        from optuna.distributions import IntDistribution
-
-        match task := self.settings.task:
-            case RecognitionOptions():
-                depth = IntDistribution(min(1, len(task.dilations)), len(task.dilations))
-                return {"head_width_log2": _sizes(task.width, 32), "head_depth": depth}
-            case VerificationOptions():
-                return {"embedding_log2": _sizes(task.embedding, 32)}
-        return {}
-
-    def _small_head(self) -> Params:
-        match task := self.settings.task:
-            case RecognitionOptions():
-                return {"head_width_log2": _log2(task.width) - 1, "head_depth": min(2, len(task.dilations))}
-            case VerificationOptions():
-                return {"embedding_log2": _log2(task.embedding)}
-        return {}
-
-    def _head(self, params: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the options of the head that differ from the present ones."""
-        task, changed = self.settings.task, {}
-        if isinstance(task, RecognitionOptions):
-            width = _size(params["head_width_log2"], task.width)
-            changed = {"width": width, "dilations": list(task.dilations[: params["head_depth"]])}
-        elif isinstance(task, VerificationOptions):
-            changed = {"embedding": _size(params["embedding_log2"], task.embedding)}
-        present = to_dict(task) if changed else {}
-        return {name: value for name, value in changed.items() if present[name] != value}
+        return params | present_head(self.settings.task)
 
 
 def _encoder(present: ElpConfig, exponent: int, layers: tuple[int, ...] | None) -> EncoderAdapterConfig:
     part = present.encoder or EncoderAdapterConfig()
-    return replace(part, bottleneck=_size(exponent, part.bottleneck), layers=layers)
+    return replace(part, bottleneck=size_at(exponent, part.bottleneck), layers=layers)
 
 
 def _layer(present: ElpConfig, exponent: int, layers: tuple[int, ...] | None) -> LayerAdapterConfig:
     part = present.layer or LayerAdapterConfig()
-    return replace(part, width=_size(exponent, part.width), layers=layers)
-
-
-def _sizes(present: int, smallest: int) -> IntDistribution:
-    """Return the exponents of the sizes from the smallest one, or the present one, to the present one."""
-    from optuna.distributions import IntDistribution
-
-    return IntDistribution(_log2(min(present, smallest)), _log2(max(present, smallest)))
-
-
-def _log2(size: int) -> int:
-    """Return the exponent of the nearest power of two that is not smaller."""
-    return math.ceil(math.log2(size))
-
-
-def _size(exponent: int, present: int) -> int:
-    """Return two to the power of an exponent; the one of the present size stands for that size itself."""
-    return present if exponent == _log2(present) else int(2**exponent)
+    return replace(part, width=size_at(exponent, part.width), layers=layers)
 
 
 def _within(distribution: Any, value: Any) -> Any:

@@ -24,6 +24,8 @@ STARTUP = 6
 """Trials before the sampler's model is used."""
 PRUNE_BELOW = 0.1
 """p-value of the Wilcoxon test at the rung below which a training ends."""
+_FIXED = "fixed_params"
+"""Optuna's attribute of a trial: the values that it was queued with."""
 SESSION = "session"
 """Attribute of a trial: the session that runs it."""
 
@@ -63,15 +65,20 @@ def free_dead_trials(study: Study, folder: Path) -> int:
     from optuna.trial import TrialState
 
     with file_lock(folder / "study.lock"):
+        known = study.get_trials(deepcopy=False, states=(TrialState.RUNNING, TrialState.WAITING))
         dead = [
             trial
-            for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-            if not is_alive(folder, trial.user_attrs.get(SESSION, ""))
+            for trial in known
+            if trial.state == TrialState.RUNNING and not is_alive(folder, trial.user_attrs.get(SESSION, ""))
         ]
+        queued = [trial.system_attrs.get(_FIXED) for trial in known if trial.state == TrialState.WAITING]
         for trial in dead:
+            # a trial that was stopped while it began has not all of its queued values yet
+            point = trial.params | trial.system_attrs.get(_FIXED, {})
+            # queued first, because a kill between the two must not lose the point
+            if point and point not in queued:
+                study.enqueue_trial(point)
             study.tell(trial.number, state=TrialState.FAIL)
-            if trial.params:
-                study.enqueue_trial(trial.params)
     return len(dead)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -35,9 +36,9 @@ class TuneRequest:
         faults = [
             f"{name} is {value:g}, expected {expected}"
             for name, value, fine, expected in (
-                ("minutes", self.minutes, self.minutes > 0, "more than 0"),
+                ("minutes", self.minutes, 0 < self.minutes < math.inf, "more than 0"),
                 ("trials", self.trials, self.trials >= 0, "0 or more"),
-                ("parameters", self.parameters, self.parameters > 0, "a share of more than 0"),
+                ("parameters", self.parameters, 0 < self.parameters < math.inf, "a share of more than 0"),
                 ("seeds", self.seeds, self.seeds >= 1, "1 or more"),
                 ("jobs", self.jobs, self.jobs >= 1, "1 or more"),
             )

@@ -16,8 +16,9 @@ from pipelines.local.workspace import Workspace
 from pipelines.locks import file_lock
 from pipelines.number_text import count
 from pipelines.registry.slot import Slot
-from pipelines.tuning import candidate_size, layer_ranking, search_space, study_journal, tuning_study
+from pipelines.tuning import candidate_size, head_space, layer_ranking, search_space, study_journal, tuning_study
 from pipelines.tuning.candidate_size import CandidateSizes
+from pipelines.tuning.confirmation import least_difference, resolution
 from pipelines.tuning.finalists import choose_finalists, confirm_finalists, fixed_trial, searched_trials
 from pipelines.tuning.layer_ranking import ranked_layers, ranking_candidate
 from pipelines.tuning.search_space import SearchSpace, head_only, present_candidate
@@ -33,9 +34,12 @@ from pipelines.tuning.tuning_study import (
     SearchPlan,
     add_present,
     enqueue_points,
+    failed_trials,
     importances,
     point_words,
+    require_room,
     search,
+    tried,
 )
 
 if TYPE_CHECKING:
@@ -69,7 +73,7 @@ def tune_slot(
     store = TrialStore(workspace, slot, dataset, backbone.fingerprint)
     epochs = shortened(chosen.train.epochs)
     present = store.key(store.spec(present_candidate(chosen), epochs=epochs, seed=chosen.train.seed))
-    code = modules_digest(search_space, candidate_size, layer_ranking, study_journal, tuning_study)
+    code = modules_digest(search_space, head_space, candidate_size, layer_ranking, study_journal, tuning_study)
     key = json_digest([present, code, request.parameters, request.seeds, request.sampler, to_dict(chosen.gate)])
     folder = workspace.cache / "tuning" / key[:16]
     hooks.opened(key, dataset.tag)
@@ -88,13 +92,19 @@ def _tuned(session: TuningSession, study: Study, key: str) -> TuningResult:
     if freed := free_dead_trials(study, session.folder):
         session.hooks.log(f"{count(freed, 'trial')} of a session that was stopped: tried again")
     own, ranking = session.present, ranking_candidate(session.present, settings.task)
+    size = session.sizes.count(own)
+    # a point without adapter parts has no layers
+    require_room(SearchSpace(settings, (0,)), session.sizes.count, size, _limit(request, size))
     present = session.required("present configuration", own, session.trial_spec(own))
+    shown = least_difference(store.scores(session.trial_spec(own)), settings.gate, store.dataset.closed_set)
+    shows = resolution(present.clips, shown, settings.gate.margin)
+    session.hooks.log(shows)
     bare = head_only(own)
     alone = session.train("head alone", bare, session.trial_spec(bare))
     layers = session.required("layer weights", ranking, without_speed_limits(session.trial_spec(ranking)))
     space = SearchSpace(settings, ranked_layers(layers.shares))
     session.hooks.log(f"layers by their learned weight: {', '.join(map(str, space.ranking))}")
-    limits = Limits(max(1, round(request.parameters * present.parameters)), SLOWER * present.slowdown)
+    limits = Limits(_limit(request, present.parameters), SLOWER * present.slowdown)
     seeds = tuple(session.seed + 1 + number for number in range(request.seeds))
     _search(session, study, space, limits, present, seeds)
     trials = (
@@ -115,7 +125,7 @@ def _tuned(session: TuningSession, study: Study, key: str) -> TuningResult:
         seconds=0.0,
         parameter_limit=limits.parameters,
         layer_shares=tuple(round(share, 4) for share in layers.shares),
-        note=present.note,
+        note=f"{present.note}; {shows}",
         trials=trials,
         importances={name: round(share, 3) for name, share in point_words(importances(study))},
     )
@@ -127,6 +137,10 @@ def _tuned(session: TuningSession, study: Study, key: str) -> TuningResult:
         winner=choose_winner(confirmed, found.present),
         seconds=round(seconds_spent(session.folder), 1),
     )
+
+
+def _limit(request: TuneRequest, present: int) -> int:
+    return max(1, round(request.parameters * present))
 
 
 def _search(
@@ -155,4 +169,6 @@ def _search(
             enqueue_points(study, plan)
             add_present(study, plan, present, session.store.rung(session.trial_spec(session.present)))
     reserve = session.confirmation_seconds(present, seeds)
-    search(study, plan, session.session, lambda tried: session.wants_trial(tried, reserve, present.seconds))
+    if not (tried(study) or failed_trials(study)):
+        session.require_time(present, seeds)
+    search(study, plan, session.session, lambda done: session.wants_trial(done, reserve, present.seconds))

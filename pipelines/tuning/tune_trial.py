@@ -107,7 +107,15 @@ def run_tune_trial(spec: TuneSpec, rung: Path, report: Report) -> tuple[TuneResu
     config = settings.train
     if spec.layers_only:
         # masks and joints would leave only the CNN's values to be kept; copies would each run through the backbone
-        config = replace(config, augment=replace(config.augment, time_mask=0.0, feature_mask=0.0, join=0.0, variants=1))
+        still: dict[str, Any] = {
+            "time_mask": 0.0,
+            "feature_mask": 0.0,
+            "join": 0.0,
+            "margin": 0.0,
+            "conditions": 0.0,
+            "variants": 1,
+        }
+        config = replace(config, augment=replace(config.augment, **still))
     backbone = Backbone.from_pretrained(spec.backbone)
     adapter = method_from_dict(spec.adapter) if spec.adapter else settings.adapter
     options = task_options(settings, data.dataset)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from elp_core.errors import OpsError
 from elp_core.types import Seconds
+from pipelines.errors import UsageError
 from pipelines.number_text import metric_title, percent
 from pipelines.tuning.candidate_size import CandidateSizes
 from pipelines.tuning.search_space import Candidate, present_candidate
@@ -119,12 +120,27 @@ class TuningSession:
             return tried < self.request.trials
         return seconds_spent(self.folder) + reserve + one <= 60 * self.request.minutes
 
+    def require_time(self, present: TuneResult, seeds: Sequence[int]) -> None:
+        """Raise UsageError if the minutes leave no time for a single trial: the search would have tried nothing."""
+        if self.wants_trial(0, self.confirmation_seconds(present, seeds), present.seconds):
+            return
+        used = seconds_spent(self.folder) + present.seconds
+        # the confirmation takes at most its share of the minutes
+        least = min(used + self._confirming(present, seeds), used / (1 - MOST_CONFIRMING))
+        raise UsageError(
+            f"no time for a trial in {self.request.minutes:g} minutes: one takes about {present.seconds:.0f} s here, "
+            f"and up to {MOST_CONFIRMING:.0%} of the minutes are kept for the confirmation; give at least: --minutes "
+            f"{math.ceil(least / 60)} (what was trained is kept)"
+        )
+
     def confirmation_seconds(self, present: TuneResult, seeds: Sequence[int]) -> Seconds:
         """Return about how long the confirmation takes, at most `MOST_CONFIRMING` of the minutes."""
+        return min(MOST_CONFIRMING * 60 * self.request.minutes, self._confirming(present, seeds))
+
+    def _confirming(self, present: TuneResult, seeds: Sequence[int]) -> Seconds:
         whole = present.seconds * self.epochs / max(1, present.epochs)
         missing = sum(self.store.result(self.final_spec(self.present, seed)) is None for seed in seeds)
-        trainings = missing + 2 * _FINALIST_SHARE * len(seeds)
-        return min(MOST_CONFIRMING * 60 * self.request.minutes, whole * trainings / self.request.jobs)
+        return whole * (missing + 2 * _FINALIST_SHARE * len(seeds)) / self.request.jobs
 
     def final_spec(self, candidate: Candidate, seed: int) -> TuneSpec:
         """Return the inputs of a training of the confirmation: all epochs, a new seed."""

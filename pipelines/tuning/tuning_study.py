@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from elp_core.errors import ConfigError, OpsError
+from pipelines.errors import UsageError
 from pipelines.tuning.search_space import Candidate, SearchSpace
 from pipelines.tuning.study_journal import STARTUP, Sampler, ask_trial
 from pipelines.tuning.study_threads import run_together
@@ -57,13 +58,19 @@ class SearchPlan:
 
 
 def enqueue_points(study: Study, plan: SearchPlan) -> None:
-    """Let the study try the starting points first, made small enough for the limit, once for all sessions."""
-    if study.get_trials(deepcopy=False):
-        return
-    for start in plan.space.starting_points():
-        point = plan.space.shrunk(start, lambda candidate: plan.count(candidate) <= plan.limits.parameters)
-        if point:
-            study.enqueue_trial(point, skip_if_exists=True)
+    """Let the study try the starting points first, made small enough for the limit, once for all sessions.
+
+    A session that was killed here may have queued some of them only.
+    """
+
+    def fits(candidate: Candidate) -> bool:
+        return plan.count(candidate) <= plan.limits.parameters
+
+    shrunk = [point for start in plan.space.starting_points() if (point := plan.space.shrunk(start, fits))]
+    # without them, random points would have to find what little fits
+    alone = [point for point in plan.space.smallest_points() if fits(plan.space.candidate(point))]
+    for point in shrunk or alone:
+        study.enqueue_trial(point, skip_if_exists=True)
 
 
 def add_present(study: Study, plan: SearchPlan, result: TuneResult, rung: Rung | None) -> None:
@@ -83,6 +90,17 @@ def add_present(study: Study, plan: SearchPlan, result: TuneResult, rung: Rung |
             intermediate_values={int(number): error for number, error in rung.blocks.items()} if rung else {},
         )
     )
+
+
+def require_room(space: SearchSpace, count: Callable[[Candidate], int], present: int, limit: int) -> None:
+    """Raise UsageError if no configuration of the space has at most `limit` trainable parameters."""
+    least = min(count(space.candidate(point)) for point in space.smallest_points())
+    if least > limit:
+        raise UsageError(
+            f"the smallest configuration of the search has {least:,} trainable parameters, {least / present:.1%} of "
+            f"the present {present:,}, and {limit:,} are allowed; allow more with: --parameters "
+            f"{math.ceil(100 * least / present) / 100:g}"
+        )
 
 
 def search(study: Study, plan: SearchPlan, session: StudySession, wanted: Callable[[int], bool]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import signal
@@ -18,9 +19,10 @@ import psutil
 import pytest
 
 from pipelines.local import lifecycle
-from pipelines.local.addresses import mlflow_uri, read_record
+from pipelines.local.addresses import mlflow_uri, prefect_api, read_record
 from pipelines.local.initialise import init_workspace
 from pipelines.local.profiles import Profile
+from pipelines.local.runs_in_progress import unfinished_runs
 from pipelines.local.workspace import Workspace, open_workspace
 from pipelines.orchestration.deployments import register_deployments
 from pipelines.orchestration.prefect_api import FollowedRun, connect_prefect, read_run, start_run
@@ -44,6 +46,7 @@ class System:
     length: float = 0.0
     expected: dict[str, Any] | None = None
     number: int = 0
+    gpu_locks: Path = Path("/nowhere")
 
     def start(self) -> tuple[Slot, str]:
         self.number += 1
@@ -70,6 +73,25 @@ class System:
 
     def state(self, slot: Slot) -> dict[str, Any]:
         return public_state(self.workspace, slot, mlflow_uri(self.workspace))
+
+    def disorder(self, slot: Slot) -> list[str]:
+        """Return what must not be after the last run: failed checks, unfinished runs, held GPUs."""
+        from pipelines.audit.server_records import ServerRecords
+        from pipelines.audit.verify import start_verification, verify_registry
+
+        tools = start_verification(self.workspace, ServerRecords(mlflow_uri(self.workspace)), lambda _: None)
+        found = [f"audit: {fact.name} {fact.value}: {fact.note}" for fact in verify_registry(tools, slot).failed]
+        ends = time.monotonic() + 15.0
+        while left := self._unfinished():
+            # the process of a run that has just ended needs a moment
+            if time.monotonic() > ends:
+                return found + left
+            time.sleep(0.5)
+        return found
+
+    def _unfinished(self) -> list[str]:
+        runs = [f"{run['name']} is {run['state_name']}" for run in unfinished_runs(prefect_api(self.workspace))]
+        return runs + [f"{lock.name} is held" for lock in self.gpu_locks.glob("*.lock") if _is_held(lock)]
 
     def pid(self, name: str) -> int:
         process = read_record(self.workspace).find(name)
@@ -114,6 +136,15 @@ class System:
         raise TimeoutError(f"the run {run} was never {name}: {self.states(run)}")
 
 
+def _is_held(lock: Path) -> bool:
+    with lock.open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
 @contextlib.contextmanager
 def running_system(folder: Path, profile: Profile | None = None) -> Iterator[System]:
     """Give a system whose first run has ended; `profile` may name a DVC remote and databases."""
@@ -133,6 +164,9 @@ def running_system(folder: Path, profile: Profile | None = None) -> Iterator[Sys
             write_secrets(workspace.state, OWNER.data_environment())
         made = System(open_workspace(workspace.root), delivery(folder / "delivery"))
         patch.setenv("ELP_KEYS", str(made.workspace.state / "keys"))
+        made.gpu_locks = folder / "gpu-locks"
+        patch.setenv("ELP_GPU_LOCKS", str(made.gpu_locks))
+        patch.setenv("ELP_TEST_GPUS", "GPU-pretended:24")
         try:
             lifecycle.up(made.workspace, register_deployments, log=lambda _: None)
             slot, run = made.start()
@@ -140,6 +174,8 @@ def running_system(folder: Path, profile: Profile | None = None) -> Iterator[Sys
             assert made.wait(run).state == "Completed"
             made.length = time.monotonic() - begin
             made.expected = made.state(slot)
+            assert [*made.gpu_locks.glob("*.lock")], "the run has held the GPU"
+            assert made.disorder(slot) == []
             yield made
         finally:
             lifecycle.down(made.workspace, log=lambda _: None)

@@ -10,14 +10,17 @@ from elp_core.data.store import TensorStore
 from elp_core.tasks import make_task
 from elp_core.testing import tiny_backbone
 from elp_core.training.batches import TrainingBatches, join, trainable_clips
+from elp_core.types import Clip
 from tests.support.clips import clip, tone, two_speakers
 
 CLIPS = two_speakers(4)
 CONFIG = TrainConfig(batch_seconds=2.0, min_steps=1, augment=AugmentConfig(variants=2, join=0.6))
 
 
-def batches_of(config: TrainConfig = CONFIG, task: str = "asr", store: TensorStore | None = None) -> TrainingBatches:
-    return TrainingBatches(CLIPS, make_task(task, CLIPS), tiny_backbone("hubert"), config, store=store)
+def batches_of(
+    config: TrainConfig = CONFIG, task: str = "asr", store: TensorStore | None = None, clips: list[Clip] = CLIPS
+) -> TrainingBatches:
+    return TrainingBatches(clips, make_task(task, clips), tiny_backbone("hubert"), config, store=store)
 
 
 def test_an_epoch_has_every_clip_once() -> None:
@@ -65,9 +68,9 @@ def test_a_share_of_the_copies_gets_conditions_which_only_the_seed_decides() -> 
 
 
 def test_another_training_finds_the_copies_of_this_one_unless_they_depend_on_other_clips(tmp_path: Path) -> None:
-    def files(config: TrainConfig, store: TensorStore) -> int:
+    def files(config: TrainConfig, store: TensorStore, clips: list[Clip] = CLIPS) -> int:
         for epoch in (0, 1):
-            own, bare = batches_of(config, store=store).batches(epoch), batches_of(config).batches(epoch)
+            own, bare = (batches_of(config, clips=clips, store=one).batches(epoch) for one in (store, None))
             assert all(torch.equal(a.values, b.values) for a, b in zip(own, bare, strict=True))
         return len(list(store.folder.rglob("*.safetensors")))
 
@@ -77,8 +80,15 @@ def test_another_training_finds_the_copies_of_this_one_unless_they_depend_on_oth
     assert files(longer, store) == both, "of a training that draws the same copies"
     for number, changed in enumerate((replace(CONFIG, seed=1), replace(CONFIG, augment=AugmentConfig(variants=2)))):
         assert files(changed, store) == both + (number + 1) * len(CLIPS)
-    disturbed = replace(CONFIG, seed=2, augment=AugmentConfig(variants=2, conditions=0.5, families=("noise",)))
-    assert files(disturbed, store) == both + 2 * len(CLIPS)
+    for families, again in (("noise",), 0), (("babble",), 1):
+        store = TensorStore(tmp_path / families[0])
+        disturbed = replace(CONFIG, augment=AugmentConfig(variants=2, conditions=0.5, families=families))
+        assert files(disturbed, store) == both
+        changed = sum(bool(batches_of(disturbed)._conditions(clip, 1)) for clip in CLIPS)
+        assert 0 < changed < len(CLIPS)
+        more = two_speakers(5)
+        # of the clips that were there, those with other voices are made again
+        assert files(disturbed, store, more) == 2 * len(more) + again * changed
     assert files(CONFIG, TensorStore(tmp_path / "small", 2**14)) <= len(CLIPS), "no room for all: recordings only"
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import shlex
 import shutil
 import subprocess
@@ -10,8 +11,9 @@ from sqlite3 import Connection
 import click
 import pytest
 
+from pipelines.audit import erasure_plan
 from pipelines.audit.data_index import FILE, open_index
-from pipelines.audit.erasure_plan import ErasurePlan, plan_erasure
+from pipelines.audit.erasure_plan import CACHES, ErasurePlan, plan_erasure
 from pipelines.audit.trained_on import find_trained_on
 from pipelines.cli.main import cli
 from pipelines.datasets.drop import drop_clips
@@ -23,11 +25,29 @@ from tests.support.audited import ASR, ASV, Ground
 from tests.support.records import champions
 
 pytestmark = pytest.mark.integration
+PIPELINES = Path(erasure_plan.__file__).parents[1]
 
 
 def _commands(found: ErasurePlan) -> list[str]:
     steps = [*(step for slot in found.slots for step in slot.steps), *found.after]
     return [command for step in steps for command in step.commands]
+
+
+def test_every_cache_is_emptied_or_is_known_to_hold_nothing_of_a_person() -> None:
+    others = {
+        "adapters": "bundles of registered versions: tensors",
+        "bundles": "trainings that are not registered yet: tensors and curves",
+        "dvc": "databases of DVC: digests",
+        "nearest": "two numbers for each champion",
+        "repositories": "mirrors of Git repositories",
+    }
+    written = re.compile(r"""cache(?:"\))? / "([\w.-]+)\"""")
+    lines = [line for path in PIPELINES.rglob("*.py") for line in path.read_text().splitlines()]
+    # .dvc/cache is DVC's own, and XDG_CACHE_HOME is a user's
+    own = [line for line in lines if ".dvc" not in line and "XDG_CACHE_HOME" not in line]
+    found = {name for line in own for name in written.findall(line)}
+    assert found >= {"files", "sets", "features", "trials", "verdicts", "tuning", "sweeps", "audit.db"}
+    assert found - set(CACHES.split()) == others.keys()
 
 
 def test_a_champion_trained_on_them_is_replaced_and_the_data_dropped(ground: Ground, index: Connection) -> None:

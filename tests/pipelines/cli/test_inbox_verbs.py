@@ -49,4 +49,4 @@ def test_the_states_are_listed_and_a_refused_one_is_tried_again(root: Path, caps
 def test_two_slots_with_one_inbox_are_refused(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (root / "elp.yaml").write_text("slots: {plant-a/asr: {inbox: /mnt/x}, plant-b/asr: {inbox: /mnt/x/}}\n")
     assert run(["inbox", "list"]) == 2
-    assert "slots.plant-b/asr.inbox is '/mnt/x', which is the inbox of plant-a/asr, too" in capsys.readouterr().err
+    assert "slots.plant-b/asr.inbox is '/mnt/x/', which is the inbox of plant-a/asr, too" in capsys.readouterr().err

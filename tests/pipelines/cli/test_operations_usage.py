@@ -29,6 +29,9 @@ from pipelines.local.workspace import Workspace
         (["promote", "plant-a/asr", "--override"], "--override needs --reason TEXT"),
         (["promote", "plant-a/asr", "--override", "--reason", "x"], "--override needs --version N"),
         (["init", ""], "DIR is empty"),
+        (["tune", "plant-a/asr", "--minutes", "inf"], "inf is not a finite number"),
+        (["tune", "plant-a/asr", "--parameters", "nan"], "nan is not a finite number"),
+        (["promote", "plant-a/asr", "--override", "--reason", "x", "--version", "1", "--days", "inf"], "finite number"),
     ],
 )
 def test_wrong_usage_ends_with_2_and_a_reason(workspace: Workspace, monkeypatch, capfd, words, reason) -> None:

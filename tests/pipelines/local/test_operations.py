@@ -26,6 +26,7 @@ from pipelines.local.addresses import mlflow_uri, prefect_api, prefect_pages, re
 from pipelines.local.git import git
 from pipelines.local.prefect_request import prefect_request
 from pipelines.local.processes import Process, alive
+from pipelines.local.supervision import GUARD, SUPERVISOR
 from pipelines.local.workspace import Workspace, open_workspace
 from pipelines.migration.migrate_site import SlotMove
 from pipelines.orchestration import migrate_runs
@@ -354,6 +355,19 @@ def _process(workspace: Workspace, name: str) -> Process | None:
 
 
 @pytest.mark.slow
+def test_the_supervision_and_its_guard_start_each_other_again(up: Workspace) -> None:
+    for name in (SUPERVISOR, GUARD):
+        before = read_record(up).find(name)
+        assert before
+        os.kill(before.pid, signal.SIGKILL)
+
+        def again(before: Process = before) -> bool:
+            now = read_record(up).find(before.name)
+            return now is not None and now != before and alive(now)
+
+        assert _eventually(again, 60)
+
+
 def test_the_run_of_a_killed_worker_continues(up: Workspace) -> None:
     # a flow that waits: it starts a child run on the training pool, which is paused
     with connect_prefect(up) as client:

@@ -63,6 +63,11 @@ def test_data_behind_ssh_needs_no_store_and_no_key(tmp_path: Path, capfd: pytest
     assert "timeout = 10" in (tmp_path / "w" / ".dvc" / "config").read_text()
 
 
+def test_a_whole_bucket_of_data_takes_artifacts_in_another_one(tmp_path: Path) -> None:
+    assert _init(tmp_path / "w", {**TEAM, "--remote": "s3://speech", "--artifacts": "s3://adapters"}) == 0
+    assert open_workspace(tmp_path / "w").settings.servers.artifacts == "s3://adapters"
+
+
 def test_the_laptop_is_as_before(tmp_path: Path) -> None:
     assert run(["init", str(tmp_path / "one")]) == 0
     assert run(["init", str(tmp_path / "two"), "--profile", "laptop"]) == 0
@@ -83,6 +88,19 @@ def test_the_laptop_is_as_before(tmp_path: Path) -> None:
         ({"--postgres": "postgresql://elp@db/one,one"}, "names of two databases"),
         ({"--postgres": "postgresql://elp:pg-secret@db"}, "--postgres holds a password"),
         ({"--git": "https://elp:pg-secret@git/foundry.git"}, "--git: it holds a password"),
+        ({"--postgres": "postgresql://elp@db?password=pg-secret"}, "--postgres holds a password"),
+        (
+            {"--postgres": "postgresql://elp@db?connect_timeout=3"},
+            "--postgres is 'postgresql://elp@db?connect_timeout=3'",
+        ),
+        ({"--postgres": "postgresql://elp@db:port"}, "--postgres is 'postgresql://elp@db:port'"),
+        ({"--git": "https://pg-secret@github.com/x/y.git"}, "--git: it holds a user name, which may be an access"),
+        ({"--git": "https://git.lan/x.git?private_token=pg-secret"}, "--git: it holds a query"),
+        ({"--git": "elp:pg-secret@git.lan:x.git"}, "--git: it holds a password (what follows : before the @)"),
+        ({"--git": "git.lan:x.git?token=pg-secret"}, "--git: it holds a query"),
+        ({"--git": "https://pg-secret@[git.lan/x.git"}, "--git: it holds a login that cannot be read"),
+        ({"--artifacts": "s3://key:pg-secret@speech/x"}, "--artifacts holds a password"),
+        ({"--remote": "s3://speech"}, "--remote s3://speech is a whole bucket"),
         ({"--s3-endpoint": "http://elp:pg-secret@store"}, "--s3-endpoint holds a password"),
         ({"--s3-endpoint": "store:8333"}, "s3_endpoint is 'store:8333', expected https://HOST:PORT"),
         ({"--remote": "data"}, "need s3://BUCKET/PREFIX or ssh://HOST/PATH"),

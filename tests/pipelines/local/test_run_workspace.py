@@ -188,6 +188,7 @@ def test_runs_that_begin_at_once_share_one_clone(control: Workspace) -> None:
         ("/srv/foundry.git", "is no Git address; expected one that every worker reaches"),
         ("-oProxyCommand=x:y", "is no Git address"),
         ("https://me:secret@host/x.git", "^(?!.*secret).*it holds a password"),
+        ("htps://me:secret@host/x.git", "^(?!.*secret).*it holds a password"),
         ("ext::sh -c true", "the scheme|is no Git address"),
         ("s3://bucket/x", "the scheme of 's3://bucket/x' is 's3', expected one of"),
         ("ssh://[bad/x", "cannot be read"),

@@ -9,11 +9,12 @@ from elp_core.errors import ConfigError
 from pipelines.errors import WorkspaceError
 from pipelines.local import secret_values
 from pipelines.local import service_commands as commands
+from pipelines.local.address_credentials import without_password
 from pipelines.local.addresses import Record
 from pipelines.local.secret_values import DATA_NAMES, give_data_secrets, read_secrets, write_template
 from pipelines.local.servers import server_command
 from pipelines.local.settings import Servers, Settings, read_settings
-from pipelines.local.store_addresses import prefect_connection, two_databases, without_password
+from pipelines.local.store_addresses import prefect_connection, two_databases
 from pipelines.local.workspace import Workspace
 
 TEAM = Servers(

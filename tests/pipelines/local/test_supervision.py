@@ -7,6 +7,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -17,7 +18,8 @@ from pipelines.local import service_commands as commands
 from pipelines.local.addresses import Record, read_record, write_record
 from pipelines.local.processes import Process, alive, start, stop, stop_remains
 from pipelines.local.service_status import service_status
-from pipelines.local.supervision import PAUSES, SUPERVISOR, WINDOW, Ends, due, note_ends, read_ends, write_ends
+from pipelines.local.supervision import GUARD, PAUSES, SUPERVISOR, WINDOW, Ends, due, note_ends, read_ends, write_ends
+from pipelines.local.supervision_guard import guard
 from pipelines.local.workspace import Workspace
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(600)"]
@@ -115,6 +117,28 @@ def test_a_dead_worker_is_started_again_and_only_once(workspace: Workspace, slee
     assert read_record(workspace).processes == (started,)
     assert lines == ["elp-gpu had ended and was started again"]
     stop([started])
+
+
+def test_the_guard_starts_the_supervision_again_after_growing_pauses(workspace: Workspace, monkeypatch) -> None:
+    monkeypatch.setattr(commands, "process_command", lambda *_: (SLEEP, dict(os.environ)))
+    monkeypatch.setattr(lifecycle, "prefect_api", lambda _: "http://127.0.0.1:1/api")
+    first = start(SUPERVISOR, SLEEP, dict(os.environ), workspace.state / "logs" / "supervisor.log")
+    write_record(workspace, Record((first, replace(first, name=GUARD))))
+    ends = guard(workspace, read_record(workspace), Ends(0, ()), 100.0)
+    assert ends == Ends(0, ())
+    pids = [first.pid]
+    for now in (100.0, 101.0, 103.5):
+        present = read_record(workspace).find(SUPERVISOR)
+        assert present
+        if alive(present):
+            kill(present)
+        ends = guard(workspace, read_record(workspace), ends, now)
+        pids.append(read_record(workspace).find(SUPERVISOR).pid)
+    # at once, then after 2 s
+    assert pids[1] == pids[2] != pids[0]
+    assert pids[3] != pids[2]
+    assert ends.times == (100.0, 101.0)
+    stop(read_record(workspace).processes)
 
 
 def test_status_says_what_is_not_started_again(workspace: Workspace) -> None:

@@ -19,9 +19,12 @@ def _late(name: str, hours: float, noticed: float | None = 15.0, slot: str = "a/
     return LateRun(name, slot, due, None if noticed is None else due + noticed, flow)
 
 
-def _missed(late: list[LateRun], policy: str = "newest", worker_seen: float = NOW) -> list[str]:
+def _missed(
+    late: list[LateRun], policy: str = "newest", worker_seen: float = NOW, looks_seen: float = NOW
+) -> list[str]:
     policies = {(slot, flow): policy for slot in ("a/asr", "b/asr") for flow in ("retrain", "monitor")}
-    return [run.id for run, _ in missed_runs(late, policies, NOW, worker_seen)]
+    seen = {"retrain": worker_seen, "monitor": looks_seen}
+    return [run.id for run, _ in missed_runs(late, policies, NOW, seen)]
 
 
 def test_only_the_newest_late_run_of_each_slot_starts() -> None:
@@ -34,7 +37,7 @@ def test_only_the_newest_late_run_of_each_slot_starts() -> None:
 
 
 def test_a_slot_that_no_entry_names_any_more_is_left_alone() -> None:
-    assert missed_runs([_late("1", 48), _late("2", 24)], {}, NOW, NOW) == []
+    assert missed_runs([_late("1", 48), _late("2", 24)], {}, NOW, {"retrain": NOW}) == []
 
 
 def test_skip_starts_no_run_of_an_outage_and_every_run_that_only_waits() -> None:
@@ -50,6 +53,12 @@ def test_skip_starts_no_run_of_an_outage_and_every_run_that_only_waits() -> None
     assert _missed([waits], "skip", worker_seen=NOW - HOUR) == []
     # of several that only wait, the newest
     assert _missed([waits, _late("newer", 1)], "skip") == ["waits for a worker"]
+
+
+def test_each_flow_has_the_workers_of_its_own_pool() -> None:
+    both = [_late("training", 5), _late("look", 5, flow="monitor")]
+    assert _missed(both, "skip", worker_seen=NOW - 6 * HOUR) == ["training"]
+    assert _missed(both, "skip", looks_seen=NOW - 6 * HOUR) == ["look"]
 
 
 @pytest.mark.parametrize(

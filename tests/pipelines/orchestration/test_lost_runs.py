@@ -80,12 +80,46 @@ def test_one_sign_of_life_is_enough() -> None:
 
 def test_a_server_that_was_away_begins_the_wait_again() -> None:
     watched, found = _watch([AFAR], SILENT - EVERY)
-    # the reaper forgets what it saw when Prefect does not answer, or it was suspended itself
-    for before, now in ((Watched(), 200.0), (watched, 200.0)):
-        after, found = _watch([AFAR], SILENT, before, now)
-        assert found == []
+    after, found = _watch([AFAR], SILENT, watched, 200.0)
+    assert found == []
     _, found = _watch([AFAR], 2 * EVERY, after, 200.0 + SILENT)
     assert found
+
+
+def _afar(seed: int, ends: float, away: list[tuple[float, float]], dies: float = float("inf")) -> float:
+    """Return when a run is found dead, 0 if it is not; one look of five has no answer, and in an outage none.
+
+    It and its worker report each 30 s, and nothing arrives in an outage.
+    """
+    pick, watched, now = random.Random(seed), Watched(), 0.0
+    phases, arrived = (pick.uniform(0, 30), pick.uniform(0, 30)), [0.0, 0.0]
+    while now < ends:
+        now += EVERY
+        out = any(begin <= now < end for begin, end in away)
+        for which, phase in enumerate(phases):
+            last = phase + 30.0 * ((now - phase) // 30.0)
+            if last < dies and not any(begin <= last < end for begin, end in away):
+                arrived[which] = max(arrived[which], last)
+        if not out and pick.random() >= 0.2:
+            run = replace(AFAR, heartbeat=str(arrived[0]), worker_heartbeat=str(arrived[1]))
+            watched, dead = look(watched, [run], now)
+            if dead:
+                return now
+    return 0.0
+
+
+def test_looks_without_an_answer_delay_little() -> None:
+    took = [_afar(seed, 900.0, [], 400.0) - 400.0 for seed in range(100)]
+    assert min(took) > SILENT - 30, "never while it was alive"
+    # the few that come later had several looks in a row without an answer
+    assert sum(seconds <= 120 for seconds in took) >= 95
+    assert max(took) < 150
+
+
+def test_a_living_run_outlives_every_outage() -> None:
+    for seed in range(100):
+        away = [(begin, begin + random.Random(seed + begin).uniform(0, 75)) for begin in range(120, 1000, 200)]
+        assert _afar(seed, 1100.0, away) == 0.0, seed
 
 
 @dataclass
@@ -165,7 +199,6 @@ def test_of_ten_thousand_short_runs_none_is_declared_dead() -> None:
         shown.update(run.id for run in found)
         if pick.random() < 0.001:
             # an outage of some minutes: the looks fail
-            watched = Watched()
             now += pick.uniform(60, 400)
         watched, dead = look(watched, found, now + lag)
         assert dead == [], dead

@@ -96,11 +96,27 @@ def test_a_server_that_was_away_gives_everybody_time(rounds: Rounds) -> None:
     for _ in range(3):
         with pytest.raises(OSError, match="503"):
             rounds.go(5)
+        rounds.now += 25.0
     rounds.prefect.away = False
     rounds.go(SILENT - 5)
     assert rounds.types("a") == ["RUNNING"]
     rounds.go(15)
     assert rounds.types("a")[1] == "CRASHED"
+
+
+@pytest.mark.parametrize("others", [20, 49])
+def test_many_runs_on_other_machines_hide_no_dead_one(rounds: Rounds, others: int) -> None:
+    for number in range(others):
+        rounds.prefect.add(f"r{number}", "RUNNING", f"line-{number}")
+    rounds.prefect.add("dead", "RUNNING", "line-dead")
+    rounds.prefect.heartbeats.append(("dead", "last"))
+
+    def beat(number: int) -> None:
+        rounds.prefect.heartbeats += [(f"r{each}", f"b{number}") for each in range(others) if each % 6 == number % 6]
+
+    rounds.go(SILENT + 15, beat)
+    assert rounds.types("dead")[1:2] == ["CRASHED"]
+    assert {state for each in range(others) for state in rounds.types(f"r{each}")} == {"RUNNING"}
 
 
 def test_a_crash_loop_ends_and_says_so(rounds: Rounds) -> None:

@@ -100,6 +100,13 @@ def test_an_hourly_start_pauses_for_the_hour_that_is_there_twice() -> None:
     assert [b - a for a, b in pairwise(spring)] == [timedelta(hours=1)] * 3
 
 
+def test_no_start_is_there_twice_in_the_night_of_the_change_to_summer_time() -> None:
+    begin = datetime(2026, 3, 28, 22, tzinfo=UTC)
+    starts = planned_starts(_entry("*/5 * * * *", timezone="Europe/Berlin"), [SLOT], begin)[SLOT]
+    assert len(set(starts)) == len(starts) == DATES
+    assert {b - a for a, b in pairwise(starts)} == {timedelta(minutes=5)}
+
+
 def test_no_start_is_on_a_day_off_even_after_the_spread() -> None:
     entry = _entry("30 23 * * *", timezone="Asia/Tokyo", spread="2h", off=["2026-12-29..2027-01-03"])
     slots = [Slot(f"plant-{number}", "asr") for number in range(50)]

@@ -20,7 +20,7 @@ from pipelines.local.interrupted_runs import led_by
 from pipelines.local.prefect_request import prefect_request
 from pipelines.local.settings import read_settings
 from pipelines.local.workspace import Workspace, open_workspace
-from pipelines.orchestration import catch_up, joined_runs, schedule_apply, slot_turn
+from pipelines.orchestration import catch_up, joined_runs, schedule_apply, schedule_list, slot_deployments, slot_turn
 from pipelines.orchestration.catch_up import end_late_runs, of_entry
 from pipelines.orchestration.deployments import register_deployments
 from pipelines.orchestration.prefect_api import connect_prefect, find_deployment
@@ -200,6 +200,38 @@ def test_new_slots_are_scheduled_as_applied_and_removed_entries_go(server: Serve
     counts = server.elp(capfd, "apply", "--yes")["counts"]
     assert counts == {"added": 0, "changed": 1, "removed": 5, "unchanged": 1, "kept": 0}
     assert {one["name"] for one in server.elp(capfd, "list")} == {"plant-1/asr", "plant-1/asv"}
+
+
+def test_an_inbox_that_is_not_mounted_stops_no_schedule(server: Server, capfd) -> None:
+    server.settings(NIGHTLY + "inbox: {path: /nowhere/recordings}\n")
+    lines: list[str] = []
+    watch_schedules(server.workspace, ScheduleWatch(), lambda: server.api, print, lines.append)
+    assert lines[0].startswith("schedules: slots that have only an inbox are not seen: the inbox /nowhere/recordings")
+    assert not [line for line in lines if "removed" in line]
+    shown = server.elp(capfd, "apply", "--yes")
+    assert (shown["counts"]["removed"], "/nowhere/recordings" in shown["unread"]) == (0, True)
+    assert run(["schedule", "list", "-w", str(server.workspace.root)]) == 0
+    assert "no slot that has only an inbox gets one" in capfd.readouterr().err
+
+
+def test_the_last_run_of_a_slot_is_found_behind_those_of_many_others(server: Server, monkeypatch) -> None:
+    monkeypatch.setattr(schedule_list, "_NEWEST", 1)
+    for module in (schedule_list, slot_deployments):
+        monkeypatch.setattr(module, "PAGE", 2)
+    deployments = {slot: server.present(slot) for slot in ("plant-1/asr", "plant-3/asv", "plant-2/asv")}
+    with connect_prefect(server.workspace) as client:
+        # plant-3/asv first; plant-1/asr often since then, and plant-2/asv never
+        runs = []
+        for slot in ("plant-3/asv", *["plant-1/asr"] * 4):
+            made = client.create_flow_run_from_deployment(UUID(deployments[slot].id), state=Running(), tags=[slot])
+            client.set_flow_run_state(made.id, Completed(), force=True)
+            runs.append(made.id)
+        found = schedule_list._last_runs(server.workspace, server.api, {(slot, "retrain") for slot in deployments})
+        for run_id in runs:
+            client.delete_flow_run(run_id)
+    assert {slot: run["id"] for (slot, _), run in found.items()} == {
+        "plant-1/asr": str(runs[-1]), "plant-3/asv": str(runs[0]),
+    }  # fmt: skip
 
 
 def test_after_an_outage_the_newest_late_run_starts_or_none(server: Server, capfd) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from elp_core.errors import ConfigError
+from elp_core.testing import save_tiny
 from pipelines.cli.main import run
 from pipelines.errors import RegistryError, UsageError
 from pipelines.local.workspace import open_workspace
@@ -76,3 +77,10 @@ def test_a_champion_and_a_version_are_swept_once_and_kept(
     assert run([*command, "--json"]) == 0
     shown = json.loads(capfd.readouterr().out)
     assert (shown["sweep"], shown["report"]) == (plain(both), str(folder / "sweep.html"))
+
+    # while the site changes to another backbone, its versions are swept on their own one
+    save_tiny(tmp_path / "other", "wavlm")
+    with (workspace.root / "elp.yaml").open("a") as settings:
+        settings.write(f"\nslots: {{{slot}: {{backbone: {tmp_path / 'other'}}}}}\n")
+    assert run([*command, "--json"]) == 0
+    assert json.loads(capfd.readouterr().out)["sweep"] == shown["sweep"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import xml.etree.ElementTree as ET
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,7 @@ def site(tmp_path: Path) -> Path:
     # a clip of the golden set has this name
     (folder / "0_0.wav").write_bytes(wav(voice(0.7, 230, 2)))
     (folder / "short.wav").write_bytes(wav(voice(0.05, 200, 1)))
+    Path(os.fsdecode(bytes(folder) + b"/caf\xe9.wav")).write_bytes(wav(voice(0.6, 333, 3)))
     return folder
 
 
@@ -78,6 +80,7 @@ def test_the_recordings_that_are_worth_most_are_labelled_and_taken_in(
         "cut.flac": "corrupt",
         "short.wav": "too_short",
         "0_0.wav": "taken",
+        "caf\\udce9.wav": "file_name",
     }
     assert _shown(capfd, *command) == found
 
@@ -122,3 +125,11 @@ def test_the_recordings_that_are_worth_most_are_labelled_and_taken_in(
     assert again["considered"] == 8
     assert not {clip["id"] for clip in again["clips"]} & {clip["id"] for clip in found["clips"][:4]}
     assert np.isfinite([clip["score"] for clip in again["clips"]]).all()
+
+
+def test_classes_that_nobody_knows_yet_are_not_suggested(
+    watched: Watched, site: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ELP_WORKSPACE", str(watched.workspace.root))
+    assert run(["data", "suggest", "labelled-next/ser", str(site), "--no-champion"]) == 2
+    assert "add clips of each class first: elp data add" in capfd.readouterr().err

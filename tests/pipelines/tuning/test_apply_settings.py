@@ -8,9 +8,11 @@ import pytest
 from pipelines.errors import UsageError, WorkspaceError
 from pipelines.local.settings import read_settings
 from pipelines.local.workspace import Workspace, open_workspace
+from pipelines.registry.plain_json import plain
 from pipelines.registry.slot import Slot
-from pipelines.tuning.apply_settings import apply_winner, changed_text
+from pipelines.tuning.apply_settings import applied_before, apply_winner, changed_text, note_applied
 from pipelines.tuning.search_space import SearchSpace
+from pipelines.tuning.tuning_result import TriedConfiguration, TuningResult
 
 SLOT = Slot("plant-a", "asr")
 TEXT = """\
@@ -60,6 +62,24 @@ def test_only_the_lines_of_the_slot_change(tmp_path: Path) -> None:
     assert after.adapter.layer.layers == (1, 3)
     assert (after.task.width, after.data) == (64, before.data)
     assert apply_winner(open_workspace(tmp_path), SLOT, change()) == "", "a second time changes nothing"
+
+
+def test_the_same_command_is_recognised_until_settings_data_or_options_change(tmp_path: Path) -> None:
+    opened, options = workspace(tmp_path, TEXT), {"minutes": 60.0, "version": "latest"}
+    trial = TriedConfiguration("E 32", change(), "present", "finished", 0.1, 10, 1.0, 1.0)
+    found = TuningResult(
+        slot=str(SLOT), dataset="data/plant-a/asr/v3", backbone="elp:tiny", study="0" * 16, metric="wer", margin=0.02,
+        epochs=3, trial_epochs=1, seeds=(1,), seconds=1.0, parameter_limit=5, layer_shares=(1.0,), note="",
+        trials=(trial,),
+    )  # fmt: skip
+    assert applied_before(opened, SLOT, found.dataset, options) is None
+    apply_winner(opened, SLOT, change())
+    note_applied(opened, SLOT, options, found)
+    assert applied_before(opened, SLOT, found.dataset, options) is None, "with the settings of before"
+    again = open_workspace(tmp_path)
+    assert plain(applied_before(again, SLOT, found.dataset, options)) == plain(found)
+    assert applied_before(again, SLOT, "data/plant-a/asr/v4", options) is None
+    assert applied_before(again, SLOT, found.dataset, options | {"minutes": 90.0}) is None
 
 
 @pytest.mark.parametrize("text", ["", "# nothing yet\n", "backbone: elp:tiny\n", "slots: {}\n"])

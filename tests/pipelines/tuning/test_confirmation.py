@@ -8,7 +8,7 @@ import pytest
 from elp_core.metrics.scores import ClipScores, TrialScores
 from pipelines.registry.policies import GatePolicy
 from pipelines.tuning.clip_errors import block_errors, errors_by_clip
-from pipelines.tuning.confirmation import ConfirmedDifference, confirm
+from pipelines.tuning.confirmation import ConfirmedDifference, confirm, least_difference, resolution
 from pipelines.tuning.finalists import choose_finalists
 from pipelines.tuning.tuning_result import Finalist, TriedConfiguration, choose_winner
 
@@ -41,6 +41,15 @@ def test_two_configurations_above_the_limit_of_the_gate_decide_nothing() -> None
     bad = seeds(0.7, 1, 2)
     assert confirm(bad, bad, POLICY, closed_set=False).relation == "undecided"
     assert confirm(bad, seeds(0.9, 3, 4), POLICY, closed_set=False).relation == "undecided"
+
+
+def test_what_the_scored_clips_can_show_is_said() -> None:
+    few, one = (replace(scores(np.zeros(16, int)), speakers=("a",) * 8 + (other,) * 8) for other in "ba")
+    many = least_difference(scores(np.zeros(4000, int)), POLICY, closed_set=False)
+    assert 0 < many < POLICY.margin < least_difference(few, POLICY, closed_set=False)
+    assert resolution(4000, many, 0.02).endswith("points, and the margin is 2.0 points")
+    assert "expect no decision" in resolution(16, least_difference(few, POLICY, closed_set=False), 0.02)
+    assert resolution(16, least_difference(one, POLICY, closed_set=False), 0.02).startswith("one speaker scores")
 
 
 def test_one_lucky_seed_makes_no_finalist_better() -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import json
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,15 +13,17 @@ from optuna import create_study
 
 from elp_core.errors import ConfigError
 from pipelines.local.settings import Settings
+from pipelines.progress_text import Report
 from pipelines.registry.slot import Slot
 from pipelines.tuning import trial_store
 from pipelines.tuning.finalists import confirm_finalists, searched_trials
 from pipelines.tuning.search_space import Candidate, SearchSpace, changed_settings, present_candidate
-from pipelines.tuning.time_spent import StudySession
-from pipelines.tuning.trial_store import Ended, FailedTraining, TrialStore
-from pipelines.tuning.tune_trial import TuneResult, TuneSpec
+from pipelines.tuning.study_journal import open_study
+from pipelines.tuning.time_spent import StudySession, open_session
+from pipelines.tuning.trial_store import Ended, FailedTraining, Prune, Rung, TrialStore
+from pipelines.tuning.tune_trial import TuneResult, TuneSpec, rung_file, scores_file
 from pipelines.tuning.tuning_result import TriedConfiguration, TuningResult
-from pipelines.tuning.tuning_study import Limits, SearchPlan, search
+from pipelines.tuning.tuning_study import PRUNED, Limits, SearchPlan, add_present, enqueue_points, search, tried
 from pipelines.tuning.tuning_words import tuning_findings
 
 SLOT = Slot("plant-a", "asr")
@@ -95,3 +98,37 @@ def test_a_finalist_that_fails_is_reported_with_its_reason() -> None:
         "plant-a/asr", "v1", "b", "s", "wer", 0.1, 3, 1, (1, 2), 1.0, 9, (), "note", (own, tried), unconfirmed=failed
     )
     assert any("L 64 was not confirmed" in one and "no memory" in one for one in tuning_findings(found))
+
+
+def test_a_trial_that_is_worse_at_its_rung_is_ended_and_a_good_one_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    errors, finished, blocks = iter([0.5, 0.1, 0.4]), list[float](), range(20)
+
+    def run_child(command: list[str], _: Path, report: Report) -> tuple[int, str]:
+        path, error = Path(command[-1]), next(errors)
+        rung = {"value": error, "blocks": {str(block): error + block / 1000 for block in blocks}}
+        rung_file(path).write_text(json.dumps(rung))
+        report(1, 3, "")
+        finished.append(error)
+        scores_file(path).write_text("{}")
+        path.write_text(json.dumps(asdict(replace(RESULT, value=error))))
+        return 0, ""
+
+    monkeypatch.setattr(trial_store, "run_child", run_child)
+    store = TrialStore(SimpleNamespace(cache=tmp_path), SLOT, DATASET, "f", "code")  # type: ignore[arg-type]
+
+    def train(candidate: Candidate, prune: Prune | None) -> Ended:
+        settings = changed_settings(SETTINGS, candidate, epochs=1, seed=0)
+        return store.run(replace(spec(), settings=settings), lambda *_: None, prune)
+
+    space, study = SearchSpace(SETTINGS, (0, 1, 2)), open_study(tmp_path / "study", "tpe", 0)
+    plan = SearchPlan(space, Limits(10, 2.0), lambda _: 1, train, "tpe", 0)
+    enqueue_points(study, plan)
+    add_present(study, plan, RESULT, Rung(0.2, {str(block): 0.2 for block in blocks}))
+    with open_session(tmp_path / "study") as session:
+        search(study, plan, session, lambda done: done < 3)
+    assert finished == [0.1]
+    ended = [(trial.value, trial.user_attrs.get(PRUNED, False), trial.params) for trial in tried(study)]
+    states = [(0.5, True), (0.1, False), (0.4, True)]
+    assert ended == [(*state, point) for state, point in zip(states, space.starting_points(), strict=True)]

@@ -1,16 +1,26 @@
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 from optuna.trial import create_trial
 
 from elp_core.config import ElpConfig, EncoderAdapterConfig, LayerAdapterConfig
+from elp_core.testing import tiny_backbone
+from pipelines.errors import UsageError
 from pipelines.local.settings import Settings, SlotSettings
 from pipelines.registry.slot import Slot
+from pipelines.tuning.candidate_size import CandidateSizes
 from pipelines.tuning.search_space import SearchSpace, head_only, present_candidate
+from pipelines.tuning.tuning_study import require_room
+from tests.support.clips import two_speakers
+
+DATASET: Any = SimpleNamespace(closed_set=False, units={})
 
 
-def settings(task: str, **own: object) -> SlotSettings:
-    slot = Slot("plant-a", task)
+def settings(name: str, **own: object) -> SlotSettings:
+    slot = Slot("plant-a", name)
     return Settings(slots={str(slot): own}).for_slot(slot)
 
 
@@ -54,6 +64,34 @@ def test_a_configuration_outside_the_space_has_no_point() -> None:
     chosen = settings("asr", adapter={"encoder": {"layers": [0]}, "layer": {"layers": [1, 2]}})
     assert chosen.adapter == apart
     assert SearchSpace(chosen, (0, 1, 2)).present_point() is None
+
+
+def test_each_head_has_its_sizes_in_the_space_and_a_heavy_one_is_replaced_if_it_does_not_fit() -> None:
+    names = {"xvector": {"channels_log2"}, "mhfa": {"attention_heads_log2", "pooled_width_log2"}, "mfa": set()}
+    for head, sizes in names.items():
+        for task in ("asv", "ser"):
+            if (task, head) == ("ser", "xvector"):
+                continue
+            chosen = settings(task, task={"head": head})
+            space = SearchSpace(chosen, (0, 1, 2))
+            assert sizes < space.distributions().keys(), "its sizes, and the kind of head"
+            point = space.present_point()
+            assert point is not None
+            assert space.candidate(point) == present_candidate(chosen)
+    heavy = settings("asv", task={"head": "xvector", "channels": 64, "embedding": 64})
+    sizes = CandidateSizes(tiny_backbone(), Slot("plant-a", "asv"), DATASET, heavy, two_speakers())
+    space, present = SearchSpace(heavy, (0, 1, 2)), sizes.count(present_candidate(heavy))
+    least = space.shrunk(space.starting_points()[0], lambda candidate: sizes.count(candidate) < 10_000)
+    assert least is not None
+    assert space.candidate(least).task["head"] == "linear"
+    assert ", head linear" in space.candidate(least).title
+    fits = space.shrunk(space.starting_points()[0], lambda candidate: sizes.count(candidate) <= present // 4)
+    assert fits is not None
+    assert "channels" in space.candidate(fits).task
+    assert "head" not in space.candidate(fits).task
+    require_room(space, sizes.count, present, present // 4)
+    with pytest.raises(UsageError, match=r"the smallest configuration .* and 100 are allowed; .* --parameters 0\.01"):
+        require_room(space, sizes.count, present, 100)
 
 
 def test_a_starting_point_is_made_smaller_until_it_fits() -> None:

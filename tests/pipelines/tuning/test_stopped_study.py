@@ -22,7 +22,7 @@ from pipelines.tuning.study_journal import SESSION, free_dead_trials, open_study
 from pipelines.tuning.study_threads import run_together
 from pipelines.tuning.time_spent import StudySession, open_session
 from pipelines.tuning.trial_store import Ended, FailedTraining
-from pipelines.tuning.tuning_study import Limits, SearchPlan, failed_trials, search
+from pipelines.tuning.tuning_study import Limits, SearchPlan, enqueue_points, failed_trials, search
 
 SLOT = Slot("plant-a", "asr")
 
@@ -103,6 +103,42 @@ def test_another_process_frees_no_trial_that_was_just_asked_for(
     with open_session(tmp_path) as session:
         study_journal.ask_trial(study, ranges, session)
         assert free_dead_trials(open_study(tmp_path, "random", 0), tmp_path) == 0
+
+
+def test_a_kill_while_points_are_queued_loses_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    study, asked = open_study(tmp_path, "tpe", 0), plan(None)
+    enqueue = study.enqueue_trial
+
+    def dies(point: dict[str, Any], **options: Any) -> None:
+        if study.get_trials(deepcopy=False):
+            raise KeyboardInterrupt
+        enqueue(point, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(study, "enqueue_trial", dies)
+        with pytest.raises(KeyboardInterrupt):
+            enqueue_points(study, asked)
+    for _ in range(2):
+        enqueue_points(study, asked)
+        queued = [trial.system_attrs["fixed_params"] for trial in study.get_trials()]
+        assert queued == asked.space.starting_points()
+
+
+def test_a_kill_between_queueing_a_dead_trial_again_and_ending_it_keeps_its_point(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = open_study(tmp_path, "tpe", 0)
+    enqueue_points(study, plan(None))
+    # killed before the first of its values was drawn
+    study.ask()
+    point = study.get_trials()[0].system_attrs["fixed_params"]
+    with monkeypatch.context() as patch:
+        patch.setattr(study, "tell", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            free_dead_trials(study, tmp_path)
+    assert free_dead_trials(study, tmp_path) == 1
+    waiting = [trial.system_attrs["fixed_params"] for trial in study.get_trials(states=(TrialState.WAITING,))]
+    assert (len(waiting), waiting.count(point)) == (3, 1)
 
 
 def test_the_end_of_a_journal_is_cut_off_under_the_lock_of_its_writers(

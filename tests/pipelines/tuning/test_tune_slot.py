@@ -14,6 +14,7 @@ import pytest
 from elp_core.errors import OpsError
 from elp_core.types import Clip
 from pipelines.datasets import versions
+from pipelines.errors import UsageError
 from pipelines.local.workspace import Workspace, open_workspace
 from pipelines.progress_text import Report
 from pipelines.registry.client.connection import connect
@@ -137,3 +138,15 @@ def test_without_the_present_configuration_there_is_no_search(copy: Workspace, s
 
     with pytest.raises(OpsError, match="the training of present configuration failed: the loss is nan"):
         tune_slot(copy, site.asv, TuneRequest(trials=1), TuneHooks(run=fails, log=lambda _: None))
+
+
+@pytest.mark.usefixtures("trainings")
+def test_what_cannot_search_is_refused_with_what_would(copy: Workspace, site: Site, trainings: list[str]) -> None:
+    hooks = TuneHooks(log=lambda _: None)
+    with pytest.raises(UsageError, match=r"the smallest configuration of the search has .* --parameters 0\."):
+        tune_slot(copy, site.asv, TuneRequest(trials=1, parameters=1e-6), hooks)
+    assert not trainings
+    lines: list[str] = []
+    with pytest.raises(UsageError, match=r"no time for a trial in 0.001 minutes: .* give at least: --minutes 1 "):
+        tune_slot(copy, site.asr, TuneRequest(minutes=0.001, parameters=0.4), TuneHooks(log=lines.append))
+    assert any("scored clips can show a difference of about" in line for line in lines)
