@@ -182,6 +182,18 @@ def _plain(value: Any) -> Any:
     return {str(key): _plain(item) for key, item in value.items()} if isinstance(value, Mapping) else value
 
 
+def not_finite(values: Any, path: str) -> list[str]:
+    """Return the fault of each infinite number and of each NaN in plain values: YAML has both, and no setting does."""
+    if isinstance(values, dict):
+        parts = [(f"{path}.{name}", value) for name, value in values.items()]
+    elif isinstance(values, list):
+        parts = [(f"{path}[{place}]", value) for place, value in enumerate(values)]
+    else:
+        wrong = isinstance(values, float) and not math.isfinite(values)
+        return [f"{path} is {values}, expected a finite number"] if wrong else []
+    return [fault for name, value in parts for fault in not_finite(value, name)]
+
+
 def from_dict(kind: type[T], values: Mapping[str, Any], where: str = "configuration") -> T:
     """Build `kind` from plain values; the inverse of `to_dict`.
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from elp_core.config import ElpConfig, TrainConfig, from_dict, to_dict
+from elp_core.config import ElpConfig, TrainConfig, from_dict, not_finite, to_dict
 from elp_core.decoding import DecodeConfig
 from elp_core.errors import ConfigError
 from elp_core.languages import LanguageConfig
@@ -207,7 +207,8 @@ def read_settings(text: str, source: str = "elp.yaml") -> Settings:
         raise ConfigError(source, [f"language: {fault}" for fault in error.faults]) from error
     for group, name in [*(("slots", n) for n in settings.slots), *(("defaults", task) for task in settings.defaults)]:
         try:
-            settings.for_slot(Slot.parse(name) if group == "slots" else Slot("any", name))
+            slot = Slot.parse(name) if group == "slots" else Slot("any", name)
+            faults += not_finite(to_dict(settings.for_slot(slot)), f"{group}.{name}")
         except (ConfigError, UsageError) as error:
             faults.append(f"{group}.{name}: {error}")
     faults += [
@@ -237,11 +238,10 @@ def _address_faults(settings: Settings) -> list[str]:
         },
     }
     own = {name: one["inbox"] for name, one in settings.slots.items() if "inbox" in one}
-    stores = {"remote": settings.remote, "servers.artifacts": servers.artifacts}
     return [
         *(f"git: {fault}" for fault in (address_faults(settings.git) if settings.git else ())),
         *(f"{name} holds {found}; {remedy}" for name, (one, remedy) in shown.items() if (found := credential_in(one))),
-        *inbox_conflicts(settings.inbox.path, own, stores),
+        *inbox_conflicts(settings.inbox.path, own, {"remote": settings.remote, "servers.artifacts": servers.artifacts}),
     ]
 
 

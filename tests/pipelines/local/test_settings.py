@@ -58,6 +58,14 @@ def test_a_preset_that_is_none_of_the_tasks_is_refused(slot: str, message: str) 
         read_settings(f"slots:\n  {slot}")
 
 
+@pytest.mark.parametrize("number", [".inf", "-.inf", ".nan", "inf"])
+def test_a_number_without_an_end_is_no_setting(number: str) -> None:
+    text = f"slots: {{a/asr: {{gate: {{margin: {number}}}}}}}\ndefaults: {{asv: {{data: {{max_seconds: {number}}}}}}}"
+    with pytest.raises(ConfigError, match=r"gate\.margin is -?(inf|nan), expected a finite number\n") as caught:
+        read_settings(text)
+    assert caught.value.faults[1].startswith("defaults.asv.data.max_seconds is ")
+
+
 @pytest.mark.parametrize(("task", "limit", "margin"), [("asr", 0.5, 0.02), ("asv", 0.25, 0.01), ("sic", 0.25, 0.01)])
 def test_the_gates_defaults_are_the_tasks(task: str, limit: float, margin: float) -> None:
     gate = Settings().for_slot(Slot("plant-a", task)).gate

@@ -78,7 +78,7 @@ def test_each_head_has_its_sizes_in_the_space_and_a_heavy_one_is_replaced_if_it_
             point = space.present_point()
             assert point is not None
             assert space.candidate(point) == present_candidate(chosen)
-    heavy = settings("asv", task={"head": "xvector", "channels": 128})
+    heavy = settings("asv", task={"head": "xvector", "channels": 64, "embedding": 64})
     sizes = CandidateSizes(tiny_backbone(), Slot("plant-a", "asv"), DATASET, heavy, two_speakers())
     space, present = SearchSpace(heavy, (0, 1, 2)), sizes.count(present_candidate(heavy))
     least = space.shrunk(space.starting_points()[0], lambda candidate: sizes.count(candidate) < 10_000)
