@@ -69,10 +69,13 @@ def hold() -> None:
 @on_workspace
 def make_verb(workspace: Workspace, subject: str, until: str, reason: str, by: str) -> None:
     """Hold SUBJECT until a date."""
+    from pipelines.retention.held_subjects import require_known_subject
+
+    held, uri = HeldSubject.parse(subject), mlflow_uri(workspace)
+    require_known_subject(workspace, uri, held)
     # the server gets a digest of a speaker's name, never the name
-    held = str(HeldSubject.parse(subject))
-    body = {"subject": held, "until": _moment(until), "reason": reason, "by": by or current_user()}
-    made = Hold(**call_server(mlflow_uri(workspace), "POST", "/hold", json=body))
+    body = {"subject": str(held), "until": _moment(until), "reason": reason, "by": by or current_user()}
+    made = Hold(**call_server(uri, "POST", "/hold", json=body))
     emit(made, lambda done: f"hold {done.number}: {subject} is kept until {done.until[:16].replace('T', ' ')} UTC")
 
 

@@ -11,6 +11,7 @@ import click
 from pipelines.cli.options import json_option, on_workspace, refuse_before_verb
 from pipelines.cli.output import emit, mark, progress, table
 from pipelines.local.workspace import Workspace
+from pipelines.number_text import count
 
 _home = click.option(
     "--home",
@@ -46,11 +47,21 @@ def worker(ctx: click.Context, home: Path | None, jobs: int, shares: int, queues
     from pipelines.local.worker_host import run_worker
     from pipelines.local.worker_plan import plan_workers
 
-    folder = worker_home(home)
-    settings = read_worker(folder)
     if unknown := sorted(set(queues) - set(QUEUES)):
         raise click.UsageError(f"no queue {', '.join(unknown)}; expected {', '.join(QUEUES)}")
     gpus = [] if cpu else find_gpus()
+    if gpus and jobs > 1:
+        raise click.UsageError(
+            f"--jobs is for trainings without a GPU, and this machine has {count(len(gpus), 'GPU')}; "
+            f"expected --shares {jobs} (trainings at once on each GPU), or --cpu with --jobs {jobs}"
+        )
+    if not gpus and shares > 1:
+        raise click.UsageError(
+            f"--shares is for GPUs, and {'--cpu uses none' if cpu else 'this machine has none'}; "
+            f"expected --jobs {shares} (trainings at once on the CPU)"
+        )
+    folder = worker_home(home)
+    settings = read_worker(folder)
     specs = plan_workers(gpus, settings.name, jobs=jobs, shares=shares, cpu=cpu, queues=queues)
     return run_worker(folder, settings, specs, progress)
 

@@ -74,6 +74,13 @@ def _over_ssh(workspace: Workspace, url: str) -> StoreResult:
             system.makedirs(folder, exist_ok=True)
             with system.open(path, "wb") as file:
                 file.write(CONTENT)
+            refused = False
+            try:
+                # two machines that push the same file at once rely on it
+                with system.open(path, "xb"):
+                    pass
+            except Exception:
+                refused = True
             with system.open(path, "rb") as file:
                 whole = file.read() == CONTENT
             listed, there = set(system.find(folder)), system.info(path)["mtime"].timestamp()
@@ -88,6 +95,9 @@ def _over_ssh(workspace: Workspace, url: str) -> StoreResult:
                 system.remove(path)
                 # if another check is at work, the folder is not empty, and stays
                 system.rm(folder)
+    if not refused:
+        remedy = "use an SSH server whose SFTP has exclusive creation"
+        return "fail", f"{url} lets a file be created twice", remedy
     if not whole or path not in listed:
         return "fail", f"{url} does not give back what was written", "check the disk of the SSH server"
     if skewed := skew_fault(there):

@@ -15,6 +15,7 @@ from elp_core.types import Seconds
 from pipelines.local import git
 from pipelines.local import http_client as web
 from pipelines.local.addresses import MLFLOW, PREFECT
+from pipelines.local.git_server import examine_git_address
 from pipelines.local.lifecycle import roles_here
 from pipelines.local.server_store_checks import server_store_checks
 from pipelines.local.service_commands import POOLS
@@ -66,6 +67,7 @@ def examine(workspace: Workspace, more: Mapping[str, Callable[[Workspace], Resul
         "clock": _clock,
         "gpu": _gpu,
         "backbone": _backbone,
+        **({"git address": examine_git_address} if workspace.settings.git else {}),
         **more,
         **server_store_checks(workspace),
     }

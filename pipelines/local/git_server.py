@@ -14,6 +14,7 @@ from elp_core.fail_points import durable_write
 from elp_core.types import Seconds
 from pipelines.errors import PushRejected, RemoteAway, ServiceError, VersioningError, WorkspaceError
 from pipelines.local import git
+from pipelines.local.store_checks import DEADLINE, StoreResult
 from pipelines.local.workspace import SETTINGS_FILE, Workspace
 from pipelines.locks import file_lock
 from pipelines.number_text import count
@@ -44,14 +45,30 @@ def git_lock(workspace: Workspace) -> AbstractContextManager[None]:
     return file_lock((workspace.home or workspace.state) / "locks" / f"git-{workspace.root.name}.lock")
 
 
-def ask_server(folder: Path, address: str, *arguments: str) -> str:
+def ask_server(folder: Path, address: str, *arguments: str, patience: Seconds = _PATIENCE) -> str:
     """Run a command of Git that talks with the server at `address`; raise ServiceError if that fails."""
     try:
-        return git.git(folder, *arguments, extra=_patient_ssh(folder), timeout=_PATIENCE)
+        return git.git(folder, *arguments, extra=_patient_ssh(folder), timeout=patience)
     except VersioningError as error:
         raise _kind(error)(
             f"the Git server of {address} does not answer: {_reason(error)}; look at: git ls-remote {address}"
         ) from error
+
+
+def examine_git_address(workspace: Workspace, patience: Seconds = DEADLINE - 1) -> StoreResult:
+    """Return outcome, detail and remedy: whether the server of `git:` lists its branches within a few seconds."""
+    address = workspace.settings.git
+    remedy = (
+        "start the Git server, or correct git in elp.yaml; for SSH, core.sshCommand or GIT_SSH_COMMAND names the key, "
+        "for https, credential.helper of Git has the login"
+    )
+    try:
+        heads = ask_server(workspace.root, address, "ls-remote", "--heads", address, patience=patience)
+    except ServiceError as error:
+        return "fail", str(error), remedy
+    if not heads:
+        return "warn", f"{address} has no branch, so that no worker can read it", f"run: git push {address} HEAD --tags"
+    return "ok", f"{address} answers", ""
 
 
 def fetch_branch(workspace: Workspace, branch: str) -> str:

@@ -7,4 +7,5 @@
 `deleted_data`     what the ledger says of deleted files: the entry of each, and which of them an erasure removed
 `sweep`            carries a plan out, brings back what is in the trash, and empties it
 `subject_files`    the files that hold the recordings of a person: those that are held, and those of an erasure
+`held_subjects`    whether a hold names something that exists
 """

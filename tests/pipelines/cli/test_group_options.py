@@ -42,3 +42,24 @@ def test_an_option_that_the_verb_would_not_see_is_refused(
 ) -> None:
     assert run(words) == 2
     assert f"{option} before {words[words.index(option) + (1 if option == '--yes' else 2)]}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("gpus", "words", "sentence"),
+    [
+        ("GPU-a:8,GPU-b:8", ["--jobs", "4"], "this machine has 2 GPUs; expected --shares 4"),
+        ("", ["--shares", "2"], "this machine has none; expected --jobs 2"),
+        ("GPU-a:8", ["--cpu", "--shares", "2"], "--cpu uses none; expected --jobs 2"),
+    ],
+)
+def test_a_number_of_trainings_that_the_worker_would_ignore_is_refused(
+    gpus: str,
+    words: list[str],
+    sentence: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("ELP_TEST_GPUS", gpus)
+    assert run(["worker", "--home", str(tmp_path), *words]) == 2
+    assert sentence in " ".join(capsys.readouterr().err.split())

@@ -83,6 +83,18 @@ def test_the_doctor_makes_a_round_trip_and_leaves_nothing(team: Workspace, conte
     assert content() == []
 
 
+@pytest.mark.parametrize("remote", ["ssh"], indirect=True)
+def test_an_ssh_server_that_creates_a_file_twice_is_found(
+    team: Workspace, monkeypatch: pytest.MonkeyPatch, content: Callable[[], list[str]]
+) -> None:
+    from asyncssh import sftp
+
+    # as a server without exclusive creation
+    monkeypatch.setitem(sftp._open_modes, "x", sftp._open_modes["w"])
+    assert "lets a file be created twice" in examine_remote(team)[1]
+    assert content() == []
+
+
 @pytest.fixture
 def content(request: pytest.FixtureRequest, remote: Profile, tmp_path: Path) -> Callable[[], list[str]]:
     """Return the names of everything in the remote."""
