@@ -205,8 +205,8 @@ def _put(value: Any, answer: tables.AuditAnswer, source: str, form: str, output:
     if form == "json":
         values = value.to_json() if answer.tree else plain(value)
         _write(json.dumps(values, indent=2, ensure_ascii=False) + "\n", output)
-    elif form == "html" and output is not None:
-        # the other languages next to it
+    elif form == "html" and output is not None and output.suffix == ".html":
+        # the other languages next to it; a device such as /dev/stdout has no place for them
         for name, page in tables.answer_pages(answer, source, output.name).items():
             _write(page, output.with_name(name))
     elif form == "html":
