@@ -1,7 +1,8 @@
 """A change of the backbone, against a real guarded server: the plan over 5,000 versions of 100 slots, and the way back.
 
-The plan is measured as a function and as a command. The switch and the way back move four champions of a site with real
-bundles (of a golden, without torch) in one ledger entry each; every turn is one of both.
+The plan and the way back are measured as a function and as a command; the command also commits `elp.yaml` and pushes it
+to a bare repository. The switch and the way back move four champions of a site with real bundles (of a golden, without
+torch) in one ledger entry each; every turn is two of both.
 """
 
 from __future__ import annotations
@@ -23,11 +24,13 @@ import pytest
 
 from pipelines.local.initialise import init_workspace
 from pipelines.local.workspace import open_workspace
+from pipelines.migration.backbone_settings import write_backbones
 from pipelines.migration.migration_plan import plan_migration
 from pipelines.registry.client.backbones import state_site_migration, switch_site_back, switch_site_to
 from pipelines.registry.signing.keys import load_trusted_keys
 from pipelines.registry.slot import Slot
 from tests.support.console_pages import open_stores
+from tests.support.git_servers import shared_workspace
 from tests.support.guarded_server import GuardedServer, guarded_server
 from tests.support.registry_rows import fill
 from tests.support.rest import Rest
@@ -54,20 +57,22 @@ def measure_plan(folder: Path, server: GuardedServer) -> dict[str, list[float]]:
     return take_turns(ways, TURNS)
 
 
-def measure_switch(server: GuardedServer) -> dict[str, list[float]]:
-    """Switch a site of four slots and bring it back."""
+def measure_switch(folder: Path, server: GuardedServer) -> dict[str, list[float]]:
+    """Switch a site of four slots and bring it back, in this process and by the command."""
+    workspace = shared_workspace(folder / "shared" / "workspace", f"servers: {{mlflow_uri: '{server.uri}'}}\n")
     site, rest, keys = "plant-switch", Rest(server.uri), load_trusted_keys(server.keys)
     versions: dict[Slot, int] = {}
     for task in TASKS:
         slot = Slot(site, task)
-        former = register(rest, slot.model_name, f"{task} old", lineage=keys)
+        former = register(rest, slot.model_name, f"{task} old", lineage=keys, backbone="elp:tiny")
         gate(rest, former, "passed", None, keys)
         promote(rest, former)
         made = register(rest, slot.model_name, f"{task} new", lineage=keys, fingerprint=NEW)
         gate(rest, made, "passed", former, keys)
         versions[slot] = made.version
     state_site_migration(server.uri, site, "org/new", NEW, "a measurement")
-    times: dict[str, list[float]] = {"switch of 4 slots": [], "back": []}
+    times: dict[str, list[float]] = {"switch of 4 slots": [], "back": [], "elp backbone back": []}
+    command = [sys.executable, "-m", "pipelines.cli.main", "backbone", "back", site, "-w", str(workspace.root)]
     for _ in range(TURNS):
         began = time.perf_counter()
         switch_site_to(server.uri, site, "org/new", NEW, versions, again=True)
@@ -75,6 +80,11 @@ def measure_switch(server: GuardedServer) -> dict[str, list[float]]:
         began = time.perf_counter()
         switch_site_back(server.uri, site)
         times["back"].append(time.perf_counter() - began)
+        switch_site_to(server.uri, site, "org/new", NEW, versions, again=True)
+        write_backbones(workspace, {str(slot): "org/new" for slot in versions}, f"{site}: org/new")
+        began = time.perf_counter()
+        subprocess.run(command, check=True, capture_output=True)
+        times["elp backbone back"].append(time.perf_counter() - began)
     return times
 
 
@@ -92,7 +102,7 @@ def main() -> None:
         for store in (registry, tracking):
             store.engine.dispose()
         with guarded_server(folder) as server:
-            plans, switches = measure_plan(folder, server), measure_switch(server)
+            plans, switches = measure_plan(folder, server), measure_switch(folder, server)
     print("| what | median s | worst s |\n|---|---|---|")
     show(plans)
     show(switches)

@@ -10,8 +10,8 @@ from pipelines.errors import GateRefused, UsageError, WorkspaceError
 from pipelines.local.addresses import mlflow_uri
 from pipelines.local.workspace import SETTINGS_FILE, Workspace
 from pipelines.migration.backbone_settings import prepare_settings, require_no_other_change, write_backbones
-from pipelines.migration.migrate_site import migration_state, site_champions
-from pipelines.registry.client.backbones import SiteSwitch, switch_site_back, switch_site_to
+from pipelines.migration.migrate_site import migration_state
+from pipelines.registry.client.backbones import SiteSwitch, backbone_facts, switch_site_back, switch_site_to
 from pipelines.registry.slot import Slot
 
 
@@ -89,7 +89,9 @@ def switch_back(
     uri = mlflow_uri(workspace)
     switch = switch_site_back(uri, site, reason, without=without, further=further)
     moved = {move.slot for move in switch.moves}
-    names = {str(one.slot): one.backbone for one in site_champions(uri, site) if str(one.slot) in moved}
+    # not by MLflow's client, whose import takes longer than all the rest
+    champions = backbone_facts(uri, switch.backbone, [site]).champions
+    names = {one.slot: one.backbone for one in champions if one.slot in moved}
     try:
         require_no_other_change(workspace, names)
         commit = write_backbones(workspace, names, f"{site}: back")

@@ -81,6 +81,7 @@ def register(
     tags: bool = True,
     before_registration: Callable[[str], None] = lambda path: None,
     fingerprint: str = "",
+    backbone: str = "",
 ) -> Made:
     """Log a bundle and register it, as `elp train` does.
 
@@ -92,6 +93,7 @@ def register(
         tags: Whether it gets the tags of a trained version.
         before_registration: Called with the path of the weights when they are logged, before the version exists.
         fingerprint: Of another backbone than the bundle's own.
+        backbone: What the version's tag calls the backbone; empty means no such tag.
     """
     experiment = _experiment(rest, model)
     run_id = rest.post(f"{API}/runs/create", {"experiment_id": experiment})["run"]["info"]["run_id"]
@@ -119,7 +121,7 @@ def register(
             "run_id": run_id,
             "model_id": model_id,
             "description": f"Candidate {mark}, not gated yet.",
-            "tags": _tags(mark, digest, fingerprint) if tags else [],
+            "tags": _tags(mark, digest, fingerprint, backbone) if tags else [],
         },
     )["model_version"]
     made = Made(model, int(created["version"]), digest, files, fingerprint, run_id, model_id, folder)
@@ -223,7 +225,7 @@ def _experiment(rest: Rest, model: str) -> str:
     return str(rest.post(f"{API}/experiments/create", {"name": model})["experiment_id"])
 
 
-def _tags(mark: str, bundle: str, fingerprint: str) -> list[dict[str, str]]:
+def _tags(mark: str, bundle: str, fingerprint: str, backbone: str) -> list[dict[str, str]]:
     values = {
         "elp.metric": "wer",
         "elp.value": "0.1000",
@@ -231,5 +233,5 @@ def _tags(mark: str, bundle: str, fingerprint: str) -> list[dict[str, str]]:
         "elp.key": mark,
         "elp.bundle": bundle,
         "elp.fingerprint": fingerprint,
-    }
+    } | ({"elp.backbone": backbone} if backbone else {})
     return [{"key": key, "value": value} for key, value in values.items()]

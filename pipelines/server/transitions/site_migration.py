@@ -223,7 +223,9 @@ def _decided(
             continue
         decision = decide_transition(facts, "migrate" if fingerprint else "migrate back", again=again)
         if isinstance(decision, Denied):
-            raise attempt.refused(f"the site is not switched: {decision.sentence}")
+            raise attempt.refused(
+                f"the site is not switched: {decision.sentence}; or leave the slot out: --without {slot}"
+            )
         assert facts.lineage is not None
         if fingerprint and facts.lineage.fingerprint != fingerprint:
             raise attempt.refused(
