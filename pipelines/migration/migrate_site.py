@@ -32,6 +32,7 @@ from pipelines.registry.slot import Slot
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
+_READINGS = 5
 Log = Callable[[str], None]
 State = Literal["switched", "ready", "not passed", "outdated", "not judged", "not trained"]
 
@@ -156,11 +157,21 @@ def stated_fingerprint(uri: str, backbone: str, site: str) -> str:
 
 
 def site_champions(uri: str, site: str) -> list[AdapterVersion]:
-    """Return the champions of a site by slot."""
+    """Return the champions of a site at one moment, by slot; raise RegistryError if they change again and again."""
     client = connect(uri)
-    slots = [slot for slot, version in model_registry.list_champions(client).items() if version and slot.site == site]
-    found = (model_registry.find_champion(client, slot) for slot in sorted(slots, key=str))
-    return [one for one in found if one is not None]
+    versions = _champion_numbers(client, site)
+    for _ in range(_READINGS):
+        found = [model_registry.get(client, slot, number) for slot, number in versions]
+        # a switch between two of the requests would show half a site on each backbone
+        if (after := _champion_numbers(client, site)) == versions:
+            return found
+        versions = after
+    raise RegistryError(f"the champions of {site} changed during each of {_READINGS} readings; try again in a minute")
+
+
+def _champion_numbers(client: MlflowClient, site: str) -> list[tuple[Slot, int]]:
+    champions = model_registry.list_champions(client).items()
+    return sorted(((slot, number) for slot, number in champions if number and slot.site == site), key=str)
 
 
 def migrated_settings(settings: Settings, slot: Slot, backbone: str, config: Mapping[str, Any]) -> Settings:
