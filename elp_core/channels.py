@@ -1,12 +1,15 @@
 """Channels of a recording: whether they differ, and which of them is taken."""
 
-from typing import Literal
+from __future__ import annotations
 
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING, Literal
 
 from elp_core.errors import AudioError
 from elp_core.types import Decibels, Hertz
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 Channel = int | Literal["mix", "same", "left", "right"]
 """What is taken of a file: a channel by its number (from 0), the mean of all channels, or, if they differ, nothing
@@ -36,7 +39,7 @@ def take_channel(samples: npt.NDArray[np.float32], rate: Hertz, channel: Channel
             )
         return samples[:, channel]
     if channel == "mix" or not channels_differ(samples, rate):
-        return samples[:, 0] if count == 1 else samples.mean(axis=1, dtype=np.float32)
+        return samples[:, 0] if count == 1 else samples.mean(axis=1, dtype=samples.dtype)
     if channel == "same" or count != 2:
         what = "left, right or mix" if count == 2 else "mix"
         raise AudioError(
@@ -54,6 +57,9 @@ def channels_differ(samples: npt.NDArray[np.float32], rate: Hertz) -> bool:
     the louder one (-30 dB), or is below -60 dB of full scale: lossy codecs and converters explain that much. Opposite
     phase differs.
     """
+    # here: `elp predict` with a server needs the names of channels only
+    import numpy as np
+
     if samples.shape[1] == 1 or not len(samples):
         return False
     size = max(rate // 10, 1)

@@ -4,11 +4,13 @@ import sqlite3
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
+from pipelines.audit.kept_after_erasure import what_stays
 from pipelines.audit.server_records import ServerRecords
 from pipelines.audit.trained_on import Holding, TrainedAdapter, TrainedOn, find_trained_on, rows_of
 from pipelines.datasets.subject import Subject
 from pipelines.errors import VersioningError
 from pipelines.registry.slot import Slot
+from pipelines.texts.english_phrases import phrase
 
 CACHES = "files sets features trials verdicts tuning sweeps audit.db audit.db-wal audit.db-shm"
 """Entries of ``.elp/cache`` that may hold sound, words or names."""
@@ -92,7 +94,7 @@ def plan_erasure(
     slots = tuple(_slot_plan(newest, records, found, name, teachers(name)) for name in names)
     files = _files(db, subject, slot, place)
     after = (*_requests(logged or {}, subject, slot), *_after(files, subject))
-    return ErasurePlan(found, slots, files, after, _stays(found))
+    return ErasurePlan(found, slots, files, after, what_stays(found))
 
 
 def _slot_plan(
@@ -110,11 +112,11 @@ def _slot_plan(
     champion = next((one for one in trained if one.is_champion), None)
     steps = []
     if holds:
-        what = "make a dataset version (and golden set) without them; later deliveries cannot bring them back"
+        what = phrase("make a dataset version (and golden set) without them; later deliveries cannot bring them back")
         steps.append(Step(what, (f"elp data drop {slot} {found.subject.option}",)))
     # a training on their labels would learn from the person again
     if taught := sorted({one.bundle for one in found.adapters} & set(teachers)):
-        what = (
+        what = phrase(
             "drop the pseudo-labels of adapters that were trained on them, or learned from such: they name no speaker"
         )
         steps.append(Step(what, tuple(f"elp data drop {slot} --teacher {bundle}" for bundle in taught)))
@@ -122,7 +124,10 @@ def _slot_plan(
         steps += _replace_champion(records, champion, {one.version for one in trained})
     elif trained:
         kept = ", ".join(f"v{one.version}" for one in trained)
-        what = f"the champion was not trained on them: nothing to retrain; do not promote or roll back to {kept}"
+        what = phrase(
+            "the champion was not trained on them: nothing to retrain; do not promote or roll back to %(kept)s",
+            kept=kept,
+        )
         steps.append(Step(what))
     return SlotPlan(slot, holds, champion, trained, tuple(steps))
 
@@ -134,17 +139,28 @@ def _replace_champion(records: ServerRecords, champion: TrainedAdapter, trained:
     ended = [period for adapter in existing for period in adapter.champion_periods if period.until]
     before = max(ended, key=lambda period: period.seq).version if ended else None
     if before is not None and before not in trained:
-        way, command = f"v{before}, the champion before it, was not trained on them", "rollback"
+        way, command = (
+            phrase("v%(version)s, the champion before it, was not trained on them", version=before),
+            "rollback",
+        )
     else:
-        way, command = "leave the slot without a champion", "retire"
-    stop = Step(f"if v{champion.version} must stop at once: {way}", (f"elp {command} {slot} --reason erasure",))
-    again = f"v{champion.version} was trained on {champion.clips} of the clips: train its successor on the other clips"
+        way, command = phrase("leave the slot without a champion"), "retire"
+    at_once = phrase("if v%(version)s must stop at once: %(way)s", version=champion.version, way=way)
+    stop = Step(at_once, (f"elp {command} {slot} --reason erasure",))
+    again = phrase(
+        "v%(version)s was trained on %(clips)s of the clips: train its successor on the other clips",
+        version=champion.version,
+        clips=champion.clips,
+    )
     if not champion.clips:
-        again = f"it learned from them through another adapter ({champion.chain}): train its successor"
+        again = phrase(
+            "it learned from them through another adapter (%(chain)s): train its successor", chain=champion.chain
+        )
     if champion.learned or champion.chain:
-        again += (
-            ". After the drop in every slot, a warm start uses no adapter that learned from dropped clips: it starts "
-            "from others, or fresh. A version that train.init names is refused then: set train.init: fresh"
+        again = phrase(
+            "%(step)s. After the drop in every slot, a warm start uses no adapter that learned from dropped clips: it "
+            "starts from others, or fresh. A version that train.init names is refused then: set train.init: fresh",
+            step=again,
         )
     return [stop, Step(again, (f"elp retrain {slot}", f"elp promote {slot}"))]
 
@@ -180,8 +196,11 @@ def _requests(logged: Mapping[str, int], subject: Subject, slot: Slot | None) ->
     """Return the step for what `elp serve` has logged of a subject."""
     if not logged:
         return ()
-    held = ", ".join(f"{number} of {name}" for name, number in sorted(logged.items()))
-    what = f"remove their logged requests with their audio ({held}); do the same on every other host that serves"
+    held = ", ".join(f"{name}: {number}" for name, number in sorted(logged.items()))
+    what = phrase(
+        "remove their logged requests with their audio (%(held)s); do the same on every other host that serves",
+        held=held,
+    )
     return (Step(what, (f"elp requests erase {f'{slot} ' if slot else ''}{subject.option}",)),)
 
 
@@ -189,13 +208,20 @@ def _after(files: tuple[StoredFile, ...], subject: Subject) -> tuple[Step, ...]:
     if not files:
         return ()
     current = sum(one.current for one in files)
-    warn = f"; {current} of the {len(files)} files are still in a newest version, so drop first" if current else ""
-    collect = (
-        "move the files that hold them from the DVC remote to its trash, whatever else is based on them; the elp gc "
-        "after their time there deletes them for good. After that, no older dataset version with such a file can be "
-        f"fetched or verified{warn}"
+    collect = phrase(
+        "move the files that hold them from the DVC remote to its trash, whatever else is based on them; the "
+        "%(command)s after their time there deletes them for good. After that, no older dataset version with such a "
+        "file can be fetched or verified",
+        command="elp gc",
     )
-    empty = (
+    if current:
+        collect = phrase(
+            "%(step)s; %(current)s of the %(all)s files are still in a newest version, so drop first",
+            step=collect,
+            current=current,
+            all=len(files),
+        )
+    empty = phrase(
         "empty the caches of this machine (a training that is not registered yet is kept), and those of every worker: "
         "on another machine, the same entries of cache/ and the folder clones/ in the worker's home"
     )
@@ -203,41 +229,3 @@ def _after(files: tuple[StoredFile, ...], subject: Subject) -> tuple[Step, ...]:
         Step(collect, (f"elp gc {subject.option} --yes",)),
         Step(empty, (f"cd .elp/cache && rm -rf {CACHES}", "rm -rf .elp/data-docs")),
     )
-
-
-def _stays(found: TrainedOn) -> tuple[str, ...]:
-    stays = [
-        "Git: the records of all versions, with counts, names of deliveries, the ids of dropped clips and digests of "
-        "the earlier words of corrected clips, no sound and no speaker. A delivery that was named after the person "
-        "keeps that name.",
-        "The ledger and the statements: digests of data and bundles, no sound, no speaker. They cannot be rewritten.",
-    ]
-    golden = [one.tag for one in found.holdings if one.kind == "golden"]
-    if golden:
-        stays.append(
-            f"MLflow: the evidence of every verdict on {', '.join(golden)} holds ids, speakers, groups, transcripts "
-            "and answers of its clips (gate/ among the artifacts of the runs)."
-        )
-    if found.adapters:
-        names = ", ".join(f"{one.slot} v{one.version}" for one in found.adapters)
-        stays.append(
-            f"MLflow: the adapters that were trained on them ({names}) stay unchanged. The retention removes those "
-            "that were never champion: elp gc."
-        )
-    if found.unknown:
-        stays.append("Adapters with unknown training data are listed with the reason: check each by hand.")
-    if found.subject.speaker:
-        stays.append(
-            "Enrolled voices: a template and its kept recordings have the name that the enrolment gave, which may "
-            "differ from the speaker's name in the data. List them with elp enrol list SITE/asv, and delete them with "
-            "elp enrol revoke SITE/asv NAME --reason TEXT, for those of an edge box at the box, with --box DIR."
-        )
-    stays.append(
-        "The request logs of other hosts that run elp serve, and files of elp requests export: look there with "
-        f"elp requests erase {found.subject.option}."
-    )
-    stays.append(
-        "The sources of the deliveries, the folders that elp data suggest wrote, backups, and copies that workers or "
-        "people made elsewhere."
-    )
-    return tuple(stays)

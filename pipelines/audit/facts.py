@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from pipelines.texts.english_phrases import phrase
+
 State = Literal["verified", "failed", "not verified", ""]
 """Computed again and equal; computed again and different; cannot be computed; only a record."""
 
@@ -50,7 +52,8 @@ def compared(name: str, recorded: str, found: str, source: str, children: tuple[
     """Return a fact that was computed again: verified, or failed with a note that names `source` and its value."""
     if recorded == found:
         return Fact(name, recorded, "verified", children=children)
-    return Fact(name, recorded or "not recorded", "failed", f"{source} has {found or 'nothing'}", children)
+    note = phrase("%(source)s has %(found)s", source=source, found=found or phrase("nothing"))
+    return Fact(name, recorded or phrase("not recorded"), "failed", note, children)
 
 
 def tree_text(fact: Fact) -> str:

@@ -9,9 +9,14 @@ from pipelines.registry.lineage import LearnedFrom, TrainingStart
 from pipelines.registry.registered_adapter import RegisteredAdapter
 from pipelines.registry.slot import Slot
 from pipelines.registry.statements import LineageStatement, Statement
+from pipelines.texts.english_phrases import phrase, phrase_many
 
-BRANCH = "learned from"
-_AGAIN = "shown above"
+BRANCH = phrase("learned from")
+_AGAIN = phrase("shown above")
+_ROLES = {"parent": phrase("parent"), "teacher": phrase("teacher"), "units": phrase("units")}
+
+
+_STATEMENT = phrase("statement of")
 
 
 class StatementChecks(Protocol):
@@ -26,8 +31,8 @@ def learned_branch(lineage: LineageStatement, known: Mapping[str, RegisteredAdap
     start = lineage.start
     if lineage.learned or start != TrainingStart():
         children = (*_start(start), *_parents(lineage.learned, known, set()))
-        number = len(lineage.learned)
-        yield Fact(BRANCH, f"{number} adapter{'' if number == 1 else 's'}", children=children)
+        number = phrase_many("%(number)s adapter", "%(number)s adapters", len(lineage.learned))
+        yield Fact(BRANCH, number, children=children)
 
 
 def check_learned(
@@ -46,45 +51,66 @@ def _checked(
         seen.add(one.bundle)
         adapter = known.get(one.bundle)
         if adapter is None:
-            yield Fact("statement of", one.name, "failed", f"the server has no record of the bundle {one.bundle}")
+            yield Fact(_STATEMENT, one.name, "failed", _unrecorded(one.bundle))
             continue
         signed, _ = newest_statements(
             statement for _, statement in checks.checked_about(Slot.parse(adapter.slot).model_name, adapter.version)
         )
         if signed is None or signed.bundle != one.bundle:
-            found = (
-                f"its lineage is about {signed.bundle}" if signed else "no lineage with a valid signature is about it"
-            )
-            yield Fact("statement of", adapter.name, "failed", f"{found}, learned from was {one.bundle}")
+            yield Fact(_STATEMENT, adapter.name, "failed", _other_bundle(one, signed))
             continue
         if one.version and one.name != adapter.name:
-            yield Fact("statement of", one.name, "failed", f"the bundle {one.bundle} is that of {adapter.name}")
+            note = phrase("the bundle %(bundle)s is that of %(name)s", bundle=one.bundle, name=adapter.name)
+            yield Fact(_STATEMENT, one.name, "failed", note)
             continue
         behind = tuple(_checked(signed.learned, known, checks, seen))
-        yield Fact("statement of", adapter.name, "verified", one.bundle, behind)
+        yield Fact(_STATEMENT, adapter.name, "verified", one.bundle, behind)
+
+
+def _unrecorded(bundle: str) -> str:
+    return phrase("the server has no record of the bundle %(bundle)s", bundle=bundle)
+
+
+def _other_bundle(one: LearnedFrom, signed: LineageStatement | None) -> str:
+    if signed is None:
+        return phrase("no lineage with a valid signature is about it, learned from was %(learned)s", learned=one.bundle)
+    return phrase(
+        "its lineage is about %(bundle)s, learned from was %(learned)s", bundle=signed.bundle, learned=one.bundle
+    )
 
 
 def _start(start: TrainingStart) -> Iterator[Fact]:
     if start.init:
-        yield Fact("train.init", start.init, note=f"started fresh: {start.why}" if start.why else "")
+        yield Fact(
+            "train.init", start.init, note=phrase("started fresh: %(reason)s", reason=start.why) if start.why else ""
+        )
     if start.generation:
-        yield Fact("generation", str(start.generation), note="trainings of the slot in a row before it")
+        note = phrase("trainings of the slot in a row before it")
+        yield Fact(phrase("generation"), str(start.generation), note=note)
     if start.head:
-        yield Fact("head", "new", note=start.head)
+        yield Fact(phrase("head"), phrase("new"), note=start.head)
     for one in start.candidates:
-        value = f", {one.value:.4f} on validation clips" if one.value is not None else ""
-        yield Fact("candidate", f"{one.slot} v{one.version}{value}", note=one.why)
+        name = f"{one.slot} v{one.version}"
+        if one.value is not None:
+            name = phrase("%(name)s, %(value)s on validation clips", name=name, value=f"{one.value:.4f}")
+        yield Fact(phrase("candidate"), name, note=one.why)
 
 
 def _parents(learned: Iterable[LearnedFrom], known: Mapping[str, RegisteredAdapter], seen: set[str]) -> Iterator[Fact]:
     for one in learned:
         adapter = known.get(one.bundle)
         name = adapter.name if adapter else one.name
-        share = f", share {one.weight:.3g}" if one.weight != 1 else ""
+        role = _ROLES.get(one.role or "parent", one.role)
         if one.bundle in seen:
-            yield Fact(one.role or "parent", name, note=_AGAIN)
+            yield Fact(role, name, note=_AGAIN)
             continue
         seen.add(one.bundle)
-        note = f"{one.bundle}{share}" + (f", trained on {adapter.dataset}" if adapter else "")
         behind = tuple(_parents(adapter.learned, known, seen)) if adapter else ()
-        yield Fact(one.role or "parent", name, note=note, children=behind)
+        yield Fact(role, name, note=_parent_note(one, adapter), children=behind)
+
+
+def _parent_note(one: LearnedFrom, adapter: RegisteredAdapter | None) -> str:
+    shared = one.bundle
+    if one.weight != 1:
+        shared = phrase("%(bundle)s, share %(share)s", bundle=one.bundle, share=f"{one.weight:.3g}")
+    return phrase("%(bundle)s, trained on %(data)s", bundle=shared, data=adapter.dataset) if adapter else shared

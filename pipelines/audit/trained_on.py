@@ -23,6 +23,7 @@ from pipelines.registry.ancestry import Ancestor, ancestors, by_bundle
 from pipelines.registry.names import similar_to
 from pipelines.registry.registered_adapter import RegisteredAdapter
 from pipelines.registry.slot import Slot
+from pipelines.texts.english_phrases import phrase
 
 _LAST_NAMED = """SELECT every.rowid FROM clip c
     JOIN span s ON s.file = c.file AND s.folder IN ('shards', 'golden')
@@ -217,7 +218,7 @@ def _notes(db: sqlite3.Connection, adapters: Sequence[RegisteredAdapter]) -> dic
         tag = adapter.dataset
         note = _why_unknown(adapter, revisions.get(tag)) or gaps.get(tag, "")
         if not note and used.get(tag) != adapter.clips_digest:
-            note = f"its lineage names other clips than {tag} has"
+            note = phrase("its lineage names other clips than %(tag)s has", tag=tag)
         notes[_id(adapter)] = note
     return notes
 
@@ -226,7 +227,8 @@ def _chain(adapter: RegisteredAdapter, before: Iterable[Ancestor], direct: Mappi
     """Return the way to the nearest adapter that was trained on the subject; empty if there is none."""
     for one in before:
         if one.adapter and (clips := direct.get(_id(one.adapter))):
-            return f"{one.chain(adapter.slot, adapter.version)}, which was trained on {clips} of the clips"
+            chain = one.chain(adapter.slot, adapter.version)
+            return phrase("%(chain)s, which was trained on %(clips)s of the clips", chain=chain, clips=clips)
     return ""
 
 
@@ -235,19 +237,31 @@ def _unknown_ancestor(adapter: RegisteredAdapter, before: Iterable[Ancestor], no
     for one in before:
         chain = one.chain(adapter.slot, adapter.version)
         if one.adapter is None:
-            return f"it learned from {one.learned.name}, of which the server has no record ({chain})"
+            return phrase(
+                "it learned from %(name)s, of which the server has no record (%(chain)s)",
+                name=one.learned.name,
+                chain=chain,
+            )
         if reason := notes.get(_id(one.adapter), ""):
-            return f"it learned from {one.adapter.name} ({chain}): {reason}"
+            return phrase(
+                "it learned from %(name)s (%(chain)s): %(reason)s", name=one.adapter.name, chain=chain, reason=reason
+            )
     return ""
 
 
 def _why_unknown(adapter: RegisteredAdapter, revision: str | None) -> str:
     """Return why the dataset version is not the one that the training used; empty if it is."""
     if not adapter.dataset:
-        return "its lineage statement is not on the server"
+        return phrase("its lineage statement is not on the server")
     if revision is None:
-        return f"{adapter.dataset} is not in this workspace; ask in the workspace that it was trained from"
+        return phrase(
+            "%(data)s is not in this workspace; ask in the workspace that it was trained from", data=adapter.dataset
+        )
     if revision != adapter.revision:
-        trained = adapter.revision[:12] or "nothing"
-        return f"{adapter.dataset} is at {revision[:12]} here, the adapter was trained from {trained}"
+        return phrase(
+            "%(data)s is at %(here)s here, the adapter was trained from %(trained)s",
+            data=adapter.dataset,
+            here=revision[:12],
+            trained=adapter.revision[:12] or phrase("nothing"),
+        )
     return ""

@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipelines.audit.adapter_records import AdapterRecords, adapter_tree
+from pipelines.audit.adapter_records import AdapterRecords
+from pipelines.audit.adapter_tree import adapter_tree
 from pipelines.audit.checks.bundle_checks import check_backbone, check_bundle, check_evidence, check_training
 from pipelines.audit.checks.data_checks import check_data
 from pipelines.audit.checks.ledger_checks import (
@@ -42,6 +43,7 @@ from pipelines.registry.ledger.entry import Head
 from pipelines.registry.ledger.ledger_checkpoint import checkpoint_file, read_ledger_checkpoint
 from pipelines.registry.signing.keys import KeyRing, key_folder, load_trusted_keys
 from pipelines.registry.slot import Slot
+from pipelines.texts.english_phrases import phrase
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -108,7 +110,8 @@ def verify_adapter(db: sqlite3.Connection, tools: Verification, subject: Adapter
         # a version that the ledger recorded as deleted is no fault
         deleted = ledger.deletion(slot, subject.version) if subject.adapter.deleted else ""
         state: State = "" if deleted else "failed"
-        found["bundle"] = (Fact("in the registry", "gone", state, deleted or "there is no such version"),)
+        why = deleted or phrase("there is no such version")
+        found["bundle"] = (Fact(phrase("in the registry"), phrase("gone"), state, why),)
     else:
         tools.log("hashing the bundle")
         found["bundle"] = (
@@ -133,9 +136,9 @@ def verify_registry(tools: Verification, slot: Slot | None = None) -> Fact:
     # a model that was deleted in MLflow still has its entries
     in_ledger = {Slot(*entry.slot.split("/")) for entry in ledger.entries if entry.slot}
     slots = [slot] if slot else sorted({*model_registry.list_slots(tools.client), *in_ledger}, key=str)
-    chain = Fact("ledger", "", children=check_chain(ledger, tools.checkpoint, str(tools.checkpoint_at)))
+    chain = Fact(phrase("ledger"), "", children=check_chain(ledger, tools.checkpoint, str(tools.checkpoint_at)))
     branches = (_check_slot(tools, ledger, one) for one in slots)
-    return Fact("registry", tools.records.uri, children=(chain, *branches))
+    return Fact(phrase("registry"), tools.records.uri, children=(chain, *branches))
 
 
 def _check_slot(tools: Verification, ledger: CheckedLedger, slot: Slot) -> Fact:
@@ -148,14 +151,19 @@ def _check_slot(tools: Verification, ledger: CheckedLedger, slot: Slot) -> Fact:
         about = (
             statement for one, (_, statement) in zip(stored, checked, strict=True) if one.version == version.version
         )
-        tags.append(replace(check_tags(version.tags, *newest_statements(about)), name=f"tags of v{version.version}"))
+        tags.append(
+            replace(
+                check_tags(version.tags, *newest_statements(about)),
+                name=phrase("tags of %(version)s", version=f"v{version.version}"),
+            )
+        )
     bad = tuple(fact for fact, _ in checked if fact.state != "verified")
     return Fact(
-        "slot",
+        phrase("slot"),
         str(slot),
         children=(
             *_check_aliases(tools, ledger, slot),
-            Fact("statements", str(len(stored)), "failed" if bad else "verified", "", bad),
+            Fact(phrase("statements"), str(len(stored)), "failed" if bad else "verified", "", bad),
             *check_lost(ledger, str(slot), None, stored),
             *check_versions(ledger, str(slot), [version.version for version in versions]),
             *(fact for fact in tags if fact.state == "failed"),

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pipelines.audit import tables
-from pipelines.audit.adapter_records import AdapterRecords, adapter_tree, find_records
+from pipelines.audit.adapter_records import AdapterRecords, find_records
+from pipelines.audit.adapter_tree import adapter_tree
 from pipelines.audit.champion_periods import find_champions, find_on_backbone, read_moment
 from pipelines.audit.data_index import open_index
 from pipelines.audit.facts import Fact, tree_text
@@ -204,6 +205,10 @@ def _put(value: Any, answer: tables.AuditAnswer, source: str, form: str, output:
     if form == "json":
         values = value.to_json() if answer.tree else plain(value)
         _write(json.dumps(values, indent=2, ensure_ascii=False) + "\n", output)
+    elif form == "html" and output is not None and output.suffix == ".html":
+        # the other languages next to it; a device such as /dev/stdout has no place for them
+        for name, page in tables.answer_pages(answer, source, output.name).items():
+            _write(page, output.with_name(name))
     elif form == "html":
         _write(tables.answer_page(answer, source), output)
     elif answer.tree:

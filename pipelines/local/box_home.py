@@ -35,7 +35,7 @@ from elp_core.files import write_whole
 from pipelines.errors import StateDamaged, WorkspaceError
 from pipelines.local.settings import Settings, read_settings
 from pipelines.local.state_file import read_back
-from pipelines.local.workspace import SETTINGS_FILE, Workspace
+from pipelines.local.workspace import BOX_SETTINGS, SETTINGS_FILE, Workspace
 from pipelines.registry.delivery.delivery_keys import signer_of
 from pipelines.registry.delivery.site_set import DeliveredAdapter, SiteSet, read_site_set
 from pipelines.registry.signing.canonical_json import parse_json, sha256
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 HOME = "ELP_BOX"
 """Environment variable: the folder of the box."""
 CURRENT, PREVIOUS = "current.json", "previous.json"
-BOX_SETTINGS, _PULLED = "box.json", "pulled.json"
+_PULLED = "pulled.json"
 
 
 NEW_KEY = (

@@ -9,6 +9,8 @@ from pipelines.errors import WorkspaceError
 from pipelines.local.settings import Settings, read_settings
 
 SETTINGS_FILE = "elp.yaml"
+BOX_SETTINGS = "box.json"
+"""In the folder of an edge box, see `box_home`."""
 
 
 @dataclass(frozen=True)

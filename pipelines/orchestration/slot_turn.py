@@ -1,7 +1,7 @@
 """One run of a slot at a time, whatever started it: a run that meets another one goes back to its queue.
 
 That holds for the flows that change data, versions or the champion of a slot. A look (`monitor`) and a search (`tune`)
-change none of them, so they run next to one of these, and wait only for one of their own kind.
+change none of them, so they run next to one of these. Looks wait for each other; searches share one study.
 
 The order is that of Prefect's server, which stamps each state. Two runs that begin in the same moment see each other:
 before a run is Running it has been Pending for as long as its process took to start. A run whose process is gone is

@@ -16,7 +16,6 @@ from pipelines.orchestration.flows import known_ends, open_in_run
 from pipelines.orchestration.gpu_turn import take_gpu
 from pipelines.orchestration.progress_artifact import published_progress
 from pipelines.orchestration.run_outcome import RunOutcome, publish_outcome
-from pipelines.orchestration.slot_turn import wait_for_turn
 from pipelines.orchestration.tasks import RETRY
 from pipelines.registry.plain_json import plain
 from pipelines.registry.slot import Slot
@@ -58,7 +57,6 @@ def tune(
         release: Release that the worker must have; empty allows any.
     """
     opened, parsed = open_in_run(workspace, revision, release), Slot.parse(slot)
-    wait_for_turn(workspace, [parsed], ("tune",))
     request = TuneRequest(version, minutes, trials, parameters, seeds, jobs or max(1, opened.settings.servers.workers))
     take_gpu()
     found = search_and_confirm(opened, parsed, request)

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import closing
 from dataclasses import dataclass, replace
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import quote
 
 from elp_core.channels import Channel
@@ -26,11 +27,9 @@ from pipelines.local.workspace import Workspace
 from pipelines.registry.adapter_version import CHAMPION, Tags
 from pipelines.registry.slot import Slot
 from pipelines.serving.champion_source import ChampionSource, RegistryChampions
+from pipelines.serving.form_post import form_connection, post_form
 from pipelines.serving.predict_files import Answer
 from pipelines.serving.server_record import ServerRecord, read_servers, settings_digest
-
-if TYPE_CHECKING:
-    import requests
 
 _REGISTRY_SECONDS: Seconds = 3.0
 _ANSWER_SECONDS: Seconds = 3600.0
@@ -88,16 +87,10 @@ def _answer_of(
     skip_silence: bool,
 ) -> Answer | None:
     """Return the answer of one server; None if it does not give that of the wanted version."""
-    import requests
-
     try:
-        with requests.Session() as session:
-            session.headers["authorization"] = f"Bearer {server.key}"
-            # a proxy cannot reach a server of this machine
-            session.trust_env = False
-            session.verify = server.certificate or True
-            return _Asking(session, server, slot, wanted, fields).answer(files, skip_silence)
-    except (_OtherAnswer, ElpError, OSError, requests.exceptions.RequestException, ValueError, KeyError, TypeError):
+        with closing(form_connection(server.address, server.certificate, _ANSWER_SECONDS)) as connection:
+            return _Asking(connection, server.key, slot, wanted, fields).answer(files, skip_silence)
+    except (_OtherAnswer, ElpError, OSError, HTTPException, ValueError, KeyError, TypeError):
         return None
 
 
@@ -114,8 +107,8 @@ def _wanted(mlflow_uri: str, slot: Slot, version: int | str, login: tuple[str, s
 
 @dataclass(frozen=True)
 class _Asking:
-    session: requests.Session
-    server: ServerRecord
+    connection: HTTPConnection
+    key: str
     slot: Slot
     wanted: _Wanted
     fields: Mapping[str, str]
@@ -135,16 +128,11 @@ class _Asking:
         return replace(found, answers=tuple(one.label or "" for one in classes), classes=classes)
 
     def _post(self, route: str, sent: Sequence[tuple[str, Path]], more: Mapping[str, str]) -> dict[str, Any]:
-        with ExitStack() as stack:
-            opened = [(name, (path.name, stack.enter_context(path.open("rb")))) for name, path in sent]
-            answer = self.session.post(
-                f"{self.server.address}/v1/{route}",
-                data={"model": str(self.slot), **self.fields, **more},
-                files=opened,
-                timeout=_ANSWER_SECONDS,
-            )
+        fields = {"model": str(self.slot), **self.fields, **more}
+        headers = {"Authorization": f"Bearer {self.key}"}
+        answer = post_form(self.connection, f"/v1/{route}", fields, sent, headers)
         by = answer.headers.get("elp-version"), answer.headers.get("elp-bundle-digest")
-        if answer.status_code != 200 or by != (str(self.wanted.version), self.wanted.digest):
+        if answer.status != 200 or by != (str(self.wanted.version), self.wanted.digest):
             raise _OtherAnswer
         values: dict[str, Any] = json.loads(answer.content)
         return values

@@ -8,7 +8,6 @@ from pathlib import Path
 from pipelines.errors import UsageError
 from pipelines.local.addresses import mlflow_uri
 from pipelines.local.workspace import Workspace
-from pipelines.serving.box_champions import BoxChampions
 from pipelines.serving.champion_source import ChampionSource, RegistryChampions
 
 
@@ -21,4 +20,6 @@ def champion_source(workspace: Workspace, box: Path | None, sites: Collection[st
         return RegistryChampions(mlflow_uri(workspace), workspace.cache, sites)
     if sites:
         raise UsageError(f"a box serves its own site, got {', '.join(sites)}; leave the sites out")
+    from pipelines.serving.box_champions import BoxChampions
+
     return BoxChampions(box)

@@ -9,9 +9,6 @@ from typing import Protocol
 
 from pipelines.errors import RegistryError, ServiceError, UsageError
 from pipelines.registry.adapter_version import CHAMPION, AdapterVersion
-from pipelines.registry.client import model_registry
-from pipelines.registry.client.bundle_models import download_bundle
-from pipelines.registry.client.connection import connect
 from pipelines.registry.slot import Slot
 
 
@@ -62,10 +59,9 @@ class RegistryChampions:
 
     def champions(self) -> Mapping[Slot, Champion | None]:
         """Return the champion of every slot of the sites."""
-        found = model_registry.list_champions(connect(self.name))
         return {
             slot: None if version is None else Champion(version)
-            for slot, version in found.items()
+            for slot, version in _champions_at(self.name).items()
             if not self._sites or slot.site in self._sites
         }
 
@@ -75,7 +71,7 @@ class RegistryChampions:
         A server that runs goes on without the registry; one that starts has nothing to serve yet.
         """
         try:
-            known = {slot.site for slot in model_registry.list_champions(connect(self.name))}
+            known = {slot.site for slot in _champions_at(self.name)}
         except ServiceError as error:
             raise ServiceError(
                 f"{error}\nelp serve needs the registry when it starts, and not afterwards. A machine that has to "
@@ -87,6 +83,9 @@ class RegistryChampions:
 
     def fetch(self, slot: Slot, version: int | str) -> FetchedBundle:
         """Return the verified bundle of a version, from the cache if it was downloaded before."""
+        from pipelines.registry.client.bundle_models import download_bundle
+        from pipelines.registry.client.connection import connect
+
         found = find_version(slot, self.name, version)
         return FetchedBundle(
             found.version, download_bundle(connect(self.name), found, self._cache), found.bundle_digest
@@ -97,8 +96,19 @@ class RegistryChampions:
         return ""
 
 
+def _champions_at(mlflow_uri: str) -> Mapping[Slot, int | None]:
+    # not above: `elp predict` with a server asks the registry without its client
+    from pipelines.registry.client import model_registry
+    from pipelines.registry.client.connection import connect
+
+    return model_registry.list_champions(connect(mlflow_uri))
+
+
 def find_version(slot: Slot, mlflow_uri: str, version: int | str) -> AdapterVersion:
     """Return a version of a slot, or its champion; raise RegistryError if there is none."""
+    from pipelines.registry.client import model_registry
+    from pipelines.registry.client.connection import connect
+
     client = connect(mlflow_uri)
     found = model_registry.find(client, slot, version)
     if found is None and version == CHAMPION:

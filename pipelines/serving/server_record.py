@@ -18,9 +18,8 @@ import psutil
 from elp_core.config import from_dict
 from elp_core.errors import ConfigError
 from elp_core.files import write_whole
-from pipelines.local.box_home import BOX_SETTINGS
 from pipelines.local.processes import Process, alive, own_process
-from pipelines.local.workspace import SETTINGS_FILE
+from pipelines.local.workspace import BOX_SETTINGS, SETTINGS_FILE
 
 RECORD = Path("serving") / "server.json"
 """Of the newest server, below the state of a workspace."""

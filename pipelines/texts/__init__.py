@@ -5,5 +5,6 @@
 `rate_words`         error rates and differences of them, for people who do not know the metrics
 `translated_templates`  templates with these words
 `english_records`    texts of records, which stay English
+`english_phrases`    English texts that pages say in other languages, from their messages
 `locale/`            the catalogues; `python -m tests.support.message_ids` adds new messages to them
 """

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.docs.pages import ROOT
+from tests.support.browser import IMAGES, MAX_IMAGE_BYTES
 
 pytestmark = pytest.mark.integration
 
@@ -25,3 +26,8 @@ def test_the_site_builds_and_loads_nothing_from_elsewhere(tmp_path: Path) -> Non
     assert [page.name for page in pages if LOADED.search(page.read_text("utf-8"))] == []
     styles = "".join(style.read_text("utf-8") for style in (tmp_path / "site").rglob("*.css"))
     assert not re.search(r"url\(['\"]?(https?:)?//|@import", styles)
+
+
+def test_a_picture_is_small_enough_for_a_slow_line() -> None:
+    sizes = {path.name: path.stat().st_size for path in IMAGES.iterdir()}
+    assert {name: size for name, size in sizes.items() if size >= MAX_IMAGE_BYTES} == {}

@@ -51,6 +51,19 @@ def test_the_gpu_script_runs_every_part_at_toy_size_on_a_cpu(tmp_path: Path) -> 
     assert "NO |" not in shown
 
 
+@pytest.mark.slow
+@pytest.mark.integration
+def test_an_evaluation_is_divided_by_every_engine_with_the_same_bits() -> None:
+    pytest.importorskip("prefect_dask", reason="prefect-dask is not installed: pip install 'elp-foundry[dask]'")
+    words = ["--evaluation", "--clips", "16", "--engines", "processes", "dask", "--rounds", "1"]
+    done = subprocess.run(
+        [sys.executable, str(FOLDER / "bench_fan_out.py"), *words], capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
+    assert "2 processes, best rounds: " in done.stdout
+    assert "dask, best rounds: " in done.stdout
+
+
 def test_the_gpu_script_names_the_wheels_that_are_missing() -> None:
     # without the site packages every one of them is missing
     done = subprocess.run([sys.executable, "-S", str(FOLDER / "gpu.py")], capture_output=True, text=True)

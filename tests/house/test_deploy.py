@@ -202,6 +202,15 @@ def test_the_worker_s_unit_starts_what_ends_at_sigterm(tmp_path: Path) -> None:
         process.communicate()
 
 
+def test_every_role_s_file_is_on_the_page() -> None:
+    table = PAGE.partition("## The files of each role")[2].partition("\n## ")[0]
+    named = re.findall(r"`((?:deploy|mlflow)/[\w./-]+)`", table)
+    assert all((ROOT / name).is_file() for name in named)
+    folders = (DEPLOY, ROOT / "mlflow")
+    files = {path.relative_to(ROOT).as_posix() for one in folders for path in one.iterdir() if path.is_file()}
+    assert files == set(named)
+
+
 def test_the_roles_of_a_fleet_have_profiles_and_known_commands() -> None:
     services = FLEET["services"]
     assert {name: service["profiles"] for name, service in services.items()} == {

@@ -7,6 +7,7 @@ What a visit leaves behind (cookies, storage, what was cached) belongs to its co
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import shutil
 import subprocess
@@ -55,7 +56,9 @@ HEARD = """player => new Promise((done, failed) => {
 """Returns the length of the sound that a player loads, in seconds."""
 
 IMAGES = Path(__file__).resolve().parents[2] / "docs" / "images"
-MAX_IMAGE_BYTES = 300_000
+MAX_IMAGE_BYTES = 200_000
+_COLOURS = 256
+"""Of a picture: a page of text and flat areas looks the same with so many, and the file is a third."""
 
 
 @dataclass
@@ -73,11 +76,15 @@ class Visit:
         network = [url for url in self.requests if urlsplit(url).scheme in ("http", "https", "ws", "wss")]
         return [url for url in network if urlsplit(url).hostname not in _INSIDE]
 
-    def screenshot(self, name: str) -> None:
-        """Keep the page as docs/images/NAME.png, where ELP_SCREENSHOTS is set; nothing otherwise."""
+    def screenshot(self, name: str, whole: bool = False) -> None:
+        """Keep the window, or the whole page, as docs/images/NAME.png if ELP_SCREENSHOTS is set; nothing otherwise."""
         if os.environ.get("ELP_SCREENSHOTS"):
+            from PIL import Image
+
             IMAGES.mkdir(exist_ok=True)
-            self.page.screenshot(path=IMAGES / f"{name}.png", animations="disabled")
+            taken = Image.open(io.BytesIO(self.page.screenshot(animations="disabled", full_page=whole)))
+            reduced = taken.convert("RGB").quantize(_COLOURS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+            reduced.save(IMAGES / f"{name}.png", optimize=True)
             size = (IMAGES / f"{name}.png").stat().st_size
             assert size < MAX_IMAGE_BYTES, f"{name}.png is {size} bytes: show less of the page"
 

@@ -27,16 +27,14 @@ def show_manager_pages(visit: Visit, workspace: Path, language: str) -> None:
         if verdict:
             assert slot["champion"]["digest"] in text
     visit.page.set_viewport_size({"width": 900, "height": 1250})
-    visit.screenshot(f"report-{language}")
-    visit.page.evaluate("window.scrollTo(0, document.body.scrollHeight)")
-    visit.screenshot(f"report-end-{language}")
+    visit.screenshot(f"report-{language}", whole=True)
 
     plan_file = workspace.parent / f"poc-{language}.html"
     plan = _elp(workspace, "poc", "plant-c", "--target", "0.2", "--language", language, "--out", plan_file)["plan"]
     visit.page.goto(plan_file.as_uri())
     text = visit.page.inner_text("body")
     assert f"{plan['train_speakers'] + plan['validation_speakers'] + plan['golden']:,}" in text
-    visit.screenshot(f"poc-{language}")
+    visit.screenshot(f"poc-{language}", whole=True)
 
 
 def _elp(workspace: Path, *arguments: str | Path) -> dict[str, Any]:

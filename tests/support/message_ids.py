@@ -20,7 +20,10 @@ from pipelines.number_text import METRICS, metric_meaning
 from pipelines.texts.message_catalogue import LANGUAGES, catalogue_file
 
 PACKAGE = Path(__file__).resolve().parents[2] / "pipelines"
-KEYWORDS = {"say": None, "gettext": None, "_": None, "say_many": (1, 2), "ngettext": (1, 2), "Term": (2,)}
+KEYWORDS = {
+    "say": None, "gettext": None, "_": None, "say_many": (1, 2), "ngettext": (1, 2), "Term": (2,), "phrase": None,
+    "phrase_many": (1, 2),
+}  # fmt: skip
 """The second value of a `Term` is its meaning in the glossary."""
 TEMPLATES = sorted(PACKAGE.rglob("*.html"))
 Message = str | tuple[str, ...]
@@ -45,7 +48,7 @@ def _extracted() -> Iterator[tuple[Path, list[Message]]]:
         yield path, [_message(row[1]) for row in rows]
     for path in sorted(PACKAGE.rglob("*.py")):
         text = path.read_text(encoding="utf-8")
-        if any(part in text for part in ("Texts", "page_texts", "class Term")):
+        if any(part in text for part in ("Texts", "page_texts", "class Term", "english_phrases")):
             yield path, [_message(row[1]) for row in extract_from_file("python", path, KEYWORDS)]
 
 

@@ -17,6 +17,7 @@ from pipelines.registry.client import runs as tracking
 from pipelines.registry.signing.canonical_json import sha256
 from pipelines.registry.statements import LineageStatement
 from pipelines.registry.verdict_statement import VerdictStatement
+from pipelines.texts.english_phrases import phrase
 from pipelines.training.provenance import code_digest, lineage_statement, lock_digest
 
 if TYPE_CHECKING:
@@ -29,74 +30,78 @@ def check_bundle(client: MlflowClient, version: AdapterVersion, signed: LineageS
     """Download the bundle; check its digest, every file, and its lineage against the signed one."""
     from elp_core.bundle import bundle_digest, verify_bundle
 
+    place = phrase("in the artifact store")
     with tempfile.TemporaryDirectory(prefix="elp-audit-") as scratch:
         try:
             # unverified, so that a changed bundle is reported file by file
             folder = models.download_unverified(client, version, Path(scratch))
             found, manifest = bundle_digest(folder), verify_bundle(folder)
         except BundleError as error:
-            return (Fact("in the artifact store", "no intact bundle", "failed", str(error)),)
+            return (Fact(place, phrase("no intact bundle"), "failed", str(error)),)
         except OpsError as error:
-            return (Fact("in the artifact store", "not read", "not verified", str(error)),)
+            return (Fact(place, phrase("not read"), "not verified", str(error)),)
     if signed is None:
-        return (Fact("in the artifact store", found, "not verified", "no signed lineage to compare it with"),)
-    store = "the artifact store"
+        return (Fact(place, found, "not verified", phrase("no signed lineage to compare it with")),)
+    store = phrase("the artifact store")
     names = sorted(signed.files.keys() | manifest.files.keys())
     files = (compared(name, signed.files.get(name, ""), manifest.files.get(name, ""), store) for name in names)
     again = sha256(lineage_statement(signed.model, manifest).payload)
     return (
-        compared("in the artifact store", signed.bundle, found, store, tuple(files)),
-        compared("lineage.json", sha256(signed.payload), again, "the bundle's lineage.json"),
+        compared(place, signed.bundle, found, store, tuple(files)),
+        compared("lineage.json", sha256(signed.payload), again, phrase("the bundle's lineage.json")),
     )
 
 
 def check_evidence(client: MlflowClient, version: AdapterVersion, signed: VerdictStatement) -> Fact:
     """Check the evidence in the run: its hash, its bundle, and the verdict decided again from its scores."""
-    name = signed.evidence.path
+    name, title = signed.evidence.path, phrase("evidence")
 
     def failed(why: str) -> Fact:
-        return Fact("evidence", name, "failed", why)
+        return Fact(title, name, "failed", why)
 
     with tempfile.TemporaryDirectory(prefix="elp-audit-") as scratch:
         try:
             file = tracking.fetch_artifact(client, version.run_id, name, Path(scratch))
         except OpsError as error:
-            return Fact("evidence", name, "not verified", str(error))
+            return Fact(title, name, "not verified", str(error))
         if file is None:
-            return failed(f"it is not among the artifacts of run {version.run_id}")
+            return failed(phrase("it is not among the artifacts of run %(run)s", run=version.run_id))
         sha = hashlib.sha256(file.read_bytes()).hexdigest()
         if sha != signed.evidence.sha256:
-            return failed(f"its SHA-256 is {sha}, the signed one is {signed.evidence.sha256}")
+            return failed(
+                phrase(
+                    "its SHA-256 is %(found)s, the signed one is %(signed)s", found=sha, signed=signed.evidence.sha256
+                )
+            )
         try:
             evidence = read_evidence(file.with_name(EVIDENCE_FILE))
             again = evidence.recompute()
         except ElpError as error:
             return failed(str(error))
     if not same_decision(again, evidence.verdict) or again.outcome != signed.outcome:
-        return failed(f"decided again from its scores: {again.outcome}")
+        return failed(phrase("decided again from its scores: %(outcome)s", outcome=again.outcome))
     about = evidence.context.challenger_bundle
-    children = (compared("about the bundle", signed.bundle, about, "the evidence"),)
-    return Fact("evidence", f"sha256:{sha}", "verified", "decided again from its scores: the same", children)
+    children = (compared(phrase("about the bundle"), signed.bundle, about, phrase("the evidence")),)
+    return Fact(title, f"sha256:{sha}", "verified", phrase("decided again from its scores: the same"), children)
 
 
 def check_training(client: MlflowClient, signed: LineageStatement) -> tuple[Fact, ...]:
     """Check code and packages: against the installed code, and against the list in the run."""
     code, here = "sha256:" + signed.digest_of("code", "elpCode"), code_digest()
     if here == code:
-        trained = Fact("code", code, "verified", "the code installed here")
+        trained = Fact(phrase("code"), code, "verified", phrase("the code installed here"))
     else:
         # other code is no fault: the adapter may have been trained by another release
-        trained = Fact("code", code, "not verified", f"the code installed here is {here}")
-    lock, note = (
-        "sha256:" + signed.digest_of("packages", "elpLock"),
-        f"run {signed.run or 'unknown'} has no {_PACKAGES}",
-    )
+        here_is = phrase("the code installed here is %(digest)s", digest=here)
+        trained = Fact(phrase("code"), code, "not verified", here_is)
+    lock, name = "sha256:" + signed.digest_of("packages", "elpLock"), phrase("packages")
+    note: str = phrase("run %(run)s has no %(file)s", run=signed.run or phrase("unknown"), file=_PACKAGES)
     try:
         if packages := packages_of(client, signed):
-            return trained, compared("packages", lock, lock_digest(packages), f"{_PACKAGES} of the run")
+            return trained, compared(name, lock, lock_digest(packages), phrase("%(file)s of the run", file=_PACKAGES))
     except OpsError as error:
         note = str(error)
-    return trained, Fact("packages", lock, "not verified", note)
+    return trained, Fact(name, lock, "not verified", note)
 
 
 def packages_of(client: MlflowClient, signed: LineageStatement) -> list[str]:
@@ -114,5 +119,6 @@ def check_backbone(signed: LineageStatement) -> Fact:
     try:
         found = Backbone.from_pretrained(name).fingerprint
     except (ElpError, OSError, ValueError) as error:
-        return Fact("weights", name, "not verified", f"it cannot be loaded here: {str(error).splitlines()[0]}")
-    return compared("weights", signed.fingerprint, found, f"{name} here")
+        why = phrase("it cannot be loaded here: %(error)s", error=str(error).splitlines()[0])
+        return Fact(phrase("weights"), name, "not verified", why)
+    return compared(phrase("weights"), signed.fingerprint, found, phrase("%(name)s here", name=name))

@@ -12,6 +12,7 @@ from pipelines.registry.ledger.site_moves import about_slot
 from pipelines.registry.signing.keys import KeyRing
 from pipelines.registry.statements import LineageStatement
 from pipelines.registry.verdict_statement import VerdictStatement
+from pipelines.texts.english_phrases import Phrase, phrase
 
 
 @dataclass(frozen=True)
@@ -42,8 +43,12 @@ class CheckedLedger:
         if not about:
             return ""
         last = about[-1]
-        how = "by policy" if last.detail.get("policy") else f"by {last.principal.name}"
-        return f"deleted {how}, entry {last.seq}" + (f": {last.reason}" if last.reason else "")
+        by = phrase("policy") if last.detail.get("policy") else last.principal.name
+        if last.reason:
+            return phrase(
+                "deleted by %(name)s, entry %(entry)s: %(reason)s", name=by, entry=last.seq, reason=last.reason
+            )
+        return phrase("deleted by %(name)s, entry %(entry)s", name=by, entry=last.seq)
 
     def champion(self, slot: str) -> LedgerEntry | None:
         """Return the newest entry that decides the slot's champion; None if it never had one."""
@@ -77,22 +82,25 @@ def check_ledger(rows: Iterable[LedgerRow], trusted: KeyRing, checkpoint: Head |
 def check_chain(ledger: CheckedLedger, checkpoint: Head | None, file: str) -> tuple[Fact, ...]:
     """Return the result for the chain and the checkpoint, which is read from `file`."""
     chain = ledger.chain
-    faults = tuple(Fact(f"entry {fault.seq}", fault.trouble, "failed", fault.detail) for fault in chain.faults)
+    faults = tuple(
+        Fact(phrase("entry %(entry)s", entry=fault.seq), fault.trouble, "failed", fault.detail)
+        for fault in chain.faults
+    )
     whole: State = "verified" if chain.whole else "failed"
-    note = "" if chain.whole else f"broken at entry {chain.faults[0].seq}"
-    facts = [Fact("chain", f"{chain.entries} entries, the newest {chain.head.hash[:16]}", whole, note, faults)]
+    note: str = "" if chain.whole else phrase("broken at entry %(entry)s", entry=chain.faults[0].seq)
+    value = phrase("%(entries)s entries, the newest %(hash)s", entries=chain.entries, hash=chain.head.hash[:16])
+    facts, name = [Fact(phrase("chain"), value, whole, note, faults)], phrase("checkpoint")
     if checkpoint is None:
-        note = f"no file {file}: entries cut off at the end cannot be detected"
-        facts.append(Fact("checkpoint", "none", "not verified", note))
+        note = phrase("no file %(file)s: entries cut off at the end cannot be detected", file=file)
+        facts.append(Fact(name, phrase("none"), "not verified", note))
     else:
         # a ledger that does not reach it is a fault of the chain
-        facts.append(Fact("checkpoint", f"entry {checkpoint.seq}", "" if chain.faults else "verified", file))
+        value = phrase("entry %(entry)s", entry=checkpoint.seq)
+        facts.append(Fact(name, value, "" if chain.faults else "verified", file))
     if chain.by_revoked_key:
-        held, note = (
-            ", ".join(map(str, chain.by_revoked_key[:5])),
-            "signed by it, and confirmed by later entries of a valid key",
-        )
-        facts.append(Fact("revoked key", f"entries {held}", "", note))
+        held = phrase("entries %(numbers)s", numbers=", ".join(map(str, chain.by_revoked_key[:5])))
+        note = phrase("signed by it, and confirmed by later entries of a valid key")
+        facts.append(Fact(phrase("revoked key"), held, "", note))
     return tuple(facts)
 
 
@@ -100,29 +108,38 @@ def check_champion(ledger: CheckedLedger, slot: str, alias: int | None) -> Fact:
     """Compare the alias in the registry with the ledger."""
     last = ledger.champion(slot)
     recorded = None if last is None or last.event == "retired" else last.after
-    by = f"entry {last.seq}, {last.event}" if last else "no entry"
+    by = numbered_event(last) if last else phrase("no entry")
+    name = phrase("alias champion")
     if recorded == alias:
-        return Fact("alias champion", _name(recorded), "verified", f"ledger: {by}")
-    return Fact("alias champion", _name(alias), "failed", f"the ledger says {_name(recorded)} ({by})")
+        return Fact(name, _name(recorded), "verified", phrase("ledger: %(entry)s", entry=by))
+    note = phrase("the ledger says %(version)s (%(entry)s)", version=_name(recorded), entry=by)
+    return Fact(name, _name(alias), "failed", note)
+
+
+def numbered_event(entry: LedgerEntry) -> Phrase:
+    """Return the number of an entry and its event, which is an identifier."""
+    return phrase("entry %(entry)s, %(event)s", entry=entry.seq, event=entry.event)
 
 
 def check_challenger(version: int, champion: int | None, verdict: VerdictStatement | None) -> Fact:
     """Compare the alias in the registry with the newest verdict on its version that has a valid signature."""
     state: State = "failed"
     if version == champion:
-        note = "it is the champion"
+        note = phrase("it is the champion")
     elif verdict is None:
-        note = "no verdict with a valid signature is about it"
+        note = phrase("no verdict with a valid signature is about it")
     else:
-        note, state = f"its newest verdict: {verdict.outcome}", "verified" if verdict.outcome == "passed" else "failed"
-    return Fact("alias challenger", _name(version), state, note)
+        note = phrase("its newest verdict: %(outcome)s", outcome=verdict.outcome)
+        state = "verified" if verdict.outcome == "passed" else "failed"
+    return Fact(phrase("alias challenger"), _name(version), state, note)
 
 
 def check_registered(ledger: CheckedLedger, slot: str, version: int, lineage: LineageStatement | None) -> Fact:
     """Compare the bundle that the ledger recorded at registration with the signed one."""
     recorded = [e.bundle for e in ledger.entries if (e.slot, e.event, e.after) == (slot, "registered", version)]
     signed = lineage.bundle if lineage else ""
-    return compared("registered in the ledger", recorded[-1] if recorded else "", signed, "the signed lineage")
+    name, source = phrase("registered in the ledger"), phrase("the signed lineage")
+    return compared(name, recorded[-1] if recorded else "", signed, source)
 
 
 def check_versions(ledger: CheckedLedger, slot: str, registry: Iterable[int]) -> tuple[Fact, ...]:
@@ -134,15 +151,13 @@ def check_versions(ledger: CheckedLedger, slot: str, registry: Iterable[int]) ->
         elif entry.slot == slot and entry.event == "deleted":
             # an entry without a version says that the whole model was deleted
             recorded = recorded - {entry.after} if entry.after is not None else set()
-    here, unsigned = set(registry), "the ledger does not have it: no signed lineage"
+    here, unsigned = set(registry), phrase("the ledger does not have it: no signed lineage")
+    name, gone = phrase("version"), phrase("the ledger has it, the registry does not")
     return (
-        *(
-            Fact("version", f"v{n}", "failed", "the ledger has it, the registry does not")
-            for n in sorted(recorded - here)
-        ),
-        *(Fact("version", f"v{n}", "not verified", unsigned) for n in sorted(here - recorded)),
+        *(Fact(name, f"v{n}", "failed", gone) for n in sorted(recorded - here)),
+        *(Fact(name, f"v{n}", "not verified", unsigned) for n in sorted(here - recorded)),
     )
 
 
 def _name(version: int | None) -> str:
-    return "no champion" if version is None else f"v{version}"
+    return phrase("no champion") if version is None else f"v{version}"

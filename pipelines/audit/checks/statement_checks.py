@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import cast
 
-from pipelines.audit.checks.ledger_checks import CheckedLedger
+from pipelines.audit.checks.ledger_checks import CheckedLedger, numbered_event
 from pipelines.audit.facts import Fact, compared
 from pipelines.audit.server_records import backbone_of
 from pipelines.errors import AttestationError
@@ -15,7 +15,9 @@ from pipelines.registry.signing.canonical_json import sha256
 from pipelines.registry.signing.envelope import read_envelope, verify
 from pipelines.registry.signing.keys import KeyRing, Role
 from pipelines.registry.statements import LineageStatement, Statement, parse_statement
+from pipelines.registry.verdict import Outcome
 from pipelines.registry.verdict_statement import VerdictStatement
+from pipelines.texts.english_phrases import Phrase, phrase
 
 CheckedStatement = tuple[Fact, Statement | None]
 """The result for a statement, and what it says; None if it did not pass."""
@@ -25,26 +27,37 @@ def check_statement(stored: StoredStatement, trusted: KeyRing, ledger: CheckedLe
     """Check one statement: its digest, signature and key, and that the ledger recorded it about this version."""
 
     def failed(why: str) -> CheckedStatement:
-        return Fact(f"{stored.kind} statement", stored.digest, "failed", why), None
+        return Fact(_statement_of(stored.kind), stored.digest, "failed", why), None
 
     recorded = ledger.recorded.get(stored.digest)
     try:
         envelope = read_envelope(stored.envelope)
         statement = parse_statement(envelope.payload)
         if envelope.digest != stored.digest:
-            return failed(f"its payload hashes to {envelope.digest}")
+            return failed(phrase("its payload hashes to %(digest)s", digest=envelope.digest))
         if recorded is None:
-            return failed("no entry of the ledger recorded it")
+            return failed(phrase("no entry of the ledger recorded it"))
         # the time is that of the entry: a key that was revoked later still counts for it
         key = verify(envelope, trusted, cast(Role, statement.kind), recorded_at=recorded)
     except AttestationError as error:
         return failed(str(error))
     about = statement.version if isinstance(statement, VerdictStatement) else stored.version
     if (statement.kind, statement.model, about) != (stored.kind, stored.model, stored.version):
-        found = f"{statement.kind} about {statement.model} v{about}"
-        return failed(f"it is a {found}, stored as {stored.model} v{stored.version}")
-    note = f"signed by {key.name} ({key.keyid[:12]})"
-    return Fact(f"{stored.kind} statement", stored.digest, "verified", note), statement
+        return failed(
+            phrase(
+                "it is a %(kind)s about %(found)s, stored as %(stored)s",
+                kind=statement.kind,
+                found=f"{statement.model} v{about}",
+                stored=f"{stored.model} v{stored.version}",
+            )
+        )
+    note = phrase("signed by %(name)s (%(key)s)", name=key.name, key=key.keyid[:12])
+    return Fact(_statement_of(stored.kind), stored.digest, "verified", note), statement
+
+
+def _statement_of(kind: str) -> str:
+    found = {"lineage": phrase("lineage statement"), "verdict": phrase("verdict statement")}
+    return found.get(kind) or f"{kind} statement"
 
 
 def check_lost(ledger: CheckedLedger, slot: str, version: int | None, stored: Iterable[StoredStatement]) -> list[Fact]:
@@ -53,9 +66,15 @@ def check_lost(ledger: CheckedLedger, slot: str, version: int | None, stored: It
     lost: dict[str, Fact] = {}
     for entry in ledger.entries:
         if entry.slot == slot and entry.event in ("registered", "gated") and version in (None, entry.after):
-            note = f"entry {entry.seq} ({entry.event}) recorded it, the server does not have it any more"
+            note = phrase(
+                "entry %(entry)s (%(event)s) recorded it, the server does not have it any more",
+                entry=entry.seq,
+                event=entry.event,
+            )
             lost |= {
-                digest: Fact("statement", digest, "failed", note) for digest in entry.statements if digest not in here
+                digest: Fact(phrase("statement"), digest, "failed", note)
+                for digest in entry.statements
+                if digest not in here
             }
     return list(lost.values())
 
@@ -84,26 +103,39 @@ def check_tags(tags: Mapping[str, str], lineage: LineageStatement | None, verdic
     elif tags.get(Tags.VERDICT) == "not gated":
         wanted[Tags.VERDICT] = "not gated"
     facts = tuple(
-        compared(name, tags.get(name, ""), expected, "the signed statement")
+        compared(name, tags.get(name, ""), expected, phrase("the signed statement"))
         for name, expected in sorted(wanted.items())
     )
     wrong = tuple(fact for fact in facts if fact.state == "failed")
-    return Fact("tags", f"{len(facts)} compared with the statements", "failed" if wrong else "verified", "", wrong)
+    value = phrase("%(tags)s compared with the statements", tags=len(facts))
+    return Fact(phrase("tags"), value, "failed" if wrong else "verified", "", wrong)
 
 
 def check_reason(entry: LedgerEntry, proven: Iterable[Statement | None]) -> Fact:
     """Check that the entry that made the champion rests on a passed verdict; `proven` are the statements it names."""
-    name = f"entry {entry.seq}, {entry.event}"
+    rests, name = phrase("rests on"), numbered_event(entry)
     if entry.event in ("overridden", "retired"):
-        return Fact("rests on", name, "", f"by {entry.principal.name}: {entry.reason}")
+        why = phrase("by %(name)s: %(reason)s", name=entry.principal.name, reason=entry.reason)
+        return Fact(rests, name, "", why)
     verdict = next((one for one in proven if isinstance(one, VerdictStatement)), None)
     if verdict is None:
-        return Fact("rests on", name, "failed", "it names no verdict with a valid signature")
+        return Fact(rests, name, "failed", phrase("it names no verdict with a valid signature"))
     digest = sha256(verdict.payload)[:12]
     if (verdict.version, verdict.bundle, verdict.outcome) == (entry.after, entry.bundle, "passed"):
-        return Fact("rests on", name, "verified", f"verdict {digest}: passed")
-    note = f"verdict {digest} is {verdict.outcome} about v{verdict.version}, {verdict.bundle}"
-    return Fact("rests on", name, "failed", note)
+        return Fact(rests, name, "verified", phrase("verdict %(digest)s: passed", digest=digest))
+    note = phrase(
+        "verdict %(digest)s is %(outcome)s about v%(version)s, %(bundle)s",
+        digest=digest,
+        outcome=outcome_text(verdict.outcome),
+        version=verdict.version,
+        bundle=verdict.bundle,
+    )
+    return Fact(rests, name, "failed", note)
+
+
+def outcome_text(outcome: Outcome) -> Phrase:
+    """Return the outcome of a verdict or of one of its checks."""
+    return {"passed": phrase("passed"), "failed": phrase("failed"), "undecided": phrase("undecided")}[outcome]
 
 
 def plain_md5(digest: str) -> str:

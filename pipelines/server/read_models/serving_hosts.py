@@ -43,7 +43,7 @@ def recorded_serving(root: Path | None) -> ServingHost | None:
         process = record["process"]
         sites = tuple(str(site) for site in record.get("sites", ()))
         return ServingHost(str(process["address"]), sites, _runs(int(process["pid"]), float(process["created"])))
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return None
 
 

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from pipelines.audit.adapter_records import AdapterRecords, adapter_tree, find_records
+from pipelines.audit.adapter_records import AdapterRecords, find_records
+from pipelines.audit.adapter_tree import adapter_tree
 from pipelines.errors import RegistryError
 from pipelines.registry.ledger.entry import Head, Principal
 from pipelines.registry.registered_adapter import ChampionPeriod, RegisteredAdapter

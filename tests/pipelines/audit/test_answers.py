@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from pipelines.audit.adapter_records import AdapterRecords, adapter_tree, find_records
+from pipelines.audit.adapter_records import AdapterRecords, find_records
+from pipelines.audit.adapter_tree import adapter_tree
 from pipelines.audit.bill_of_materials import bill_of_materials
 from pipelines.audit.champion_periods import find_champions, find_on_backbone, read_moment
 from pipelines.audit.erasure_plan import plan_erasure
@@ -19,6 +20,7 @@ from pipelines.audit.facts import Fact
 from pipelines.audit.tables import (
     AuditAnswer,
     answer_page,
+    answer_pages,
     backbone_answer,
     champions_answer,
     erasure_answer,
@@ -28,7 +30,10 @@ from pipelines.audit.tables import (
 from pipelines.audit.trained_on import find_trained_on
 from pipelines.datasets.subject import Subject
 from pipelines.errors import RegistryError
+from pipelines.texts.english_phrases import phrase
 from tests.support.audited import ASR, Ground
+from tests.support.both_languages import compare_pages
+from tests.support.html import read_html
 from tests.support.proof import FINGERPRINT, verdict
 
 pytestmark = pytest.mark.integration
@@ -148,3 +153,18 @@ def test_the_template_is_packaged() -> None:
     from importlib.resources import files
 
     assert files("pipelines.audit").joinpath("html_page.html").is_file()
+
+
+def test_both_languages_have_the_same_numbers_and_no_english_is_unmarked(index: Connection, ground: Ground) -> None:
+    champion = find_records(ground.records, ASR, None)
+    assert champion.lineage
+    lineage = replace(champion.lineage, given={**champion.lineage.given, "key": "k2"})
+    judged = replace(champion, lineage=lineage, verdict=verdict())
+    failed = Fact(
+        phrase("bundle"), "sha256:aa", "failed", "cannot open the file", (Fact("entry", "x", "not verified"),)
+    )
+    answers = [*_answers(index, ground), tree_answer(adapter_tree(index, judged, {"bundle": (failed,)}), verified=True)]
+    for answer in answers:
+        pages = {name: read_html(page) for name, page in answer_pages(answer, "http://server", "a.html").items()}
+        compare_pages(pages["a.html"], pages["a.ja.html"])
+        assert [link.attributes["href"] for link in pages["a.ja.html"].all("a")] == ["a.html"]

@@ -165,7 +165,7 @@ def test_once_replaced_nothing_is_left_to_retrain(ground: Ground, tmp_path: Path
 def test_logged_requests_are_counted_with_their_command(ground: Ground, index: Connection) -> None:
     found = plan_erasure(index, ground.records, Subject(speaker="ann"), logged={"plant-a/asr": 3})
     [step] = [step for step in found.after if "logged requests" in step.what]
-    assert "3 of plant-a/asr" in step.what
+    assert "plant-a/asr: 3" in step.what
     assert step.commands == ("elp requests erase --speaker ann",)
     assert any(one.startswith("The request logs of other hosts") for one in found.stays)
 

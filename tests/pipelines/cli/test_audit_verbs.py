@@ -54,7 +54,10 @@ def test_a_page_is_written_to_a_file(elp: Elp, tmp_path: Path) -> None:
     code, out, err = elp("audit", "plant-a/asr", "--format", "html", "--output", str(tmp_path / "audit.html"))
     assert (code, out) == (0, "")
     assert f"written to {tmp_path / 'audit.html'}" in err
-    assert (tmp_path / "audit.html").read_text(encoding="utf-8").startswith("<!doctype html>")
+    for name, language in (("audit.html", "en"), ("audit.ja.html", "ja")):
+        assert f'<html lang="{language}">' in (tmp_path / name).read_text(encoding="utf-8")
+    assert elp("audit", "plant-a/asr", "--format", "html", "--output", str(tmp_path / "plain"))[0] == 0
+    assert sorted(path.name for path in tmp_path.iterdir() if path.name.startswith("plain")) == ["plain"]
 
 
 @pytest.mark.parametrize(

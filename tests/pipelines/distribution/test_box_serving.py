@@ -87,6 +87,9 @@ def test_a_server_follows_the_pulls_of_its_box_and_outlives_their_metadata(
         wait_until(lambda: not server.client.get("/readyz").json()["source"]["reachable"])
         assert server.client.get("/readyz").status_code == 200
         assert version() == "1"
+        # and the next pull repairs it
+        assert depot.pull(pulled, medium, LATER).changed
+        wait_until(lambda: server.client.get("/readyz").json()["source"]["reachable"] and version() == "2")
 
 
 def test_a_set_on_two_backbones_is_refused_until_the_box_has_both_and_then_served_on_both(

@@ -18,7 +18,8 @@ from elp_core.fail_points import VARIABLE
 from pipelines.cli.main import run
 from pipelines.distribution.pull_box import pull_box
 from pipelines.errors import DeliveryRefused, DiskFull, ServiceError, UsageError
-from pipelines.local.box_home import BOX_SETTINGS, active_set, box_workspace, last_pull, read_box
+from pipelines.local.box_home import active_set, box_workspace, last_pull, read_box
+from pipelines.local.workspace import BOX_SETTINGS
 from pipelines.registry.signing.canonical_json import sha256
 from pipelines.registry.slot import Slot
 from pipelines.serving.box_champions import BoxChampions

@@ -226,6 +226,15 @@ def test_a_run_over_several_slots_waits_for_all_and_takes_the_gpus_of_all(
     assert asked == [["plant-a/asr", "plant-b/asr"], 2]
 
 
+def test_a_look_waits_for_another_look_at_its_slot_only(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    def wait(_: str, slots: list[Any], of: tuple[str, ...]) -> None:
+        raise InterruptedError(f"{slots[0]}: {of}")
+
+    monkeypatch.setattr(flows, "wait_for_turn", wait)
+    with pytest.raises(InterruptedError, match=r"plant-a/asr: \('monitor',\)"):
+        flows.monitor.fn(str(workspace.root), "plant-a/asr")
+
+
 @pytest.mark.parametrize(
     ("also", "name"), [(None, "train plant-a/asr"), (["plant-a/asv", "plant-b/asr"], "train plant-a/asr + 2 more")]
 )

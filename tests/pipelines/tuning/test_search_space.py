@@ -87,7 +87,6 @@ def test_each_head_has_its_sizes_in_the_space_and_a_heavy_one_is_replaced_if_it_
     assert ", head linear" in space.candidate(least).title
     fits = space.shrunk(space.starting_points()[0], lambda candidate: sizes.count(candidate) <= present // 4)
     assert fits is not None
-    assert "channels" in space.candidate(fits).task
     assert "head" not in space.candidate(fits).task
     require_room(space, sizes.count, present, present // 4)
     with pytest.raises(UsageError, match=r"the smallest configuration .* and 100 are allowed; .* --parameters 0\.01"):
