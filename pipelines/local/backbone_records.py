@@ -68,6 +68,7 @@ def add_record(workspace: Workspace, name: str, stated: StatedOrigin, by: str) -
 
     if name == EMBEDDED:
         raise UsageError(f"{EMBEDDED} is part of the package and needs no record; see: elp backbone show {EMBEDDED}")
+    name = workspace.backbone_name(name)
     backbone = Backbone.from_pretrained(name)
     on_hub = local_folder(name) is None
     if on_hub:

@@ -4,7 +4,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from elp_core.checkpoint_folders import look_below
+from elp_core.checkpoint_folders import local_folder, look_below
 from pipelines.errors import WorkspaceError
 from pipelines.local.settings import Settings, read_settings
 
@@ -45,6 +45,17 @@ class Workspace:
         Those that were made before `git` was set have the folder.
         """
         return name in (self.address, str(self.root))
+
+    def backbone_name(self, typed: str) -> str:
+        """Return the name of a checkpoint as the settings can have it: a path that holds from every current folder.
+
+        A folder of the workspace stays relative to its root. A hub id, and what is no folder, stay as they are.
+        """
+        folder, root = local_folder(typed), self.root.resolve()
+        if folder is None or Path(typed).expanduser().is_absolute() or (self.root / typed).is_dir():
+            return typed
+        found = folder.resolve()
+        return str(found.relative_to(root) if found.is_relative_to(root) else found)
 
     @property
     def remote(self) -> str:

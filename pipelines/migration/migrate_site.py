@@ -114,6 +114,7 @@ def migrate_sites(
     from elp_core.backbones import Backbone
 
     uri, sites = mlflow_uri(workspace), tuple(dict.fromkeys(sites))
+    backbone = workspace.backbone_name(backbone)
     failed = {one.slot: "; ".join(one.obstacles) for one in plan_migration(workspace, backbone, sites).slots}
     fingerprint = Backbone.from_pretrained(backbone).fingerprint
     if not despite_licence:
@@ -139,7 +140,7 @@ def migration_state(workspace: Workspace, backbone: str, site: str, fingerprint:
     Without a `fingerprint`, the backbone is the one that was stated under this name last. Raises RegistryError if none
     was.
     """
-    uri = mlflow_uri(workspace)
+    uri, backbone = mlflow_uri(workspace), workspace.backbone_name(backbone)
     client = connect(uri)
     fingerprint = fingerprint or stated_fingerprint(uri, backbone, site)
     slots = tuple(_state_of(client, champion, fingerprint) for champion in site_champions(uri, site))

@@ -79,7 +79,7 @@ def plan_migration(workspace: Workspace, backbone: str, sites: Collection[str] =
 
     Raises UsageError for a site without a champion, ServiceError if the server does not answer.
     """
-    uri = mlflow_uri(workspace)
+    uri, backbone = mlflow_uri(workspace), workspace.backbone_name(backbone)
     facts = backbone_facts(uri, backbone, sites)
     known = {one.site for one in facts.champions}
     if unknown := sorted(set(sites) - known):

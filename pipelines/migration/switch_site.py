@@ -45,6 +45,7 @@ def switch_site(
     committed, ServiceError if the Git server of the workspace does not answer: then nothing was changed. A
     WorkspaceError that names the ledger entry means that the champions have moved; the same call completes `elp.yaml`.
     """
+    backbone = workspace.backbone_name(backbone)
     found = migration_state(workspace, backbone, site)
     left = {str(slot) for slot in without}
     if other := sorted(left - {one.slot for one in found.slots}):

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pipelines.errors import WorkspaceError
 from pipelines.local import git
 from pipelines.local.workspace import Workspace
-from pipelines.registry.client.server_api import registered_records
+from pipelines.registry.client.connection import connect
+from pipelines.registry.client.model_registry import list_slots
 from pipelines.registry.holds import HeldSubject
 
 
@@ -27,7 +28,7 @@ def require_known_subject(workspace: Workspace, uri: str, subject: HeldSubject) 
             f"the newest is {slot.tag(numbers[-1])}, list them with: elp data log {slot}" if numbers else "it has none"
         )
         raise WorkspaceError(f"{slot} has no dataset version v{wanted}; {known}{fetch}")
-    if wanted is None and not tags and not registered_records(uri, str(slot)):
+    if wanted is None and not tags and slot not in list_slots(connect(uri)):
         raise WorkspaceError(
             f"{slot} has no dataset version and no adapter, so a hold on it would keep nothing; hold it after its "
             f"first delivery{fetch}"

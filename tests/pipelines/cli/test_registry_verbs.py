@@ -93,8 +93,12 @@ def test_without_the_server_every_verb_says_how_to_start_it(tmp_path: Path, caps
         assert "start it with: elp up" in capsys.readouterr().err
 
 
-def test_a_hold_from_the_command_line(elp: Elp) -> None:
-    code, out, _ = elp("hold", "cli-hold/asr", "--until", "2099-01-31", "--reason", "a dispute", "--by", "ann")
+def test_a_hold_from_the_command_line(client: MlflowClient, elp: Elp) -> None:
+    words = ("--until", "2099-01-31", "--reason", "a dispute", "--by", "ann")
+    code, _, error = elp("hold", "cli-hold/asr", *words)
+    assert (code, "cli-hold/asr has no dataset version and no adapter" in error) == (1, True)
+    add_version(client, Slot("cli-hold", "asr"), "k1")
+    code, out, _ = elp("hold", "cli-hold/asr", *words)
     assert (code, out.split()[0]) == (0, "hold")
     number = out.split()[1].rstrip(":")
     assert out.endswith("cli-hold/asr is kept until 2099-01-31 23:59 UTC\n")

@@ -125,9 +125,10 @@ def test_a_relative_name_is_one_in_the_workspace_whatever_the_current_folder_is(
     _checkpoint(place, "mms")
     (place / "elp.yaml").write_text("backbone: models/mms\n")
     (place / "deep").mkdir()
-    for folder, option in ((tmp_path_factory.mktemp("elsewhere"), ["-w", str(place)]), (place / "deep", [])):
+    away, here = (tmp_path_factory.mktemp("elsewhere"), ["-w", str(place)]), (place / "deep", list[str]())
+    for name, (folder, option) in (("models/mms", away), ("models/mms", here), ("../models/mms", here)):
         monkeypatch.chdir(folder)
-        assert main.run(["backbone", "add", "models/mms", "--licence", "MIT", *TEXTS, *option]) == 0
+        assert main.run(["backbone", "add", name, "--licence", "MIT", *TEXTS, *option]) == 0
         ((_, record),) = open_workspace(place).settings.backbones.records.items()
         assert record.id == "models/mms"
         outcome, detail, _ = doctor._backbone(open_workspace(place))

@@ -11,6 +11,7 @@ from pipelines.local import git
 from pipelines.local.settings import Settings
 from pipelines.local.workspace import Workspace
 from pipelines.registry.holds import HeldSubject
+from pipelines.registry.slot import Slot
 from pipelines.retention import held_subjects
 
 URI = "http://127.0.0.1:9"
@@ -24,7 +25,8 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     git.commit(tmp_path, [Path("a")], "Add a file")
     for number in (1, 10):
         git.tag(tmp_path, f"data/plant-a/asr/v{number}", "a version")
-    monkeypatch.setattr(held_subjects, "registered_records", lambda uri, slot: [1] if slot == "plant-c/asr" else [])
+    monkeypatch.setattr(held_subjects, "connect", lambda uri: uri)
+    monkeypatch.setattr(held_subjects, "list_slots", lambda uri: [Slot("plant-c", "asr")])
     return Workspace(tmp_path, Settings())
 
 
