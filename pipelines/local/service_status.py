@@ -4,7 +4,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from elp_core.types import Seconds
 from pipelines.errors import ServiceError
@@ -33,6 +33,7 @@ class ServiceStatus:
     pid: int | None = None
     uptime: Seconds | None = None
     detail: str = ""
+    kind: Literal["service"] = "service"
 
 
 def service_status(workspace: Workspace, patience: Seconds = 2.0) -> list[ServiceStatus]:
