@@ -32,7 +32,7 @@ from urllib.parse import urlsplit
 from elp_core.bundle import BundleManifest, verify_bundle
 from elp_core.config import from_dict
 from elp_core.files import write_whole
-from pipelines.errors import StateDamaged, WorkspaceError
+from pipelines.errors import StateDamaged, UsageError, WorkspaceError
 from pipelines.local.settings import Settings, read_settings
 from pipelines.local.state_file import read_back
 from pipelines.local.workspace import BOX_SETTINGS, SETTINGS_FILE, Workspace
@@ -135,7 +135,11 @@ def origin_of(source: str) -> str:
     """Return the scheme, host and port of an address, such as ``http://control:5000``; empty for a folder."""
     if "://" not in source:
         return ""
-    parts = urlsplit(source.lower())
+    try:
+        parts = urlsplit(source.lower())
+    except ValueError:
+        # without the address, which may hold a token
+        raise UsageError("the source is an address that cannot be read; expected https://HOST:PORT") from None
     if {"@", "\\"} & set(parts.netloc):
         # programs do not agree on the host of such an address: it is equal to itself only
         return source
