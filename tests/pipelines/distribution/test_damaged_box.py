@@ -17,10 +17,13 @@ from pipelines.distribution.report_back import signed_report
 from pipelines.errors import DeliveryRefused, StateDamaged
 from pipelines.local.box_home import BoxSettings, active_set, find_box, last_pull, write_box
 from pipelines.local.verified_metadata import metadata_until, seen_timestamp
+from pipelines.registry.adapter_version import AdapterVersion, Tags
 from pipelines.registry.delivery.delivery_keys import new_private_key
 from pipelines.registry.slot import Slot
 from pipelines.serving.box_champions import BoxChampions
+from pipelines.serving.voices.box_templates import box_templates
 from tests.support.delivery_by_hand import NOW, Depot
+from tests.support.voices import sealed_template
 
 LATER = NOW + timedelta(hours=1)
 # what a full disk, a hand or a fault of the disk leaves
@@ -118,6 +121,14 @@ def test_what_the_disk_cannot_read_is_fetched_again_or_not_known(
     record = last_pull(used)
     assert record
     assert record.outcome == "not known"
+
+
+def test_a_voice_names_the_damaged_set_and_no_missing_adapter(used: Path) -> None:
+    tags = {Tags.BUNDLE: "sha256:" + "1" * 64, Tags.FINGERPRINT: "sha256:" + "2" * 64}
+    given = sealed_template(AdapterVersion(Slot("plant-a", "asv"), 1, "run", "models:/m", "2026-01-01", tags))
+    (used / "current.json").write_bytes(b"{")
+    with pytest.raises(StateDamaged, match=r"current\.json is damaged .* repair it with: elp pull"):
+        box_templates(used).add(given)
 
 
 def test_a_damaged_root_takes_one_from_a_person_and_a_lost_moment_a_decision(

@@ -211,3 +211,10 @@ def test_the_way_back_leaves_what_changed_since_and_what_is_left_out(moving: Pla
     )
     assert moving.versions() == {"asv": 1}
     assert [moving.workspace.settings.backbone_of(slot) for slot in SLOTS] == [moving.new, former]
+    # one slot is back already, and the other one was retired: nothing is left to do, and nothing to refuse
+    server_api.change_champion(uri, "rollback", ASR, version=1)
+    assert switch_site(moving.workspace, moving.new, SITE, again=True).switch
+    server_api.change_champion(uri, "rollback", ASR)
+    server_api.change_champion(uri, "retire", ASV, reason="the line is closed")
+    assert switch_back(moving.workspace, SITE).switch is None
+    assert moving.versions() == {"asr": 1}
