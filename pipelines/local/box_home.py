@@ -47,6 +47,8 @@ HOME = "ELP_BOX"
 """Environment variable: the folder of the box."""
 CURRENT, PREVIOUS = "current.json", "previous.json"
 _PULLED = "pulled.json"
+NOT_KNOWN = "not known"
+"""The address of a token that an earlier release kept without it, and the outcome in a record that cannot be read."""
 
 
 NEW_KEY = (
@@ -72,7 +74,7 @@ class BoxSettings:
     token: str = ""
     """Proves the name to the server; empty until it is enrolled."""
     token_for: str = ""
-    """Scheme, host and port of that server; empty if they are those of `source`. No other one gets the token."""
+    """Scheme, host and port of that server; empty if they are those of `source`, ``not known`` if nobody knows them."""
     backbone: str = "elp:tiny"
     """Id or path of the backbone that it serves with."""
     others: tuple[str, ...] = ()
@@ -218,15 +220,15 @@ def box_workspace(box: Path) -> Workspace:
 
 
 def last_pull(box: Path) -> PullRecord | None:
-    """Return how the last pull ended, as ``not known`` if its record is damaged; None before the first."""
+    """Return how the last pull ended, as ``not known`` if its record cannot be read; None before the first."""
     path = box / _PULLED
     try:
         with contextlib.suppress(FileNotFoundError), read_back(path, "repair it with: elp pull"):
             return from_dict(PullRecord, parse_json(path.read_bytes(), "it"), _PULLED)
-    except StateDamaged as error:
+    except WorkspaceError as error:
         # it is for people: the set itself says what is active
         written = datetime.fromtimestamp(path.stat().st_mtime, UTC)
-        return PullRecord(written.isoformat(timespec="microseconds"), "not known", str(error))
+        return PullRecord(written.isoformat(timespec="microseconds"), NOT_KNOWN, str(error))
     return None
 
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from elp_core.types import Seconds
 from pipelines.errors import ServiceError
@@ -37,6 +37,7 @@ class ServiceStatus:
     pid: int | None = None
     uptime: Seconds | None = None
     detail: str = ""
+    kind: Literal["service"] = "service"
 
 
 def service_status(workspace: Workspace, patience: Seconds = 2.0) -> list[ServiceStatus]:

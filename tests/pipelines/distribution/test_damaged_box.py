@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from elp_core.bundle import BundleManifest, verify_bundle
 from elp_core.errors import ElpError
 from pipelines.cli.main import run
 from pipelines.distribution.report_back import signed_report
@@ -97,6 +99,27 @@ def test_a_pull_repairs_what_the_signed_metadata_have(used: Path, depot: Depot, 
     assert BoxChampions(used, lambda: LATER).updates_stopped() == ""
 
 
+def test_what_the_disk_cannot_read_is_fetched_again_or_not_known(
+    used: Path, depot: Depot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    faults = [OSError(errno.EIO, "Input/output error")]
+
+    def verify(folder: Path) -> BundleManifest:
+        if faults:
+            raise faults.pop()
+        return verify_bundle(folder)
+
+    monkeypatch.setattr("pipelines.distribution.fetched_bundle.verify_bundle", verify)
+    said: list[str] = []
+    depot.pull(used, depot.medium(tmp_path / "medium"), LATER, log=said.append)
+    assert (faults, said) == ([], ["fetching plant-a/asr v2"])
+    (used / "pulled.json").unlink()
+    (used / "pulled.json").mkdir()
+    record = last_pull(used)
+    assert record
+    assert record.outcome == "not known"
+
+
 def test_a_damaged_root_takes_one_from_a_person_and_a_lost_moment_a_decision(
     used: Path, depot: Depot, tmp_path: Path
 ) -> None:
@@ -111,8 +134,9 @@ def test_a_damaged_root_takes_one_from_a_person_and_a_lost_moment_a_decision(
     # an older medium does not get through by damage alone
     (used / "seen.json").write_bytes(b"")
     (used / "tuf" / "timestamp.json").unlink()
-    with pytest.raises(StateDamaged, match="that needs the timestamp of the last pull"):
+    with pytest.raises(StateDamaged, match=r"timestamp\.json, which repairs it, .* takes any signed set") as raised:
         depot.pull(used, medium, LATER)
+    assert "repair it with" not in str(raised.value)
 
 
 def test_a_damaged_set_opens_no_way_for_another_root_or_an_older_set(used: Path, depot: Depot, tmp_path: Path) -> None:

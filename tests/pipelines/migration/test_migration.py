@@ -201,6 +201,8 @@ def test_the_way_back_leaves_what_changed_since_and_what_is_left_out(moving: Pla
     server_api.change_champion(uri, "retire", ASR, reason="the line is closed")
     with pytest.raises(GateRefused, match="nothing of plant-move goes back: plant-move/asr was retired after"):
         switch_back(workspace, SITE, without=[ASV])
+    with pytest.raises(GateRefused, match="--without names every slot of its newest switch"):
+        switch_back(workspace, SITE, without=[ASR, ASV])
     back = switch_back(workspace, SITE)
     assert back.switch
     assert (back.switch.stayed, [one.slot for one in back.switch.moves]) == (
