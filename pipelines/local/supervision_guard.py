@@ -7,6 +7,7 @@ is started by `elp up` and ended by `elp down`. It does nothing else, so what en
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from dataclasses import replace
@@ -15,7 +16,7 @@ from elp_core.types import Seconds
 from pipelines.local import lifecycle
 from pipelines.local.addresses import Record, read_record
 from pipelines.local.processes import alive
-from pipelines.local.supervision import GUARD, SUPERVISOR, Ends, read_ends, write_ends
+from pipelines.local.supervision import GUARD, SUPERVISOR, Ends, write_ends
 from pipelines.local.workspace import Workspace, open_workspace
 
 _EVERY: Seconds = 1.0
@@ -25,16 +26,16 @@ _ABANDONED: Seconds = 60.0
 
 def main() -> None:
     """Watch until `elp down` ends this process, or the record of `elp up` has another one."""
-    workspace, fault = open_workspace(), ""
+    workspace, ends, fault = open_workspace(), Ends(0, ()), ""
     # a start by a person begins a new count
-    write_ends(workspace, {}, GUARD)
+    _keep(workspace, ends)
     known = time.monotonic()
     while time.monotonic() - known <= _ABANDONED:
         try:
             record = read_record(workspace) if workspace.root.is_dir() else Record(())
             if (me := record.find(GUARD)) and me.pid == os.getpid():
                 known = time.monotonic()
-                guard(workspace, record, time.time())
+                ends = guard(workspace, record, ends, time.time())
             fault = ""
         # of any kind: the supervision may be gone, too
         except Exception as error:
@@ -45,21 +46,27 @@ def main() -> None:
         time.sleep(_EVERY)
 
 
-def guard(workspace: Workspace, record: Record, now: Seconds) -> None:
-    """Start the supervision again if it has ended, after growing pauses, and note its ends."""
-    supervisor, before = record.find(SUPERVISOR), read_ends(workspace).get(SUPERVISOR, Ends(0, ()))
+def guard(workspace: Workspace, record: Record, before: Ends, now: Seconds) -> Ends:
+    """Start the supervision again if it has ended, after growing pauses; note and return its ends."""
+    supervisor = record.find(SUPERVISOR)
     if supervisor is None:
-        return
+        return before
     running = alive(supervisor)
     ends = replace(before, times=before.since(now)) if running else before
     if not running and before.pid != supervisor.pid:
         ends = Ends(supervisor.pid, (*before.since(now), now))
     if ends != before:
-        # before the start, which may fail
-        write_ends(workspace, {SUPERVISOR: ends} if ends.times else {}, GUARD)
+        _keep(workspace, ends)
     # it is started again also when it counts as given up: nothing else would be started again
     if not running and (now >= ends.start_at or now < ends.times[-1]):
         lifecycle.start_again(workspace, supervisor, _say)
+    return ends
+
+
+def _keep(workspace: Workspace, ends: Ends) -> None:
+    # a full disk must not keep the supervision down
+    with contextlib.suppress(OSError):
+        write_ends(workspace, {SUPERVISOR: ends} if ends.times else {}, GUARD)
 
 
 def _say(text: str) -> None:

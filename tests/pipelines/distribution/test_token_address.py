@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.distribution.pull_box import _with_source, pull_box
-from pipelines.errors import ServiceError
+from pipelines.errors import ServiceError, UsageError
 from pipelines.local.box_home import BoxSettings, origin_of, read_box, write_box
 from pipelines.local.verified_metadata import keep_root
 from tests.support.delivery_by_hand import NOW, Depot, ship_fingerprint
@@ -127,3 +127,9 @@ def test_a_token_without_a_known_address_is_kept_and_not_sent_and_an_address_wit
 )
 def test_addresses_are_the_same_only_with_scheme_host_and_port(address: str, origin: str) -> None:
     assert origin_of(address) == origin
+
+
+def test_an_address_that_cannot_be_read_is_refused_without_its_text() -> None:
+    with pytest.raises(UsageError, match="an address that cannot be read") as caught:
+        origin_of("http://me:secret@[x")
+    assert "secret" not in str(caught.value)

@@ -124,7 +124,7 @@ def test_the_guard_starts_the_supervision_again_after_growing_pauses(workspace: 
     monkeypatch.setattr(lifecycle, "prefect_api", lambda _: "http://127.0.0.1:1/api")
     first = start(SUPERVISOR, SLEEP, dict(os.environ), workspace.state / "logs" / "supervisor.log")
     write_record(workspace, Record((first, replace(first, name=GUARD))))
-    guard(workspace, read_record(workspace), 100.0)
+    ends = guard(workspace, read_record(workspace), Ends(0, ()), 100.0)
     assert read_ends(workspace) == {}
     pids = [first.pid]
     for now in (100.0, 101.0, 103.5):
@@ -132,14 +132,14 @@ def test_the_guard_starts_the_supervision_again_after_growing_pauses(workspace: 
         assert present
         if alive(present):
             kill(present)
-        guard(workspace, read_record(workspace), now)
+        ends = guard(workspace, read_record(workspace), ends, now)
         pids.append(read_record(workspace).find(SUPERVISOR).pid)
     # at once, then after 2 s
     assert pids[1] == pids[2] != pids[0]
     assert pids[3] != pids[2]
     assert read_ends(workspace)[SUPERVISOR].times == (100.0, 101.0)
     # the last one runs, and the ends are old
-    guard(workspace, read_record(workspace), 103.5 + WINDOW)
+    guard(workspace, read_record(workspace), ends, 103.5 + WINDOW)
     assert read_ends(workspace) == {}
     stop(read_record(workspace).processes)
 
