@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import subprocess
 import tempfile
 import time
@@ -92,7 +93,10 @@ def study(folder: Path, name: str, sampler: Any, seed: int, seconds: float, seed
 def put_aside(opened: Workspace, name: str) -> None:
     """Keep the trainings of a study that has ended where the next one does not find them."""
     trials = opened.cache / "tuning" / "trials"
-    trials.rename(trials.with_name(f"trials-{name}"))
+    target = trials.with_name(f"trials-{name}")
+    # of a call that was ended before it wrote its result
+    shutil.rmtree(target, ignore_errors=True)
+    trials.rename(target)
 
 
 def default_seconds(folder: Path, name: str) -> float:

@@ -150,7 +150,7 @@ def days(options: argparse.Namespace, backbone: Backbone, takes: dict[str, list[
         warm, start = f"night-{day:02d}-warm", before
         if start is None or generation >= config.warm.generations:
             # this night is a fresh one, and so the same training
-            record.done[warm], before, generation = record.done[fresh], made, 0
+            record.log.done[warm], before, generation = record.log.done[fresh], made, 0
             link_files(record.cache("fresh"), record.cache("warm"))
         else:
             way = "warm", ((start, 1.0),)
@@ -162,7 +162,7 @@ def days(options: argparse.Namespace, backbone: Backbone, takes: dict[str, list[
                 ),
             )  # type: ignore[misc]
             generation += 1
-        a, b = record.done[warm], record.done[fresh]
+        a, b = record.log.done[warm], record.log.done[fresh]
         shown = "fresh night"
         if a is not b:
             delta = compared(a, b, takes["test"], closed_set=not options.per_speaker)[1]
@@ -183,7 +183,8 @@ def days(options: argparse.Namespace, backbone: Backbone, takes: dict[str, list[
 
 def record_of(options: argparse.Namespace) -> TrainingRecord:
     """Return the record of the trainings with these options; a longer series continues a shorter one."""
-    return TrainingRecord(options.out / f"{options.part}-{option_digest(options, 'out', 'days', 'seconds', 'part')}")
+    digest = option_digest(options, "out", "days", "seconds", "part")
+    return TrainingRecord(options.out / f"{options.part}-{digest}", "warm-start.jsonl")
 
 
 def site(options: argparse.Namespace, backbone: Backbone, takes: dict[str, list[Clip]], config: TrainConfig) -> None:
@@ -226,7 +227,7 @@ def site(options: argparse.Namespace, backbone: Backbone, takes: dict[str, list[
                 backbone,
                 lambda c=clips, w=way: one_training(backbone, c, own, config, w, options, record.cache(w[0])),  # type: ignore[misc]
             )
-            row, fresh = record.done[name], record.done[f"site-{new}-{wanted}-fresh"]
+            row, fresh = record.log.done[name], record.log.done[f"site-{new}-{wanted}-fresh"]
             error, delta = compared(row, fresh, own["test"], closed_set=not options.per_speaker)
             curves[way[0]].append(row["value"])
             cells = (f"{error.value:.1%} ({error.lower:.1%} … {error.upper:.1%})", points(delta) if way[1] else "")

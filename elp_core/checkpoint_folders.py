@@ -3,8 +3,11 @@
 The name itself stays as it is written: lineages, keys and records have it. Without torch.
 """
 
+import os
 from pathlib import Path
 
+CHECKPOINTS_VARIABLE = "ELP_CHECKPOINTS_BELOW"
+"""Environment variable of a child process, which opens no workspace: the folder of its parent."""
 _workspaces: list[Path] = []
 """The folder of the workspace that this process opened last, if it opened any."""
 
@@ -12,6 +15,11 @@ _workspaces: list[Path] = []
 def look_below(workspace: Path) -> None:
     """Look up relative names below this folder from now on, in the whole process."""
     _workspaces[:] = [workspace]
+
+
+def handed_on() -> dict[str, str]:
+    """Return the environment in which a child process looks up relative names as this one does."""
+    return {CHECKPOINTS_VARIABLE: str(_workspaces[0].resolve())} if _workspaces else {}
 
 
 def local_folder(id_or_path: str) -> Path | None:
@@ -33,4 +41,6 @@ def is_owner_folder(id_or_path: str) -> bool:
 def _places(id_or_path: str) -> list[Path]:
     path = Path(id_or_path).expanduser()
     # an absolute path replaces what is before it
-    return [*(folder / path for folder in _workspaces), path]
+    inherited = os.environ.get(CHECKPOINTS_VARIABLE)
+    folders = _workspaces or ([Path(inherited)] if inherited else [])
+    return [*(folder / path for folder in folders), path]

@@ -9,5 +9,6 @@
 `adapter_tree`       the tree of one adapter, from its records and the index
 `learned_from`       the adapters that one learned from, recorded and checked
 `verify`, `checks`   the same tree, computed again from the bytes branch by branch
+`audit_phrases`      phrases that several of them say
 `facts`, `tables`, `bill_of_materials`   the answers as tree, tables, HTML and CycloneDX
 """

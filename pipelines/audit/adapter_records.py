@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from pipelines.audit.checks.statement_checks import outcome_text
+from pipelines.audit.audit_phrases import outcome_text
 from pipelines.audit.server_records import ServerRecords, newest_statements, statement_of
 from pipelines.audit.tables import short
 from pipelines.errors import AttestationError, RegistryError

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from elp_core.languages import units_text
 from pipelines.audit.adapter_records import AdapterRecords
-from pipelines.audit.checks.statement_checks import outcome_text
+from pipelines.audit.audit_phrases import clips_text, outcome_text
 from pipelines.audit.facts import Fact
 from pipelines.audit.learned_from import learned_branch
 from pipelines.audit.server_records import backbone_of
@@ -17,7 +17,7 @@ from pipelines.registry.description import verdict_headline
 from pipelines.registry.lineage import BackboneOrigin, TrainedLanguage, normaliser_text
 from pipelines.registry.statements import LineageStatement
 from pipelines.registry.verdict_statement import Span, VerdictStatement
-from pipelines.texts.english_phrases import Phrase, phrase, phrase_many
+from pipelines.texts.english_phrases import Phrase, Recorded, phrase, phrase_many
 
 _COMMERCIAL = {"yes": phrase("commercial use yes"), "no": phrase("commercial use no")}
 SHOWN = 3
@@ -227,7 +227,7 @@ def _interval(value: float | None, bounds: Span | None) -> str:
 
 def _ledger(subject: AdapterRecords) -> Fact:
     lines = tuple(
-        Fact(f"{one.seq} {one.event}", short(one.at), note=_entry_note(one.principal.name, one.reason))
+        Fact(Recorded(f"{one.seq} {one.event}"), short(one.at), note=_entry_note(one.principal.name, one.reason))
         for one in subject.entries
     )
     entries = phrase_many("%(number)s entry", "%(number)s entries", len(lines))
@@ -238,8 +238,3 @@ def _entry_note(name: str, reason: str) -> Phrase:
     if reason:
         return phrase("by %(name)s: %(reason)s", name=name, reason=reason)
     return phrase("by %(name)s", name=name)
-
-
-def clips_text(number: int) -> Phrase:
-    """Return a number of clips."""
-    return phrase_many("%(number)s clip", "%(number)s clips", number)

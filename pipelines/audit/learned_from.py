@@ -3,13 +3,14 @@
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Protocol
 
+from pipelines.audit.audit_phrases import adapters_text
 from pipelines.audit.facts import Fact
 from pipelines.audit.server_records import newest_statements
 from pipelines.registry.lineage import LearnedFrom, TrainingStart
 from pipelines.registry.registered_adapter import RegisteredAdapter
 from pipelines.registry.slot import Slot
 from pipelines.registry.statements import LineageStatement, Statement
-from pipelines.texts.english_phrases import phrase, phrase_many
+from pipelines.texts.english_phrases import phrase
 
 BRANCH = phrase("learned from")
 _AGAIN = phrase("shown above")
@@ -31,7 +32,7 @@ def learned_branch(lineage: LineageStatement, known: Mapping[str, RegisteredAdap
     start = lineage.start
     if lineage.learned or start != TrainingStart():
         children = (*_start(start), *_parents(lineage.learned, known, set()))
-        number = phrase_many("%(number)s adapter", "%(number)s adapters", len(lineage.learned))
+        number = adapters_text(len(lineage.learned))
         yield Fact(BRANCH, number, children=children)
 
 

@@ -7,12 +7,13 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from pipelines.audit.audit_phrases import adapters_text, slots_text
 from pipelines.audit.champion_periods import ChampionsAt, OnBackbone
 from pipelines.audit.erasure_plan import ErasurePlan, Step
 from pipelines.audit.facts import Fact
 from pipelines.audit.trained_on import TrainedAdapter, TrainedOn
 from pipelines.html_report import language_pages, render_page
-from pipelines.texts.english_phrases import Phrase, phrase, phrase_many, said_phrase
+from pipelines.texts.english_phrases import Phrase, Recorded, phrase, phrase_many, said_phrase
 from pipelines.texts.message_catalogue import Texts, texts
 
 _SPLITS = ("train", "validation", "test")
@@ -80,12 +81,16 @@ def champions_answer(found: ChampionsAt) -> AuditAnswer:
     rows = []
     for one in found.champions:
         period = one.champion_period
-        cells = (short(period.since), _until(period.until), period.event, period.by, period.reason) if period else ()
+        cells = (
+            (short(period.since), _until(period.until), Recorded(period.event), period.by, period.reason)
+            if period
+            else ()
+        )
         rows.append((one.slot, _version(one.version), *(cells or ("",) * 5), one.bundle))
     serving = sum(one.version is not None for one in found.champions)
     lead = phrase(
         "%(slots)s of %(all)s had a champion at %(moment)s, by the ledger.",
-        slots=phrase_many("%(number)s slot", "%(number)s slots", serving),
+        slots=slots_text(serving),
         all=len(rows),
         moment=short(found.at),
     )
@@ -108,7 +113,7 @@ def backbone_answer(found: OnBackbone) -> AuditAnswer:
     lead = phrase(
         "%(adapters)s of %(slots)s on %(names)s; champions among them: %(champions)s.",
         adapters=adapters_text(len(rows)),
-        slots=phrase_many("%(number)s slot", "%(number)s slots", slots),
+        slots=slots_text(slots),
         names=", ".join(found.names),
         champions=champions,
     )
@@ -161,11 +166,6 @@ def subject_text(found: TrainedOn) -> str:
     if found.subject.speaker:
         return phrase("speaker %(name)s", name=found.subject.speaker)
     return phrase("clip %(name)s", name=found.subject.clip)
-
-
-def adapters_text(number: int) -> str:
-    """Return a number of adapters."""
-    return phrase_many("%(number)s adapter", "%(number)s adapters", number)
 
 
 def _recordings(number: int) -> str:

@@ -66,6 +66,10 @@ class FiniteNumber(click.FloatRange):
             self.fail(f"{value} is not a finite number.", param, ctx)
         return number
 
+    def _describe_range(self) -> str:
+        """Return the range for the help; empty if there is none."""
+        return "" if self.min is None and self.max is None else super()._describe_range()
+
 
 def _chosen_slot(ctx: click.Context) -> str:
     """Return the slot that the words before name; the first of several, and empty without one."""

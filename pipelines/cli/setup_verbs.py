@@ -163,10 +163,17 @@ def _show(workspace: Workspace, elsewhere: Collection[str] = ()) -> int:
         asked = thread.submit(serving_status, workspace, found[0])
         overrides = override_lines(workspace, found[0])
         hosts = asked.result()
-    emit([*found, *hosts], lambda _: _services(found) + (f"\n\n{_hosts(hosts)}" if hosts else ""))
+    listed: list[ServiceStatus | ServingStatus] = [*found, *hosts]
+    emit(listed, _tables)
     for line in overrides:
         progress(click.style(line, fg="red"))
     return 0 if all(service.state == "up" or service.name in elsewhere for service in found) else 1
+
+
+def _tables(found: list[ServiceStatus | ServingStatus]) -> str:
+    hosts = [one for one in found if one.kind == "serving"]
+    services = _services([one for one in found if one.kind == "service"])
+    return f"{services}\n\n{_hosts(hosts)}" if hosts else services
 
 
 def _services(found: list[ServiceStatus]) -> str:

@@ -51,14 +51,16 @@ def worker(ctx: click.Context, home: Path | None, jobs: int, shares: int, queues
         raise click.UsageError(f"no queue {', '.join(unknown)}; expected {', '.join(QUEUES)}")
     gpus = [] if cpu else find_gpus()
     if gpus and jobs > 1:
-        raise click.UsageError(
-            f"--jobs is for trainings without a GPU, and this machine has {count(len(gpus), 'GPU')}; "
-            f"expected --shares {jobs} (trainings at once on each GPU), or --cpu with --jobs {jobs}"
+        # a warning: a unit of systemd would start a worker that refuses again and again
+        progress(
+            f"--jobs {jobs} does nothing: it is for trainings without a GPU, and this machine has "
+            f"{count(len(gpus), 'GPU')}; give --shares {jobs} (trainings at once on each GPU), or --cpu with it"
         )
     if not gpus and shares > 1:
-        raise click.UsageError(
-            f"--shares is for GPUs, and {'--cpu uses none' if cpu else 'this machine has none'}; "
-            f"expected --jobs {shares} (trainings at once on the CPU)"
+        why = "--cpu uses none" if cpu else "this machine has none"
+        progress(
+            f"--shares {shares} does nothing: it is for GPUs, and {why}; "
+            f"give --jobs {shares} (trainings at once on the CPU)"
         )
     folder = worker_home(home)
     settings = read_worker(folder)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import tempfile
@@ -15,7 +16,7 @@ from elp_core.files import sync_path
 from pipelines.distribution.resumed_download import fetch_file
 from pipelines.distribution.sources import Source
 from pipelines.distribution.trusted_metadata import TrustedMetadata
-from pipelines.errors import DeliveryRefused, DiskFull
+from pipelines.errors import DeliveryRefused, DiskFull, StateDamaged
 from pipelines.local.box_home import bundle_folder
 from pipelines.number_text import count
 from pipelines.registry.delivery.site_set import BUNDLE_FILES, DeliveredAdapter
@@ -43,8 +44,19 @@ def has_bundle(box: Path, adapter: DeliveredAdapter) -> bool:
     place = bundle_folder(box, adapter.bundle)
     try:
         return place.is_dir() and verify_bundle(place).digest == adapter.bundle
-    except BundleError:
+    except (BundleError, OSError):
+        # a disk that cannot read it, or a folder that may not be listed
         return False
+
+
+def remove_bundle(box: Path, adapter: DeliveredAdapter) -> None:
+    """Remove what is left of a damaged bundle; raise StateDamaged if that is not possible."""
+    place = bundle_folder(box, adapter.bundle)
+    with contextlib.suppress(OSError):
+        place.chmod(0o700)
+    shutil.rmtree(place, ignore_errors=True)
+    if os.path.lexists(place):
+        raise StateDamaged(f"{place} is damaged and cannot be removed; remove it by hand, and pull again")
 
 
 def fetch_bundle(

@@ -17,6 +17,7 @@ from pipelines.distribution.sources import Source, first_root_by_digest, source_
 from pipelines.errors import UsageError
 from pipelines.local.box_home import (
     CURRENT,
+    NOT_KNOWN,
     BoxSettings,
     find_box,
     origin_of,
@@ -111,16 +112,21 @@ def _settings(box: Path, site: str, source: str | None, backbones: Sequence[str]
 
 def _with_source(known: BoxSettings, source: str) -> BoxSettings:
     """Return the settings with a source; the token stays that of the address that it was given for."""
-    address = known.token_address
     # an earlier release did not keep the address when the box pulled from a medium: nobody gets that token
-    token = known.token if address or source == known.source else ""
-    return replace(known, source=source, token=token, token_for="" if origin_of(source) == address else address)
+    address = known.token_address
+    other = bool(known.token) and origin_of(source) != address
+    return replace(known, source=source, token_for=(address or NOT_KNOWN) if other else "")
 
 
 def _source(settings: BoxSettings, environment: Mapping[str, str], log: Callable[[str], None]) -> Source:
     """Return the source, with the token of the box if that is for this address."""
     foreign = bool(settings.token) and "://" in settings.source and bool(settings.token_for)
-    if foreign:
+    if foreign and settings.token_for == NOT_KNOWN:
+        log(
+            "the address of this box's token is not known, because it was enrolled by an earlier release: the token is "
+            f"kept and not sent to {settings.source}; enrol it again: elp box enrol {settings.source} --token TOKEN"
+        )
+    elif foreign:
         log(f"the token of this box is for {settings.token_for} and is not sent to {settings.source}")
     return source_of(
         settings.source,

@@ -6,6 +6,8 @@
 3. Each bundle is fetched, verified and put in its place by one rename; bundles are named by digest and never change.
 4. The caller remembers with which options the pull succeeded.
 5. One rename of `current.json` activates all of them. What neither this set nor the one before names is then removed.
+
+Every pull hashes all bundles of the set, also one that changes nothing: a damaged bundle is fetched again.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from elp_core.files import remove_temporary, write_whole
-from pipelines.distribution.fetched_bundle import check_space, fetch_bundle, has_bundle
+from pipelines.distribution.fetched_bundle import check_space, fetch_bundle, has_bundle, remove_bundle
 from pipelines.distribution.resumed_download import fetch_bytes
 from pipelines.distribution.sources import Source
 from pipelines.distribution.trusted_metadata import TrustedMetadata, trusted_metadata
@@ -136,10 +138,10 @@ def _pull(
     missing = [adapter for adapter in wanted.adapters if not has_bundle(box, adapter)]
     if recheck or (wanted.adapters and (missing or not same)):
         _check_backbones(wanted, fingerprints)
-    check_space(box, metadata, missing)
     for adapter in missing:
-        # what is left there is damaged
-        shutil.rmtree(bundle_folder(box, adapter.bundle), ignore_errors=True)
+        # what is left there is damaged; its space is free then
+        remove_bundle(box, adapter)
+    check_space(box, metadata, missing)
     for adapter in missing:
         fetch_bundle(box, source, metadata, adapter, log)
     remember()

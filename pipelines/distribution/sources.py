@@ -15,6 +15,7 @@ from urllib.parse import quote, urlsplit
 from elp_core.types import Seconds
 from pipelines.distribution.tuf_refusals import refusals
 from pipelines.errors import DeliveryRefused, ServiceError, UsageError
+from pipelines.local.box_home import NOT_KNOWN
 from pipelines.local_hosts import LOCAL_HOSTS
 from pipelines.registry.client.connection import Account
 from pipelines.registry.client.server_api import API
@@ -164,8 +165,9 @@ class HttpSource:
 
     def _without_login(self) -> ServiceError:
         if self.token_for:
+            only = "another address" if self.token_for == NOT_KNOWN else f"{self.token_for} only"
             return ServiceError(
-                f"{self.uri} needs a login, and the token of this box is for {self.token_for} only; invite the box at "
+                f"{self.uri} needs a login, and the token of this box is for {only}; invite the box at "
                 f"{self.uri}, and then: elp box enrol {self.uri} --token TOKEN"
             )
         return ServiceError(f"{self.uri} needs a login of this box: elp box enrol, or MLFLOW_TRACKING_USERNAME")

@@ -19,6 +19,7 @@ from pipelines.local.box_home import CURRENT
 from pipelines.local.verified_metadata import (
     METADATA,
     ROOT_FILE,
+    SEEN,
     keep_root,
     newest_root,
     note_timestamp,
@@ -141,14 +142,15 @@ def _seen_before(box: Path, root: Root) -> tuple[int, list[str]]:
     try:
         return seen_timestamp(box)
     except StateDamaged as damaged:
+        kept_in = box / METADATA / "timestamp.json"
         try:
-            kept = Metadata[Timestamp].from_file(str(box / METADATA / "timestamp.json"))
+            kept = Metadata[Timestamp].from_file(str(kept_in))
             root.verify_delegate(TIMESTAMP, kept.signed_bytes, kept.signatures)
-        except (RepositoryError, StorageError) as error:
+        except (RepositoryError, StorageError):
             raise StateDamaged(
-                f"{damaged}; that needs the timestamp of the last pull, which is damaged or missing, too: if the disk "
-                "is sound, delete both and pull again"
-            ) from error
+                f"{box / SEEN} is damaged, and {kept_in}, which repairs it, is damaged or missing: if the disk is "
+                "sound, delete both and pull again; the box then takes any signed set that has not expired"
+            ) from damaged
     note_timestamp(box, kept.signed.version, root.roles[TIMESTAMP].keyids)
     return seen_timestamp(box)
 

@@ -115,6 +115,7 @@ class FolderInbox:
             with self._errors("claimed"):
                 # renewed before the rename: under its new name it has no age for another machine
                 os.utime(_claim_file(claim))
+                os.utime(claim.place)
                 with durable_write("inbox claim by another"):
                     os.rename(claim.place, place)
                 write_whole(place / _CLAIM, record_json(taken))
@@ -128,6 +129,8 @@ class FolderInbox:
         """Say that the owner of a claim is at work; nothing if it lost it."""
         with contextlib.suppress(FileNotFoundError):
             os.utime(Path(claim.place) / _CLAIM)
+            # a worker of an earlier release does not know the hidden record, and looks at the age of the folder
+            os.utime(claim.place)
 
     def holds(self, claim: Claim) -> bool:
         """Return whether nobody took the claim over."""

@@ -34,7 +34,8 @@ def open_inbox(workspace: Workspace, slot: Slot, looks: Looks) -> tuple[SlotInbo
     address = workspace.settings.inbox_of(slot)
     if address.startswith(BUCKET):
         return open_bucket(address, _endpoint(workspace)), looks
-    folder = workspace.root / Path(address).expanduser()
+    folder = _folder(workspace, address)
+    _require_own_place(workspace, slot)
     base = _base(workspace, slot)
     if base is None:
         found = FolderInbox(folder)
@@ -45,7 +46,6 @@ def open_inbox(workspace: Workspace, slot: Slot, looks: Looks) -> tuple[SlotInbo
                 "set inbox.path to a folder that every worker has or to a bucket, and move them there"
             )
         return found, looks
-    _require_own_place(workspace, slot)
     host = socket.gethostname()
     _require_folder(base, str(slot))
     mount = str(next(place for place in (base, *base.parents) if place.is_mount()))
@@ -58,12 +58,19 @@ def open_inbox(workspace: Workspace, slot: Slot, looks: Looks) -> tuple[SlotInbo
 
 
 def _require_own_place(workspace: Workspace, slot: Slot) -> None:
-    """Raise WorkspaceError if the folder is another slot's, as relative to this workspace or to a home may be."""
+    """Raise WorkspaceError if another slot's folder is in this one or contains it, as seen from this workspace."""
     settings = workspace.settings
     own = {name: one["inbox"] for name, one in settings.slots.items() if "inbox" in one}
-    faults = inbox_conflicts(settings.inbox.path, own, {"remote": settings.remote}, workspace.root)
-    if fault := next((one for one in faults if one.startswith(f"slots.{slot}.")), None):
+    found = inbox_conflicts(settings.inbox.path, own, {"remote": settings.remote}, workspace.root)
+    if fault := next((one.fault for one in found if str(slot) in (one.slot, one.other)), None):
         raise WorkspaceError(f"{SETTINGS_FILE}: {fault}")
+
+
+def _folder(workspace: Workspace, address: str) -> Path:
+    try:
+        return workspace.root / Path(address).expanduser()
+    except RuntimeError as error:
+        raise WorkspaceError(f"the inbox {address} is not known on {socket.gethostname()}: {error}") from error
 
 
 def owner_id(workspace: Workspace) -> str:
@@ -83,7 +90,7 @@ def inbox_slots(workspace: Workspace) -> list[Slot]:
     if settings.inbox.path.startswith(BUCKET):
         names = bucket_slots(settings.inbox.path, _endpoint(workspace))
     else:
-        base = workspace.root / Path(settings.inbox.path).expanduser()
+        base = _folder(workspace, settings.inbox.path)
         if settings.inbox.path != InboxSettings().path:
             _require_folder(base, "every slot")
         names = list(folder_slots(base))
@@ -130,4 +137,4 @@ def _base(workspace: Workspace, slot: Slot) -> Path | None:
     own = settings.slots.get(str(slot), {}).get("inbox")
     if own is None and settings.inbox.path == InboxSettings().path:
         return None
-    return Path(os.path.abspath(workspace.root / Path(own or settings.inbox.path).expanduser()))
+    return Path(os.path.abspath(_folder(workspace, own or settings.inbox.path)))

@@ -2,8 +2,10 @@
 
 from urllib.parse import parse_qsl, urlsplit
 
+QUERY = "a query (what follows ? or #), which may hold an access token"
 _WEB = frozenset({"http", "https", "webdav", "webdavs"})
 """Schemes whose user name is often an access token."""
+_UNREADABLE = "a login that cannot be read"
 
 
 def credential_in(address: str) -> str:
@@ -16,17 +18,16 @@ def credential_in(address: str) -> str:
     >>> credential_in("ssh://elp@control/srv/foundry.git")
     ''
     """
-    try:
-        parts = urlsplit(address)
-    except ValueError:
+    if not _readable(address):
         # it may hold anything
-        return "a login that cannot be read" if "@" in address else ""
+        return _UNREADABLE if "@" in address else QUERY if {"?", "#"} & set(address) else ""
+    parts = urlsplit(address)
     if parts.password is not None:
         return "a password"
     if parts.username and parts.scheme in _WEB:
         return "a user name, which may be an access token"
     if parts.query or (parts.fragment and parts.scheme in _WEB):
-        return "a query (what follows ? or #), which may hold an access token"
+        return QUERY
     return ""
 
 
@@ -40,12 +41,27 @@ def has_password(address: str) -> bool:
 
 
 def without_password(address: str) -> str:
-    """Return the address of a database for people, its password replaced by three dots; its query is left out then."""
-    if not has_password(address):
-        return address
+    """Return the address of a database for people, its password and a query with one replaced by three dots.
+
+    >>> without_password("postgresql://elp:secret@db/x?sslpassword=secret")
+    'postgresql://elp:…@db/x?…'
+    """
+    if not _readable(address):
+        return "an address with a login" if {"@", "?", "#"} & set(address) else address
     parts = urlsplit(address)
     user, at, host = parts.netloc.rpartition("@")
     login = f"{user.partition(':')[0]}:…" if parts.password else user
-    return parts._replace(
-        netloc=f"{login}{at}{host}", query="…" if "password=" in parts.query else parts.query
-    ).geturl()
+    secret = any("password" in name for name, _ in parse_qsl(parts.query))
+    return parts._replace(netloc=f"{login}{at}{host}", query="…" if secret else parts.query).geturl()
+
+
+def _readable(address: str) -> bool:
+    """Return whether the parts of an address are certain: after a password with a slash, the port is no number."""
+    try:
+        parts = urlsplit(address)
+        if "@" in parts.path + parts.query + parts.fragment:
+            # the number itself is not needed
+            _ = parts.port
+    except ValueError:
+        return False
+    return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -26,7 +27,10 @@ from pipelines.registry.known_backbones import (
 )
 from pipelines.registry.lineage import BackboneName, BackboneOrigin
 
-_STRICTNESS: dict[CommercialUse, int] = {"allowed": 0, "unknown": 1, "forbidden": 2}
+_STRICTNESS: dict[str, int] = {"allowed": 0, "unknown": 1, "forbidden": 2}
+_CLAUSES = re.compile(r" and (?=its card says |it was published under |it was recorded under )")
+_NAMED = re.compile(r"(?:says|under) (\S+)(?: \(commercial use: (allowed|unknown|forbidden)\))?")
+"""The texts of `BackboneRecord.despite`: they are joined with "and", and each names one licence."""
 
 
 @dataclass(frozen=True)
@@ -76,12 +80,15 @@ def add_record(workspace: Workspace, name: str, stated: StatedOrigin, by: str) -
     card = read_card(find_folder(name))
     policy = workspace.settings.backbones
     record = _record(name, stated, card, by, on_hub=on_hub)
-    record = _despite_present(record, policy.records.get(backbone.fingerprint), policy, stated)
+    present = policy.records.get(backbone.fingerprint)
+    record = _despite_present(record, present, policy, stated)
     path = workspace.root / SETTINGS_FILE
     # not as text: that would change the ends of lines
     before = path.read_bytes().decode("utf-8")
     place = ("backbones", "records", backbone.fingerprint)
-    values = [((*place, key), value) for key, value in vars(record).items() if value or key != "despite"]
+    # an empty text replaces another one only
+    optional = {"despite"} if not (present and present.despite) else set()
+    values = [((*place, key), value) for key, value in vars(record).items() if value or key not in optional]
     after = set_in_yaml(before, values, SETTINGS_FILE)
     policy = read_settings(after).backbones
     write_whole(path, after)
@@ -116,6 +123,8 @@ def _record(name: str, stated: StatedOrigin, card: ModelCard, by: str, *, on_hub
             f"{licence} is not in the list of licences; say whether it lets a company use the backbone: "
             "--commercial allowed, forbidden or unknown"
         )
+    if use == "forbidden" and stated.commercial not in (None, "forbidden"):
+        raise UsageError(f"commercial is {stated.commercial}, but {licence} forbids it; expected forbidden")
     source = stated.source or (f"hub {name}" + (f" at {card.revision}" if card.revision else "") if on_hub else "")
     if not source:
         raise UsageError(f"say where {name} came from: --source TEXT, such as a hub id with its revision")
@@ -158,8 +167,10 @@ def _despite_present(
     """Return a record with what the record that it replaces says against it; refuse it unless it is meant."""
     if present is None:
         return record
-    against = present.despite
-    if _allows_more(record, present, policy):
+    named = _CLAUSES.split(present.despite) if present.despite else []
+    # what the new record no longer contradicts is left out
+    against = " and ".join(text for text in named if _allows_more(record.origin, _named_origin(text), policy))
+    if _allows_more(record.origin, present.origin, policy):
         was = f"{present.licence} (commercial use: {present.commercial})"
         if not stated.despite_card:
             raise UsageError(
@@ -172,11 +183,18 @@ def _despite_present(
     return replace(record, despite=" and ".join(filter(None, (against, more))))
 
 
-def _allows_more(record: BackboneRecord, present: BackboneRecord, policy: BackbonePolicy) -> bool:
-    if _STRICTNESS[record.commercial] < _STRICTNESS[present.commercial]:
+def _named_origin(text: str) -> BackboneOrigin:
+    """Return the licence that a text about a contradiction names, with its commercial use."""
+    found = _NAMED.search(text)
+    licence, use = (found[1], found[2]) if found else ("", None)
+    return BackboneOrigin(licence, use or commercial_use(licence))
+
+
+def _allows_more(now: BackboneOrigin, then: BackboneOrigin, policy: BackbonePolicy) -> bool:
+    if _STRICTNESS[now.commercial] < _STRICTNESS[then.commercial]:
         return True
-    then, now = (licence_fault(BackboneName(one.id), one.origin, policy) for one in (present, record))
-    return bool(then) and not now
+    before, after = (licence_fault(BackboneName(), one, policy) for one in (then, now))
+    return bool(before) and not after
 
 
 def _listed(policy: BackbonePolicy, in_use: tuple[str, ...]) -> Iterator[RecordedBackbone]:

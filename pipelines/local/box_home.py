@@ -32,7 +32,7 @@ from urllib.parse import urlsplit
 from elp_core.bundle import BundleManifest, verify_bundle
 from elp_core.config import from_dict
 from elp_core.files import write_whole
-from pipelines.errors import StateDamaged, WorkspaceError
+from pipelines.errors import StateDamaged, UsageError, WorkspaceError
 from pipelines.local.settings import Settings, read_settings
 from pipelines.local.state_file import read_back
 from pipelines.local.workspace import BOX_SETTINGS, SETTINGS_FILE, Workspace
@@ -47,6 +47,8 @@ HOME = "ELP_BOX"
 """Environment variable: the folder of the box."""
 CURRENT, PREVIOUS = "current.json", "previous.json"
 _PULLED = "pulled.json"
+NOT_KNOWN = "not known"
+"""The address of a token that an earlier release kept without it, and the outcome in a record that cannot be read."""
 
 
 NEW_KEY = (
@@ -72,7 +74,7 @@ class BoxSettings:
     token: str = ""
     """Proves the name to the server; empty until it is enrolled."""
     token_for: str = ""
-    """Scheme, host and port of that server; empty if they are those of `source`. No other one gets the token."""
+    """Scheme, host and port of that server; empty if they are those of `source`, ``not known`` if nobody knows them."""
     backbone: str = "elp:tiny"
     """Id or path of the backbone that it serves with."""
     others: tuple[str, ...] = ()
@@ -133,7 +135,11 @@ def origin_of(source: str) -> str:
     """Return the scheme, host and port of an address, such as ``http://control:5000``; empty for a folder."""
     if "://" not in source:
         return ""
-    parts = urlsplit(source.lower())
+    try:
+        parts = urlsplit(source.lower())
+    except ValueError:
+        # without the address, which may hold a token
+        raise UsageError("the source is an address that cannot be read; expected https://HOST:PORT") from None
     if {"@", "\\"} & set(parts.netloc):
         # programs do not agree on the host of such an address: it is equal to itself only
         return source
@@ -214,15 +220,15 @@ def box_workspace(box: Path) -> Workspace:
 
 
 def last_pull(box: Path) -> PullRecord | None:
-    """Return how the last pull ended, as ``not known`` if its record is damaged; None before the first."""
+    """Return how the last pull ended, as ``not known`` if its record cannot be read; None before the first."""
     path = box / _PULLED
     try:
         with contextlib.suppress(FileNotFoundError), read_back(path, "repair it with: elp pull"):
             return from_dict(PullRecord, parse_json(path.read_bytes(), "it"), _PULLED)
-    except StateDamaged as error:
+    except WorkspaceError as error:
         # it is for people: the set itself says what is active
         written = datetime.fromtimestamp(path.stat().st_mtime, UTC)
-        return PullRecord(written.isoformat(timespec="microseconds"), "not known", str(error))
+        return PullRecord(written.isoformat(timespec="microseconds"), NOT_KNOWN, str(error))
     return None
 
 

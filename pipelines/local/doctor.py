@@ -19,7 +19,7 @@ from pipelines.local.git_server import examine_git_address
 from pipelines.local.lifecycle import roles_here
 from pipelines.local.server_store_checks import server_store_checks
 from pipelines.local.service_commands import POOLS
-from pipelines.local.service_status import ServiceStatus, service_status
+from pipelines.local.service_status import HAS_ENDED, ServiceStatus, service_status
 from pipelines.local.settings import Settings
 from pipelines.local.store_checks import bounded
 from pipelines.local.supervision import SUPERVISOR
@@ -217,8 +217,10 @@ def _one_backbone(name: str, policy: BackbonePolicy) -> Result:
 
 def _service(workspace: Workspace, found: ServiceStatus) -> Result:
     place = f" at {found.address}" if found.address else ""
-    if found.name == SUPERVISOR and found.state == "down":
-        return "warn", f"down: {found.detail}", "start it with: elp up"
+    if found.name == SUPERVISOR and found.detail:
+        again = found.detail.startswith(HAS_ENDED)
+        remedy = "nothing, if it is up in a minute; else read its log" if again else "start it with: elp up"
+        return "warn", f"{found.state}: {found.detail}", remedy
     if found.state == "up":
         return "ok", f"up{place}{f' ({found.detail})' if found.detail else ''}", ""
     if found.state == "silent":

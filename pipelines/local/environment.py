@@ -2,6 +2,8 @@
 
 import os
 
+from elp_core.checkpoint_folders import handed_on
+
 OFFLINE = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "PREFECT_CLOUD_ENABLE_ORCHESTRATION_TELEMETRY": "false",
@@ -15,5 +17,8 @@ OFFLINE = {
 
 
 def child_environment(extra: dict[str, str]) -> dict[str, str]:
-    """Return the environment of a child process: telemetry off unless the user has set it, and `extra`."""
-    return {**OFFLINE, **os.environ, **extra}
+    """Return the environment of a child process: telemetry off unless the user has set it, and `extra`.
+
+    Relative names of backbones mean the same folders in it.
+    """
+    return {**OFFLINE, **os.environ, **handed_on(), **extra}

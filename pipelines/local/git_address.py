@@ -7,13 +7,25 @@ from pipelines.local.address_credentials import credential_in
 
 _SCP = re.compile(r"[^/:\s-][^/:\s]*:[^:].*")
 """Git's short form of an SSH address, ``user@host:path``."""
-_SCP_PASSWORD = re.compile(r"[^/@:]+:[^/]*@.*")
+_SCP_PASSWORD = re.compile(r"[^/@:]+:.*@[^/@:]+:.*")
+"""``user:password@host:path``; in ``host:path@1`` no colon follows."""
 _SCHEMES = frozenset({"ssh", "git", "http", "https", "file", "git+ssh", "ssh+git"})
 
 
 def is_git_address(text: str) -> bool:
     """Return whether a text is the address of a Git repository and not a folder of this machine."""
     return "://" in text or _SCP.fullmatch(text) is not None
+
+
+def git_credential(address: str) -> str:
+    """Return what in the address of a repository or a folder is or may be a credential; empty if nothing is."""
+    if "://" in address:
+        return credential_in(address)
+    if not is_git_address(address):
+        return ""
+    if "?" in address:
+        return "a query (what follows ?), which may hold an access token"
+    return "a password (what follows : before the @)" if _SCP_PASSWORD.fullmatch(address) else ""
 
 
 def address_faults(address: str) -> list[str]:
@@ -23,13 +35,7 @@ def address_faults(address: str) -> list[str]:
             f"{address!r} is no Git address; expected one that every worker reaches, such as "
             "ssh://elp@control/srv/elp/foundry.git"
         ]
-    if "://" in address:
-        found = credential_in(address)
-    elif "?" in address:
-        found = "a query (what follows ?), which may hold an access token"
-    else:
-        found = "a password (what follows : before the @)" if _SCP_PASSWORD.fullmatch(address) else ""
-    if found:
+    if found := git_credential(address):
         # without the address itself: it would show the password again
         return [
             f"it holds {found}, which runs and lineages would show; every machine has its own credentials: an SSH key, "

@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from elp_core.checkpoint_folders import local_folder
 from pipelines.errors import UsageError
 from pipelines.local.prefect_request import prefect_request
 from pipelines.local.settings import Settings, SlotSettings
@@ -182,7 +183,8 @@ def _folders(backbone: str) -> list[Path]:
     home = os.environ.get("HF_HOME") or str(Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "huggingface")
     hub = Path(os.environ.get("HF_HUB_CACHE") or Path(home) / "hub").expanduser()
     cached = hub / f"models--{backbone.replace('/', '--')}" / "snapshots"
-    return [Path(backbone).expanduser(), *(sorted(cached.iterdir()) if cached.is_dir() else [])]
+    here = local_folder(backbone)
+    return [*([here] if here else []), *(sorted(cached.iterdir()) if cached.is_dir() else [])]
 
 
 def _about(name: str) -> str:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from pipelines.errors import UsageError
 from pipelines.local.inbox_settings import BUCKET, inbox_fault
@@ -17,10 +19,20 @@ Place = tuple[str, ...]
 """The parts of an address: a place is in another one if it begins with its parts."""
 
 
+class InboxConflict(NamedTuple):
+    """Two inboxes of which one would take in what is in the other, or an inbox with what is no delivery."""
+
+    slot: str
+    other: str
+    """The other slot; empty if it is none, or not a certain one."""
+    fault: str
+    """A sentence."""
+
+
 def inbox_conflicts(
     common: str, own: Mapping[str, str], stores: Mapping[str, str], root: Path = _UNKNOWN_ROOT
-) -> list[str]:
-    """Return a sentence on each slot's inbox that is, contains or is in the inbox of another slot, or contains a store.
+) -> list[InboxConflict]:
+    """Return each slot's inbox that is, contains or is in the inbox of another slot, or contains a store.
 
     Args:
         common: `inbox.path`, below which every slot without an inbox of its own has ``SITE/TASK``.
@@ -32,26 +44,28 @@ def inbox_conflicts(
     shared = _place(common, root)
     others = {name: _place(one, root) for name, one in stores.items() if one.startswith(BUCKET) or "://" not in one}
     others = {name: place for name, place in others.items() if stores[name]}
-    faults, owners = [], dict[Place, str]()
+    found, owners = [], dict[Place, str]()
     for name, place in places.items():
         if (first := owners.setdefault(place, name)) != name:
-            faults.append(_fault(name, own, f"is the inbox of {first}, too"))
+            found.append(_conflict(name, own, f"is the inbox of {first}, too", first))
     for name, place in places.items():
         if outer := next((owners[place[:n]] for n in range(1, len(place)) if place[:n] in owners), None):
-            faults.append(_fault(name, own, f"is in the inbox of {outer}"))
+            found.append(_conflict(name, own, f"is in the inbox of {outer}", outer))
         elif _in(root.parts, place):
-            faults.append(_fault(name, own, "is or contains the workspace"))
+            found.append(_conflict(name, own, "is or contains the workspace"))
         elif _in(shared, place):
-            faults.append(_fault(name, own, f"is or contains inbox.path ({common}), the inboxes of other slots"))
+            found.append(_conflict(name, own, f"is or contains inbox.path ({common}), the inboxes of other slots"))
         elif _in(place, shared) and (other := _other_slot(place[len(shared) :], name, own)):
-            faults.append(_fault(name, own, f"is, contains or is in the inbox of {other} below inbox.path"))
+            relation = f"is, contains or is in the inbox of {other} below inbox.path"
+            found.append(_conflict(name, own, relation, other))
         elif store := next((one for one, there in others.items() if _in(there, place)), None):
-            faults.append(_fault(name, own, f"contains {store} ({stores[store]}), which is no delivery"))
-    return faults
+            found.append(_conflict(name, own, f"contains {store} ({stores[store]}), which is no delivery"))
+    return found
 
 
-def _fault(name: str, own: Mapping[str, str], relation: str) -> str:
-    return f"slots.{name}.inbox is {own[name]!r}, which {relation}; give each slot a place that is in no other's"
+def _conflict(name: str, own: Mapping[str, str], relation: str, other: str = "") -> InboxConflict:
+    fault = f"slots.{name}.inbox is {own[name]!r}, which {relation}; give each slot a place that is in no other's"
+    return InboxConflict(name, other, fault)
 
 
 def _place(address: str, root: Path) -> Place:
@@ -59,7 +73,11 @@ def _place(address: str, root: Path) -> Place:
     if address.startswith(BUCKET):
         name, _, prefix = address.removeprefix(BUCKET).partition("/")
         return (BUCKET, name, *(prefix.strip("/").split("/") if prefix.strip("/") else ()))
-    return Path(os.path.normpath(root / Path(address).expanduser())).parts
+    path = Path(address)
+    # without a home, it is compared as it is written
+    with contextlib.suppress(RuntimeError):
+        path = path.expanduser()
+    return Path(os.path.normpath(root / path)).parts
 
 
 def _in(inner: Place, outer: Place) -> bool:

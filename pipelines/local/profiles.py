@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from pipelines.errors import UsageError
-from pipelines.local.address_credentials import credential_in, has_password
+from pipelines.local.address_credentials import QUERY, credential_in, has_password
 from pipelines.local.git_address import address_faults
 from pipelines.local.secret_values import SECRETS_FILE
 from pipelines.local.store_addresses import overlap, s3_place, two_databases
@@ -90,11 +90,16 @@ def team(
     for name, address in {**needed, "s3_endpoint": s3_endpoint, "artifacts": artifacts}.items():
         found = "a password" if has_password(address or "") else credential_in(address or "")
         # what a query may hold is known of PostgreSQL alone
-        if found and (name != "postgres" or found == "a password"):
+        if found and (name != "postgres" or found != QUERY):
             raise UsageError(
                 f"{_option(name)} holds {found}, and the settings are in Git; leave it out and put it into "
                 f".elp/{SECRETS_FILE} or the environment"
             )
+    for name, address in {"remote": remote, "artifacts": artifacts}.items():
+        try:
+            urlsplit(address or "")
+        except ValueError:
+            raise UsageError(f"{_option(name)} is {address!r}, which cannot be read") from None
     scheme = urlsplit(remote).scheme
     if scheme not in {"s3", "ssh"} or not urlsplit(remote).hostname:
         raise UsageError(

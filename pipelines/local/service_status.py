@@ -1,10 +1,11 @@
 """State of the servers and workers, from the processes and from the servers, in a few milliseconds."""
 
 import time
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from elp_core.types import Seconds
 from pipelines.errors import ServiceError
@@ -15,11 +16,14 @@ from pipelines.local.gpu_need import unserved_runs
 from pipelines.local.prefect_request import prefect_request
 from pipelines.local.processes import alive
 from pipelines.local.service_commands import POOLS, worker_name
-from pipelines.local.supervision import GUARD, SUPERVISOR, read_ends
+from pipelines.local.supervision import GUARD, SUPERVISOR, WINDOW, Ends, read_ends
 from pipelines.local.worker_plan import CPU_POOL, GPU_POOL
 from pipelines.local.workspace import Workspace
 from pipelines.number_text import count
 from pipelines.prefect_names import PREFECT_PATH
+
+HAS_ENDED = "it has ended"
+"""Begins what is said of a supervision that is started again."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,7 @@ class ServiceStatus:
     pid: int | None = None
     uptime: Seconds | None = None
     detail: str = ""
+    kind: Literal["service"] = "service"
 
 
 def service_status(workspace: Workspace, patience: Seconds = 2.0) -> list[ServiceStatus]:
@@ -49,14 +54,15 @@ def service_status(workspace: Workspace, patience: Seconds = 2.0) -> list[Servic
             prefect = _below_the_front(record, prefect)
         # the pools are asked while MLflow still answers
         pools = threads.map(lambda pool: _pool(record, pool, api, worker_name(workspace, pool)), POOLS)
-        found = [mlflow.result(), prefect, *pools, _supervisor(record)]
+        found = [mlflow.result(), prefect, *pools]
     ends = read_ends(workspace)
-    return [
+    found = [
         replace(one, detail=f"{ends[one.name].text}; {one.detail}" if one.detail else ends[one.name].text)
         if one.name in ends
         else one
         for one in found
     ]
+    return [*found, _supervisor(record, ends)]
 
 
 def override_lines(workspace: Workspace, mlflow: ServiceStatus, patience: Seconds = 2.0) -> list[str]:
@@ -112,12 +118,17 @@ def _below_the_front(record: Record, prefect: ServiceStatus) -> ServiceStatus:
     return replace(prefect, address=f"{mlflow.address}{PREFECT_PATH}/", detail=detail)
 
 
-def _supervisor(record: Record) -> ServiceStatus:
-    process = record.find(SUPERVISOR)
+def _supervisor(record: Record, ends: Mapping[str, Ends]) -> ServiceStatus:
+    process, guard = record.find(SUPERVISOR), record.find(GUARD)
     if process and alive(process):
-        return ServiceStatus(SUPERVISOR, "up", pid=process.pid, uptime=process.uptime)
-    if process and (guard := record.find(GUARD)) and alive(guard):
-        return ServiceStatus(SUPERVISOR, "down", detail=f"it has ended, and is started again; its log: {process.log}")
+        end = ends.get(GUARD)
+        lost = f"its guard {end.text}" if guard and end and end.pid == guard.pid and end.given_up else ""
+        return ServiceStatus(SUPERVISOR, "up", pid=process.pid, uptime=process.uptime, detail=lost)
+    if process and guard and alive(guard):
+        end = ends.get(SUPERVISOR)
+        often = f" {count(len(end.times), 'time')} within {WINDOW / 60:.0f} minutes" if end and end.given_up else ""
+        detail = f"{HAS_ENDED}{often}, and is started again; its log: {process.log}"
+        return ServiceStatus(SUPERVISOR, "down", detail=detail)
     return ServiceStatus(SUPERVISOR, "down", detail="starts nothing again and sends no alerts; start it with: elp up")
 
 

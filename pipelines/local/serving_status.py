@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from elp_core.types import Seconds
 from pipelines.local import accounts
@@ -39,6 +39,9 @@ class ServingStatus:
     """Of elp on the host."""
     seen: str
     """Its last report by the clock of the server: UTC, ISO 8601."""
+    detail: str
+    """What it should answer with, and its problems, for people."""
+    kind: Literal["serving"] = "serving"
 
 
 def serving_status(workspace: Workspace, mlflow: ServiceStatus, patience: Seconds = 2.0) -> list[ServingStatus]:
@@ -67,4 +70,5 @@ def _hosts(rows: list[Mapping[str, Any]]) -> Iterator[ServingStatus]:
             problems=tuple(report["problems"]),
             release=report["release"],
             seen=row["seen_at"],
+            detail="; ".join([*(f"champion: {one}" for one in row["differing"]), *report["problems"]]),
         )

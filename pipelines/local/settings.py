@@ -13,7 +13,7 @@ from elp_core.presets import PRESETS
 from pipelines.errors import UsageError, WorkspaceError
 from pipelines.local.address_credentials import credential_in
 from pipelines.local.compute_settings import Compute, FanOut
-from pipelines.local.git_address import address_faults
+from pipelines.local.git_address import address_faults, git_credential
 from pipelines.local.inbox_places import inbox_conflicts
 from pipelines.local.inbox_settings import InboxSettings, inbox_fault
 from pipelines.local.report_settings import ReportSettings
@@ -227,21 +227,21 @@ def read_settings(text: str, source: str = "elp.yaml") -> Settings:
 
 def _address_faults(settings: Settings) -> list[str]:
     """Return what is wrong with the addresses: credentials in them, and inboxes that contain what is no delivery."""
-    servers, git_remedy = settings.servers, "use an SSH key or Git's credential helper"
+    servers, dvc_remedy = settings.servers, "use an SSH key, or .dvc/config.local: dvc remote modify --local storage …"
+    mlflow_remedy = "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
     shown = {
-        "remote": (settings.remote, "use an SSH key, or .dvc/config.local: dvc remote modify --local storage …"),
-        "servers.mlflow_uri": (servers.mlflow_uri, "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"),
-        "servers.prefect_api": (servers.prefect_api, "set PREFECT_API_KEY or PREFECT_API_AUTH_STRING"),
-        **{
-            f"retention.shared_with: {n}": (one, git_remedy)
-            for n, one in enumerate(settings.retention.shared_with or (), 1)
-        },
+        "remote": (credential_in(settings.remote), dvc_remedy),
+        "servers.mlflow_uri": (credential_in(servers.mlflow_uri), mlflow_remedy),
+        "servers.prefect_api": (credential_in(servers.prefect_api), "set PREFECT_API_KEY or PREFECT_API_AUTH_STRING"),
     }
+    for n, one in enumerate(settings.retention.shared_with or (), 1):
+        shown[f"retention.shared_with: {n}"] = (git_credential(one), "use an SSH key or Git's credential helper")
     own = {name: one["inbox"] for name, one in settings.slots.items() if "inbox" in one}
+    stores = {"remote": settings.remote, "servers.artifacts": servers.artifacts}
     return [
         *(f"git: {fault}" for fault in (address_faults(settings.git) if settings.git else ())),
-        *(f"{name} holds {found}; {remedy}" for name, (one, remedy) in shown.items() if (found := credential_in(one))),
-        *inbox_conflicts(settings.inbox.path, own, {"remote": settings.remote, "servers.artifacts": servers.artifacts}),
+        *(f"{name} holds {found}; {remedy}" for name, (found, remedy) in shown.items() if found),
+        *(one.fault for one in inbox_conflicts(settings.inbox.path, own, stores)),
     ]
 
 

@@ -104,17 +104,16 @@ def _is_postgresql(address: str) -> bool:
 
 
 def _same_database(one: str, other: str) -> bool:
-    first, second = urlsplit(one), urlsplit(other.replace("postgresql+psycopg2://", "postgresql://"))
-    return (first.scheme, first.hostname, first.port or 5432, first.path) == (
-        second.scheme,
-        second.hostname,
-        second.port or 5432,
-        second.path,
-    )
+    addresses = [urlsplit(text.replace("postgresql+psycopg2://", "postgresql://")) for text in (one, other)]
+    first, second = ((each.scheme, each.hostname, each.port or 5432, each.path) for each in addresses)
+    return first == second
 
 
 def _is_s3(address: str) -> bool:
-    parsed = urlsplit(address)
+    try:
+        parsed = urlsplit(address)
+    except ValueError:
+        return False
     plain = posixpath.normpath("/" + parsed.path.strip("/")) == "/" + parsed.path.strip("/")
     # the guard compares paths below the prefix: one with dots or empty parts would have two spellings
     named = bool(parsed.netloc) and "@" not in parsed.netloc

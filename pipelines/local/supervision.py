@@ -21,7 +21,8 @@ SUPERVISOR, GUARD = "supervisor", "supervisor-guard"
 WINDOW: Seconds = 900.0
 PAUSES: tuple[Seconds, ...] = (0.0, 2.0, 10.0, 30.0, 60.0)
 """Before the first, second … start within `WINDOW`. After one more end, the process stays down."""
-_STATE_FILE = "supervision.json"
+_STATE_FILES = {SUPERVISOR: "supervision.json", GUARD: "supervision-guard.json"}
+"""In the state folder, by the process that writes the file: the guard knows the ends of the supervision."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,10 @@ class Ends:
     """The process whose end is the newest."""
     times: tuple[float, ...]
     """Ends within `WINDOW`, in seconds since the epoch."""
+
+    def since(self, now: float) -> tuple[float, ...]:
+        """Return the ends within `WINDOW` before now."""
+        return tuple(at for at in self.times if 0 <= now - at < WINDOW)
 
     @property
     def given_up(self) -> bool:
@@ -55,7 +60,7 @@ def note_ends(record: Record, known: Mapping[str, Ends], now: float) -> dict[str
     found = {}
     for process in (p for p in record.processes if p.name != SUPERVISOR):
         before = known.get(process.name, Ends(0, ()))
-        times = tuple(at for at in before.times if 0 <= now - at < WINDOW)
+        times = before.since(now)
         if alive(process):
             # a start by a person after the supervision gave up begins a new count
             if times and not before.given_up:
@@ -78,16 +83,20 @@ def due(record: Record, ends: Mapping[str, Ends], now: float) -> Sequence[Proces
 
 
 def read_ends(workspace: Workspace) -> dict[str, Ends]:
-    """Return what the supervision noted last; empty if the file is missing or damaged."""
+    """Return what the supervision and its guard noted last, without what is missing or damaged."""
+    return {name: end for file in _STATE_FILES.values() for name, end in _read(workspace, file).items()}
+
+
+def _read(workspace: Workspace, file: str) -> dict[str, Ends]:
     try:
-        values = json.loads((workspace.state / _STATE_FILE).read_text(encoding="utf-8"))
+        values = json.loads((workspace.state / file).read_text(encoding="utf-8"))
         return {name: from_dict(Ends, each, "ends") for name, each in values.items()}
     except (OSError, ValueError, AttributeError, ConfigError):
-        # it is written again by the supervision; a wrong count at worst starts a process once more
+        # it is written again; a wrong count at worst starts a process once more
         return {}
 
 
-def write_ends(workspace: Workspace, ends: Mapping[str, Ends]) -> None:
-    """Write the ends for the next start of the supervision, `elp status` and `elp doctor`."""
+def write_ends(workspace: Workspace, ends: Mapping[str, Ends], writer: str = SUPERVISOR) -> None:
+    """Write the ends that the supervision or its guard knows, for its next start, `elp status` and `elp doctor`."""
     content = {name: asdict(each) for name, each in ends.items()}
-    write_whole(workspace.state / _STATE_FILE, json.dumps(content) + "\n")
+    write_whole(workspace.state / _STATE_FILES[writer], json.dumps(content) + "\n")

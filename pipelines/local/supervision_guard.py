@@ -7,14 +7,16 @@ is started by `elp up` and ended by `elp down`. It does nothing else, so what en
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
+from dataclasses import replace
 
 from elp_core.types import Seconds
 from pipelines.local import lifecycle
 from pipelines.local.addresses import Record, read_record
 from pipelines.local.processes import alive
-from pipelines.local.supervision import GUARD, SUPERVISOR, WINDOW, Ends
+from pipelines.local.supervision import GUARD, SUPERVISOR, Ends, write_ends
 from pipelines.local.workspace import Workspace, open_workspace
 
 _EVERY: Seconds = 1.0
@@ -25,13 +27,15 @@ _ABANDONED: Seconds = 60.0
 def main() -> None:
     """Watch until `elp down` ends this process, or the record of `elp up` has another one."""
     workspace, ends, fault = open_workspace(), Ends(0, ()), ""
+    # a start by a person begins a new count
+    _keep(workspace, ends)
     known = time.monotonic()
     while time.monotonic() - known <= _ABANDONED:
         try:
             record = read_record(workspace) if workspace.root.is_dir() else Record(())
             if (me := record.find(GUARD)) and me.pid == os.getpid():
                 known = time.monotonic()
-                ends = guard(workspace, record, ends, known)
+                ends = guard(workspace, record, ends, time.time())
             fault = ""
         # of any kind: the supervision may be gone, too
         except Exception as error:
@@ -43,17 +47,26 @@ def main() -> None:
 
 
 def guard(workspace: Workspace, record: Record, before: Ends, now: Seconds) -> Ends:
-    """Start the supervision again if it has ended, after growing pauses; return its ends by the monotonic clock."""
+    """Start the supervision again if it has ended, after growing pauses; note and return its ends."""
     supervisor = record.find(SUPERVISOR)
-    if supervisor is None or alive(supervisor):
+    if supervisor is None:
         return before
-    ends = before
-    if before.pid != supervisor.pid:
-        ends = Ends(supervisor.pid, (*(at for at in before.times if now - at < WINDOW), now))
-    # it is never given up: nothing else would be started again
-    if now >= ends.start_at:
+    running = alive(supervisor)
+    ends = replace(before, times=before.since(now)) if running else before
+    if not running and before.pid != supervisor.pid:
+        ends = Ends(supervisor.pid, (*before.since(now), now))
+    if ends != before:
+        _keep(workspace, ends)
+    # it is started again also when it counts as given up: nothing else would be started again
+    if not running and (now >= ends.start_at or now < ends.times[-1]):
         lifecycle.start_again(workspace, supervisor, _say)
     return ends
+
+
+def _keep(workspace: Workspace, ends: Ends) -> None:
+    # a full disk must not keep the supervision down
+    with contextlib.suppress(OSError):
+        write_ends(workspace, {SUPERVISOR: ends} if ends.times else {}, GUARD)
 
 
 def _say(text: str) -> None:

@@ -12,7 +12,7 @@ from pipelines.local.state_file import read_back
 from pipelines.registry.signing.canonical_json import moment, parse_json
 
 ROOT_FILE = Path("trust") / "root.json"
-_SEEN = "seen.json"
+SEEN = "seen.json"
 METADATA = "tuf"
 """Folder of the signed metadata of the last pull."""
 
@@ -40,7 +40,7 @@ def seen_timestamp(box: Path) -> tuple[int, list[str]]:
     The version is the Unix time at which it was signed. It counts for these keys only: others begin again. Raises
     StateDamaged if the file cannot be used.
     """
-    path = box / _SEEN
+    path = box / SEEN
     with contextlib.suppress(FileNotFoundError), read_back(path, "repair it with: elp pull"):
         values = parse_json(path.read_bytes(), "it")
         newest, keys = values["newest"], values["keys"]
@@ -54,7 +54,7 @@ def seen_timestamp(box: Path) -> tuple[int, list[str]]:
 
 def note_timestamp(box: Path, newest: int, keys: list[str]) -> None:
     """Remember the newest timestamp."""
-    write_whole(box / _SEEN, json.dumps({"newest": newest, "keys": keys}) + "\n", durable=True)
+    write_whole(box / SEEN, json.dumps({"newest": newest, "keys": keys}) + "\n", durable=True)
 
 
 def metadata_until(box: Path) -> datetime | None:

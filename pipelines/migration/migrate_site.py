@@ -172,7 +172,8 @@ def site_champions(uri: str, site: str) -> list[AdapterVersion]:
 
 def _champion_numbers(client: MlflowClient, site: str) -> list[tuple[Slot, int]]:
     champions = model_registry.list_champions(client).items()
-    return sorted(((slot, number) for slot, number in champions if number and slot.site == site), key=str)
+    found = ((slot, number) for slot, number in champions if number and slot.site == site)
+    return sorted(found, key=lambda one: str(one[0]))
 
 
 def migrated_settings(settings: Settings, slot: Slot, backbone: str, config: Mapping[str, Any]) -> Settings:
@@ -184,6 +185,10 @@ def migrated_settings(settings: Settings, slot: Slot, backbone: str, config: Map
     own |= {name: config[name] for name in ("adapter", "train", "task") if config.get(name)}
     # no adapter on another backbone can be started from
     own["train"] = {**own.get("train", {}), "init": "fresh"}
+    augment = own["train"].get("augment") or {}
+    if augment.get("variants") == 1:
+        # earlier releases accepted these without copies, where they did nothing
+        own["train"]["augment"] = {**augment, "margin": 0.0, "conditions": 0.0}
     return replace(settings, slots={**settings.slots, str(slot): {**own, "backbone": backbone}})
 
 

@@ -121,7 +121,7 @@ def attempt(watch: Watch, part: str, work: Callable[[Watch], None]) -> None:
     """Do one part of a round. A fault is logged when it is new: the next round tries again."""
     try:
         work(watch)
-    # of any kind: nobody starts the supervision again
+    # of any kind: the next round and the other parts must not end with it
     except Exception as error:
         note_fault(watch, part, error)
     else:

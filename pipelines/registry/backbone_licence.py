@@ -12,6 +12,7 @@ from pipelines.registry.known_backbones import (
     AS_PUBLISHED,
     EMBEDDED,
     CommercialUse,
+    always_forbidden,
     commercial_use,
     published_origin,
     spdx_spelling,
@@ -42,9 +43,10 @@ class BackboneRecord:
 
     def __post_init__(self) -> None:
         faults = []
-        if not self.licence or spdx_spelling(self.licence) != self.licence:
+        # an older release took other spellings, and allowed what is forbidden by the list of now: the gate decides
+        if not self.licence or spdx_spelling(self.licence).casefold() != self.licence.casefold():
             faults.append(f"licence is {self.licence!r}, expected an SPDX identifier such as Apache-2.0")
-        if commercial_use(self.licence) == "forbidden" != self.commercial:
+        if always_forbidden(self.licence) and self.commercial != "forbidden":
             faults.append(f"commercial is {self.commercial}, but {self.licence} forbids it; expected forbidden")
         faults += [f"{name} is empty" for name in ("id", "source", "pretraining") if not getattr(self, name).strip()]
         if faults:
@@ -73,7 +75,7 @@ class BackbonePolicy:
         faults += [
             f"allow names {one}, which forbids commercial use; a champion on it takes an override by two people"
             for one in self.allow
-            if commercial_use(one) == "forbidden"
+            if always_forbidden(one)
         ]
         faults += [
             f"records has the key {one!r}, expected a fingerprint, sha256: and 64 digits"

@@ -22,8 +22,14 @@ _ALLOWED = (
     *("LGPL-2.1", "LGPL-2.1-only", "LGPL-3.0", "LGPL-3.0-only", "AGPL-3.0", "AGPL-3.0-only", "EUPL-1.2"),
 )
 _SPELLINGS = {name.casefold(): name for name in _ALLOWED}
-_NON_COMMERCIAL = re.compile(r"(^|[-+.])(NC|NCGL|research|academic)([-+.]|$)|non-?commercial", re.IGNORECASE)
-"""In identifiers that forbid commercial use: 25 of the SPDX list 3.27 have it, and they are all of them."""
+_NON_COMMERCIAL = re.compile(
+    r"(^|[-+.])(NC|NCGL)([-+.]|$)|non-?commercial|^(?!LicenseRef-)(.*[-+.])?(research|academic)([-+.]|$)", re.IGNORECASE
+)
+"""In identifiers that forbid commercial use: 25 of the SPDX list 3.27 have it, and they are all of them.
+
+A private ``LicenseRef-`` often has the name of an institute, so those two words in it say nothing.
+"""
+_CREATIVE_COMMONS_NC = re.compile(r"CC-BY-NC(-SA|-ND)?-([1-4]\.0|2\.5)", re.IGNORECASE)
 _IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+-]{0,99}")
 
 _LIBRI = "LibriSpeech (960 h)"
@@ -84,6 +90,11 @@ def commercial_use(licence: str) -> CommercialUse:
     if _NON_COMMERCIAL.search(licence):
         return "forbidden"
     return "allowed" if licence.strip().casefold() in _SPELLINGS else "unknown"
+
+
+def always_forbidden(licence: str) -> bool:
+    """Return whether every release of this system knew that a licence forbids commercial use: no settings allow it."""
+    return _CREATIVE_COMMONS_NC.fullmatch(licence.strip()) is not None
 
 
 def published_origin(backbone: str) -> BackboneOrigin | None:

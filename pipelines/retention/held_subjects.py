@@ -23,7 +23,8 @@ def require_known_subject(workspace: Workspace, uri: str, subject: HeldSubject) 
     address = workspace.settings.git
     fetch = f"; if another machine made it, run: git fetch --tags {address}" if address else ""
     if wanted is not None and slot.tag(wanted) not in tags:
-        numbers = sorted(int(tag.rpartition("/v")[2]) for tag in tags)
+        # a person may have tagged another commit: v3-old
+        numbers = sorted(int(text) for tag in tags if (text := tag.rpartition("/v")[2]).isdecimal())
         known = (
             f"the newest is {slot.tag(numbers[-1])}, list them with: elp data log {slot}" if numbers else "it has none"
         )

@@ -28,6 +28,10 @@ class Phrase(str):
     values: Mapping[str, object]
 
 
+class Recorded(str):
+    """An English word or text of a record, which a page marks as English whatever its length."""
+
+
 def phrase(message: str, /, **values: object) -> Phrase:
     """Return the English text of a message with its named values; a per cent sign is written ``%%``.
 
@@ -53,6 +57,8 @@ def phrase_many(one: str, many: str, number: int, /, **values: object) -> Phrase
 
 def said_phrase(said: Texts, text: Any) -> Any:
     """Return a phrase in the language of a page; another text of several words is a record, and marked as English."""
+    if isinstance(text, Recorded):
+        return in_english(said, text)
     if not isinstance(text, Phrase):
         return in_english(said, text) if isinstance(text, str) and _ENGLISH.search(text) else text
     values = {name: said_phrase(said, value) for name, value in text.values.items()}

@@ -5,6 +5,7 @@ What was applied is kept next to the reports, because the next study of the chan
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import json
 from collections.abc import Mapping
@@ -16,6 +17,7 @@ from elp_core.files import write_whole
 from pipelines.comparison.trial_runner import json_digest
 from pipelines.errors import UsageError, WorkspaceError
 from pipelines.local.settings import Settings, read_settings
+from pipelines.local.state_file import read_back
 from pipelines.local.workspace import SETTINGS_FILE, Workspace
 from pipelines.local.yaml_splice import set_in_yaml
 from pipelines.registry.plain_json import plain
@@ -51,12 +53,12 @@ def note_applied(workspace: Workspace, slot: Slot, options: Mapping[str, Any], f
 def applied_before(workspace: Workspace, slot: Slot, dataset: str, options: Mapping[str, Any]) -> TuningResult | None:
     """Return the study whose winner `elp.yaml` has since the same command on the same data; None if there is none."""
     path = _applied_file(workspace, slot)
-    if not path.is_file():
-        return None
-    record = json.loads(path.read_text(encoding="utf-8"))
-    if record["of"] != _command(workspace.settings, slot, dataset, options):
-        return None
-    return from_dict(TuningResult, record["tuning"], str(path))
+    again = "delete it; the same command then begins a new study, on the settings that have the winner"
+    with contextlib.suppress(FileNotFoundError), read_back(path, again):
+        record = json.loads(path.read_bytes())
+        if record["of"] == _command(workspace.settings, slot, dataset, options):
+            return from_dict(TuningResult, record["tuning"], "it")
+    return None
 
 
 def _applied_file(workspace: Workspace, slot: Slot) -> Path:

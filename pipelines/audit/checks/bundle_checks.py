@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from elp_core.errors import BundleError, ElpError, OpsError
+from pipelines.audit.audit_phrases import outcome_text
 from pipelines.audit.facts import Fact, compared
 from pipelines.audit.server_records import backbone_of
 from pipelines.gating.evidence import EVIDENCE_FILE, read_evidence, same_decision
@@ -79,7 +80,7 @@ def check_evidence(client: MlflowClient, version: AdapterVersion, signed: Verdic
         except ElpError as error:
             return failed(str(error))
     if not same_decision(again, evidence.verdict) or again.outcome != signed.outcome:
-        return failed(phrase("decided again from its scores: %(outcome)s", outcome=again.outcome))
+        return failed(phrase("decided again from its scores: %(outcome)s", outcome=outcome_text(again.outcome)))
     about = evidence.context.challenger_bundle
     children = (compared(phrase("about the bundle"), signed.bundle, about, phrase("the evidence")),)
     return Fact(title, f"sha256:{sha}", "verified", phrase("decided again from its scores: the same"), children)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from elp_core.audio import clip_id, load
 from elp_core.errors import AudioError
+from pipelines.audit.audit_phrases import clips_text
 from pipelines.audit.checks.statement_checks import plain_md5
 from pipelines.audit.data_index import LEARNING
 from pipelines.audit.facts import Fact, compared
@@ -17,7 +18,7 @@ from pipelines.local import git
 from pipelines.registry.lineage import ids_digest
 from pipelines.registry.slot import Slot
 from pipelines.registry.statements import LineageStatement
-from pipelines.texts.english_phrases import Phrase, phrase, phrase_many
+from pipelines.texts.english_phrases import Phrase, phrase
 
 Log = Callable[[str], None]
 _SHOWN = 5
@@ -73,7 +74,7 @@ def check_data(
     if gone:
         clips = Fact(used_clips, recorded, "", gone)
     elif shards.whole and kept.whole:
-        source = phrase("the DVC remote (%(clips)s)", clips=_clips(len(used)))
+        source = phrase("the DVC remote (%(clips)s)", clips=clips_text(len(used)))
         clips = compared(used_clips, recorded, ids_digest(used), source)
     return {
         "dataset": (tagged, hashes, Fact(stored, tracked, "", "", shards.facts), clips),
@@ -83,10 +84,6 @@ def check_data(
 
 def _by_policy(seq: int) -> Phrase:
     return phrase("deleted by policy, entry %(entry)s", entry=seq)
-
-
-def _clips(number: int) -> Phrase:
-    return phrase_many("%(number)s clip", "%(number)s clips", number)
 
 
 def _golden(root: Path, tag: str, commit: str, signed: LineageStatement, kept: ReadFolder) -> tuple[Fact, ...]:
@@ -151,7 +148,7 @@ def _file(
         if sounds_like != clip:
             wrong.append(Fact(phrase("clip"), clip, "failed", phrase("its sound has the id %(id)s", id=sounds_like)))
     if wrong:
-        changed = phrase("the sound of %(clips)s has another id", clips=_clips(len(wrong)))
+        changed = phrase("the sound of %(clips)s has another id", clips=clips_text(len(wrong)))
         return Fact(title, name, "failed", changed, tuple(wrong[:_SHOWN]))
     return Fact(title, name, "verified", phrase("md5:%(md5)s, the id of every clip computed again", md5=md5))
 

@@ -4,6 +4,7 @@ import contextlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+from pipelines.audit.audit_phrases import outcome_text
 from pipelines.audit.facts import Fact, State, compared
 from pipelines.errors import AttestationError
 from pipelines.registry.ledger.chain import Chain, verify_chain
@@ -12,7 +13,7 @@ from pipelines.registry.ledger.site_moves import about_slot
 from pipelines.registry.signing.keys import KeyRing
 from pipelines.registry.statements import LineageStatement
 from pipelines.registry.verdict_statement import VerdictStatement
-from pipelines.texts.english_phrases import Phrase, phrase
+from pipelines.texts.english_phrases import Phrase, Recorded, phrase
 
 
 @dataclass(frozen=True)
@@ -118,7 +119,7 @@ def check_champion(ledger: CheckedLedger, slot: str, alias: int | None) -> Fact:
 
 def numbered_event(entry: LedgerEntry) -> Phrase:
     """Return the number of an entry and its event, which is an identifier."""
-    return phrase("entry %(entry)s, %(event)s", entry=entry.seq, event=entry.event)
+    return phrase("entry %(entry)s, %(event)s", entry=entry.seq, event=Recorded(entry.event))
 
 
 def check_challenger(version: int, champion: int | None, verdict: VerdictStatement | None) -> Fact:
@@ -129,7 +130,7 @@ def check_challenger(version: int, champion: int | None, verdict: VerdictStateme
     elif verdict is None:
         note = phrase("no verdict with a valid signature is about it")
     else:
-        note = phrase("its newest verdict: %(outcome)s", outcome=verdict.outcome)
+        note = phrase("its newest verdict: %(outcome)s", outcome=outcome_text(verdict.outcome))
         state = "verified" if verdict.outcome == "passed" else "failed"
     return Fact(phrase("alias challenger"), _name(version), state, note)
 

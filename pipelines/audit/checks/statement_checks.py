@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import cast
 
+from pipelines.audit.audit_phrases import outcome_text
 from pipelines.audit.checks.ledger_checks import CheckedLedger, numbered_event
 from pipelines.audit.facts import Fact, compared
 from pipelines.audit.server_records import backbone_of
@@ -15,9 +16,8 @@ from pipelines.registry.signing.canonical_json import sha256
 from pipelines.registry.signing.envelope import read_envelope, verify
 from pipelines.registry.signing.keys import KeyRing, Role
 from pipelines.registry.statements import LineageStatement, Statement, parse_statement
-from pipelines.registry.verdict import Outcome
 from pipelines.registry.verdict_statement import VerdictStatement
-from pipelines.texts.english_phrases import Phrase, phrase
+from pipelines.texts.english_phrases import Recorded, phrase
 
 CheckedStatement = tuple[Fact, Statement | None]
 """The result for a statement, and what it says; None if it did not pass."""
@@ -69,7 +69,7 @@ def check_lost(ledger: CheckedLedger, slot: str, version: int | None, stored: It
             note = phrase(
                 "entry %(entry)s (%(event)s) recorded it, the server does not have it any more",
                 entry=entry.seq,
-                event=entry.event,
+                event=Recorded(entry.event),
             )
             lost |= {
                 digest: Fact(phrase("statement"), digest, "failed", note)
@@ -131,11 +131,6 @@ def check_reason(entry: LedgerEntry, proven: Iterable[Statement | None]) -> Fact
         bundle=verdict.bundle,
     )
     return Fact(rests, name, "failed", note)
-
-
-def outcome_text(outcome: Outcome) -> Phrase:
-    """Return the outcome of a verdict or of one of its checks."""
-    return {"passed": phrase("passed"), "failed": phrase("failed"), "undecided": phrase("undecided")}[outcome]
 
 
 def plain_md5(digest: str) -> str:

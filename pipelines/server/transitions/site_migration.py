@@ -147,6 +147,8 @@ def move_site_back(
         switched = {Slot.parse(move.slot): move for move in champion_moves(seen)}
         _require_known(site, without, switched, attempt)
         former = {slot: move.before for slot, move in switched.items() if move.before and slot not in without}
+        if not former:
+            raise attempt.refused(f"nothing of {site} goes back: --without names every slot of its newest switch")
         hashed = _hashed(store, former)
         with store.locked() as transaction:
             if _newest_moves(transaction.session, site) != (newest, seen):
@@ -155,7 +157,7 @@ def move_site_back(
             stayed = {slot: text for slot in former if (text := _since(slot, switched[slot], present.get(slot)))}
             back = {slot: one for slot, one in hashed.items() if slot not in stayed}
             moves = list(_decided(transaction, back, present, "", False, attempt))
-            if not moves and stayed:
+            if not back:
                 raise attempt.refused(f"nothing of {site} goes back: {'; '.join(stayed.values())}")
             if not moves:
                 return WayBack(seen, False, None)

@@ -150,6 +150,8 @@ class BoxTemplates:
             yield db
 
     def _has_adapter(self, given: VoiceTemplate) -> bool:
+        # it raises if it is damaged; a damaged set before is as good as none
+        active_set(self.box)
         sets = readable_sets(self.box).values()
         adapters = [adapter for one in sets if (adapter := one.site_set.find(given.slot))]
         return (given.version, given.bundle) in [(one.version, one.bundle) for one in adapters]

@@ -34,7 +34,7 @@ from pipelines.texts.english_phrases import phrase
 from tests.support.audited import ASR, Ground
 from tests.support.both_languages import compare_pages
 from tests.support.html import read_html
-from tests.support.proof import FINGERPRINT, verdict
+from tests.support.proof import DETAILS, FINGERPRINT, verdict
 
 pytestmark = pytest.mark.integration
 
@@ -164,7 +164,15 @@ def test_both_languages_have_the_same_numbers_and_no_english_is_unmarked(index: 
         phrase("bundle"), "sha256:aa", "failed", "cannot open the file", (Fact("entry", "x", "not verified"),)
     )
     answers = [*_answers(index, ground), tree_answer(adapter_tree(index, judged, {"bundle": (failed,)}), verified=True)]
-    for answer in answers:
-        pages = {name: read_html(page) for name, page in answer_pages(answer, "http://server", "a.html").items()}
+    texts = [answer_pages(answer, "http://server", "a.html") for answer in answers]
+    assert '<span lang="en">promoted</span>' in texts[0]["a.ja.html"]
+    assert any("<td>はい</td>" in text["a.ja.html"] for text in texts)
+    # events and reasons in the tree
+    why = DETAILS.reasons[0]
+    assert re.search(r'<span lang="en">\d+ promoted</span>', texts[-1]["a.ja.html"])
+    assert f'<code><span lang="en">{why}</span></code>' in texts[-1]["a.ja.html"]
+    assert f"<code>{why}</code>" in texts[-1]["a.html"]
+    for found in texts:
+        pages = {name: read_html(page) for name, page in found.items()}
         compare_pages(pages["a.html"], pages["a.ja.html"])
         assert [link.attributes["href"] for link in pages["a.ja.html"].all("a")] == ["a.html"]

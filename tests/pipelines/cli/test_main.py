@@ -4,6 +4,7 @@ import subprocess
 import sys
 import time
 import types
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -162,6 +163,20 @@ def test_every_verb_has_help_and_json(verb: str, capfd) -> None:
     assert "Usage: elp" in shown
     if verb not in {*GROUPS, *NO_JSON}:
         assert "--json" in shown
+
+
+def test_no_help_of_any_command_shows_a_range_without_bounds() -> None:
+    def commands(parent: click.Context) -> Iterator[click.Context]:
+        yield parent
+        if isinstance(parent.command, click.Group):
+            for name in parent.command.list_commands(parent):
+                command = parent.command.get_command(parent, name)
+                assert command
+                yield from commands(click.Context(command, parent, name))
+
+    shown = [one.command.get_help(one) for one in commands(click.Context(main.cli))]
+    assert len(shown) > 80
+    assert not [text for text in shown if "None]" in text or "None;" in text]
 
 
 def test_outside_a_workspace_the_next_step_is_told(tmp_path: Path, monkeypatch, capfd) -> None:

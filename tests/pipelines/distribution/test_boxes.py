@@ -146,7 +146,10 @@ def test_the_server_of_a_box_is_shown_if_the_box_signed_it(
     assert [run(["status", *json_, "-w", str(control.root)]) for json_ in ([], ["--json"])] == [1, 1]
     text, _, values = capfd.readouterr().out.partition("\n[")
     assert re.search(rf"{presence.host} +differs +plant-d +plant-d/asr v7 .* champion: plant-d/asr –", text)
-    [host] = [one for one in json.loads("[" + values) if one["name"] == presence.host]
+    listed = json.loads("[" + values)
+    [host] = [one for one in listed if one["kind"] == "serving"]
+    assert {one["kind"] for one in listed if {"name", "state", "detail"} <= one.keys()} == {"service", "serving"}
+    assert (host["name"], host["detail"]) == (presence.host, "champion: plant-d/asr –")
     assert (host["state"], host["box"], host["sites"]) == ("differs", "dock-4", ["plant-d"])
     assert (host["versions"], host["differs"]) == (["plant-d/asr v7"], ["plant-d/asr –"])
     # seen on the way and sent again, or about another site: it changes nothing (the server counts attempts)

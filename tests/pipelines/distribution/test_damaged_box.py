@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -9,16 +10,20 @@ from typing import Any
 
 import pytest
 
+from elp_core.bundle import BundleManifest, verify_bundle
 from elp_core.errors import ElpError
 from pipelines.cli.main import run
 from pipelines.distribution.report_back import signed_report
 from pipelines.errors import DeliveryRefused, StateDamaged
 from pipelines.local.box_home import BoxSettings, active_set, find_box, last_pull, write_box
 from pipelines.local.verified_metadata import metadata_until, seen_timestamp
+from pipelines.registry.adapter_version import AdapterVersion, Tags
 from pipelines.registry.delivery.delivery_keys import new_private_key
 from pipelines.registry.slot import Slot
 from pipelines.serving.box_champions import BoxChampions
+from pipelines.serving.voices.box_templates import box_templates
 from tests.support.delivery_by_hand import NOW, Depot
+from tests.support.voices import sealed_template
 
 LATER = NOW + timedelta(hours=1)
 # what a full disk, a hand or a fault of the disk leaves
@@ -97,6 +102,35 @@ def test_a_pull_repairs_what_the_signed_metadata_have(used: Path, depot: Depot, 
     assert BoxChampions(used, lambda: LATER).updates_stopped() == ""
 
 
+def test_what_the_disk_cannot_read_is_fetched_again_or_not_known(
+    used: Path, depot: Depot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    faults = [OSError(errno.EIO, "Input/output error")]
+
+    def verify(folder: Path) -> BundleManifest:
+        if faults:
+            raise faults.pop()
+        return verify_bundle(folder)
+
+    monkeypatch.setattr("pipelines.distribution.fetched_bundle.verify_bundle", verify)
+    said: list[str] = []
+    depot.pull(used, depot.medium(tmp_path / "medium"), LATER, log=said.append)
+    assert (faults, said) == ([], ["fetching plant-a/asr v2"])
+    (used / "pulled.json").unlink()
+    (used / "pulled.json").mkdir()
+    record = last_pull(used)
+    assert record
+    assert record.outcome == "not known"
+
+
+def test_a_voice_names_the_damaged_set_and_no_missing_adapter(used: Path) -> None:
+    tags = {Tags.BUNDLE: "sha256:" + "1" * 64, Tags.FINGERPRINT: "sha256:" + "2" * 64}
+    given = sealed_template(AdapterVersion(Slot("plant-a", "asv"), 1, "run", "models:/m", "2026-01-01", tags))
+    (used / "current.json").write_bytes(b"{")
+    with pytest.raises(StateDamaged, match=r"current\.json is damaged .* repair it with: elp pull"):
+        box_templates(used).add(given)
+
+
 def test_a_damaged_root_takes_one_from_a_person_and_a_lost_moment_a_decision(
     used: Path, depot: Depot, tmp_path: Path
 ) -> None:
@@ -111,8 +145,9 @@ def test_a_damaged_root_takes_one_from_a_person_and_a_lost_moment_a_decision(
     # an older medium does not get through by damage alone
     (used / "seen.json").write_bytes(b"")
     (used / "tuf" / "timestamp.json").unlink()
-    with pytest.raises(StateDamaged, match="that needs the timestamp of the last pull"):
+    with pytest.raises(StateDamaged, match=r"timestamp\.json, which repairs it, .* takes any signed set") as raised:
         depot.pull(used, medium, LATER)
+    assert "repair it with" not in str(raised.value)
 
 
 def test_a_damaged_set_opens_no_way_for_another_root_or_an_older_set(used: Path, depot: Depot, tmp_path: Path) -> None:

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.distribution.pull_box import pull_box
-from pipelines.errors import ServiceError
+from pipelines.distribution.pull_box import _with_source, pull_box
+from pipelines.errors import ServiceError, UsageError
 from pipelines.local.box_home import BoxSettings, origin_of, read_box, write_box
 from pipelines.local.verified_metadata import keep_root
 from tests.support.delivery_by_hand import NOW, Depot, ship_fingerprint
@@ -98,8 +98,19 @@ def test_another_address_and_another_host_of_a_redirect_get_no_token(
     assert own.logins[2:] == ["Bearer press-3.secret"]
     # an earlier release kept no address next to a medium
     write_box(box, BoxSettings("plant-a", str(tmp_path / "medium"), "press-3", "press-3.secret"))
-    _pull(box, other.uri)
+    said = _pull(box, other.uri)
     assert other.logins[3:] == [None]
+    assert any(line.startswith("the address of this box's token is not known") for line in said[1:])
+
+
+def test_a_token_without_a_known_address_is_kept_and_not_sent_and_an_address_without_a_token_is_not_kept() -> None:
+    folder = BoxSettings("plant-a", "/media/stick", "press-3", "press-3.secret")
+    moved = _with_source(folder, "http://control:5000")
+    assert (moved.token, moved.token_for) == ("press-3.secret", "not known")
+    # nor does a later medium, or the same address again, make that address the one of the token
+    again = _with_source(_with_source(moved, "/media/stick"), "http://control:5000")
+    assert again == moved
+    assert _with_source(BoxSettings("plant-a", "http://control:5000"), "/media/stick").token_for == ""
 
 
 @pytest.mark.parametrize(
@@ -116,3 +127,9 @@ def test_another_address_and_another_host_of_a_redirect_get_no_token(
 )
 def test_addresses_are_the_same_only_with_scheme_host_and_port(address: str, origin: str) -> None:
     assert origin_of(address) == origin
+
+
+def test_an_address_that_cannot_be_read_is_refused_without_its_text() -> None:
+    with pytest.raises(UsageError, match="an address that cannot be read") as caught:
+        origin_of("http://me:secret@[x")
+    assert "secret" not in str(caught.value)

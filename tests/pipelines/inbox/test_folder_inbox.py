@@ -295,6 +295,22 @@ def test_a_claim_of_another_machine_is_left_until_its_lease_ends(bare: Workspace
     assert not inbox.holds(claim)
 
 
+def test_a_renewed_claim_is_young_for_an_earlier_release_too(folder: Path) -> None:
+    drop(folder, "monday", {"a.wav": b"1"})
+    inbox = FolderInbox(folder)
+    claim = inbox.claim(inbox.entries()[0], "one")
+    assert claim
+    place = Path(claim.place)
+    for renewed in (lambda: inbox.renew(claim), lambda: inbox.take_over(claim, "another")):
+        for path in (place, place / ".claim.json"):
+            os.utime(path, (1, 1))
+        before = time.time()
+        renewed()
+        place = next(folder.glob(".claimed/2*"))
+        # it sees no claim.json, and takes the age of the folder
+        assert min(path.stat().st_mtime for path in (place, place / ".claim.json")) > before - 60
+
+
 def test_a_delivery_that_was_taken_in_and_not_moved_is_moved(bare: Workspace, folder: Path) -> None:
     drop(folder, "monday", {"a.wav": b"1"})
     inbox = FolderInbox(folder)

@@ -18,6 +18,10 @@ from pipelines.local.settings import read_settings
         ("servers: {prefect_api: 'https://p/api?key=tok'}", "prefect_api holds a query"),
         ("servers: {artifacts: 's3://k:tok@b/x'}", "artifacts is an address with a login, expected s3://BUCKET/PREFIX"),
         ("retention: {shared_with: ['https://g/a.git', 'https://tok@g/b.git']}", "shared_with: 2 holds a user name"),
+        ("retention: {shared_with: ['u:tok@g:b.git']}", "shared_with: 1 holds a password"),
+        ("servers: {s3_endpoint: 'https://u:to[tok@s3'}", "s3_endpoint is 'an address with a login', expected"),
+        ("servers: {prefect_database: 'postgresql://u:a/tok@db/p'}", "prefect_database is 'an address with a login'"),
+        ("servers: {artifacts: 's3://[b/x'}", "artifacts is 's3://\\[b/x', expected s3://BUCKET/PREFIX"),
     ],
 )
 def test_a_credential_in_an_address_is_refused_and_not_shown(text: str, sentence: str) -> None:
@@ -26,12 +30,14 @@ def test_a_credential_in_an_address_is_refused_and_not_shown(text: str, sentence
     assert "tok@" not in str(caught.value)
 
 
-@pytest.mark.parametrize("text", ["remote: ssh://elp@store/x", "servers: {mlflow_uri: 'https://ml:5000/path'}"])
+@pytest.mark.parametrize(
+    "text", ["remote: ssh://elp@store/x@1", "git: 'control:x@1.git'", "servers: {mlflow_uri: 'https://ml:5000/path'}"]
+)
 def test_an_address_without_a_credential_is_allowed(text: str) -> None:
     assert read_settings(text)
 
 
 def test_a_password_in_the_query_of_a_database_is_one() -> None:
-    address = "postgresql://elp@db/x?sslmode=require&password=tok"
+    address = "postgresql://elp@db/x?sslmode=require&pass%77ord=tok"
     assert has_password(address)
     assert without_password(address) == "postgresql://elp@db/x?…"

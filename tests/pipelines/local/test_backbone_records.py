@@ -89,6 +89,10 @@ def test_a_licence_that_was_granted_replaces_the_card_on_purpose(place: Path, ca
     granted = ("--licence", "LicenseRef-Contract-7", "--commercial", "allowed", "--despite-card")
     assert main.run(["backbone", "add", "models/mms", *granted, *TEXTS, "--json"]) == 0
     assert json.loads(capfd.readouterr().out)["champion"] == ""
+    # corrected to what the card says, it contradicts nothing
+    assert main.run(["backbone", "add", "models/mms", *TEXTS, "--licence", "CC-BY-NC-4.0"]) == 0
+    ((_, record),) = open_workspace(place).settings.backbones.records.items()
+    assert record.despite == ""
 
 
 def test_a_record_that_allows_more_replaces_a_stricter_one_on_purpose_only(place: Path, capfd) -> None:

@@ -51,6 +51,22 @@ def test_inboxes_next_to_each_other_are_allowed(path: str, slots: str) -> None:
 
 def test_a_relative_and_an_absolute_inbox_are_compared_in_the_workspace(tmp_path: Path) -> None:
     settings = read_settings(f"slots: {{a/asr: {{inbox: drop}}, b/asr: {{inbox: {tmp_path}/drop/b}}}}")
-    workspace, slot = Workspace(tmp_path, settings), Slot("b", "asr")
-    with pytest.raises(WorkspaceError, match=r"elp.yaml: slots.b/asr.inbox .* is in the inbox of a/asr"):
+    _refused_for_both(Workspace(tmp_path, settings))
+
+
+def test_the_outer_inbox_is_not_opened_either(tmp_path: Path) -> None:
+    _refused_for_both(Workspace(tmp_path, read_settings(f"slots: {{b/asr: {{inbox: {tmp_path}/inbox/a/asr/sub}}}}")))
+
+
+def test_a_home_that_is_not_known_is_refused_when_the_inbox_is_opened(tmp_path: Path) -> None:
+    settings, slot = read_settings("slots: {a/asr: {inbox: ~nobody-there/in}}"), Slot("a", "asr")
+    workspace = Workspace(tmp_path, settings)
+    with pytest.raises(WorkspaceError, match="the inbox ~nobody-there/in is not known on"):
         open_inbox(workspace, slot, read_looks(workspace, slot, settings.inbox_of(slot)))
+
+
+def _refused_for_both(workspace: Workspace) -> None:
+    for slot in (Slot("a", "asr"), Slot("b", "asr")):
+        looks = read_looks(workspace, slot, workspace.settings.inbox_of(slot))
+        with pytest.raises(WorkspaceError, match=r"elp.yaml: slots.b/asr.inbox .* in the inbox of a/asr"):
+            open_inbox(workspace, slot, looks)

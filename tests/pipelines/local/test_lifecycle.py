@@ -3,7 +3,9 @@ from __future__ import annotations
 import dataclasses
 import shutil
 import socket
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -17,7 +19,7 @@ from pipelines.local.chosen_ports import choose_port, last_port
 from pipelines.local.environment import OFFLINE, child_environment
 from pipelines.local.servers import server_command
 from pipelines.local.settings import Servers
-from pipelines.local.workspace import Workspace
+from pipelines.local.workspace import Workspace, open_workspace
 from pipelines.registry.signing.keys import load_trusted_keys
 
 
@@ -106,6 +108,19 @@ def test_telemetry_is_off_in_every_child_and_a_users_own_word_stays(monkeypatch)
     assert environment["GX_ANALYTICS_ENABLED"] == "true"
     assert {name for name in OFFLINE if name not in environment} == set()
     assert environment["EXTRA"] == "1"
+
+
+def test_a_child_finds_a_relative_backbone_where_its_parent_does(tmp_path: Path, monkeypatch) -> None:
+    (tmp_path / "models" / "ours").mkdir(parents=True)
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "elp.yaml").write_text("backbone: models/ours\n")
+    monkeypatch.chdir(tmp_path / "deep")
+    open_workspace()
+    command = "from elp_core.checkpoint_folders import local_folder; print(local_folder('models/ours'))"
+    child = subprocess.run(
+        [sys.executable, "-c", command], env=child_environment({}), stdout=subprocess.PIPE, text=True
+    )
+    assert child.stdout.strip() == str(tmp_path / "models" / "ours")
 
 
 def test_a_chosen_port_stays_while_it_is_free_and_the_setting_is_the_same() -> None:

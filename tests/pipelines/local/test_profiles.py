@@ -87,6 +87,9 @@ def test_the_laptop_is_as_before(tmp_path: Path) -> None:
         ({"--postgres": "postgresql://elp@db/one"}, "names of two databases"),
         ({"--postgres": "postgresql://elp@db/one,one"}, "names of two databases"),
         ({"--postgres": "postgresql://elp:pg-secret@db"}, "--postgres holds a password"),
+        ({"--postgres": "postgresql://elp:x[pg-secret@db:5432"}, "--postgres holds a login that cannot be read"),
+        ({"--postgres": "postgresql://elp:x/pg-secret@db:5432"}, "--postgres holds a login that cannot be read"),
+        ({"--remote": "s3://[x"}, "--remote is 's3://[x', which cannot be read"),
         ({"--git": "https://elp:pg-secret@git/foundry.git"}, "--git: it holds a password"),
         ({"--postgres": "postgresql://elp@db?password=pg-secret"}, "--postgres holds a password"),
         (

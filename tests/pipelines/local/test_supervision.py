@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from pipelines.local import lifecycle
+from pipelines.local import doctor, foreground, lifecycle
 from pipelines.local import service_commands as commands
 from pipelines.local.addresses import Record, read_record, write_record
 from pipelines.local.processes import Process, alive, start, stop, stop_remains
@@ -125,7 +125,7 @@ def test_the_guard_starts_the_supervision_again_after_growing_pauses(workspace: 
     first = start(SUPERVISOR, SLEEP, dict(os.environ), workspace.state / "logs" / "supervisor.log")
     write_record(workspace, Record((first, replace(first, name=GUARD))))
     ends = guard(workspace, read_record(workspace), Ends(0, ()), 100.0)
-    assert ends == Ends(0, ())
+    assert read_ends(workspace) == {}
     pids = [first.pid]
     for now in (100.0, 101.0, 103.5):
         present = read_record(workspace).find(SUPERVISOR)
@@ -137,7 +137,10 @@ def test_the_guard_starts_the_supervision_again_after_growing_pauses(workspace: 
     # at once, then after 2 s
     assert pids[1] == pids[2] != pids[0]
     assert pids[3] != pids[2]
-    assert ends.times == (100.0, 101.0)
+    assert read_ends(workspace)[SUPERVISOR].times == (100.0, 101.0)
+    # the last one runs, and the ends are old
+    guard(workspace, read_record(workspace), ends, 103.5 + WINDOW)
+    assert read_ends(workspace) == {}
     stop(read_record(workspace).processes)
 
 
@@ -148,3 +151,23 @@ def test_status_says_what_is_not_started_again(workspace: Workspace) -> None:
     assert found["elp-gpu"].detail.startswith("ended 6 times within 15 minutes and is not started again")
     assert found[SUPERVISOR].state == "down"
     assert "elp up" in found[SUPERVISOR].detail
+
+
+def test_a_supervision_that_ends_at_each_start_is_reported(workspace: Workspace, sleeper: Process) -> None:
+    gone = Process(SUPERVISOR, 2**22 - 1, 1.0, "supervisor.log")
+    write_record(workspace, Record((gone, replace(sleeper, name=GUARD))))
+    guard_ends = {SUPERVISOR: Ends(gone.pid, tuple(time.time() + n for n in range(6)))}
+    write_ends(workspace, guard_ends, GUARD)
+    found = service_status(workspace)[-1]
+    assert found.detail.startswith("it has ended 6 times within 15 minutes, and is started again; its log")
+    assert doctor._service(workspace, found)[0::2] == ("warn", "nothing, if it is up in a minute; else read its log")
+    assert foreground._state(workspace) == "supervisor ended too often and is not started again: stopping"
+
+
+def test_a_guard_that_stays_down_is_reported(workspace: Workspace, sleeper: Process) -> None:
+    gone = Process(GUARD, 2**22 - 1, 1.0, "guard.log")
+    write_record(workspace, Record((replace(sleeper, name=SUPERVISOR), gone)))
+    write_ends(workspace, {GUARD: Ends(gone.pid, tuple(float(n) for n in range(6)))})
+    found = service_status(workspace)[-1]
+    assert found.detail.startswith("its guard ended 6 times within 15 minutes and is not started again")
+    assert doctor._service(workspace, found)[0] == "warn"

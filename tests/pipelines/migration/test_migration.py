@@ -201,6 +201,8 @@ def test_the_way_back_leaves_what_changed_since_and_what_is_left_out(moving: Pla
     server_api.change_champion(uri, "retire", ASR, reason="the line is closed")
     with pytest.raises(GateRefused, match="nothing of plant-move goes back: plant-move/asr was retired after"):
         switch_back(workspace, SITE, without=[ASV])
+    with pytest.raises(GateRefused, match="--without names every slot of its newest switch"):
+        switch_back(workspace, SITE, without=[ASR, ASV])
     back = switch_back(workspace, SITE)
     assert back.switch
     assert (back.switch.stayed, [one.slot for one in back.switch.moves]) == (
@@ -209,3 +211,10 @@ def test_the_way_back_leaves_what_changed_since_and_what_is_left_out(moving: Pla
     )
     assert moving.versions() == {"asv": 1}
     assert [moving.workspace.settings.backbone_of(slot) for slot in SLOTS] == [moving.new, former]
+    # one slot is back already, and the other one was retired: nothing is left to do, and nothing to refuse
+    server_api.change_champion(uri, "rollback", ASR, version=1)
+    assert switch_site(moving.workspace, moving.new, SITE, again=True).switch
+    server_api.change_champion(uri, "rollback", ASR)
+    server_api.change_champion(uri, "retire", ASV, reason="the line is closed")
+    assert switch_back(moving.workspace, SITE).switch is None
+    assert moving.versions() == {"asr": 1}

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from elp_core.config import AugmentConfig
 from pipelines.datasets import shared_branch
 from pipelines.errors import ServiceError, WorkspaceError
 from pipelines.local import git
@@ -66,6 +67,10 @@ def test_a_challenger_has_the_champions_configuration_on_the_other_backbone() ->
     assert (own.train.epochs, own.train.init, own.adapter.layer.width) == (7, "fresh", 16)
     assert (own.gate.limit, made.backbone_of(ASR)) == (0.2, "org/new")
     assert made.backbone_of(replace(ASR, task="asv")) == settings.backbone
+    # without copies these did nothing, and earlier releases accepted them
+    config = {"train": {"augment": {"variants": 1, "conditions": 0.5, "margin": 1.0, "speed": 0.2}}}
+    augment = migrated_settings(settings, ASR, "org/new", config).for_slot(ASR).train.augment
+    assert augment == AugmentConfig(variants=1, speed=0.2)
 
 
 @pytest.fixture

@@ -17,6 +17,8 @@ MIT = BackboneOrigin("MIT", "allowed", "hub x/y", "LibriSpeech (960 h)")
 NC = BackboneOrigin("CC-BY-NC-4.0", "forbidden", "hub x/y", "speech (1 h)")
 ODD = BackboneOrigin("LicenseRef-Acme", "unknown", "acme", "calls (1 h)")
 RECORDED_NC = BackboneRecord("models/ours", "CC-BY-NC-4.0", "forbidden", "hub x/y", "speech (1 h)")
+OLD = BackboneRecord("models/ours", "CC-BY-NC-3.0-igo", "allowed", "hub x/y", "speech (1 h)")
+"""What an older release took: its list of forbidden licences and of spellings was shorter."""
 STRICT = BackbonePolicy(unknown="refuse")
 ONLY_MIT = BackbonePolicy(allow=("mit",))
 
@@ -42,6 +44,8 @@ ONLY_MIT = BackbonePolicy(allow=("mit",))
         (OURS, ODD, BackbonePolicy(), ""),
         (OURS, ODD, STRICT, "whose commercial use is unknown"),
         (OURS, ODD, BackbonePolicy(("LicenseRef-Acme",), "refuse"), ""),
+        (OURS, NONE, BackbonePolicy(records={PRINT: OLD}), "is under CC-BY-NC-3.0-igo, which forbids commercial use"),
+        (OURS, NONE, BackbonePolicy((OLD.licence,), records={PRINT: OLD}), "which forbids commercial use"),
         (BackboneName("elp:tiny", PRINT), NONE, STRICT, ""),
         (OURS, MIT, ONLY_MIT, ""),
         (OURS, BackboneOrigin("Apache-2.0", "allowed"), ONLY_MIT, "is not on the list backbones.allow (mit)"),
@@ -71,7 +75,9 @@ def test_a_training_warns_of_an_unknown_and_of_a_forbidden_licence() -> None:
         ("CC-BY-NC-9.0", "CC-BY-NC-9.0", "forbidden"),
         ("PolyForm-Noncommercial-1.0.0", "PolyForm-Noncommercial-1.0.0", "forbidden"),
         ("NCGL-UK-2.0", "NCGL-UK-2.0", "forbidden"),
-        ("LicenseRef-Acme-Research-only", "LicenseRef-Acme-Research-only", "forbidden"),
+        ("Acme-Research-only", "Acme-Research-only", "forbidden"),
+        # the name of an institute
+        ("LicenseRef-Acme-Research-2024", "LicenseRef-Acme-Research-2024", "unknown"),
         ("LicenseRef-NonCommercialUse", "LicenseRef-NonCommercialUse", "forbidden"),
         # NC is not a word of these
         ("NCSA", "NCSA", "unknown"),

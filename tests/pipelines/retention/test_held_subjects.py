@@ -25,6 +25,7 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     git.commit(tmp_path, [Path("a")], "Add a file")
     for number in (1, 10):
         git.tag(tmp_path, f"data/plant-a/asr/v{number}", "a version")
+    git.tag(tmp_path, "data/plant-a/asr/v3-old", "what a person named so")
     monkeypatch.setattr(held_subjects, "connect", lambda uri: uri)
     monkeypatch.setattr(held_subjects, "list_slots", lambda uri: [Slot("plant-c", "asr")])
     return Workspace(tmp_path, Settings())

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.errors import UsageError, WorkspaceError
+from pipelines.errors import StateDamaged, UsageError, WorkspaceError
 from pipelines.local.settings import read_settings
 from pipelines.local.workspace import Workspace, open_workspace
 from pipelines.registry.plain_json import plain
@@ -80,6 +80,11 @@ def test_the_same_command_is_recognised_until_settings_data_or_options_change(tm
     assert plain(applied_before(again, SLOT, found.dataset, options)) == plain(found)
     assert applied_before(again, SLOT, "data/plant-a/asr/v4", options) is None
     assert applied_before(again, SLOT, found.dataset, options | {"minutes": 90.0}) is None
+    (record,) = (again.state / "tuning").glob("applied-*.json")
+    for damage in (b"", b"{", b"[]", b"{}", record.read_bytes().replace(b'"dataset"', b'"datasex"')):
+        record.write_bytes(damage)
+        with pytest.raises(StateDamaged, match="delete it; the same command then begins a new study"):
+            applied_before(again, SLOT, found.dataset, options)
 
 
 @pytest.mark.parametrize("text", ["", "# nothing yet\n", "backbone: elp:tiny\n", "slots: {}\n"])
