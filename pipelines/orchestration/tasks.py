@@ -226,7 +226,7 @@ def gate_slot(workspace: Workspace, slot: Slot, version: int | None = None, back
 @task(name="slots with data", **RETRY)
 def slots_to_train(workspace: Workspace) -> list[str]:
     """Return every slot that has a dataset version, or an inbox."""
-    return [str(slot) for slot in slots_to_retrain(workspace, get_run_logger().warning)]
+    return [str(slot) for slot in slots_to_retrain(workspace, lambda text: get_run_logger().warning(text))]
 
 
 @task(name="promote", task_run_name="promote {slot}", **RETRY)

@@ -67,7 +67,7 @@ def test_a_request_is_heard_corrected_and_taken_by_keyboard(
     assert [one.name for one in (root / "inbox/plant-a/asr").iterdir()] == [f"request-{UNSURE.id[:16]}"]
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.slow)])
 def test_the_pages_of_requests_have_no_grave_fault(request_server: GuardedServer, visit: Visit, scheme: str) -> None:
     page, found = visit.page, list[str]()
     page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")

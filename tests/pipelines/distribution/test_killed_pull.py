@@ -134,10 +134,6 @@ def _kill_at_random_moments(prepared: Prepared, rounds: int) -> None:
     pytest.fail(f"{killed} of {rounds} pulls were killed while they ran")
 
 
-def test_killed_at_some_random_moments(prepared: Prepared) -> None:
-    _kill_at_random_moments(prepared, 6)
-
-
 @pytest.mark.slow
 def test_killed_at_two_hundred_random_moments(prepared: Prepared) -> None:
     _kill_at_random_moments(prepared, 200)

@@ -49,6 +49,7 @@ asyncio.run(main())
 """
 
 
+@pytest.mark.slow
 @pytest.mark.integration
 def test_a_worker_gets_as_many_runs_as_it_can_start(tmp_path: Path) -> None:
     with prefect_server(tmp_path / "prefect") as environment:
