@@ -112,7 +112,7 @@ def evaluation(clip_count: int, engines: dict[str, ChunkMap | None], rounds: int
                 done = judge_answers(systems, answers, clips, None, train)
                 taken[name].append((time.perf_counter() - start, cpu_seconds() - before))
                 print(f"{name}: {taken[name][-1][0]:.1f} s, {taken[name][-1][1]:.1f} s of CPU", flush=True)
-                found[name] = b"".join(one.scores.scores.tobytes() for one in done)  # type: ignore[union-attr]
+                found[name] = b"".join(one.scores.scores.tobytes() for one in done)
     assert len(set(found.values())) == 1, "the scores have other bits"
     best = {name: [min(column) for column in zip(*took, strict=True)] for name, took in taken.items()}
     (one, one_cpu), *_ = best.values()
@@ -132,7 +132,7 @@ def evaluation_engines(names: list[str], address: str, processes: int) -> dict[s
         else:
             from pipelines.orchestration.engines import chunk_map_of
 
-            made[name] = chunk_map_of(FanOut(name, address), print)  # type: ignore[arg-type]
+            made[name] = chunk_map_of(FanOut(name, address), print)
     return made
 
 

@@ -90,7 +90,7 @@ def difference(one: npt.NDArray[np.int64], clips: npt.NDArray[np.int64], spoken:
 
     minute = np.array([sentence.begin // (60 * SAMPLE_RATE) for sentence in spoken])
     words, names = [len(sentence.text.split()) for sentence in spoken], ("",) * len(spoken)
-    columns = [ClipScores(names, names, names, errors, words, names, names) for errors in (one, clips)]  # type: ignore[arg-type]
+    columns = [ClipScores(names, names, names, errors, words, names, names) for errors in (one, clips)]
     rates = resample_errors(columns, Blocks(minute, int(minute.max()) + 1, "clips"), 10_000, 0)
     low, high = np.percentile(100 * (rates[0] - rates[1]), (2.5, 97.5))
     return f"{100 * (one.sum() - clips.sum()) / sum(words):+.2f} ({low:+.2f} … {high:+.2f})"

@@ -109,7 +109,7 @@ def rounds(options: argparse.Namespace, backbone: Backbone, takes: Takes) -> Non
             for number in range(options.rounds + 1):
                 row = log.once(
                     round_name(options, seed, "start" if not number else way, len(ids)),
-                    lambda ids=ids, way=way, seed=seed, number=number: one_round(  # type: ignore[misc]
+                    lambda ids=ids, way=way, seed=seed, number=number: one_round(
                         options, backbone, takes, [by_id[one] for one in ids], seed=seed + 97 * number
                     ),
                 )
@@ -191,7 +191,7 @@ def pseudo(options: argparse.Namespace, backbone: Backbone, takes: Takes) -> Non
         order = np.random.default_rng(1000 + seed).permutation(len(takes["train"]))
         some = [takes["train"][place] for place in order[: options.labels]]
         name = f"{options.task} {options.method} pseudo seed {seed} {options.labels} {drawn_by(options)}"
-        row = log.once(name, lambda some=some: with_and_without(options, backbone, takes, some, limits))  # type: ignore[misc]
+        row = log.once(name, lambda some=some: with_and_without(options, backbone, takes, some, limits))
         cells = (f"{row['taken']}", f"{row['right']:.0%}", f"{row['without']['value']:.1%}", f"{row['value']:.1%}")
         print(f"| {seed} | {options.labels} | {' | '.join(cells)} |", flush=True)
         rows.append(row)
@@ -216,7 +216,7 @@ def with_and_without(
         assert second.answer is not None
         if not disagreement(first.answer, second.answer, limits, classes=classes):
             words = {"label": first.answer.text} if classes else {"text": first.answer.text}
-            agreed[clip.id] = replace(clip, teacher="sha256:0", **words)  # type: ignore[arg-type]
+            agreed[clip.id] = replace(clip, teacher="sha256:0", **words)
             features[clip.id] = first.features
     lengths = length_strata({clip.id: clip.duration for clip in pool})
     order = by_coverage(features, [one.features for one in assessed(teacher, some)])

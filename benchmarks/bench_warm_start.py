@@ -22,6 +22,7 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -143,10 +144,8 @@ def days(options: argparse.Namespace, backbone: Backbone, takes: dict[str, list[
         made = record.once(
             fresh,
             backbone,
-            lambda clips=clips: one_training(
-                backbone, clips, takes, config, ("fresh", ()), options, record.cache("fresh")
-            ),
-        )  # type: ignore[misc]
+            partial(one_training, backbone, clips, takes, config, ("fresh", ()), options, record.cache("fresh")),
+        )
         warm, start = f"night-{day:02d}-warm", before
         if start is None or generation >= config.warm.generations:
             # this night is a fresh one, and so the same training
@@ -157,10 +156,8 @@ def days(options: argparse.Namespace, backbone: Backbone, takes: dict[str, list[
             before = record.once(
                 warm,
                 backbone,
-                lambda clips=clips, way=way: one_training(
-                    backbone, clips, takes, config, way, options, record.cache("warm")
-                ),
-            )  # type: ignore[misc]
+                partial(one_training, backbone, clips, takes, config, way, options, record.cache("warm")),
+            )
             generation += 1
         a, b = record.log.done[warm], record.log.done[fresh]
         shown = "fresh night"
@@ -198,9 +195,7 @@ def site(options: argparse.Namespace, backbone: Backbone, takes: dict[str, list[
         others[name] = record.once(
             f"site-{name}",
             backbone,
-            lambda c=clips, t=theirs: one_training(  # type: ignore[misc]
-                backbone, c, t, config, ("fresh", ()), options, record.cache("others")
-            ),
+            partial(one_training, backbone, clips, theirs, config, ("fresh", ()), options, record.cache("others")),
         )
     values = {name: evaluate(model, own["validation"], device="cpu").value for name, model in others.items()}
     nearest = min(values, key=lambda name: (values[name], name))
@@ -225,7 +220,7 @@ def site(options: argparse.Namespace, backbone: Backbone, takes: dict[str, list[
             record.once(
                 name,
                 backbone,
-                lambda c=clips, w=way: one_training(backbone, c, own, config, w, options, record.cache(w[0])),  # type: ignore[misc]
+                partial(one_training, backbone, clips, own, config, way, options, record.cache(way[0])),
             )
             row, fresh = record.log.done[name], record.log.done[f"site-{new}-{wanted}-fresh"]
             error, delta = compared(row, fresh, own["test"], closed_set=not options.per_speaker)

@@ -51,9 +51,7 @@ def voices(split: Split) -> list[Voice]:
 
 def speak(synthesiser: object, text: str, voice: Voice, rng: np.random.Generator) -> Wave:
     """Return float32 [samples] of a sentence with faint noise, at 30 dB."""
-    wave = synthesiser.say(  # type: ignore[attr-defined]
-        text, f"en-us+{voice.variant}", rate=voice.rate, pitch=voice.pitch, pitch_range=50
-    )
+    wave = synthesiser.say(text, f"en-us+{voice.variant}", rate=voice.rate, pitch=voice.pitch, pitch_range=50)
     level = float(np.sqrt(np.mean(np.square(wave)))) or 1e-3
     noisy = wave + rng.standard_normal(len(wave)).astype(np.float32) * level * 10 ** (-30 / 20)
     return np.asarray(0.6 * noisy / max(float(np.abs(noisy).max()), 1e-6), dtype=np.float32)

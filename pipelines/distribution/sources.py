@@ -15,7 +15,7 @@ from urllib.parse import quote, urlsplit
 from elp_core.types import Seconds
 from pipelines.distribution.tuf_refusals import refusals
 from pipelines.errors import DeliveryRefused, ServiceError, UsageError
-from pipelines.local.box_home import NOT_KNOWN
+from pipelines.local.box_home import NOT_KNOWN, origin_of
 from pipelines.local_hosts import LOCAL_HOSTS
 from pipelines.registry.client.connection import Account
 from pipelines.registry.client.server_api import API
@@ -180,7 +180,8 @@ class HttpSource:
 
 def source_of(text: str, site: str, *, token: str = "", account: Account | None = None, token_for: str = "") -> Source:
     """Return the source for an address or a folder; UsageError if it is neither."""
-    if "://" in text:
+    # an address that cannot be read is refused by it
+    if origin_of(text):
         parts = urlsplit(text)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise UsageError(f"{text!r} is no source; expected the address of the MLflow server, or a folder")

@@ -31,6 +31,26 @@ def credential_in(address: str) -> str:
     return ""
 
 
+def is_address(address: str) -> bool:
+    """Return whether programs can read the host and the port of an address, or it has none.
+
+    >>> is_address("http://[fd00::1]:5000"), is_address("http://[fd00:5000"), is_address("http://control:port")
+    (True, False, False)
+    """
+    try:
+        _ = urlsplit(address).port
+    except ValueError:
+        return False
+    return True
+
+
+def host_faults(**addresses: str) -> list[str]:
+    """Return a sentence for each named address that cannot be read; it does not show it, since it may hold a login."""
+    return [
+        f"{name} has a host or a port that cannot be read" for name, one in addresses.items() if not is_address(one)
+    ]
+
+
 def has_password(address: str) -> bool:
     """Return whether the address of a database holds a password, as a part of the login or in its query."""
     try:

@@ -11,7 +11,7 @@ from elp_core.errors import ConfigError
 from elp_core.languages import LanguageConfig
 from elp_core.presets import PRESETS
 from pipelines.errors import UsageError, WorkspaceError
-from pipelines.local.address_credentials import credential_in
+from pipelines.local.address_credentials import credential_in, host_faults
 from pipelines.local.compute_settings import Compute, FanOut
 from pipelines.local.git_address import address_faults, git_credential
 from pipelines.local.inbox_places import inbox_conflicts
@@ -228,10 +228,9 @@ def read_settings(text: str, source: str = "elp.yaml") -> Settings:
 def _address_faults(settings: Settings) -> list[str]:
     """Return what is wrong with the addresses: credentials in them, and inboxes that contain what is no delivery."""
     servers, dvc_remedy = settings.servers, "use an SSH key, or .dvc/config.local: dvc remote modify --local storage …"
-    mlflow_remedy = "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
     shown = {
         "remote": (credential_in(settings.remote), dvc_remedy),
-        "servers.mlflow_uri": (credential_in(servers.mlflow_uri), mlflow_remedy),
+        "servers.mlflow_uri": (credential_in(servers.mlflow_uri), "set MLFLOW_TRACKING_USERNAME and …_PASSWORD"),
         "servers.prefect_api": (credential_in(servers.prefect_api), "set PREFECT_API_KEY or PREFECT_API_AUTH_STRING"),
     }
     for n, one in enumerate(settings.retention.shared_with or (), 1):
@@ -241,6 +240,7 @@ def _address_faults(settings: Settings) -> list[str]:
     return [
         *(f"git: {fault}" for fault in (address_faults(settings.git) if settings.git else ())),
         *(f"{name} holds {found}; {remedy}" for name, (found, remedy) in shown.items() if found),
+        *host_faults(remote=settings.remote, mlflow_uri=servers.mlflow_uri, prefect_api=servers.prefect_api),
         *(one.fault for one in inbox_conflicts(settings.inbox.path, own, stores)),
     ]
 

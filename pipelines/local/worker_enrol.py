@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from pipelines.errors import UsageError
 from pipelines.local import accounts
+from pipelines.local.address_credentials import is_address
 from pipelines.local.addresses import mlflow_uri, prefect_api
 from pipelines.local.worker_home import WorkerSettings, write_worker
 from pipelines.local.workspace import Workspace
@@ -58,7 +59,7 @@ def enrol_here(home: Path, address: str, token: str) -> WorkerSettings:
     Raises UsageError for a text that is no address or token, RegistryError with the server's sentence if it refuses.
     """
     uri = address.rstrip("/")
-    if urlsplit(uri).scheme not in ("http", "https") or not urlsplit(uri).hostname:
+    if not is_address(uri) or urlsplit(uri).scheme not in ("http", "https") or not urlsplit(uri).hostname:
         raise UsageError(f"{address!r} is no address of an MLflow server; expected such as http://control:5000")
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
     with file_lock(home / "enrol.lock"):

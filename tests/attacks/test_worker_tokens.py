@@ -65,13 +65,13 @@ def test_a_worker_is_invited_enrolled_and_revoked_at_once(login: LoginServer, fo
     assert row["state"] == "revoked"
     assert mine("POST", "/api/2.0/mlflow/runs/create", {"experiment_id": "0"}).status in (401, 403)
     ended = load_trusted_keys(login.guarded.keys)
-    assert all(ended.find(key).state == "revoked" for key in row["keys"])  # type: ignore[union-attr]
+    assert all(ended.find(key).state == "revoked" for key in row["keys"])
 
 
 def test_a_retired_worker_keeps_what_it_signed(login: LoginServer, folder: Path) -> None:
     workers.enrol_worker_keys(login.uri, _invite(login, "w2"), folder)
     row = workers.end(login.uri, "w2", login.admin, login.guarded.keys, retire=True)
-    states = {load_trusted_keys(login.guarded.keys).find(key).state for key in row["keys"]}  # type: ignore[union-attr]
+    states = {load_trusted_keys(login.guarded.keys).find(key).state for key in row["keys"]}
     assert (row["state"], states) == ("retired", {"retired"})
 
 
@@ -202,7 +202,7 @@ def test_a_revocation_ends_the_keys_of_an_enrolment_that_was_killed(login: Login
     add_keys(login.guarded.keys, write_keys(tuple(made)), "keys of w13")
     workers.end(login.uri, "w13", login.admin, login.guarded.keys, retire=False)
     ended = load_trusted_keys(login.guarded.keys)
-    assert {ended.find(key.keyid).state for key in made} == {"revoked"}  # type: ignore[union-attr]
+    assert {ended.find(key.keyid).state for key in made} == {"revoked"}
 
 
 def test_an_end_of_a_key_reaches_the_worker_and_is_never_undone(login: LoginServer, folder: Path) -> None:
@@ -216,7 +216,7 @@ def test_an_end_of_a_key_reaches_the_worker_and_is_never_undone(login: LoginServ
         assert workers.refresh_keys(login.uri, folder)[0].keyid == other.keyid
         revoke_key(folder, other.keyid)
         assert workers.refresh_keys(login.uri, folder) == ()
-        assert load_trusted_keys(folder).find(other.keyid).state == "revoked"  # type: ignore[union-attr]
+        assert load_trusted_keys(folder).find(other.keyid).state == "revoked"
         # one that the server does not list stays, too
         new_key(folder, "local", ("verdict",))
         assert workers.refresh_keys(login.uri, folder) == ()

@@ -39,7 +39,7 @@ def test_it_runs_and_ends_with_a_recognised_recording(
     assert f"{count} clips" in said
     assert re.search(r"^epoch  2 .*$", said, re.M)
     assert said.count("  best") == 1
-    rate, low, high = map(float, re.search(r"WER ([\d.]+)% \(95 % .*: ([\d.]+)% to ([\d.]+)%\)", said).groups())  # type: ignore[union-attr]
+    rate, low, high = map(float, re.search(r"WER ([\d.]+)% \(95 % .*: ([\d.]+)% to ([\d.]+)%\)", said).groups())
     assert low <= rate <= high
     assert re.search(r"said '.+', recognised: '", said)
     bundle = tmp_path / "adapter-1"

@@ -33,7 +33,7 @@ def flac_total(samples: int) -> bytes:
 def seconds(content: bytes) -> tuple[float | None, float | None]:
     found = file_length(content)
     assert found is not None
-    return tuple(None if value is None else round(value, 2) for value in (found.header, found.content))  # type: ignore[return-value]
+    return tuple(None if value is None else round(value, 2) for value in (found.header, found.content))
 
 
 @pytest.mark.parametrize("kind", ["WAV", "FLAC", "AIFF", "RF64"])

@@ -123,7 +123,7 @@ class Depot:
         """Pull as the site's box, with the first root of this depot."""
         fingerprint = fingerprint or ship_fingerprint()
         options = {"first_root": self.first_root, "now": at, **options}
-        return pull_set(box, SITE, source, lambda: {fingerprint}, **options)  # type: ignore[arg-type]
+        return pull_set(box, SITE, source, lambda: {fingerprint}, **options)
 
 
 def ship(
@@ -144,7 +144,7 @@ def ship(
     made = Made(model, version, bundle, contents, _fingerprint(contents), "run", "m-1", "1/models/m-1/artifacts")
     assert files or mark.encode() in contents[CARD]
     statements = {LINEAGE: sign(lineage_of(made).payload, keys, "lineage").text.encode()}
-    judged = replace(verdict_on(made, "passed", None), **(verdict or {}))  # type: ignore[arg-type]
+    judged = replace(verdict_on(made, "passed", None), **(verdict or {}))
     if event != "overridden":
         statements[VERDICT] = sign(judged.payload, keys, "verdict").text.encode()
     entry = next_entry(

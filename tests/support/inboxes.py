@@ -22,7 +22,7 @@ SLOT = Slot("plant-a", "asr")
 def bare_workspace(root: Path, **inbox: object) -> Workspace:
     """Return a workspace that has settings and a state folder only."""
     root.mkdir(parents=True, exist_ok=True)
-    return Workspace(root, replace(Settings(), inbox=InboxSettings(**inbox)))  # type: ignore[arg-type]
+    return Workspace(root, replace(Settings(), inbox=InboxSettings(**inbox)))
 
 
 def drop(folder: Path, name: str, files: dict[str, bytes] | bytes) -> Path:

@@ -36,7 +36,7 @@ def test_a_bundle_answers_as_the_model_that_it_was_written_from(
     digest = write_bundle(tmp_path / "bundle", model, {}, {"cer": 0.5})
     back = load_bundle(tmp_path / "bundle", tiny_backbone())
     assert isinstance(back.task, SpeechRecognition)
-    assert (back.task.units, back.task.language.code) == (task.units, config.code)  # type: ignore[attr-defined]
+    assert (back.task.units, back.task.language.code) == (task.units, config.code)
     assert write_bundle(tmp_path / "again", back, {}, {"cer": 0.5}) == digest
     assert predict(back, [tone(0.4)]) == predict(model, [tone(0.4)])
     assert evaluate(back, clips, device="cpu").metric == back.task.metric
@@ -48,6 +48,6 @@ def test_the_loss_of_other_units_reaches_the_head() -> None:
     task = make_task("asr", clips, RecognitionOptions(width=8, language=config))
     head = task.build_head(6)
     loss = task.loss(head, torch.randn(2, 9, 6), torch.tensor([9, 9]), task.targets(clips))
-    loss.backward()  # type: ignore[no-untyped-call]
+    loss.backward()
     assert bool(torch.isfinite(loss))
-    assert bool(head.get_parameter("letters.weight").grad.abs().sum() > 0)  # type: ignore[union-attr]
+    assert bool(head.get_parameter("letters.weight").grad.abs().sum() > 0)

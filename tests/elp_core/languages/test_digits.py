@@ -95,6 +95,6 @@ def test_a_missing_package_is_one_clear_error(package: str, run: object, monkeyp
         loader.cache_clear()
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(ConfigError, match=rf"needs the package {package}: pip install 'elp-foundry\[languages\]'"):
-        run()  # type: ignore[operator]
+        run()
     monkeypatch.undo()
     assert language("ja").normalise("今日") == "今日"

@@ -22,7 +22,7 @@ class Model:
 
 
 def model(letters: str, width: int = 8, seed: int = 0, kind: str = "characters") -> Model:
-    task = SpeechRecognition(Units(kind, tuple(letters)), RecognitionOptions(width=width, dropout=0.0))  # type: ignore[arg-type]
+    task = SpeechRecognition(Units(kind, tuple(letters)), RecognitionOptions(width=width, dropout=0.0))
     torch.manual_seed(seed)
     return Model(task, task.build_head(6))
 

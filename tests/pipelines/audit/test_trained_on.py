@@ -229,7 +229,7 @@ def test_who_learned_from_an_adapter_of_unknown_data_is_unknown(db: Connection, 
 def test_the_plan_retrains_who_learned_from_them_after_the_drops(db: Connection, chained: Several) -> None:
     promoted = {"a/asr": chained.found[0], "b/asr": chained.found[2]}
     periods = [ChampionPeriod(1, n, a.version, a.bundle, "2026", None, "promoted", "", "") for n, a in promoted.items()]
-    chained.champion_periods = lambda slot="": [one for one in periods if slot in ("", one.slot)]  # type: ignore[method-assign]
+    chained.champion_periods = lambda slot="": [one for one in periods if slot in ("", one.slot)]
     plan = plan_erasure(db, chained, Subject(speaker="ann"))
     assert [one.slot for one in plan.slots] == ["a/asr", "b/asr"]
     (stop, again) = plan.slots[1].steps
@@ -247,7 +247,7 @@ def test_the_plan_drops_what_an_adapter_labelled_that_was_trained_on_them(db: Co
         "b/asr": ["elp data drop b/asr --teacher b/asr v2"],
     }
     promoted = ChampionPeriod(1, "a/asr", 1, "a/asr v1", "2026", None, "promoted", "", "")
-    chained.champion_periods = lambda slot="": [promoted]  # type: ignore[method-assign]
+    chained.champion_periods = lambda slot="": [promoted]
     plan = plan_erasure(db, chained, Subject(speaker="ann"), teachers=lambda slot: labelled[slot])
     [*_, drop, _, again] = plan.slots[0].steps
     assert (drop.commands[0][-18:], again.commands[0]) == ("--teacher a/asr v1", "elp retrain a/asr")

@@ -106,7 +106,7 @@ def test_a_recording_becomes_clips_and_what_does_not_agree_goes_to_quarantine_wi
     assert {row["speaker"] for row in clips} == {"meeting"}
     whole = load(faulty / "meeting.wav")
     for row in clips:
-        sound = load(row["audio"]["bytes"])  # type: ignore[index]
+        sound = load(row["audio"]["bytes"])
         assert sound.tobytes() in whole.tobytes()
         assert len(sound) == pytest.approx(len(spoken(str(row["text"]))) + 8000, abs=2500)
     held = {one.reason: one for one in quarantined_clips(workspace, SLOT)}
@@ -118,7 +118,7 @@ def test_a_recording_becomes_clips_and_what_does_not_agree_goes_to_quarantine_wi
     assert "the transcript has no words for it: score -" in held["not_in_transcript"].detail
     assert "s to" in held["not_in_transcript"].detail
     kept = {row["reason"]: row for row in rows(workspace, QUARANTINE)}
-    assert len(load(kept["not_in_transcript"]["bytes"])) > 30_000  # type: ignore[arg-type]
+    assert len(load(kept["not_in_transcript"]["bytes"])) > 30_000
     assert kept["not_spoken"]["bytes"] is None
     entry = made.deliveries[-1]
     assert entry.alignment is not None

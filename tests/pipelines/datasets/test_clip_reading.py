@@ -21,12 +21,12 @@ CALL = wav(np.stack([SOUND, voice(3.0, 700, 2)], axis=1), 8000)
 
 
 def outcome(audio: bytes | Path, options: DeliveryOptions | None = None, **changes: object) -> ShardRow | ClipFault:
-    clip = replace(SourceClip("in/a.wav", audio, text="go", speaker="anna"), **changes)  # type: ignore[arg-type]
+    clip = replace(SourceClip("in/a.wav", audio, text="go", speaker="anna"), **changes)
     return measure_clip(clip, replace(INTAKE, options=options or DeliveryOptions()))
 
 
 def fault(audio: bytes | Path, **changes: object) -> tuple[str, str]:
-    found = outcome(audio, **changes)  # type: ignore[arg-type]
+    found = outcome(audio, **changes)
     assert isinstance(found, ClipFault)
     return found.reason, found.detail
 

@@ -102,7 +102,7 @@ def test_a_stuck_slot_is_corrected_and_the_golden_set_stays(workspace: Workspace
     with pytest.raises(
         NotTrainable, match=r"data/plant-a/asr/v1 is stored.*\n.*no clip is in the validation split"
     ) as told:
-        gather_inputs(None, str(workspace.root), {ASR: "data/plant-a/asr/v1"}, workspace.settings, tmp_path / "cache")  # type: ignore[arg-type]
+        gather_inputs(None, str(workspace.root), {ASR: "data/plant-a/asr/v1"}, workspace.settings, tmp_path / "cache")
     assert "elp data resplit plant-a/asr" in str(told.value)
     done = resplit_slot(workspace, ASR)
     assert done.stored

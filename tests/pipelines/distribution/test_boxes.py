@@ -101,7 +101,7 @@ def test_a_box_without_a_network_reports_on_the_medium(
     assert "no enrolled box has this name" in capfd.readouterr().out
     assert run(["box", "add", "gate-1", "plant-b", "--key", str(stick / "plant-b/reports/gate-1.pub")]) == 0
     assert run(["box", "collect", "--from", str(stick)]) == 0
-    assert _row(plant, "gate-1")["report"]["running"][0]["version"] == 1  # type: ignore[index]
+    assert _row(plant, "gate-1")["report"]["running"][0]["version"] == 1
     assert "the champion</td>" in plant.rest("GET", "/elp/slots/plant-b/asr").text
 
 

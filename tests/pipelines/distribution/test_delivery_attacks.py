@@ -68,7 +68,7 @@ class Attacked:
 
         values = json.loads(path.read_bytes())
         change(values["signed"])
-        metadata = Metadata.from_dict(values)  # type: ignore[var-annotated]
+        metadata = Metadata.from_dict(values)
         metadata.sign(signer_of(key))
         path.write_bytes(metadata.to_bytes())
 

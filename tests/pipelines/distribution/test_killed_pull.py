@@ -106,7 +106,7 @@ class Slow(FolderSource):
         found = super().read(path, start)
         pieces = (chunk[at : at + 8192] for chunk in found.chunks for at in range(0, len(chunk), 8192))
 
-        def slowly():  # type: ignore[no-untyped-def]
+        def slowly():
             for piece in pieces:
                 time.sleep(0.0002)
                 yield piece

@@ -160,7 +160,7 @@ def test_a_full_disk_is_noted(
     assert "ended with: disk full: " in BoxChampions(box).updates_stopped()
     full.unlink()
     # known before the first byte is fetched
-    monkeypatch.setattr("shutil.disk_usage", lambda path: shutil._ntuple_diskusage(10**9, 10**9, 2**20))  # type: ignore[attr-defined]
+    monkeypatch.setattr("shutil.disk_usage", lambda path: shutil._ntuple_diskusage(10**9, 10**9, 2**20))
     with pytest.raises(DiskFull, match=r"fetching 1 adapter needs .* bytes, and 1,048,576 stay free"):
         pull()
     assert last_pull(box) != record

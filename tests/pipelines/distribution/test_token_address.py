@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.distribution.pull_box import _with_source, pull_box
+from pipelines.distribution.sources import source_of
 from pipelines.errors import ServiceError, UsageError
 from pipelines.local.box_home import BoxSettings, origin_of, read_box, write_box
 from pipelines.local.verified_metadata import keep_root
@@ -133,3 +134,5 @@ def test_an_address_that_cannot_be_read_is_refused_without_its_text() -> None:
     with pytest.raises(UsageError, match="an address that cannot be read") as caught:
         origin_of("http://me:secret@[x")
     assert "secret" not in str(caught.value)
+    with pytest.raises(UsageError, match="an address that cannot be read"):
+        source_of("http://[x", "plant-a")

@@ -134,7 +134,7 @@ def test_a_key_that_no_file_can_have_is_refused(key: str) -> None:
     # this store refuses such keys itself, others have them
     listed = {"Key": f"in/{key}", "Size": 1, "ETag": '"e"', "LastModified": datetime.now(UTC)}
     bucket = SimpleNamespace(objects=lambda prefix: [listed])
-    (entry,) = BucketInbox(bucket, "in/").entries()  # type: ignore[arg-type]
+    (entry,) = BucketInbox(bucket, "in/").entries()
     assert "a name that no file can have" in entry.fault
 
 

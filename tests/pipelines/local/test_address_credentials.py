@@ -21,6 +21,9 @@ from pipelines.local.settings import read_settings
         ("retention: {shared_with: ['u:tok@g:b.git']}", "shared_with: 1 holds a password"),
         ("servers: {s3_endpoint: 'https://u:to[tok@s3'}", "s3_endpoint is 'an address with a login', expected"),
         ("servers: {prefect_database: 'postgresql://u:a/tok@db/p'}", "prefect_database is 'an address with a login'"),
+        ("servers: {mlflow_uri: 'http://[x'}", "mlflow_uri has a host or a port that cannot be read"),
+        ("servers: {prefect_api: 'http://control:port/api'}", "prefect_api has a host or a port that cannot be read"),
+        ("remote: ssh://[x/y", "remote has a host or a port that cannot be read"),
         ("servers: {artifacts: 's3://[b/x'}", "artifacts is 's3://\\[b/x', expected s3://BUCKET/PREFIX"),
     ],
 )

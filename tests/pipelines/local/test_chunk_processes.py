@@ -70,7 +70,7 @@ def test_work_that_is_given_up_is_ended(tmp_path: Path) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        list(processes_map([{}, {}])(functools.partial(forever, tmp_path), chunks()))  # type: ignore[arg-type]
+        list(processes_map([{}, {}])(functools.partial(forever, tmp_path), chunks()))
     assert children() == []
 
 

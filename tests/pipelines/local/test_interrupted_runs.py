@@ -137,7 +137,7 @@ def test_a_run_whose_worker_is_down_is_ended(worker: Worker) -> None:
 def test_a_process_with_the_id_of_one_that_ended_since_the_last_look_is_ended(worker: Worker) -> None:
     # what psutil keeps of an ended process whose id this one got
     (kept,) = [process for process in psutil.process_iter() if process.pid == worker.run]
-    kept._ident = (worker.run, 1.0)  # type: ignore[attr-defined]
+    kept._ident = (worker.run, 1.0)
     assert _look(_run(), {"elp-gpu-local": 0}) is Presence.GONE
     _wait(lambda: not _exists(worker.run))
 

@@ -61,7 +61,7 @@ def test_an_account_and_prefects_key_are_kept_for_the_owner_only(
     assert "p" * 32 not in shown
 
 
-@pytest.mark.parametrize("address", ["control:5000", "ftp://control", "http://", "", "../x"])
+@pytest.mark.parametrize("address", ["control:5000", "ftp://control", "http://", "http://[x", "", "../x"])
 def test_what_is_no_address_is_refused(tmp_path: Path, address: str) -> None:
     with pytest.raises(UsageError, match="is no address of an MLflow server; expected such as"):
         enrol_here(tmp_path, address, "w1.x")

@@ -121,7 +121,7 @@ def machine(tmp_path: Path, prefect: PrefectStandIn, monkeypatch: pytest.MonkeyP
     home, marks = tmp_path / "home", tmp_path / "marks"
     marks.mkdir()
     write_worker(home, WorkerSettings("host", prefect.api, "http://127.0.0.1:1"))
-    made = Machine(home, marks, {**os.environ, "PYTHONPATH": str(ROOT)}, None)  # type: ignore[arg-type]
+    made = Machine(home, marks, {**os.environ, "PYTHONPATH": str(ROOT)}, None)
     made.start()
     try:
         yield made

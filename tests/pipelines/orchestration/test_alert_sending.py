@@ -198,7 +198,7 @@ def test_a_damaged_file_is_named(here: Workspace, text: str) -> None:
 )
 def test_a_channel_that_cannot_work_is_refused(values: dict[str, object], reason: str) -> None:
     with pytest.raises(UsageError, match=re.escape(reason)):
-        Channel(**{"name": "one", **values})  # type: ignore[arg-type]
+        Channel(**{"name": "one", **values})
 
 
 def test_a_channel_that_was_corrected_is_tried_again_at_once(here: Workspace) -> None:

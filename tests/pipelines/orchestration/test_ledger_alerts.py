@@ -82,7 +82,7 @@ def test_an_entry_between_the_first_channel_and_the_first_look_is_reported(
 @pytest.mark.parametrize("event", list(_OVERRIDES))
 def test_every_step_of_an_override_names_who_and_what(event: str, here: Workspace) -> None:
     entry = LedgerEntry(
-        5, "0" * 64, "2026-11-28T10:00:00.000000+00:00", event, "plant-a/asr", 1, 2, "",  # type: ignore[arg-type]
+        5, "0" * 64, "2026-11-28T10:00:00.000000+00:00", event, "plant-a/asr", 1, 2, "",
         Principal("anna", True, ""), "the line stands still",
     )  # fmt: skip
     (alert,) = _entry_alerts(here, "http://mlflow", entry)

@@ -71,7 +71,7 @@ def test_it_waits_for_all_even_failed_ones_and_publishes_how_far_they_are(monkey
     monkeypatch.setattr(progress_artifact, "_EVERY", 0.02)
     monkeypatch.setattr(slot_progress, "_EVERY", 0.05)
     with concurrent.futures.ThreadPoolExecutor() as pool:
-        waiting = pool.submit(wait_for_slots, futures)  # type: ignore[arg-type]
+        waiting = pool.submit(wait_for_slots, futures)
         futures[0].inner.set_exception(RuntimeError("the run could not be started"))
         futures[1].inner.set_result("")
         with pytest.raises(TimeoutError):

@@ -15,7 +15,7 @@ POLICY = RetentionPolicy(keep_last=0)
 def _adapter(version: int, days: float = 30, **over: object) -> StoredAdapter:
     since = (NOW - timedelta(days=days)).isoformat(timespec="microseconds")
     made = StoredAdapter("a/asr", version, f"sha256:{version}", since, f"run{version}", f"m-{version}")
-    return replace(made, **over)  # type: ignore[arg-type]
+    return replace(made, **over)
 
 
 @pytest.mark.parametrize(
@@ -75,4 +75,4 @@ def test_the_parents_of_what_is_kept_are_kept() -> None:
 )
 def test_a_policy_that_is_none(over: dict[str, float]) -> None:
     with pytest.raises(ConfigError, match=rf"retention.{next(iter(over))}: expected"):
-        RetentionPolicy(**over)  # type: ignore[arg-type]
+        RetentionPolicy(**over)

@@ -200,4 +200,4 @@ def test_a_killed_write_leaves_all_or_nothing(tmp_path: Path, point: str) -> Non
 )
 def test_settings_that_contradict_each_other_are_refused(values: dict[str, object], fault: str) -> None:
     with pytest.raises(ConfigError, match=fault):
-        RequestLogPolicy(**values)  # type: ignore[arg-type]
+        RequestLogPolicy(**values)

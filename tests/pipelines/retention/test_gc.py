@@ -176,7 +176,7 @@ def test_killed_anywhere_and_run_again(workspace: Workspace, tmp_path: Path, fai
         calls.append(arguments)
         if fail == "trash_files":
             # half of it is done
-            real(*arguments[:2], list(arguments[2])[:1])  # type: ignore[call-overload]
+            real(*arguments[:2], list(arguments[2])[:1])
         raise KeyboardInterrupt
 
     with pytest.MonkeyPatch.context() as patch:

@@ -58,7 +58,7 @@ class Sequences(RuleBasedStateMachine):
         return self.world.adapters[every[pick % len(every)]]
 
     def _set(self, adapter: StoredAdapter, **over: object) -> None:
-        changed = replace(adapter, since=self.world.at(), **over)  # type: ignore[arg-type]
+        changed = replace(adapter, since=self.world.at(), **over)
         self.world.adapters[adapter.key] = changed
 
     def _push(self, files: frozenset[str]) -> None:

@@ -34,7 +34,7 @@ NOW = datetime(2026, 7, 1, 9, tzinfo=UTC)
 QUIET = Cell(
     slot=Slot("plant-a", "asr"), champion=SimpleNamespace(version=1), judged=None, since="", contender=None, verdict="",
     stale=False, drift=None, override=None, run=None, newest=(NOW - timedelta(days=2)).isoformat(),
-)  # type: ignore[arg-type]  # fmt: skip
+)  # fmt: skip
 
 
 GOOD = FlowHealth()
@@ -69,7 +69,7 @@ def test_a_slot_is_named_with_what_it_needs(change: dict[str, Any], urgency: str
 
 
 def test_an_override_in_force_waits_for_nobody() -> None:
-    assert _items(replace(QUIET, override=SimpleNamespace(in_force=True))) == []  # type: ignore[arg-type]
+    assert _items(replace(QUIET, override=SimpleNamespace(in_force=True))) == []
 
 
 def test_many_slots_are_counted_and_the_first_are_named() -> None:

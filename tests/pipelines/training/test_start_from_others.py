@@ -66,10 +66,10 @@ class Plant:
 
     def promote(self, slot: Slot, version: int) -> None:
         settings, where = self.settings(), {"mlflow_uri": self.uri, "log": self.said.append}
-        outcome = gate_version(self.site.repository, slot, settings, version, cache=self.cache, **where)  # type: ignore[arg-type]
+        outcome = gate_version(self.site.repository, slot, settings, version, cache=self.cache, **where)
         assert outcome.verdict.outcome == "passed", outcome.verdict.reasons
         policy = policy_digest(settings.for_slot(slot).gate)
-        server_api.promote_version(slot, policy=policy, reason="it passed", **where)  # type: ignore[arg-type]
+        server_api.promote_version(slot, policy=policy, reason="it passed", **where)
 
     def learned(self, slot: Slot, version: int) -> list[tuple[str, str]]:
         (one,) = (one for one in server_api.registered_records(self.uri, str(slot)) if one.version == version)

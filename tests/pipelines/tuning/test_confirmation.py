@@ -85,7 +85,7 @@ TRIAL = TriedConfiguration("t", {"adapter": {"tune_norms": True}}, "search", "fi
 
 def trial(value: float, parameters: int, **other: object) -> TriedConfiguration:
     made = replace(TRIAL, value=value, parameters=parameters, settings={"adapter": {"n": parameters}})
-    return replace(made, **other)  # type: ignore[arg-type]
+    return replace(made, **other)
 
 
 def test_the_best_and_the_smallest_that_is_close_are_finalists() -> None:
@@ -100,7 +100,7 @@ def test_the_best_and_the_smallest_that_is_close_are_finalists() -> None:
 
 def test_the_winner_is_better_or_smaller_and_confirmed() -> None:
     def finalist(relation: str, value: float, parameters: int) -> Finalist:
-        difference = ConfirmedDifference(value, 0.2, value - 0.2, 0, 0, (0.0,), relation, 1, "clips", 1)  # type: ignore[arg-type]
+        difference = ConfirmedDifference(value, 0.2, value - 0.2, 0, 0, (0.0,), relation, 1, "clips", 1)
         return Finalist(trial(value, parameters), difference)
 
     present = trial(0.2, 1000, role="present")

@@ -39,7 +39,7 @@ def spec(**own: object) -> TuneSpec:
 
 
 def test_only_what_changes_a_result_is_in_its_key(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    store = TrialStore(None, SLOT, DATASET, "f", "code")  # type: ignore[arg-type]
+    store = TrialStore(None, SLOT, DATASET, "f", "code")
     key = store.key(spec())
     others: list[dict[str, object]] = [
         {"gate": {"margin": 0.3}},
@@ -116,7 +116,7 @@ def test_a_trial_that_is_worse_at_its_rung_is_ended_and_a_good_one_is_not(
         return 0, ""
 
     monkeypatch.setattr(trial_store, "run_child", run_child)
-    store = TrialStore(SimpleNamespace(cache=tmp_path), SLOT, DATASET, "f", "code")  # type: ignore[arg-type]
+    store = TrialStore(SimpleNamespace(cache=tmp_path), SLOT, DATASET, "f", "code")
 
     def train(candidate: Candidate, prune: Prune | None) -> Ended:
         settings = changed_settings(SETTINGS, candidate, epochs=1, seed=0)

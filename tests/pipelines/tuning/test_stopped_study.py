@@ -72,9 +72,9 @@ def test_a_training_that_gets_the_interrupt_of_the_terminal_has_not_failed(
 ) -> None:
     monkeypatch.setattr(trial_store, "run_child", lambda *_: (-signal.SIGINT, "KeyboardInterrupt"))
     monkeypatch.setattr(trial_store, "asdict", lambda _: {})
-    store = trial_store.TrialStore(*[None] * 5)  # type: ignore[arg-type]
+    store = trial_store.TrialStore(*[None] * 5)
     with pytest.raises(StudyStopped, match="it continues the study"):
-        store._train(None, tmp_path, lambda *_: None)  # type: ignore[arg-type]
+        store._train(None, tmp_path, lambda *_: None)
 
 
 def test_trainings_that_only_fail_end_the_search(tmp_path: Path) -> None:

@@ -53,7 +53,7 @@ def test_differing_words_are_marked_in_words_and_not_by_colour_alone(
     client: FlaskClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = replace(clips([0]), references=("one two three",), hypotheses=("one two three",))
-    after = replace(before, errors=[3], hypotheses=("too three and",))  # type: ignore[arg-type]
+    after = replace(before, errors=[3], hypotheses=("too three and",))
     show(monkeypatch, before, after)
     row = read_html(client.get(CLIPS).text).all("tbody")[0].all("tr")[0]
     assert "one two three" in row.all("td")[2].text
