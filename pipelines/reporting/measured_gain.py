@@ -13,8 +13,10 @@ from pipelines.registry.verdict_statement import VerdictStatement
 from pipelines.reporting.comparison_records import MeasuredOn, RecordedComparison
 
 GainOver = Literal["frozen", "former", "untrained"]
-_ADAPTERS = ("slot", "elp")
-"""Methods of a comparison that stand for the slot's adapter, the closest first."""
+DEFAULT_ADAPTER = ("slot", "elp")
+"""Methods of a comparison that stand for an adapter of the default configuration, the closest first."""
+OWN_ADAPTER = ("slot",)
+"""Those that stand for an adapter of another configuration."""
 
 
 @dataclass(frozen=True)
@@ -75,10 +77,13 @@ def gain_over_former(verdict: VerdictStatement, digest: str) -> MeasuredGain | N
 
 
 def frozen_gain(
-    comparisons: Sequence[RecordedComparison], on: MeasuredOn
+    comparisons: Sequence[RecordedComparison], on: MeasuredOn, adapters: Sequence[str] = DEFAULT_ADAPTER
 ) -> tuple[MeasuredGain | None, OtherComparison | None]:
-    """Return the gain of the newest comparison on this data, golden set and backbone; else the newest of the others."""
-    found = [(one.on, gain) for one in comparisons if (gain := gain_over_frozen(one))]
+    """Return the gain of the newest comparison on this data, golden set and backbone; else the newest of the others.
+
+    `adapters` are the methods of a comparison that stand for the adapter, the closest first.
+    """
+    found = [(one.on, gain) for one in comparisons if (gain := gain_over_frozen(one, adapters))]
     own = next((gain for measured, gain in found if not measured.unlike(on)), None)
     if own or not found:
         return own, None
@@ -86,9 +91,9 @@ def frozen_gain(
     return None, OtherComparison(gain.source, measured.unlike(on), on.unlike(measured))
 
 
-def gain_over_frozen(found: RecordedComparison) -> MeasuredGain | None:
+def gain_over_frozen(found: RecordedComparison, adapters: Sequence[str] = DEFAULT_ADAPTER) -> MeasuredGain | None:
     """Return the gain over the frozen backbone with a trained head, from a comparison that has both methods."""
-    adapter = next((name for name in _ADAPTERS if name in found.methods), "")
+    adapter = next((name for name in adapters if name in found.methods), "")
     if not adapter or FROZEN not in found.methods:
         return None
     paired = found.difference(FROZEN, adapter)
