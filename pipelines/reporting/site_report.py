@@ -222,7 +222,7 @@ def slot_gains(
     `methods` are those of a comparison that stand for the adapter. The second value is a comparison of the slot that is
     about another adapter, if none is about this one.
     """
-    frozen, other = frozen_gain(comparisons, shown.on, methods)
+    frozen, other = frozen_gain(comparisons, shown.on, shown.verdict, methods)
     found = (
         frozen,
         gain_over_former(shown.verdict, shown.digest) if shown.verdict else None,
