@@ -113,9 +113,10 @@ class SpeechService:
             task = by.task
             if not isinstance(task, SpeechRecognition):
                 raise other_task(by, "POST /v1/audio/transcriptions", "asr")
-            own = task.language.code
-            # clients name a region, too, such as en-US
-            if languages and own not in {one.replace("_", "-").partition("-")[0].lower() for one in languages}:
+            own, name = task.language.code, task.language.name.lower()
+            # clients name a region, too, such as en-US, or the language as verbose_json does
+            asked = {one.replace("_", "-").partition("-")[0].lower() for one in languages}
+            if languages and asked.isdisjoint((own, name)):
                 raise RequestRefused(
                     400,
                     "language",
