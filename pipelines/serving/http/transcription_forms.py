@@ -58,7 +58,7 @@ def _verbose(answer: Transcribed, details: Collection[str]) -> dict[str, Any]:
 
 
 def _segment(number: int, segment: Segment) -> dict[str, Any]:
-    # those of Whisper that have no meaning here are empty or 0: OpenAI's schema has no null, and some clients need a number
+    # those of Whisper that have no meaning here are empty or 0: OpenAI's schema has no null, and some clients check it
     raw = segment.text.encode()
     logs = [math.log(max(word.confidence, 1e-10)) for word in segment.words]
     return {

@@ -100,21 +100,20 @@ def test_what_is_not_understood_closes_with_the_reason(
 
 def test_a_full_server_says_when_to_try_again(champions: FolderChampions, tmp_path: Path) -> None:
     options = ServeOptions(every=5.0, decoders=1, bounds=RequestBounds(websockets=1), held_seconds=0.5)
-    with speech_server(champions, tmp_path, options) as server:
-        with listening(server, "model=plant-a/ser") as socket:
-            with pytest.raises(InvalidStatus) as full:
-                listening(server, "model=plant-a/ser")
-            assert said_by(full.value) == (429, "queue_full")
-            assert int(full.value.response.headers["retry-after"]) >= 1
-            # and it is counted among the refused ones that the console shows
-            assert server.opened.parts.metrics.refused == 1
-            with server.opened.parts.service.decoded([quiet(0.4)], "mix", Ticket()):
-                socket.send(to_int16(SOUND).tobytes())
-                message = json.loads(socket.recv(60))
-                assert (message["error"]["code"], message["retry_after"] >= 1) == ("audio_full", True)
-                with pytest.raises(ConnectionClosed):
-                    socket.recv(60)
-            assert socket.protocol.close_code == 1013
+    with speech_server(champions, tmp_path, options) as server, listening(server, "model=plant-a/ser") as socket:
+        with pytest.raises(InvalidStatus) as full:
+            listening(server, "model=plant-a/ser")
+        assert said_by(full.value) == (429, "queue_full")
+        assert int(full.value.response.headers["retry-after"]) >= 1
+        # and it is counted among the refused ones that the console shows
+        assert server.opened.parts.metrics.refused == 1
+        with server.opened.parts.service.decoded([quiet(0.4)], "mix", Ticket()):
+            socket.send(to_int16(SOUND).tobytes())
+            message = json.loads(socket.recv(60))
+            assert (message["error"]["code"], message["retry_after"] >= 1) == ("audio_full", True)
+            with pytest.raises(ConnectionClosed):
+                socket.recv(60)
+        assert socket.protocol.close_code == 1013
 
 
 def test_keys_and_pages_of_other_sites(champions: FolderChampions, tmp_path: Path) -> None:
