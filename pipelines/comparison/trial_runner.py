@@ -57,6 +57,7 @@ class TrialRunner:
         # the gate accepts no adapter whose transcripts are under another normaliser than its answers
         require_same_language(dataset, chosen.language)
         settings, self.policy = to_dict(chosen), chosen.gate
+        self._own_head: str = getattr(chosen.task, "head", "")
         # for `elp predict` only: it changes no trial
         del settings["decode"]
         self._spec = TrialSpec(
@@ -110,7 +111,7 @@ class TrialRunner:
             if reason := self._train(replace(self._spec, **wanted._asdict()), path, report):
                 self._log(f"{name}: failed: {reason}")
                 return FailedTrial(wanted.method, wanted.share, reason, wanted.seed, wanted.factor, wanted.head)
-        trial = MethodTrial(**json.loads(path.read_text(encoding="utf-8")))
+        trial = replace(MethodTrial(**json.loads(path.read_text(encoding="utf-8"))), head=wanted.head)
         self._log(f"{name}: {metric_title(trial.metric)} {percent(trial.value)} in {trial.train_seconds:.0f} s")
         return trial
 
@@ -120,6 +121,9 @@ class TrialRunner:
         return unpack_scores(json.loads(scores_path(self._path(wanted)).read_text(encoding="utf-8")))
 
     def _path(self, wanted: WantedTrial) -> Path:
+        if wanted.head == self._own_head:
+            # the same training as one that names no head
+            wanted = wanted._replace(head="")
         return self._folder / f"{json_digest({**self._inputs, **wanted._asdict()})}.json"
 
     def _is_done(self, wanted: WantedTrial) -> bool:

@@ -76,12 +76,12 @@ def without_password(address: str) -> str:
 
 
 def _readable(address: str) -> bool:
-    """Return whether the parts of an address are certain: after a password with a slash, the port is no number."""
+    """Return whether the parts of an address are certain: a password with a slash looks like a host with a port."""
     try:
         parts = urlsplit(address)
-        if "@" in parts.path + parts.query + parts.fragment:
-            # the number itself is not needed
-            _ = parts.port
+        if "@" not in parts.path + parts.query + parts.fragment:
+            return True
+        # the login of user:12/3@host ends in the path, that of user@host:22/x@1 before it
+        return parts.port is None or "@" in parts.netloc
     except ValueError:
         return False
-    return True

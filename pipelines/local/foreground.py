@@ -93,11 +93,12 @@ def stay_up(workspace: Workspace, start: Callable[[], object], log: Log) -> int:
             if started:
                 end()
             raise
-        if not reason:
-            return 0
-        say_line(log, reason)
-        end()
-        return code
+        if reason:
+            say_line(log, reason)
+            end()
+        # one that ended since the last look: who gets the children of this process may collect them late or never
+        collect_ended()
+        return code if reason else 0
 
 
 @contextlib.contextmanager

@@ -98,7 +98,9 @@ def _is_postgresql(address: str) -> bool:
         parsed = urlsplit(address)
         # an unknown option would stop Prefect's driver with a message about Python
         known = {name for name, _ in parse_qsl(parsed.query)} <= {"sslmode"}
-        return parsed.scheme == "postgresql" and bool(parsed.path.strip("/")) and known and parsed.port != 0
+        # after a password with a slash, the host is a part of the path
+        named = bool(parsed.path.strip("/")) and "@" not in parsed.path
+        return parsed.scheme == "postgresql" and named and known and parsed.port != 0
     except ValueError:
         return False
 

@@ -21,6 +21,8 @@ from pipelines.local.settings import read_settings
         ("retention: {shared_with: ['u:tok@g:b.git']}", "shared_with: 1 holds a password"),
         ("servers: {s3_endpoint: 'https://u:to[tok@s3'}", "s3_endpoint is 'an address with a login', expected"),
         ("servers: {prefect_database: 'postgresql://u:a/tok@db/p'}", "prefect_database is 'an address with a login'"),
+        ("servers: {prefect_database: 'postgresql://u:12/tok@db/p'}", "prefect_database is 'an address with a login'"),
+        ("git: 'https://u:12/tok@g/x.git'", "git: it holds a login that cannot be read"),
         ("servers: {mlflow_uri: 'http://[x'}", "mlflow_uri has a host or a port that cannot be read"),
         ("servers: {prefect_api: 'http://control:port/api'}", "prefect_api has a host or a port that cannot be read"),
         ("remote: ssh://[x/y", "remote has a host or a port that cannot be read"),
@@ -34,7 +36,8 @@ def test_a_credential_in_an_address_is_refused_and_not_shown(text: str, sentence
 
 
 @pytest.mark.parametrize(
-    "text", ["remote: ssh://elp@store/x@1", "git: 'control:x@1.git'", "servers: {mlflow_uri: 'https://ml:5000/path'}"]
+    "text",
+    ["remote: ssh://elp@store:22/x@1", "git: 'control:x@1.git'", "servers: {mlflow_uri: 'https://ml:5000/path'}"],
 )
 def test_an_address_without_a_credential_is_allowed(text: str) -> None:
     assert read_settings(text)

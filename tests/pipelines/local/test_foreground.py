@@ -206,7 +206,7 @@ def test_the_commands_of_the_container_with_the_real_servers(tmp_path: Path) -> 
             time.sleep(3)
         assert process.poll() is None
         services = read_record(open_workspace(tmp_path)).processes
-        assert len(services) == 5
+        assert len(services) == 6, "two servers, two workers, the supervision and its guard"
         assert all("://127.0.0.1:" in service.address for service in services if service.address)
     finally:
         process.terminate()
