@@ -102,7 +102,8 @@ class WyomingSession:
         language = wanted.get("language")
         languages = (str(language),) if language else ()
         # other programs name neither; the request is logged then without them
-        names = request_names(*(str(wanted.get(name) or "") for name in ("session", "speaker")), "")
+        session, speaker = (str(wanted.get(name) or "") for name in ("session", "speaker"))
+        names = request_names(session, speaker, "")
         heard = self._service.transcribe(
             slot, _waveform(content, rate), ticket, languages=languages, names=names, route="wyoming"
         )
