@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pipelines.quick_imports import skip_grammar
 from tests.support import environment
 from tests.support.browser import end_browser
 from tests.support.new_databases import keep_databases
@@ -31,6 +32,7 @@ _numbers = itertools.count(1)
 
 # The libraries that the test modules import make millions of objects that stay.
 gc.disable()
+skip_grammar()
 
 # Set before any test module is collected: these libraries read them at import.
 os.environ.update(

@@ -71,7 +71,7 @@ def test_killed_at_each_step_of_a_promotion(short_contest: Contest, crowd: Mover
     agree(short_contest, crowd.said(), all_answered=False)
 
 
-@pytest.mark.both_databases
+@pytest.mark.both_databases(slow=True)
 @pytest.mark.parametrize("times", [3, pytest.param(100, marks=pytest.mark.slow)])
 def test_killed_at_any_moment(short_contest: Contest, crowd: Movers, times: int) -> None:
     choose, answered = random.Random(times), []
@@ -102,7 +102,7 @@ def test_promoted_while_the_bytes_are_replaced_on_disk(short_contest: Contest) -
     assert contest.champion() == CHAMPION
 
 
-@pytest.mark.both_stores
+@pytest.mark.both_stores(slow=True)
 @pytest.mark.parametrize("name", ["adapter.py", "MLmodel"])
 def test_promoted_while_the_code_is_replaced_on_disk(short_contest: Contest, name: str) -> None:
     contest = short_contest
