@@ -19,7 +19,7 @@ from pipelines.registry.statements import LineageStatement
 from pipelines.registry.verdict_statement import Span, VerdictStatement
 from pipelines.texts.english_phrases import Phrase, Recorded, phrase, phrase_many
 
-_COMMERCIAL = {"yes": phrase("commercial use yes"), "no": phrase("commercial use no")}
+_COMMERCIAL = {"allowed": phrase("commercial use allowed"), "forbidden": phrase("commercial use forbidden")}
 SHOWN = 3
 """Clips that the tree shows of each shard."""
 Branches = Mapping[str, tuple[Fact, ...]]

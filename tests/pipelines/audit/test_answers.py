@@ -122,13 +122,17 @@ def test_the_bill_carries_what_the_gate_measured(subject: AdapterRecords) -> Non
     assert metrics[1]["confidenceInterval"] == {"lowerBound": "-0.020000", "upperBound": "+0.005000"}
 
 
-@pytest.mark.parametrize(("licence", "key"), [("CC-BY-NC-4.0", "id"), ("LicenseRef-Acme", "name"), ("", "name")])
+@pytest.mark.parametrize(
+    ("licence", "use", "key"),
+    [("CC-BY-NC-4.0", "forbidden", "id"), ("LicenseRef-Acme", "allowed", "name"), ("", "", "name")],
+)
 def test_tree_and_bill_carry_the_licence_of_the_backbone(
-    licence: str, key: str, subject: AdapterRecords, index: Connection
+    licence: str, use: str, key: str, subject: AdapterRecords, index: Connection
 ) -> None:
     lineage = subject.lineage
     assert lineage
     annotations = {"licence": licence, "pretraining": "speech (1 h)", "source": "hub x/y at 1"} if licence else {}
+    annotations |= {"commercial": use} if use else {}
     materials = [replace(m, annotations=annotations) if m.name == "backbone" else m for m in lineage.materials]
     named = replace(subject, lineage=replace(lineage, materials=tuple(materials)))
     found = json.loads(bill_of_materials(named))["components"][0]
@@ -138,6 +142,8 @@ def test_tree_and_bill_carry_the_licence_of_the_backbone(
     properties = {one["name"]: one["value"] for one in found["properties"]}
     assert properties.get("elp:source") == annotations.get("source")
     facts = {fact.name: fact.value for fact in adapter_tree(index, named).walk()}
+    (note,) = [fact.note for fact in adapter_tree(index, named).walk() if fact.name == "licence"]
+    assert note == f"commercial use {use or 'unknown'}"
     assert facts["licence"] == (licence or "unknown")
     assert facts.get("pre-training data") == annotations.get("pretraining")
 

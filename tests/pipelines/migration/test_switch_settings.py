@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -119,3 +121,9 @@ def test_the_commit_is_pushed_on_top_of_what_other_machines_have_pushed(
     assert write_backbones(control, NAMES, "plant-a: org/new") == ""
     assert git.resolve(server, "main") == git.resolve(control.root)
     assert git.git(control.root, "status", "--porcelain") == ""
+
+
+def test_the_way_back_imports_no_library_that_it_does_not_need() -> None:
+    code = "import sys, pipelines.cli.migrate_verbs, pipelines.migration.switch_site; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert {"numpy", "pyarrow", "mlflow", "torch", "prefect"}.isdisjoint(loaded)
