@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from openai.types.audio import TranscriptionVerbose
+from pydantic import TypeAdapter
 
 from elp_core.bundle import bundle_digest
 from elp_core.inference import Recogniser, Transcript, transcribe
@@ -52,9 +54,11 @@ def test_words_have_times_and_confidence(client: openai.OpenAI, expected: Transc
         file=("call.wav", RECORDING),
         response_format="verbose_json",
         timestamp_granularities=["word", "segment"],
-        language="en",
+        language="english",
         temperature=0,
     )
+    # OpenAI's clients in other languages check the types: no number may be null
+    TypeAdapter(TranscriptionVerbose).validate_python(found.model_dump(), strict=True)
     assert (found.text, found.language, found.duration) == (expected.text, "english", 1.5)
     assert found.words
     assert [(one.word, one.start, one.end) for one in found.words] == [
