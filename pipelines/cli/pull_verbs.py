@@ -106,7 +106,7 @@ def export_verb(workspace: Workspace, site: str, folder: Path) -> None:
     On the box: elp pull SITE --from FOLDER. It takes the medium for 180 days.
     """
     from pipelines.distribution.export_set import export_set
-    from pipelines.distribution.pull_box import account_of
+    from pipelines.distribution.source_login import account_of
     from pipelines.distribution.sources import HttpSource
     from pipelines.local.addresses import mlflow_uri
     from pipelines.registry.delivery.site_set import site_of

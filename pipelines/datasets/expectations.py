@@ -23,7 +23,7 @@ from typing import IO, TYPE_CHECKING, Any, cast
 from elp_core.errors import OpsError
 from pipelines.datasets.clip_rules import Rule
 from pipelines.datasets.offline_docs import make_offline
-from pipelines.quick_imports import quick_imports
+from pipelines.quick_imports import quick_imports, skip_grammar
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -97,6 +97,7 @@ def _answer(request: tuple[Any, ...]) -> tuple[list[tuple[str, ...]], Exception 
 def import_great_expectations() -> None:
     """Import what `validate_rows` needs."""
     os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
+    skip_grammar()
     with quick_imports(), warnings.catch_warnings():
         # it imports modules of the standard library that are deprecated, and Google's client if that is installed
         warnings.simplefilter("ignore", DeprecationWarning)

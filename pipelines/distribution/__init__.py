@@ -9,6 +9,7 @@ A pull passes through these modules, from the bottom up:
 `trusted_metadata`  TUF's client workflow with this project's clock, and errors of this project for its failures
 `resumed_download`  one file, continued at the byte at which it broke off, verified before it counts
 `report_back`       what a box runs, back to the server or onto the medium
+`source_login`      the login of the environment, for the address that it belongs to only
 `tuf_refusals`      errors of this project for the failures of python-tuf
 `sources`           an MLflow server or a folder, read by relative paths
 

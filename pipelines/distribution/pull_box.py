@@ -13,6 +13,7 @@ from pathlib import Path
 
 from pipelines.distribution.pull_set import PullResult, failed_pull, pull_set
 from pipelines.distribution.report_back import report_after_pull
+from pipelines.distribution.source_login import account_for
 from pipelines.distribution.sources import Source, first_root_by_digest, source_of
 from pipelines.errors import UsageError
 from pipelines.local.box_home import (
@@ -24,7 +25,6 @@ from pipelines.local.box_home import (
     readable_sets,
     write_box,
 )
-from pipelines.registry.client.connection import PASSWORD, USERNAME, Account
 from pipelines.registry.delivery.site_set import site_of
 
 
@@ -47,8 +47,8 @@ def pull_box(
     yet; BackboneError if a backbone is not here; the errors of `pull_set` otherwise. A box with a name reports how it
     ended.
     """
-    settings = _settings(box, site, source, backbones)
-    place = _source(settings, environment, log)
+    settings, known = _settings(box, site, source, backbones), find_box(box)
+    place = _source(settings, known.source if known else "", environment, log)
     first = None if root is None else _first_root(root, place)
     found = dict[str, str]()
 
@@ -85,12 +85,6 @@ def pull_box(
     return result
 
 
-def account_of(environment: Mapping[str, str]) -> Account | None:
-    """Return the account in the environment, or None."""
-    name = environment.get(USERNAME)
-    return Account(name, environment.get(PASSWORD, "")) if name else None
-
-
 def _settings(box: Path, site: str, source: str | None, backbones: Sequence[str]) -> BoxSettings:
     """Return the settings of a box with what a command names in their place."""
     known = find_box(box) or (BoxSettings(site_of(site)) if site else None)
@@ -118,8 +112,8 @@ def _with_source(known: BoxSettings, source: str) -> BoxSettings:
     return replace(known, source=source, token_for=(address or NOT_KNOWN) if other else "")
 
 
-def _source(settings: BoxSettings, environment: Mapping[str, str], log: Callable[[str], None]) -> Source:
-    """Return the source, with the token of the box if that is for this address."""
+def _source(settings: BoxSettings, before: str, environment: Mapping[str, str], log: Callable[[str], None]) -> Source:
+    """Return the source, with the token of the box or the login of the environment if that is for this address."""
     foreign = bool(settings.token) and "://" in settings.source and bool(settings.token_for)
     if foreign and settings.token_for == NOT_KNOWN:
         log(
@@ -128,12 +122,15 @@ def _source(settings: BoxSettings, environment: Mapping[str, str], log: Callable
         )
     elif foreign:
         log(f"the token of this box is for {settings.token_for} and is not sent to {settings.source}")
+    token = "" if foreign else settings.token
+    # with a token, the login is not needed
+    account = None if token else account_for(settings.source, before, environment, log)
     return source_of(
         settings.source,
         settings.site,
-        token="" if foreign else settings.token,
+        token=token,
         token_for=settings.token_for if foreign else "",
-        account=account_of(environment),
+        account=account,
     )
 
 

@@ -47,10 +47,11 @@ class Collected:
 
 def enrol_box_here(box: Path, uri: str, token: str, root: str) -> BoxSettings:
     """Enrol this box at a server: make its key, and keep name, site and token; `root` is ``sha256:…`` or empty."""
-    pem = _ensure_key(box)
+    # before the token is used up: a damaged file is reported while it still counts
+    known, pem = find_box(box), _ensure_key(box)
     answer = boxes.enrol_box_key(uri.rstrip("/"), token, pem)
     settings = replace(
-        find_box(box) or BoxSettings(str(answer["site"])),
+        known or BoxSettings(str(answer["site"])),
         site=str(answer["site"]),
         source=uri.rstrip("/"),
         name=str(answer["name"]),

@@ -17,7 +17,7 @@ from pipelines.distribution.tuf_refusals import refusals
 from pipelines.errors import DeliveryRefused, ServiceError, UsageError
 from pipelines.local.box_home import NOT_KNOWN, origin_of
 from pipelines.local_hosts import LOCAL_HOSTS
-from pipelines.registry.client.connection import Account
+from pipelines.registry.client.connection import PASSWORD, USERNAME, Account
 from pipelines.registry.client.server_api import API
 from pipelines.registry.delivery.delivery_metadata import FRESH_MEDIA, FRESH_ONLINE, ROOT, metadata_file
 from pipelines.registry.signing.canonical_json import sha256
@@ -164,13 +164,18 @@ class HttpSource:
             raise self._away(error) from error
 
     def _without_login(self) -> ServiceError:
+        if self.account and not self.token:
+            return ServiceError(f"{self.uri} does not know {self.account.name} with this password ({USERNAME})")
         if self.token_for:
             only = "another address" if self.token_for == NOT_KNOWN else f"{self.token_for} only"
             return ServiceError(
                 f"{self.uri} needs a login, and the token of this box is for {only}; invite the box at "
                 f"{self.uri}, and then: elp box enrol {self.uri} --token TOKEN"
             )
-        return ServiceError(f"{self.uri} needs a login of this box: elp box enrol, or MLFLOW_TRACKING_USERNAME")
+        return ServiceError(
+            f"{self.uri} needs a login of this box: elp box enrol, or {USERNAME} and {PASSWORD} of an auditor, with "
+            f"MLFLOW_TRACKING_URI={self.uri}"
+        )
 
     def _away(self, error: Exception) -> ServiceError:
         return ServiceError(

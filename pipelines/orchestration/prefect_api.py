@@ -21,9 +21,8 @@ from pipelines.local.git_server import pushed_revision
 from pipelines.local.release import installed_release
 from pipelines.local.workspace import Workspace
 from pipelines.local_hosts import LOCAL_HOSTS
-from pipelines.orchestration.quick_prefect import skip_grammar
 from pipelines.prefect_names import PREFECT_LOGIN
-from pipelines.quick_imports import quick_imports
+from pipelines.quick_imports import quick_imports, skip_grammar
 from pipelines.registry.plain_json import reason_in
 
 if TYPE_CHECKING:

@@ -10,27 +10,17 @@ Checked with Prefect 3.8.8.
 import importlib
 import runpy
 import sys
-from typing import Any, cast
+from typing import Any
 
 from pipelines.errors import UsageError
 from pipelines.local.gpu_lock import OWN_VARIABLES
 from pipelines.orchestration.prefect_pages import serve_pages_with_policy
 from pipelines.orchestration.prefect_sqlite import limit_requests_only, wait_in_line
 from pipelines.orchestration.worker_polling import ask_for_few_runs
-from pipelines.quick_imports import quick_imports
+from pipelines.quick_imports import quick_imports, skip_grammar
 
 ENGINE = "engine"
 """The argument that runs one flow run; the worker gives its id in the environment, as to `prefect.engine`."""
-
-
-def skip_grammar() -> None:
-    """Let Prefect be imported without compiling a grammar that it does not use; to be called before the import."""
-    # jsonschema compiles a grammar of internationalised addresses when it is imported: 0.9 s of CPU of the 1.7 s that
-    # Prefect's import takes in every process. Without the package it skips that check, which no schema of Prefect has.
-    if "jsonschema" not in sys.modules:
-        sys.modules["rfc3987_syntax"] = cast(Any, None)
-        importlib.import_module("jsonschema")
-        del sys.modules["rfc3987_syntax"]
 
 
 def _start_engine_directly() -> None:

@@ -50,7 +50,7 @@ class ServedRequest:
     fingerprint: str
     """Of its backbone."""
     route: str
-    """``transcriptions``, ``classify``, ``verify`` or ``listen``."""
+    """``transcriptions``, ``classify``, ``verify``, ``listen`` or ``wyoming``."""
     session: str
     """As the client names it, such as a call or a shift; empty if it names none."""
     speaker: str

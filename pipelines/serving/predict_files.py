@@ -20,6 +20,7 @@ from pipelines.registry.adapter_version import CHAMPION
 from pipelines.registry.slot import Slot
 from pipelines.serving.champion_source import ChampionSource
 from pipelines.serving.hotwords import written_as_transcripts
+from pipelines.serving.silent_recordings import require_sound
 
 if TYPE_CHECKING:
     from elp_core.class_answer import ClassAnswer
@@ -97,6 +98,8 @@ def predict_files(
     # files first, so that a wrong name is reported before a model is loaded
     lengths = [checked_length(path, channel) for path in files]
     waveforms = [] if slot.task == "asr" else [audio.load(path, channel) for path in files]
+    if compares(slot.task_spec.load()):
+        require_sound(waveforms, answer.files)
     manifest, model = open_bundle(chosen.folder, backbone_of_bundle(settings, slot, chosen.folder))
     if manifest.digest != chosen.digest:
         raise RegistryError(f"{chosen.folder} holds the bundle {manifest.digest}, expected {chosen.digest}")

@@ -1,7 +1,8 @@
 """What is attacked: a guarded server, and a slot whose state is compared before and after each attack.
 
 Attacks run on SQLite. Those marked `both_databases` run on PostgreSQL too: races, what an attacker writes into the
-database itself, and one attack on each route. Those marked `both_stores` run on SQLite with artifacts on S3, too.
+database itself, and one attack on each route. Those marked `both_stores` run on SQLite with artifacts on S3, too. With
+`slow=True` the second run of a test is one of `make test-all` only: another test has shown the same of the component.
 """
 
 from __future__ import annotations
@@ -31,9 +32,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Give a test the databases that its marker names."""
     if "server" in metafunc.fixturenames:
-        kinds = ["sqlite"]
-        kinds += ["postgresql"] if metafunc.definition.get_closest_marker("both_databases") else []
-        kinds += ["s3"] if metafunc.definition.get_closest_marker("both_stores") else []
+        kinds = [pytest.param("sqlite")]
+        for name, kind in (("both_databases", "postgresql"), ("both_stores", "s3")):
+            if marker := metafunc.definition.get_closest_marker(name):
+                kinds.append(pytest.param(kind, marks=[pytest.mark.slow] * marker.kwargs.get("slow", False)))
         metafunc.parametrize("server", kinds, indirect=True, scope="session")
 
 

@@ -3,60 +3,70 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from tests.support.contest import CHAMPION, FAILED, Contest
+from tests.support.mlflow_commands import COMMAND_LINE, MlflowProgram, mlflow_program
 from tests.support.mlflow_server import server_environment
 from tests.support.versions_by_hand import API
 
 pytestmark = pytest.mark.both_databases
+DELETE_ONE = """
+import sys
+from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+store = SqlAlchemyStore(sys.argv[1], "/nowhere")
+for call, one in ((store.delete_run, sys.argv[2]), (store.delete_logged_model, sys.argv[3])):
+    try:
+        call(one)
+        print("deleted", one)
+    except Exception as error:
+        print("refused", error)
+"""
+DELETE_LEDGER = """
+import sys
+import sqlalchemy as sa
+with sa.create_engine(sys.argv[1]).begin() as connection:
+    connection.execute(sa.text("DELETE FROM elp_ledger"))
+"""
+Run = Callable[..., tuple[int, str]]
 
 
-def _mlflow(contest: Contest, *words: str) -> subprocess.CompletedProcess[str]:
-    """Run MLflow's command line with the server's own database."""
+@pytest.fixture(scope="module")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowProgram]:
+    """One process that forks the commands on every database."""
+    with mlflow_program(tmp_path_factory.mktemp("commands")) as running:
+        yield running
+
+
+@pytest.fixture
+def run(program: MlflowProgram, contest: Contest) -> Run:
+    """Run a program on the machine of the server."""
     environment = server_environment(contest.server.folder) | {"MLFLOW_TRACKING_URI": contest.server.uri}
     environment |= {"PATH": os.environ["PATH"], "PYTHONPATH": os.environ.get("PYTHONPATH", "")}
-    return subprocess.run(
-        [sys.executable, "-m", "mlflow", *words], capture_output=True, text=True, env=environment, timeout=300
-    )
+    return lambda source, *words: program.run(source, *words, environment=environment)
 
 
-def test_gc_deletes_no_run_that_a_version_is_based_on(contest: Contest) -> None:
-    run, model = contest.made[CHAMPION].run_id, contest.made[CHAMPION].model_id
-    marked = subprocess.run(
-        [
-            sys.executable,
-            "-c",
-            "import sys; from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore as S\n"
-            "s = S(sys.argv[1], '/nowhere')\n"
-            "for call, one in ((s.delete_run, sys.argv[2]), (s.delete_logged_model, sys.argv[3])):\n"
-            "    try: call(one); print('deleted', one)\n"
-            "    except Exception as error: print('refused', error)\n",
-            *(contest.server.database, run, model),
-        ],
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert marked.stdout.count("an adapter version is based on it") == 2, marked.stdout + marked.stderr
-    done = _mlflow(contest, "gc", "--backend-store-uri", contest.server.database, "--run-ids", run)
-    assert done.returncode != 0
-    assert contest.rest("GET", f"{API}/runs/get?run_id={run}").status == 200
+def test_gc_deletes_no_run_that_a_version_is_based_on(contest: Contest, run: Run) -> None:
+    one, model = contest.made[CHAMPION].run_id, contest.made[CHAMPION].model_id
+    _, said = run(DELETE_ONE, contest.server.database, one, model)
+    assert said.count("an adapter version is based on it") == 2, said
+    code, _ = run(COMMAND_LINE, "gc", "--backend-store-uri", contest.server.database, "--run-ids", one)
+    assert code != 0
+    assert contest.rest("GET", f"{API}/runs/get?run_id={one}").status == 200
     assert (contest.server.artifacts / contest.made[CHAMPION].folder).is_dir()
 
 
-def test_gc_of_everything_leaves_the_slots(contest: Contest) -> None:
-    done = _mlflow(contest, "gc", "--backend-store-uri", contest.server.database)
-    assert done.returncode == 0, done.stderr
+def test_gc_of_everything_leaves_the_slots(contest: Contest, run: Run) -> None:
+    code, said = run(COMMAND_LINE, "gc", "--backend-store-uri", contest.server.database)
+    assert code == 0, said
     for version in (CHAMPION, FAILED):
-        run = contest.made[version].run_id
-        assert contest.rest("GET", f"{API}/runs/get?run_id={run}").status == 200
+        one = contest.made[version].run_id
+        assert contest.rest("GET", f"{API}/runs/get?run_id={one}").status == 200
 
 
-def test_a_role_that_reads_deletes_nothing(contest: Contest, request: pytest.FixtureRequest) -> None:
+def test_a_role_that_reads_deletes_nothing(contest: Contest, run: Run, request: pytest.FixtureRequest) -> None:
     """The role of docs/how-to/retention.md: PostgreSQL itself refuses, before any trigger."""
     if not contest.server.database.startswith("postgresql"):
         # a file has no roles
@@ -66,20 +76,9 @@ def test_a_role_that_reads_deletes_nothing(contest: Contest, request: pytest.Fix
     postgres.psql(name, "CREATE ROLE reader LOGIN")
     postgres.psql(name, "GRANT SELECT ON ALL TABLES IN SCHEMA public TO reader")
     as_reader = contest.server.database.replace("elp@", "reader@")
-    run = contest.made[FAILED].run_id
-    done = _mlflow(contest, "gc", "--backend-store-uri", as_reader, "--run-ids", run)
-    assert done.returncode != 0
-    deleted = subprocess.run(
-        [
-            sys.executable,
-            "-c",
-            "import sys, sqlalchemy as sa\n"
-            "with sa.create_engine(sys.argv[1]).begin() as c: c.execute(sa.text('DELETE FROM elp_ledger'))",
-            as_reader,
-        ],
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert "permission denied for table elp_ledger" in deleted.stderr
-    assert contest.rest("GET", f"{API}/runs/get?run_id={run}").status == 200
+    one = contest.made[FAILED].run_id
+    code, _ = run(COMMAND_LINE, "gc", "--backend-store-uri", as_reader, "--run-ids", one)
+    assert code != 0
+    _, said = run(DELETE_LEDGER, as_reader)
+    assert "permission denied for table elp_ledger" in said
+    assert contest.rest("GET", f"{API}/runs/get?run_id={one}").status == 200

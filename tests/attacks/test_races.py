@@ -37,12 +37,12 @@ def crowd(server: GuardedServer, movers: MoverProcess) -> Movers:
 
 
 @pytest.mark.both_databases
-@pytest.mark.parametrize(("count", "moves"), [(6, 5), pytest.param(10, 0, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(("count", "moves"), [(6, 4), pytest.param(10, 0, marks=pytest.mark.slow)])
 def test_many_processes_on_one_slot(short_contest: Contest, crowd: Movers, count: int, moves: int) -> None:
     crowd.start(short_contest.slot, 60, count=count, moves=moves)
     # the server answers requests at the same time
     ends, answers = time.monotonic() + 60, []
-    while time.monotonic() < ends and not (moves and len(answers) == 20):
+    while time.monotonic() < ends and not (moves and len(answers) == 10):
         verb, version = random.choice([("rollback", 1), ("rollback", CHAMPION), ("promote", PASSED)])
         answers.append(short_contest.ask(verb, version=version))
     assert crowd.wait() == [0] * count
@@ -71,7 +71,7 @@ def test_killed_at_each_step_of_a_promotion(short_contest: Contest, crowd: Mover
     agree(short_contest, crowd.said(), all_answered=False)
 
 
-@pytest.mark.both_databases
+@pytest.mark.both_databases(slow=True)
 @pytest.mark.parametrize("times", [3, pytest.param(100, marks=pytest.mark.slow)])
 def test_killed_at_any_moment(short_contest: Contest, crowd: Movers, times: int) -> None:
     choose, answered = random.Random(times), []
@@ -102,7 +102,7 @@ def test_promoted_while_the_bytes_are_replaced_on_disk(short_contest: Contest) -
     assert contest.champion() == CHAMPION
 
 
-@pytest.mark.both_stores
+@pytest.mark.both_stores(slow=True)
 @pytest.mark.parametrize("name", ["adapter.py", "MLmodel"])
 def test_promoted_while_the_code_is_replaced_on_disk(short_contest: Contest, name: str) -> None:
     contest = short_contest

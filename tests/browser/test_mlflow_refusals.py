@@ -129,6 +129,8 @@ BUTTONS: dict[str, tuple[int, Press, str]] = {
     "stage": (3, _stage, "promote: elp promote plant-r/asr --version 3"),
 }
 """Button -> version whose page has it (0: the model's page), what presses it, and what the refusal says."""
+_AS_OTHERS = {"delete model", "delete tag", "tag in the list", "delete alias"}
+"""They ask by the dialog of another button here, or of test_mlflow_pages.py."""
 
 
 def test_from_the_dialog_of_a_failed_version_to_its_report(shop: Shop, visit: Visit) -> None:
@@ -161,7 +163,9 @@ def test_what_decides_is_read_first(shop: Shop, visit: Visit) -> None:
     opened.value.close()
 
 
-@pytest.mark.parametrize("button", BUTTONS)
+@pytest.mark.parametrize(
+    "button", [pytest.param(one, marks=[pytest.mark.slow] * (one in _AS_OTHERS)) for one in BUTTONS]
+)
 def test_a_refused_button_says_what_to_do_next(shop: Shop, visit: Visit, button: str) -> None:
     version, press, sentence = BUTTONS[button]
     if version:

@@ -20,6 +20,7 @@ from pipelines.local.service_commands import prefect_command
 from tests.support.browser import Visit, browser
 from tests.support.front_servers import FrontServers, front_servers
 from tests.support.login_server import PASSWORD
+from tests.support.new_databases import new_prefect_database
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
 
@@ -132,6 +133,7 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     address = f"http://127.0.0.1:{port}"
     pages = {"PREFECT_SERVER_UI_STATIC_DIRECTORY": str(folder / "pages")}
     environment = child_environment({"PREFECT_HOME": str(folder), "PREFECT_API_URL": f"{address}/api", **pages})
+    new_prefect_database(folder)
     process = start("prefect", prefect_command("127.0.0.1", port), environment, Path(folder / "log"), address)
     try:
         deadline = time.monotonic() + 300
@@ -160,6 +162,7 @@ def test_without_a_front_a_page_works_and_asks_no_other_host(visit: Visit, alone
     assert visit.errors == []
 
 
+@pytest.mark.slow
 def test_opened_under_another_name_the_page_still_reaches_its_api(visit: Visit, alone: str) -> None:
     with visit.page.expect_response(lambda answer: "/api/" in answer.url and answer.status == 200, timeout=60_000):
         visit.page.goto(alone.replace("127.0.0.1", "localhost") + "/dashboard")

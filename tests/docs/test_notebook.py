@@ -8,14 +8,20 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import nbformat
 import pytest
 
 from tests.docs.pages import ROOT
 from tests.support.own_recordings import write_recordings
 
 NOTEBOOK = ROOT / "docs" / "tutorial" / "first-adapter.ipynb"
-CELLS = [cell for cell in nbformat.read(NOTEBOOK, 4).cells if cell.cell_type == "code"]
+
+
+@pytest.fixture(scope="module")
+def cells() -> list[Any]:
+    """The cells of code; reading notebooks takes a library whose import costs a second."""
+    import nbformat
+
+    return [cell for cell in nbformat.read(NOTEBOOK, 4).cells if cell.cell_type == "code"]
 
 
 def _printed(cell: Any) -> str:
@@ -26,6 +32,7 @@ def _printed(cell: Any) -> str:
 def test_it_runs_and_ends_with_a_recognised_recording(
     tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    import nbformat
     from nbclient import NotebookClient
 
     for name in ("JUPYTER_RUNTIME_DIR", "JUPYTER_CONFIG_DIR", "IPYTHONDIR"):
@@ -46,18 +53,18 @@ def test_it_runs_and_ends_with_a_recognised_recording(
     assert {file.name for file in bundle.iterdir()} >= {"adapter_model.safetensors", "README.md", "manifest.json"}
 
 
-def test_it_needs_the_library_only() -> None:
-    tree = ast.parse("\n".join(cell.source for cell in CELLS))
+def test_it_needs_the_library_only(cells: list[Any]) -> None:
+    tree = ast.parse("\n".join(cell.source for cell in cells))
     named = {str(node.module).partition(".")[0] for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     named |= {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
     assert named - {*sys.stdlib_module_names} == {"elp_core"}
 
 
-def test_it_is_committed_with_the_outputs_of_one_run_and_no_path_of_a_machine() -> None:
-    assert [cell.execution_count for cell in CELLS] == [*range(1, len(CELLS) + 1)]
+def test_it_is_committed_with_the_outputs_of_one_run_and_no_path_of_a_machine(cells: list[Any]) -> None:
+    assert [cell.execution_count for cell in cells] == [*range(1, len(cells) + 1)]
     # a cell is read at a glance
-    assert max(cell.source.count("\n") + 1 for cell in CELLS) <= 16
+    assert max(cell.source.count("\n") + 1 for cell in cells) <= 16
     text = NOTEBOOK.read_text(encoding="utf-8")
     assert len(text) < 30_000
     assert not re.search(r"/(home|root|tmp|work|Users|usr)/|Traceback|site-packages", text)
-    assert re.search(r"WER [\d.]+% \(95 % interval over clips", _printed(CELLS[-3]))
+    assert re.search(r"WER [\d.]+% \(95 % interval over clips", _printed(cells[-3]))

@@ -7,6 +7,7 @@ adds new messages to both catalogues, with an empty translation, and removes tho
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterator
 from itertools import takewhile
@@ -30,6 +31,7 @@ Message = str | tuple[str, ...]
 PLACEHOLDER = re.compile(r"%\((\w+)\)s")
 
 
+@functools.cache
 def source_messages() -> dict[Message, set[str]]:
     """Return each message (one and many for a number of things) with the files that have it."""
     found: dict[Message, set[str]] = {}

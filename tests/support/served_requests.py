@@ -11,7 +11,6 @@ from pipelines.registry.slot import Slot
 from pipelines.request_log.log_file import KeptAudio, stamp
 from pipelines.request_log.log_reading import read_requests
 from pipelines.request_log.served_request import RequestAnswer, ServedRequest
-from tests.support.speech_server import wait_until
 
 NOON = datetime(2026, 11, 29, 12, tzinfo=UTC)
 ASR = Slot("plant-a", "asr")
@@ -46,6 +45,9 @@ def kept(flac: bytes = b"fLaC secret voice", until: datetime = NOON + timedelta(
 
 def logged(state: Path, slot: Slot, id_: str) -> ServedRequest:
     """Return the record of a request when the log has it."""
+    # this imports torch, which a process that writes requests only has no need of
+    from tests.support.speech_server import wait_until
+
     found: list[ServedRequest] = []
 
     def there() -> bool:

@@ -23,8 +23,7 @@ from pydantic import Field, SecretStr
 from elp_core.config import from_dict
 from pipelines.local_hosts import LOCAL_HOSTS
 from pipelines.orchestration.alerts.alert_channels import Channel
-from pipelines.orchestration.quick_prefect import skip_grammar
-from pipelines.quick_imports import quick_imports
+from pipelines.quick_imports import quick_imports, skip_grammar
 
 with quick_imports():
     skip_grammar()

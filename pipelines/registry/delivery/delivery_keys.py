@@ -105,8 +105,12 @@ def _read_private(path: Path, passphrase: str, repair: str) -> Ed25519PrivateKey
         if mode & 0o077:
             raise AttestationError("key file", f"{path} has mode {mode:04o}: others can sign; run: chmod 600 {path}")
         found = load_pem_private_key(path.read_bytes(), passphrase.encode() or None)
+    except FileNotFoundError as error:
+        raise AttestationError("key file", f"{path} is missing{then.replace('delete it, ', '')}") from error
     except (OSError, ValueError, TypeError) as error:
-        raise AttestationError("key file", f"{path} is not a private key that can be read: {error}{then}") from error
+        # without the address of a page on the ways in which a key can be damaged
+        why = str(error).partition(". ")[0]
+        raise AttestationError("key file", f"{path} is not a private key that can be read: {why}{then}") from error
     if not isinstance(found, Ed25519PrivateKey):
         raise AttestationError("key file", f"{path} is no Ed25519 key{then}")
     return found

@@ -173,7 +173,7 @@ def _refuse_unsupported(field: Callable[[str], str]) -> None:
     """Refuse fields of OpenAI's API that would change the answer there, and cannot here."""
     if field("prompt"):
         raise RequestRefused(400, "prompt", "a prompt changes nothing here; send the words to prefer as keywords")
-    if field("stream") not in ("", "false"):
+    if field("stream").lower() not in ("", "false"):
         raise RequestRefused(400, "stream", "answers are not streamed; leave stream out, or use the websocket")
     if field("chunking_strategy") not in ("", "auto"):
         raise RequestRefused(400, "chunking_strategy", "long recordings are cut at pauses; leave it out, or send auto")

@@ -1,7 +1,8 @@
 """The websocket ``/v1/listen``: live audio in, an answer for each utterance out.
 
 The client sends binary messages of 16-bit little-endian mono samples, and the text ``{"type": "end"}`` at the end. The
-server answers with text messages: ``utterance`` for each run of speech, and ``end``, or ``error`` before it closes.
+server answers with text messages: ``utterance`` for each run of speech, and ``end``, or ``error`` before it closes,
+with ``retry_after`` (seconds) if the server is full.
 While an utterance is computed, no further message is read: a client that sends faster is slowed down by TCP.
 """
 
@@ -42,8 +43,8 @@ _LONGEST: Seconds = 25.0
 _RATES = (8_000, 48_000)
 _PARAMETERS = ("model", "rate", "session", "speaker")
 _ROUTE = "listen"
-_REFUSED = 1008
-"""Close code: the message before it has the reason."""
+_REFUSED, _FULL = 1008, 1013
+"""Close codes: the message before has the reason; the client may try again after the seconds that it names."""
 
 
 def live_routes(service: SpeechService, threads: Executor) -> APIRouter:
@@ -60,8 +61,10 @@ def live_routes(service: SpeechService, threads: Executor) -> APIRouter:
         except WebSocketDisconnect:
             return
         except ElpError as error:
-            await _send(socket, {"type": "error", **error_body(error)})
-            await socket.close(_REFUSED)
+            after = error.retry_after if isinstance(error, RequestRefused) else None
+            again = {"retry_after": after} if after else {}
+            await _send(socket, {"type": "error", **error_body(error), **again})
+            await socket.close(_FULL if after else _REFUSED)
         finally:
             ticket.cancel()
 

@@ -56,8 +56,11 @@ class RequestForm:
         return found
 
     def flag(self, name: str, default: bool) -> bool:
-        """Return a truth value, ``true`` or ``false``."""
-        return self.choice(name, ("true", "false"), str(default).lower()) == "true"
+        """Return a truth value, ``true`` or ``false`` in any case: Python writes its own with a capital letter."""
+        found = self.one(name, str(default)).lower()
+        if found not in ("true", "false"):
+            raise _wrong(name, f"the field {name} is {found!r}, expected true or false")
+        return found == "true"
 
     @property
     def channel(self) -> Channel:

@@ -27,6 +27,8 @@ from pipelines.serving.http.service_metrics import ServiceMetrics
 _log = logging.getLogger("elp.serve")
 OPEN_PATHS = ("/healthz", "/readyz")
 """They answer without a key; without one, `/readyz` has no details."""
+_WEBSOCKET_RETRY = 5
+"""Seconds after which a client may ask for a websocket again: nobody knows how long those that are open stay."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ class RequestBounds:
     requests: int = 64
     """Requests in progress at once; the next one is answered with 429."""
     websockets: int = 16
-    """Websockets at once; the next one is refused."""
+    """Websockets at once; the next one is answered with 429."""
     body_bytes: int = 128 * 2**20
     """Largest body."""
     all_bodies_bytes: int = 512 * 2**20
@@ -96,24 +98,34 @@ class RequestLimits:
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         state = scope.setdefault("state", {})
-        state["key"], state["closed"] = key, closed = self._principal(scope)
         # for each message: a key may be revoked while the websocket is open
         state["principal"] = lambda: self._principal(scope)
-        full = self._live >= self._bounds.websockets
-        refused = full or (closed and key is None)
         try:
-            self._names.require_own(scope["headers"], closed=closed)
-        except RequestRefused:
-            refused = True
-        if refused:
-            # before it is accepted, this is an answer with status 403
-            await send({"type": "websocket.close", "code": 1013 if full else 1008})
+            self._require_place(scope, state)
+        except RequestRefused as error:
+            # it is not accepted yet: the client reads an answer of HTTP
+            self._metrics.count_request("other", "", error.status, 0.0)
+            await error_answer(error)(scope, receive, send)
             return
         self._live += 1
         try:
             await self._app(scope, receive, send)
         finally:
             self._live -= 1
+
+    def _require_place(self, scope: Scope, state: MutableMapping[str, Any]) -> None:
+        """Raise RequestRefused unless a websocket is from here, with a key if there are keys, and has a place."""
+        state["key"], state["closed"] = key, closed = self._principal(scope)
+        self._names.require_own(scope["headers"], closed=closed)
+        if closed and key is None:
+            raise unknown_key()
+        if self._live >= self._bounds.websockets:
+            raise RequestRefused(
+                429,
+                "queue_full",
+                f"{self._live} websockets are open here; try again in {_WEBSOCKET_RETRY} s",
+                _WEBSOCKET_RETRY,
+            )
 
     async def _checked(self, scope: Scope, receive: Receive, send: Send, state: MutableMapping[str, Any]) -> None:
         state["key"], state["closed"] = key, closed = self._principal(scope)

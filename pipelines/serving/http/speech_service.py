@@ -30,6 +30,7 @@ from pipelines.serving.http.request_logger import Observation, RequestLogger, Re
 from pipelines.serving.http.request_ticket import CLIENT_CLOSED, Ticket
 from pipelines.serving.http.resident_hosts import backbone_in
 from pipelines.serving.http.served_set import ServedSet, ServedVersion
+from pipelines.serving.silent_recordings import require_sound
 
 if TYPE_CHECKING:
     from elp_core.metrics.verification import Match
@@ -113,9 +114,10 @@ class SpeechService:
             task = by.task
             if not isinstance(task, SpeechRecognition):
                 raise other_task(by, "POST /v1/audio/transcriptions", "asr")
-            own = task.language.code
-            # clients name a region, too, such as en-US
-            if languages and own not in {one.replace("_", "-").partition("-")[0].lower() for one in languages}:
+            own, name = task.language.code, task.language.name.lower()
+            # clients name a region, too, such as en-US, or the language as verbose_json does
+            asked = {one.replace("_", "-").partition("-")[0].lower() for one in languages}
+            if languages and asked.isdisjoint((own, name)):
                 raise RequestRefused(
                     400,
                     "language",
@@ -169,13 +171,14 @@ class SpeechService:
     ) -> Verified:
         """Return whether `test` is of the speaker of the recordings `enrolment`; one version embeds and compares them.
 
-        Raises RequestRefused for a task that compares nothing, AudioError for a recording.
+        Raises RequestRefused for a task that compares nothing, AudioError for a recording, also a silent one.
         """
         with self.served.lease(slot) as by:
             if not isinstance(by.task, Comparing):
                 raise other_task(by, "POST /v1/verify", "asv")
             seen = self.observed(slot, "verify", names)
             with self.decoded((*enrolment, test), channel, ticket) as waveforms:
+                require_sound(waveforms, recording_names(len(enrolment)))
                 *known, other = self.outputs(by, waveforms, ticket, seen)
             match = replace(self.served.host.compare(by.hosted, known, other), threshold=by.threshold)
             if seen:
@@ -246,6 +249,11 @@ class SpeechService:
             )
         except ConfigError as error:
             raise RequestRefused(400, "keywords", str(error)) from error
+
+
+def recording_names(enrolled: int) -> list[str]:
+    """Return what the recordings of a comparison are called in an error: those of the speaker, then the other one."""
+    return [*(f"recording {number} of the speaker" for number in range(1, enrolled + 1)), "the recording"]
 
 
 def other_task(by: ServedVersion, route: str, tasks: str) -> RequestRefused:

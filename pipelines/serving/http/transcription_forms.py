@@ -58,7 +58,7 @@ def _verbose(answer: Transcribed, details: Collection[str]) -> dict[str, Any]:
 
 
 def _segment(number: int, segment: Segment) -> dict[str, Any]:
-    # those of Whisper that have no meaning here are null or empty
+    # those of Whisper that have no meaning here are empty or 0: OpenAI's schema has no null, and some clients check it
     raw = segment.text.encode()
     logs = [math.log(max(word.confidence, 1e-10)) for word in segment.words]
     return {
@@ -69,8 +69,8 @@ def _segment(number: int, segment: Segment) -> dict[str, Any]:
         "text": segment.text,
         "tokens": [],
         "temperature": 0.0,
-        "avg_logprob": round(sum(logs) / len(logs), 4) if logs else None,
+        "avg_logprob": round(sum(logs) / len(logs), 4) if logs else 0.0,
         "compression_ratio": round(len(raw) / len(zlib.compress(raw)), 3),
-        "no_speech_prob": None,
-        "confidence": round(math.exp(sum(logs) / len(logs)), 4) if logs else None,
+        "no_speech_prob": 0.0,
+        "confidence": round(math.exp(sum(logs) / len(logs)), 4) if logs else 0.0,
     }

@@ -14,9 +14,10 @@ from pipelines.serving.http.request_logger import Observation, RequestNames
 from pipelines.serving.http.request_ticket import Ticket
 from pipelines.serving.http.served_set import ServedVersion
 from pipelines.serving.http.speech_service import SpeechService, other_task
+from pipelines.serving.silent_recordings import require_sound
 from pipelines.serving.voices.enrolment import Enrolled, enrol_voice
 from pipelines.serving.voices.matching import VoiceMatch, match_voice
-from pipelines.serving.voices.verifier import Verifier, require_sound, require_threshold
+from pipelines.serving.voices.verifier import Verifier, require_threshold
 from pipelines.serving.voices.voice_place import VoicePlace
 
 

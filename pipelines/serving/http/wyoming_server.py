@@ -27,6 +27,7 @@ from pipelines.registry.slot import Slot
 from pipelines.serving.http.api_keys import ApiKeyFile
 from pipelines.serving.http.body_room import BodyRoom, Hold
 from pipelines.serving.http.error_answers import error_body
+from pipelines.serving.http.request_logger import request_names
 from pipelines.serving.http.request_ticket import Ticket
 from pipelines.serving.http.speech_service import SpeechService
 from pipelines.serving.http.wyoming_events import WyomingEvent, read_event
@@ -100,10 +101,21 @@ class WyomingSession:
         slot = self._slot(wanted.get("name"))
         language = wanted.get("language")
         languages = (str(language),) if language else ()
-        heard = self._service.transcribe(slot, _waveform(content, rate), ticket, languages=languages)
+        # other programs name neither; the request is logged then without them
+        session, speaker = (str(wanted.get(name) or "") for name in ("session", "speaker"))
+        names = request_names(session, speaker, "")
+        heard = self._service.transcribe(
+            slot, _waveform(content, rate), ticket, languages=languages, names=names, route="wyoming"
+        )
         by = heard.by
         self._hold(0)
-        data = {"text": heard.transcript.text, "model": str(slot), "version": by.version, "bundle_digest": by.digest}
+        data = {
+            "text": heard.transcript.text,
+            "model": str(slot),
+            "version": by.version,
+            "bundle_digest": by.digest,
+            "request_id": names.id,
+        }
         return WyomingEvent("transcript", data | ({"language": language} if language else {}))
 
     def _slot(self, name: object) -> Slot:

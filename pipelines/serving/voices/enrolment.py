@@ -21,7 +21,8 @@ from pipelines.registry.voice_template import (
     person_digest,
     seal,
 )
-from pipelines.serving.voices.verifier import Verifier, sounding, vector
+from pipelines.serving.silent_recordings import sounding
+from pipelines.serving.voices.verifier import Verifier, vector
 from pipelines.serving.voices.voice_place import VoicePlace
 
 if TYPE_CHECKING:

@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from elp_core.channels import Channel
-from elp_core.errors import AudioError
-from elp_core.types import Seconds
 from pipelines.errors import RegistryError, TemplateError, UsageError
 from pipelines.local.settings import Settings
 from pipelines.local.slot_backbone import backbone_of_bundle
@@ -18,6 +16,7 @@ from pipelines.registry.slot import Slot
 from pipelines.registry.voice_template import OpenedTemplate, VoiceTemplate, open_template
 from pipelines.serving.champion_source import ChampionSource
 from pipelines.serving.predict_files import checked_length
+from pipelines.serving.silent_recordings import require_sound
 
 if TYPE_CHECKING:
     from elp_core.audio import Waveform
@@ -114,18 +113,3 @@ def read_recordings(files: Sequence[Path], channel: Channel = "same") -> list[Wa
     waveforms = [audio.load(path, channel) for path in files]
     require_sound(waveforms, [str(path) for path in files])
     return waveforms
-
-
-def require_sound(waveforms: Sequence[Waveform], names: Sequence[str]) -> None:
-    """Raise AudioError for a waveform (mono 16 kHz, [samples]) that is silent; `names` are for people."""
-    for name, waveform in zip(names, waveforms, strict=True):
-        if not sounding(waveform):
-            raise AudioError("silent", f"{name} has no sound, so no voice can be compared; record it again")
-
-
-def sounding(waveform: Waveform) -> Seconds:
-    """Return the seconds of a waveform that are not silent."""
-    from elp_core.audio import measure
-
-    measured = measure(waveform)
-    return measured.duration * (1.0 - measured.silence)

@@ -56,6 +56,19 @@ def used(depot: Depot, box: Path, tmp_path: Path) -> Path:
     return box
 
 
+@pytest.mark.parametrize("name", ["box.json", "key.pem"])
+def test_a_damaged_file_is_reported_before_the_token_is_used_up(
+    used: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (used / name).write_bytes(b"")
+    # a server that was asked would be named: nothing listens there
+    assert run(["box", "enrol", "http://127.0.0.1:9", "--token", "once", "--box", str(used)]) == 1
+    said = capsys.readouterr().err
+    assert str(used / name) in said
+    assert "delete it" in said
+    assert "127.0.0.1" not in said
+
+
 @pytest.mark.parametrize("name", READERS)
 def test_each_damaged_form_is_one_sentence_with_the_next_step(
     used: Path, name: str, capsys: pytest.CaptureFixture[str]

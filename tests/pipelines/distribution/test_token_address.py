@@ -1,7 +1,8 @@
-"""The token of a box goes to the address that it was given for, and to no other one."""
+"""The token of a box, and the login of the environment, go to the address that they are for, and to no other one."""
 
 from __future__ import annotations
 
+import base64
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from pipelines.distribution.sources import source_of
 from pipelines.errors import ServiceError, UsageError
 from pipelines.local.box_home import BoxSettings, origin_of, read_box, write_box
 from pipelines.local.verified_metadata import keep_root
+from pipelines.registry.client.connection import Account
 from tests.support.delivery_by_hand import NOW, Depot, ship_fingerprint
 
 
@@ -102,6 +104,50 @@ def test_another_address_and_another_host_of_a_redirect_get_no_token(
     said = _pull(box, other.uri)
     assert other.logins[3:] == [None]
     assert any(line.startswith("the address of this box's token is not known") for line in said[1:])
+
+
+def test_the_login_of_the_environment_goes_to_its_own_address(
+    listeners: list[Listener], depot: Depot, box: Path, tmp_path: Path
+) -> None:
+    own, other = listeners
+    keep_root(box, depot.first_root)
+    login = Account("carl", "secret word").environment()
+    sent = f"Basic {base64.b64encode(b'carl:secret word').decode()}"
+
+    def pulled(source: str, **environment: str) -> str:
+        said: list[str] = []
+        with pytest.raises(ServiceError, match=r"needs a login|does not know carl") as refused:
+            pull_box(box, "plant-a", source=source, environment=login | environment, log=said.append)
+        text = " ".join([str(refused.value), *said])
+        assert "secret" not in text
+        return text
+
+    # nobody said whose login it is: neither a box before its first pull nor one of another address sends it
+    text = pulled(other.uri)
+    assert f"the login of carl is not sent to {other.uri}; if it is for that address, set MLFLOW_TRACKING_URI" in text
+    assert (
+        f"MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD of an auditor, with MLFLOW_TRACKING_URI={other.uri}"
+        in text
+    )
+    pulled(other.uri, MLFLOW_TRACKING_URI=own.uri)
+    pulled(other.uri, MLFLOW_TRACKING_URI=f"http://anna:secret@{other.uri[7:]}")
+    write_box(box, BoxSettings("plant-a", own.uri))
+    pulled(other.uri)
+    pulled(other.uri, MLFLOW_TRACKING_URI="sqlite:///mlflow.db")
+    assert (own.logins, other.logins) == ([], [None] * 5)
+
+    assert "does not know carl with this password" in pulled(own.uri)
+    pulled(other.uri, MLFLOW_TRACKING_URI=other.uri.upper().replace("HTTP:", "http:") + "/")
+    assert (own.logins, other.logins) == ([sent], [*[None] * 5, sent])
+    own.sends_on_to = other.uri
+    pulled(own.uri)
+    assert (own.logins, other.logins[6:]) == ([sent, sent], [None])
+
+    # an enrolled box needs none
+    own.sends_on_to = ""
+    write_box(box, BoxSettings("plant-a", own.uri, "press-3", "press-3.token"))
+    pulled(own.uri)
+    assert own.logins[2:] == ["Bearer press-3.token"]
 
 
 def test_a_token_without_a_known_address_is_kept_and_not_sent_and_an_address_without_a_token_is_not_kept() -> None:

@@ -205,9 +205,9 @@ def test_what_was_judged_but_not_recorded_is_recorded(
     ("at", "verdicts"),
     [
         # before the second one looks again, before its upload, and before it hands its verdict in
-        ("pipelines.gating.gate.write_evidence_folder", 1),
+        pytest.param("pipelines.gating.gate.write_evidence_folder", 1, marks=pytest.mark.slow),
         ("pipelines.gating.gate.publish_verdict", 2),
-        ("pipelines.registry.client.server_api.submit_statement", 1),
+        pytest.param("pipelines.registry.client.server_api.submit_statement", 1, marks=pytest.mark.slow),
     ],
     ids=["judged", "uploads", "signed"],
 )

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from online_cp.martingale import SimpleJumper
 
 from pipelines.monitoring.change_detector import (
     DAY_SHARE,
@@ -105,6 +104,8 @@ def test_the_p_values_are_uniform_and_independent_for_a_small_reference() -> Non
 
 
 def test_the_p_values_feed_the_martingales_of_other_libraries() -> None:
+    from online_cp.martingale import SimpleJumper
+
     jumper, state = SimpleJumper(), start_detector(30)
     for _ in range(20):
         jumper.update(exact_p_value(state, 30, 0.5))

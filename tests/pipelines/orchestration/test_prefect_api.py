@@ -143,7 +143,7 @@ def test_the_outcome_is_the_record_that_the_run_published() -> None:
 
 def test_a_quick_prefect_knows_every_schema_check_but_the_address_grammar() -> None:
     code = (
-        "import json, sys; from pipelines.orchestration.quick_prefect import skip_grammar; skip_grammar(); "
+        "import json, sys; from pipelines.quick_imports import skip_grammar; skip_grammar(); "
         "import prefect; print(json.dumps(['rfc3987_syntax' in sys.modules, prefect.__version__]))"
     )
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from prefect.server.api.server import RequestLimitMiddleware
 from prefect.server.database.configurations import AioSqliteConfiguration
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -102,6 +101,9 @@ def test_requests_that_end_while_they_stand_in_line_leave_it(tmp_path: Path, mon
 
 
 def test_a_request_is_answered_while_web_sockets_are_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    # this imports the whole server
+    from prefect.server.api.server import RequestLimitMiddleware
+
     monkeypatch.setattr(RequestLimitMiddleware, "__call__", RequestLimitMiddleware.__call__)
     answered: list[str] = []
 

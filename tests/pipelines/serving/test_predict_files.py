@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 
 from elp_core.class_answer import ClassCalibration
@@ -92,6 +93,10 @@ def test_two_recordings_are_compared_at_the_stored_threshold(
     assert (same.threshold, same.accepted) == (0.5, True)
     assert other.score is not None
     assert other.score < same.score
+    silent = tmp_path / "silent.wav"
+    silent.write_bytes(wav(np.zeros(8000, np.float32)))
+    with pytest.raises(AudioError, match=r"silent\.wav has no sound, so no voice can be compared"):
+        predict_files(slot, settings, [silent, files[0]], version=1, **options)
 
 
 def test_the_threshold_in_the_bundle_decides_and_several_recordings_enrol(

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from elp_core.audio import load
@@ -23,6 +24,7 @@ from tests.support.speech_server import (
 
 pytestmark = pytest.mark.integration
 ONE, TWO = wav(voice(0.5, 200.0, 1)), wav(voice(0.6, 900.0, 2))
+SILENT = wav(np.zeros(8000, np.float32))
 
 
 @pytest.mark.parametrize("task", ["ser", "sic"])
@@ -89,6 +91,15 @@ def test_two_recordings_are_compared_and_each_embedding_is_named(
         ("classify", {"model": "plant-a/asr"}, {"file": ONE}, 400, "task", "is for SITE/ser and SITE/sic"),
         ("verify", {"model": "plant-a/asv"}, {"file": ONE}, 400, "enrolment", "the file enrolment is missing"),
         ("verify", {"model": "plant-a/sic"}, {"enrolment": ONE, "file": ONE}, 400, "task", "is for SITE/asv"),
+        ("verify", {"model": "plant-a/asv"}, {"enrolment": SILENT, "file": ONE}, 400, "silent", "1 of the speaker has"),
+        (
+            "verify",
+            {"model": "plant-a/asv"},
+            {"enrolment": ONE, "file": SILENT},
+            400,
+            "silent",
+            "has no sound",
+        ),
     ],
 )
 def test_what_is_not_understood_is_refused(

@@ -14,6 +14,9 @@ from elp_core.bundle import bundle_digest
 from elp_core.inference import Recogniser, VoiceActivityConfig, predict, transcribe
 from elp_core.inference.voice_activity import speech_runs
 from pipelines.serving.http.api_keys import add_api_key, revoke_api_key
+from pipelines.serving.http.request_limits import RequestBounds
+from pipelines.serving.http.request_ticket import Ticket
+from pipelines.serving.http.serve_options import ServeOptions
 from tests.elp_core.inference.test_voice_activity import quiet, spoken
 from tests.support.speech_server import FolderChampions, SpeechServer, loaded, speech_server
 
@@ -35,6 +38,11 @@ def heard(server: SpeechServer, query: str, sound: Waveform, step: int = 1600) -
             socket.send(content[begin : begin + 2 * step])
         socket.send('{"type": "end"}')
         return [json.loads(message) for message in socket]
+
+
+def said_by(error: InvalidStatus) -> tuple[int, str]:
+    """Return the status and the code of a websocket that was not accepted."""
+    return error.response.status_code, json.loads(error.response.body)["error"]["code"]
 
 
 def test_each_utterance_is_answered_with_its_times(server: SpeechServer, bundles: dict[tuple[str, int], Path]) -> None:
@@ -90,11 +98,30 @@ def test_what_is_not_understood_closes_with_the_reason(
         assert socket.protocol.close_code == 1008
 
 
+def test_a_full_server_says_when_to_try_again(champions: FolderChampions, tmp_path: Path) -> None:
+    options = ServeOptions(every=5.0, decoders=1, bounds=RequestBounds(websockets=1), held_seconds=0.5)
+    with speech_server(champions, tmp_path, options) as server, listening(server, "model=plant-a/ser") as socket:
+        with pytest.raises(InvalidStatus) as full:
+            listening(server, "model=plant-a/ser")
+        assert said_by(full.value) == (429, "queue_full")
+        assert int(full.value.response.headers["retry-after"]) >= 1
+        # and it is counted among the refused ones that the console shows
+        assert server.opened.parts.metrics.refused == 1
+        with server.opened.parts.service.decoded([quiet(0.4)], "mix", Ticket()):
+            socket.send(to_int16(SOUND).tobytes())
+            message = json.loads(socket.recv(60))
+            assert (message["error"]["code"], message["retry_after"] >= 1) == ("audio_full", True)
+            with pytest.raises(ConnectionClosed):
+                socket.recv(60)
+        assert socket.protocol.close_code == 1013
+
+
 def test_keys_and_pages_of_other_sites(champions: FolderChampions, tmp_path: Path) -> None:
     with speech_server(champions, tmp_path, required=True) as server:
         _, key = add_api_key(server.keys, "line 4", ["plant-a/asr"])
-        with pytest.raises(InvalidStatus, match="403"):
+        with pytest.raises(InvalidStatus) as unknown:
             listening(server, "model=plant-a/asr")
+        assert said_by(unknown.value) == (401, "invalid_api_key")
         with listening(server, "model=plant-a/ser", key) as socket:
             assert json.loads(socket.recv(60))["error"]["code"] == "scope"
         with listening(server, "model=plant-a/asr", key) as socket:
@@ -116,8 +143,9 @@ def test_keys_and_pages_of_other_sites(champions: FolderChampions, tmp_path: Pat
             assert socket.protocol.close_code == 1009
         foreign = {"origin": "https://example.org", "authorization": f"Bearer {key}"}
         address = f"ws{server.url.removeprefix('http')}/v1/listen?model=plant-a/asr"
-        with pytest.raises(InvalidStatus, match="403"):
+        with pytest.raises(InvalidStatus) as other:
             connect(address, additional_headers=foreign, proxy=None)
+        assert said_by(other.value) == (403, "origin")
         refused = server.client.get("/v1/models", headers=foreign)
         assert (refused.status_code, refused.json()["error"]["code"]) == (403, "origin")
         own = {"origin": server.url, "authorization": f"Bearer {key}"}

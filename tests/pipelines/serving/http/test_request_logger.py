@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from elp_core.audio import load
+from elp_core.audio import load, to_int16
 from elp_core.bundle import bundle_digest
 from elp_core.inference.measure_clips import measure_waveforms
 from pipelines.monitoring.clip_scores import scored_clip
@@ -22,9 +22,13 @@ from pipelines.request_log.log_policy import RequestLogPolicy
 from pipelines.request_log.log_reading import SpeechlessCount, count_speechless, find_audio, read_requests
 from pipelines.request_log.served_request import RequestAnswer
 from pipelines.serving.http import request_logger
+from pipelines.serving.http.api_keys import ApiKeyFile
 from pipelines.serving.http.request_logger import RequestLogger, RequestNames
+from pipelines.serving.http.request_ticket import Ticket
 from pipelines.serving.http.serve_options import ServeOptions
 from pipelines.serving.http.served_set import ServedVersion
+from pipelines.serving.http.wyoming_events import WyomingEvent
+from pipelines.serving.http.wyoming_server import WyomingSession
 from tests.support.clips import voice, wav
 from tests.support.served_requests import kept, logged, served
 from tests.support.speech_server import FolderChampions, SpeechServer, loaded, speech_server, wait_until
@@ -75,6 +79,23 @@ def test_a_comparison_of_voices_logs_the_recording_in_question(logging_server: t
     assert record.seconds == pytest.approx(0.6)
     assert (record.answer.score, record.answer.accepted) == (answer.json()["score"], answer.json()["accepted"])
     assert record.confidence is None
+
+
+@pytest.mark.integration
+def test_a_voice_assistant_is_logged_with_the_names_that_it_gives(logging_server: tuple[SpeechServer, Path]) -> None:
+    server, state = logging_server
+    session = WyomingSession(server.opened.parts.service, ApiKeyFile(state / "keys.json"), 60.0, lambda size: None)
+    samples = to_int16(load(ONE)).tobytes()
+    for event in (
+        WyomingEvent("transcribe", {"name": "plant-a/asr", "session": "shift 7", "speaker": "Anna"}),
+        WyomingEvent("audio-start", {"rate": 16000, "width": 2, "channels": 1}),
+        WyomingEvent("audio-chunk", {}, samples),
+    ):
+        assert list(session.answers(event, Ticket())) == []
+    (heard,) = session.answers(WyomingEvent("audio-stop"), Ticket())
+    record = logged(state, ASR, heard.data["request_id"])
+    assert (record.route, record.session, record.speaker) == ("wyoming", "shift 7", "Anna")
+    assert (record.answer.text, record.version) == (heard.data["text"], heard.data["version"])
 
 
 @pytest.mark.integration
