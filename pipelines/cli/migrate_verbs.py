@@ -43,11 +43,13 @@ def plan_verb(workspace: Workspace, new: str, sites: tuple[str, ...]) -> None:
 
 def _planned(plan: MigrationPlan) -> str:
     able = [one for one in plan.slots if not one.obstacles]
-    unknown = f", and {count(plan.unknown, 'training')} whose time was not measured" if plan.unknown else ""
+    estimate = f": {duration(plan.seconds)} estimated" if len(able) > plan.unknown else ""
+    if plan.unknown:
+        estimate += f", {plan.unknown} of them without an estimate of the time"
     summary = (
         f"{count(len(plan.slots), 'champion')} of {count(plan.versions, 'version')} would change to {plan.backbone}, "
-        f"{len(plan.done)} are on it already; {count(len(able), 'training')}: {duration(plan.seconds)} estimated"
-        f"{unknown}; {size_text(sum(one.bytes for one in able))} of bundles"
+        f"{len(plan.done)} are on it already; {count(len(able), 'training')}{estimate}; "
+        f"{size_text(sum(one.bytes for one in able))} of bundles"
     )
     rows = [
         (

@@ -128,6 +128,8 @@ class Repeats:
 def repeat_sentences(found: RepeatedComparison) -> list[str]:
     """Return the sentences on seeds, budget and heads."""
     said = [change.text for change in found.changes]
+    if len(found.heads) > 1 and not said:
+        said.append("Whether the ranking changes with the head is not known: this takes three methods or more.")
     if found.budget > 1:
         changed = [one for one in found.methods if one.factor != 1.0]
         named = ", ".join(f"{one.method}{_with(one.head)} × {factor_text(one.factor)}" for one in changed)
@@ -135,6 +137,8 @@ def repeat_sentences(found: RepeatedComparison) -> list[str]:
             f"Each method was tried with {found.budget} learning rates, and the validation split chose: "
             f"{named or 'the default rates everywhere'}{'; the others × 1' if changed else ''}."
         )
+    else:
+        said.append("Each method was trained with its default learning rates only; --budget 3 or more tries others.")
     if found.seeds > 1:
         few = f"; {FEW_SEEDS} or more seeds would make it narrower and surer" if found.seeds < FEW_SEEDS else ""
         said.append(

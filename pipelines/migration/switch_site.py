@@ -10,7 +10,6 @@ from pipelines.errors import GateRefused, UsageError, WorkspaceError
 from pipelines.local.addresses import mlflow_uri
 from pipelines.local.workspace import SETTINGS_FILE, Workspace
 from pipelines.migration.backbone_settings import prepare_settings, require_no_other_change, write_backbones
-from pipelines.migration.migrate_site import migration_state
 from pipelines.registry.client.backbones import SiteSwitch, backbone_facts, switch_site_back, switch_site_to
 from pipelines.registry.slot import Slot
 
@@ -45,6 +44,9 @@ def switch_site(
     committed, ServiceError if the Git server of the workspace does not answer: then nothing was changed. A
     WorkspaceError that names the ledger entry means that the champions have moved; the same call completes `elp.yaml`.
     """
+    # the way back needs none of it, and the columns of datasets take longer to import than all of its work
+    from pipelines.migration.migrate_site import migration_state
+
     backbone = workspace.backbone_name(backbone)
     found = migration_state(workspace, backbone, site)
     left = {str(slot) for slot in without}

@@ -21,6 +21,9 @@ class ComparedMethod:
 
     value: float
     train_seconds: float
+    lower: float | None = None
+    upper: float | None = None
+    """The interval of `value`; None if it is not known."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +122,8 @@ def _read(path: Path) -> RecordedComparison | None:
 
 
 def _method(values: Mapping[str, Any]) -> ComparedMethod:
-    return ComparedMethod(float(values["value"]), float(values["train_seconds"]))
+    low, high = (None if values.get(name) is None else float(values[name]) for name in ("lower", "upper"))
+    return ComparedMethod(float(values["value"]), float(values["train_seconds"]), low, high)
 
 
 def _difference(values: Mapping[str, Any]) -> PairedDifference:

@@ -77,6 +77,13 @@ def other_comparison_sentence(texts: Texts, other: OtherComparison | None) -> st
     """Return why the gain over the same model without an adapter is not known."""
     if other is None:
         return texts.say("The gain over the same model without an adapter was not measured:")
+    if other.trained:
+        return texts.say(
+            "The gain over the same model without an adapter was not measured for this adapter: the newest comparison "
+            "trained one with %(rate)s errors in 100 %(things)s, so its settings were others.",
+            rate=rounded(texts, 100 * other.trained.after),
+            things=things(texts, other.trained.metric),
+        )
     return texts.say(
         "The gain over the same model without an adapter was not measured for this adapter: the newest comparison is "
         "of %(measured)s, the adapter of %(present)s.",

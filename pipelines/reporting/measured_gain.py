@@ -13,8 +13,10 @@ from pipelines.registry.verdict_statement import VerdictStatement
 from pipelines.reporting.comparison_records import MeasuredOn, RecordedComparison
 
 GainOver = Literal["frozen", "former", "untrained"]
-_ADAPTERS = ("slot", "elp")
-"""Methods of a comparison that stand for the slot's adapter, the closest first."""
+DEFAULT_ADAPTER = ("slot", "elp")
+"""Methods of a comparison that stand for an adapter of the default configuration, the closest first."""
+OWN_ADAPTER = ("slot",)
+"""Those that stand for an adapter of another configuration."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,8 @@ class OtherComparison:
     """Dataset version, golden set and backbone of the comparison, those that differ."""
     present: tuple[str, ...]
     """The same of the adapter."""
+    trained: MeasuredGain | None = None
+    """Set if these are the same, and the errors of the adapter that it trained are not those of this one."""
 
 
 def gain_over_former(verdict: VerdictStatement, digest: str) -> MeasuredGain | None:
@@ -75,20 +79,32 @@ def gain_over_former(verdict: VerdictStatement, digest: str) -> MeasuredGain | N
 
 
 def frozen_gain(
-    comparisons: Sequence[RecordedComparison], on: MeasuredOn
+    comparisons: Sequence[RecordedComparison],
+    on: MeasuredOn,
+    verdict: VerdictStatement | None = None,
+    adapters: Sequence[str] = DEFAULT_ADAPTER,
 ) -> tuple[MeasuredGain | None, OtherComparison | None]:
-    """Return the gain of the newest comparison on this data, golden set and backbone; else the newest of the others."""
-    found = [(one.on, gain) for one in comparisons if (gain := gain_over_frozen(one))]
-    own = next((gain for measured, gain in found if not measured.unlike(on)), None)
+    """Return the gain of the newest comparison on this data, golden set and backbone; else the newest of the others.
+
+    A comparison trains its adapter again. If the intervals of its errors and of those that the `verdict` measured do
+    not meet, the settings differed, and it says nothing of this adapter. `adapters` are the methods that stand for the
+    adapter, the closest first.
+    """
+    found = [(one, gain) for one in comparisons if (gain := gain_over_frozen(one, adapters))]
+    about = [(one, gain) for one, gain in found if not one.on.unlike(on)]
+    own = next((gain for one, gain in about if _may_be(one, verdict, adapters)), None)
     if own or not found:
         return own, None
-    (measured, gain), *_ = found
-    return None, OtherComparison(gain.source, measured.unlike(on), on.unlike(measured))
+    if about:
+        _, gain = about[0]
+        return None, OtherComparison(gain.source, (), (), gain)
+    (newest, gain), *_ = found
+    return None, OtherComparison(gain.source, newest.on.unlike(on), on.unlike(newest.on))
 
 
-def gain_over_frozen(found: RecordedComparison) -> MeasuredGain | None:
+def gain_over_frozen(found: RecordedComparison, adapters: Sequence[str] = DEFAULT_ADAPTER) -> MeasuredGain | None:
     """Return the gain over the frozen backbone with a trained head, from a comparison that has both methods."""
-    adapter = next((name for name in _ADAPTERS if name in found.methods), "")
+    adapter = _adapter_of(found, adapters)
     if not adapter or FROZEN not in found.methods:
         return None
     paired = found.difference(FROZEN, adapter)
@@ -102,6 +118,19 @@ def gain_over_frozen(found: RecordedComparison) -> MeasuredGain | None:
         upper=paired.upper if paired else None,
         source=found.source,
     )
+
+
+def _may_be(found: RecordedComparison, verdict: VerdictStatement | None, adapters: Sequence[str]) -> bool:
+    """Return whether the adapter of a comparison has the errors that a verdict measured on the same golden set."""
+    low, high = (verdict and verdict.metric == found.metric and verdict.challenger_interval) or (None, None)
+    own = found.methods[_adapter_of(found, adapters)]
+    if low is None or high is None or own.lower is None or own.upper is None:
+        return True
+    return own.lower <= high and low <= own.upper
+
+
+def _adapter_of(found: RecordedComparison, adapters: Sequence[str]) -> str:
+    return next((name for name in adapters if name in found.methods), "")
 
 
 def gain_of_training(metrics: Mapping[str, float], run_id: str) -> MeasuredGain | None:

@@ -101,7 +101,7 @@ def _compare_command(report: SlotReport) -> str:
     shown, newest = report.shown, report.recorded.source if report.recorded else ""
     data = shown.version.dataset if shown else ""
     older = f" --data {data.rpartition('/')[2]}" if data not in ("", newest) else ""
-    return f"elp compare {report.slot}{older} --methods weighted-sum,elp"
+    return f"elp compare {report.slot}{older} --methods weighted-sum,{report.methods[-1]}"
 
 
 def _cost_words(texts: Texts, line: CostLine) -> tuple[str, str]:

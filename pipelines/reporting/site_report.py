@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from elp_core.config import ElpConfig
 from elp_core.errors import ElpError
 from pipelines.datasets.dataset_version import SHARDS
 from pipelines.datasets.dvc import metafile, tracked_bytes
@@ -42,6 +43,8 @@ from pipelines.reporting.comparison_records import (
 )
 from pipelines.reporting.full_copies import FullCopies, full_copies
 from pipelines.reporting.measured_gain import (
+    DEFAULT_ADAPTER,
+    OWN_ADAPTER,
     MeasuredGain,
     OtherComparison,
     frozen_gain,
@@ -109,6 +112,8 @@ class SlotReport:
     """When the monitor raised its alarm; empty without one."""
     other_comparison: OtherComparison | None = None
     """With the frozen backbone, if there is none that is about the shown adapter."""
+    methods: tuple[str, ...] = DEFAULT_ADAPTER
+    """Methods of a comparison that stand for its adapter, the closest first."""
 
     @property
     def shown(self) -> JudgedAdapter | None:
@@ -179,7 +184,8 @@ def _slot_report(
     entry = entry_of(workspace.settings.schedule_entries(), slot)
     signed, passed = _signed_lineage(client, shown.version) if shown else (BackboneOrigin(), 1)
     policy, backbone = workspace.settings.backbones, shown.on.backbone if shown else BackboneName()
-    gains, other = slot_gains(shown, comparisons) if shown else ((), None)
+    methods = DEFAULT_ADAPTER if workspace.settings.for_slot(slot).adapter == ElpConfig() else OWN_ADAPTER
+    gains, other = slot_gains(shown, comparisons, methods) if shown else ((), None)
     amounts = SlotAmounts(
         slot=str(slot),
         train_seconds=metrics.get("train_seconds"),
@@ -204,17 +210,19 @@ def _slot_report(
         looks=state.looks if state else 0,
         alarm_since=state.alarm_since if state else "",
         other_comparison=other,
+        methods=methods,
     )
 
 
 def slot_gains(
-    shown: JudgedAdapter, comparisons: Sequence[RecordedComparison]
+    shown: JudgedAdapter, comparisons: Sequence[RecordedComparison], methods: Sequence[str] = DEFAULT_ADAPTER
 ) -> tuple[tuple[MeasuredGain, ...], OtherComparison | None]:
     """Return the gains of an adapter that are known: over no adapter, over the champion before, over no training.
 
-    The second value is a comparison of the slot that is about another adapter, if none is about this one.
+    `methods` are those of a comparison that stand for the adapter. The second value is a comparison of the slot that is
+    about another adapter, if none is about this one.
     """
-    frozen, other = frozen_gain(comparisons, shown.on)
+    frozen, other = frozen_gain(comparisons, shown.on, shown.verdict, methods)
     found = (
         frozen,
         gain_over_former(shown.verdict, shown.digest) if shown.verdict else None,

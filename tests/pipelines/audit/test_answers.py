@@ -128,11 +128,15 @@ def test_tree_and_bill_carry_the_licence_of_the_backbone(
 ) -> None:
     lineage = subject.lineage
     assert lineage
-    annotations = {"licence": licence, "pretraining": "speech (1 h)"} if licence else {}
+    annotations = {"licence": licence, "pretraining": "speech (1 h)", "source": "hub x/y at 1"} if licence else {}
     materials = [replace(m, annotations=annotations) if m.name == "backbone" else m for m in lineage.materials]
     named = replace(subject, lineage=replace(lineage, materials=tuple(materials)))
     found = json.loads(bill_of_materials(named))["components"][0]
     assert found["licenses"] == [{"license": {key: licence or "unknown"}}]
+    datasets = found["modelCard"]["modelParameters"].get("datasets", [])
+    assert [one["name"] for one in datasets] == (["speech (1 h)"] if licence else [])
+    properties = {one["name"]: one["value"] for one in found["properties"]}
+    assert properties.get("elp:source") == annotations.get("source")
     facts = {fact.name: fact.value for fact in adapter_tree(index, named).walk()}
     assert facts["licence"] == (licence or "unknown")
     assert facts.get("pre-training data") == annotations.get("pretraining")

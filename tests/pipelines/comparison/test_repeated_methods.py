@@ -132,6 +132,9 @@ def test_the_report_has_seeds_ranks_rates_and_the_sentence_on_heads() -> None:
     assert head.startswith("The ranking changes with the head (default or mhfa): no. 0 of 3 pairs")
     assert budget.startswith("Each method was tried with 3 learning rates, and the validation split chose: l × 3, ")
     assert seeds.startswith("Intervals and ranks are over 3 seeds")
+    unknown, rates_said, _ = repeat_sentences(replace(found, changes=(), budget=1))
+    assert unknown.endswith("is not known: this takes three methods or more.")
+    assert "default learning rates only" in rates_said
     rows = repeat_rows(found)
     assert [row[0] for row in rows] == [*rates, *rates]
     assert rows[0][4:] == ["1 (1 … 1)", "3", "× 3: 10.00 %"]

@@ -1,4 +1,4 @@
-"""Twelve slots of three sites change from `elp:tiny` under a running server and come back; commands are killed."""
+"""Twelve slots of three sites change from `elp:tiny` under a running `elp serve` and come back; commands are killed."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import httpx
 import pytest
 
 from elp_core.testing import save_tiny
@@ -28,10 +29,10 @@ from pipelines.registry.ledger.chain import verify_chain
 from pipelines.registry.ledger.entry import SITE_MOVES
 from pipelines.registry.signing.keys import key_folder, load_trusted_keys
 from pipelines.registry.slot import Slot
-from pipelines.serving.champion_source import RegistryChampions
 from pipelines.training.train import train_adapters
 from tests.support.clips import voice, wav
-from tests.support.speech_server import SpeechServer, speech_server, wait_until
+from tests.support.mlflow_server import free_port
+from tests.support.speech_server import wait_until
 from tests.support.versions import make_champion
 from tests.support.workspaces import Site, delivery, own_slot
 
@@ -124,32 +125,61 @@ def fleet(mlflow_uri: str, tmp_path: Path) -> Fleet:
     return Fleet(workspace.root, mlflow_uri, str(new))
 
 
+@dataclass
+class AskedServer:
+    """`elp serve` in its own process, and a client that asks every slot again and again."""
+
+    client: httpx.Client
+    log: Path
+    answers: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """By slot and version."""
+    faults: list[str] = field(default_factory=list)
+
+    def versions(self, site: str) -> set[int]:
+        """Return the versions that the server answers for a site with."""
+        served = self.client.get("/v1/models").json()["data"]
+        return {one["version"] for one in served if one["id"].startswith(f"{site}/")}
+
+    def said(self, sentence: str) -> int:
+        """Return how often a sentence is in the server's log."""
+        return self.log.read_text().count(sentence)
+
+    def ask_until(self, ends: threading.Event) -> None:
+        """Ask all slots in turn."""
+        while not ends.wait(0.05):
+            for slot in (f"{site}/{task}" for site in SITES for task in TASKS):
+                fault, version = _asked(self.client, slot)
+                self.faults.extend([f"{slot}: {fault}"] if fault else [])
+                self.answers[slot, version] += 1
+
+
 @pytest.fixture
-def asked(fleet: Fleet, tmp_path: Path) -> Iterator[tuple[SpeechServer, Counter[tuple[str, str]], list[str]]]:
-    """A server that follows the registry, and a client that asks every slot again and again."""
-    source = RegistryChampions(fleet.uri, tmp_path / "serve-cache", SITES)
-    answers, faults, ends = Counter[tuple[str, str]](), list[str](), threading.Event()
-    (tmp_path / "serve").mkdir()
-    with speech_server(source, tmp_path / "serve", backbone="elp:tiny") as server:
+def asked(fleet: Fleet, tmp_path: Path) -> Iterator[AskedServer]:
+    """A server that follows the registry, as a user starts it, and its client."""
+    port, log = free_port(), tmp_path / "serve.log"
+    command = [sys.executable, "-m", "pipelines.cli.main", "serve", *SITES, "--port", str(port), "--poll", "0.2"]
+    ends = threading.Event()
+    with log.open("w") as output:
+        process = subprocess.Popen(command, cwd=fleet.root, stdout=output, stderr=output)
+    try:
+        ready = f"serving {len(SITES) * len(TASKS)} slots"
+        wait_until(lambda: ready in log.read_text() or process.poll() is not None, 180)
+        assert process.poll() is None, log.read_text()
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60, trust_env=False) as client:
+            server = AskedServer(client, log)
+            asker = threading.Thread(target=server.ask_until, args=[ends])
+            asker.start()
+            try:
+                yield server
+            finally:
+                ends.set()
+                asker.join()
+    finally:
+        process.terminate()
+        assert process.wait(60) == 0, log.read_text()
 
-        def ask() -> None:
-            while not ends.wait(0.05):
-                for slot in (f"{site}/{task}" for site in SITES for task in TASKS):
-                    fault, version = _asked(server, slot)
-                    faults.extend([f"{slot}: {fault}"] if fault else [])
-                    answers[slot, version] += 1
 
-        client = threading.Thread(target=ask)
-        client.start()
-        try:
-            yield server, answers, faults
-        finally:
-            ends.set()
-            client.join()
-
-
-def test_twelve_slots_change_under_load_with_kills_and_come_back(fleet: Fleet, asked) -> None:
-    server, answers, faults = asked
+def test_twelve_slots_change_under_load_with_kills_and_come_back(fleet: Fleet, asked: AskedServer) -> None:
     # the command needs some seconds to start; each later run gets further
     while fleet.kills < MIGRATE_KILLS:
         if fleet.elp("migrate", fleet.new, *SITES, kill_after=fleet.rng.uniform(3, 15)) == 0:
@@ -167,13 +197,15 @@ def test_twelve_slots_change_under_load_with_kills_and_come_back(fleet: Fleet, a
         fleet.check_halves()
     for site in SITES:
         assert fleet.elp("switch", fleet.new, site) == 0
-        wait_until(lambda site=site: _served(server, site) == {2})
+        wait_until(lambda site=site: asked.versions(site) == {2})
     assert {fleet.workspace.settings.backbone_of(Slot(site, task)) for site in SITES for task in TASKS} == {fleet.new}
     moved = [entry for entry in server_api.ledger_entries(fleet.uri) if entry.event in SITE_MOVES]
     assert [len(entry.detail["moves"]) for entry in moved] == [len(TASKS)] * len(SITES)
-    wait_until(lambda: len(server.opened.served.host.hosts) == 1)
+    # both were in memory until no champion needed the first one
+    wait_until(lambda: asked.said("elp:tiny is dropped: no champion needs it") == 1)
+    assert asked.said(f"{fleet.new} is loaded: 2 are in memory") == 1
     # every slot has answered with its new version
-    wait_until(lambda: sum(version == "2" for _, version in tuple(answers)) == len(SITES) * len(TASKS))
+    wait_until(lambda: sum(version == "2" for _, version in tuple(asked.answers)) == len(SITES) * len(TASKS))
     while fleet.kills < MIGRATE_KILLS + SWITCH_KILLS + BACK_KILLS:
         # a second one changes no champion, and completes elp.yaml
         fleet.elp("back", SITES[0], kill_after=fleet.rng.uniform(0.5, 2.5))
@@ -182,20 +214,23 @@ def test_twelve_slots_change_under_load_with_kills_and_come_back(fleet: Fleet, a
         began = time.monotonic()
         assert fleet.elp("back", site) == 0
         assert time.monotonic() - began < 60
-        wait_until(lambda site=site: _served(server, site) == {1})
+        wait_until(lambda site=site: asked.versions(site) == {1})
     fleet.check_halves()
     moved = [entry for entry in server_api.ledger_entries(fleet.uri) if entry.event == "migrated back"]
     assert sorted(entry.detail["site"] for entry in moved) == list(SITES)
     assert fleet.workspace.settings.backbone_of(Slot(SITES[0], TASKS[0])) == "elp:tiny"
-    assert faults == []
-    assert {version for _, version in answers} == {"1", "2"}
+    assert asked.faults == []
+    assert {version for _, version in asked.answers} == {"1", "2"}
 
 
-def _asked(server: SpeechServer, slot: str) -> tuple[str, str]:
+def _asked(client: httpx.Client, slot: str) -> tuple[str, str]:
     """Ask a slot once; return what is wrong with the answer, and its version."""
     files = [("file", ("clip.wav", CLIP)), *([("enrolment", ("other.wav", OTHER))] if slot.endswith("asv") else [])]
     data = {"model": slot} | ({"embeddings": "true"} if slot.endswith("asv") else {})
-    answer = server.client.post(f"/v1/{ROUTES[slot.partition('/')[2]]}", data=data, files=files)
+    try:
+        answer = client.post(f"/v1/{ROUTES[slot.partition('/')[2]]}", data=data, files=files)
+    except httpx.HTTPError as error:
+        return f"no answer: {error!r}", ""
     version = answer.headers.get("elp-version", "")
     if answer.status_code != 200:
         return f"{answer.status_code} {answer.text[:200]}", version
@@ -204,7 +239,3 @@ def _asked(server: SpeechServer, slot: str) -> tuple[str, str]:
         bundles = {one["bundle_digest"] for one in (found["test"], *found["enrolment"])}
         return "" if len(bundles) == 1 else f"embeddings of several bundles: {sorted(bundles)}", version
     return "", version
-
-
-def _served(server: SpeechServer, site: str) -> set[int]:
-    return {one.version for one in server.opened.served.versions if one.slot.site == site}

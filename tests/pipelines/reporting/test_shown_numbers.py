@@ -75,7 +75,8 @@ def recorded(site: Site, mlflow_uri: str, tmp_path_factory: pytest.TempPathFacto
         runs.log_metrics(client, version.run_id, SPENT)
         champion = make_champion(client, version)
     own = {"slot": str(slot), "dataset": slot.tag(1), "golden": GOLDEN, "backbone": champion.backbone}
-    write_compared(place.state, NAME, **own, fingerprint=champion.fingerprint)
+    # the workspace has an adapter configuration of its own
+    write_compared(place.state, NAME, "slot", **own, fingerprint=champion.fingerprint)
     (stored,) = list_statements(mlflow_uri, model=slot.model_name, version=2, kind="verdict")
     folder = place.root / slot.folder
     shards = place.root / Slot("plant-a", "asr").folder / "shards"
@@ -129,8 +130,10 @@ def _recorded(found: Recorded) -> set[str]:
 
 def _gains(found: Recorded) -> set[str]:
     verdict, by_method = found.verdict, {one["method"]: one["value"] for one in found.compared["methods"]}
-    (pair,) = [one for one in found.compared["differences"] if (one["method"], one["other"]) == ("weighted-sum", "elp")]
-    frozen, adapter = by_method["weighted-sum"], by_method["elp"]
+    (pair,) = [
+        one for one in found.compared["differences"] if (one["method"], one["other"]) == ("weighted-sum", "slot")
+    ]
+    frozen, adapter = by_method["weighted-sum"], by_method["slot"]
     low, high = verdict["interval"]
     shares = [verdict["challenger"], verdict["champion"], *(verdict["challenger_interval"] or ())]
     # over no adapter, over the champion before (of no clear difference: more and fewer), over no training

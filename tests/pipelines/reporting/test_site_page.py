@@ -14,8 +14,8 @@ from pipelines.registry.backbone_licence import LicenceFault, LicenceRule
 from pipelines.registry.verdict_statement import NamedOutcome, VerdictStatement
 from pipelines.reporting.comparison_records import workspace_comparisons
 from pipelines.reporting.full_copies import FullCopies
-from pipelines.reporting.gain_words import gain_sentence, rate_sentence
-from pipelines.reporting.measured_gain import gain_over_former
+from pipelines.reporting.gain_words import gain_sentence, other_comparison_sentence, rate_sentence
+from pipelines.reporting.measured_gain import OWN_ADAPTER, gain_over_former
 from pipelines.reporting.next_step_words import next_step
 from pipelines.reporting.risk_words import slot_risks
 from pipelines.reporting.site_page import site_page
@@ -106,6 +106,13 @@ def test_a_comparison_on_other_data_or_another_backbone_is_no_gain(
     os.utime(tmp_path / "comparisons" / "00000000000000aa" / "compare.json", (1, 1))
     gains, unfit = slot_gains(judged(3, verdict()), workspace_comparisons(tmp_path))
     assert (gains[0].source, gains[0].over, unfit) == ("00000000000000aa", "frozen", None)
+    # its elp is not the adapter of a slot with a configuration of its own
+    gains, _ = slot_gains(judged(3, verdict()), workspace_comparisons(tmp_path), OWN_ADAPTER)
+    assert "frozen" not in [one.over for one in gains]
+    # nor one whose errors are others on the same golden set
+    gains, unfit = slot_gains(judged(3, verdict(challenger_interval=(0.3, 0.4))), workspace_comparisons(tmp_path))
+    assert "frozen" not in [one.over for one in gains]
+    assert "trained one with 11 errors in 100 words" in other_comparison_sentence(EN, unfit)
 
 
 def test_the_slots_of_one_pass_share_its_duration() -> None:
