@@ -32,8 +32,9 @@ $(STAMP): pyproject.toml constraints.txt tests/object-store.txt
 	@grep -v '^#' constraints.txt | xargs -n 32 -P 4 $(VENV)/bin/python -m pip install --quiet --no-deps --no-compile 2>/dev/null || true
 	@$(VENV)/bin/python -m pip install --quiet --no-compile --constraint constraints.txt --editable '.[pipelines,dev]'
 	@$(VENV)/bin/python -m pip install --quiet --no-deps --require-hashes --requirement tests/object-store.txt
-	@# on all cores, where pip uses one; templates among the packages are no Python and cannot be compiled
-	@$(VENV)/bin/python -m compileall -qq -j 0 $(VENV)/lib || true
+	@# on all cores, where pip uses one; templates among the packages are no Python and cannot be compiled. The last three
+	@# are ours: each of the processes of the tests would compile them
+	@$(VENV)/bin/python -m compileall -qq -j 0 $(VENV)/lib elp_core pipelines tests/support || true
 	@touch $@
 	@echo "installed; try: $(ELP) --help"
 

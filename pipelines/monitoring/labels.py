@@ -26,6 +26,7 @@ from pipelines.registry.slot import Slot
 
 if TYPE_CHECKING:
     from elp_core.model import ElpModel
+    from elp_core.tasks import Task
     from elp_core.types import Clip
 
 
@@ -76,6 +77,8 @@ def measure_labels(
     bundle = download_bundle(client, champion, cache)
     model: ElpModel = load_bundle(bundle, backbone_of_bundle(settings, slot, bundle))
     log(f"measuring {champion.name} on {count(len(clips), 'recording')} with references")
+    if unknown := unknown_labels(model.task, clips):
+        log(f"{champion.name} does not know {', '.join(unknown[:5])}: these labels count as errors; are they right?")
     errors = clip_errors(model, clips)
     if errors is None:
         raise UsageError(f"{slot} has no error of a single clip; references are for asr, ser and sic")
@@ -108,6 +111,15 @@ def measure_labels(
             },
         )
     return LabelResult(str(slot), champion.version, model.task.metric, bound, len(new), len(by_session) - len(new))
+
+
+def unknown_labels(task: Task, clips: Sequence[Clip]) -> list[str]:
+    """Return the labels that a task with classes does not know; none for other tasks."""
+    from elp_core.tasks.classification import ClipClassification
+
+    if not isinstance(task, ClipClassification):
+        return []
+    return sorted({clip.label for clip, place in zip(clips, task.places(clips), strict=True) if place < 0})
 
 
 def _measured(folder: Path, version: int) -> dict[str, float]:

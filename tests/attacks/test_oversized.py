@@ -33,7 +33,10 @@ def _check_ledger(contest: Contest) -> None:
     [
         ("model-versions/set-tag", {"version": "1", "key": "elp." + _MILLIONS, "value": "1"}, "is not changed by hand"),
         ("registered-models/create", {"name": "elp." + _MILLIONS}, "looks like a slot's model and is none"),
-        ("registered-models/rename", {"new_name": _MILLIONS}, "a slot's model keeps its name"),
+        pytest.param(
+            *("registered-models/rename", {"new_name": _MILLIONS}, "a slot's model keeps its name"),
+            marks=pytest.mark.slow,
+        ),
     ],
     ids=["tag", "model", "rename"],
 )

@@ -314,7 +314,7 @@ def _tab_to(page: Page, name: str) -> None:
     raise AssertionError(f"60 tabs do not reach {name}")
 
 
-@pytest.mark.parametrize("width", [320, 390, 768, 1280])
+@pytest.mark.parametrize("width", [320, *(pytest.param(one, marks=pytest.mark.slow) for one in (390, 768)), 1280])
 def test_pages_fit_their_window(seen: Shop, page: Page, width: int) -> None:
     page.set_viewport_size({"width": width, "height": 860})
     console = f"{seen.server.uri}/elp/"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -10,6 +12,9 @@ from tests.support.browser import Visit, browser
 from tests.support.contest import PASSED, prepare
 from tests.support.guarded_server import GuardedServer
 from tests.support.shop import open_shop
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Request
 
 pytestmark = pytest.mark.integration
 
@@ -46,13 +51,35 @@ def test_a_choice_of_the_visitor_stays(visit: Visit, server: GuardedServer) -> N
     assert visit.page.evaluate("localStorage.getItem('mlflow.workflowType_v1')") == '"genai"'
 
 
+def _when_quiet(visit: Visit) -> Callable[[], None]:
+    """Return what waits until every request of the visit has ended and no other one follows for a moment."""
+    asked: list[Request] = []
+    ended: list[Request] = []
+    # Playwright takes no method of a list
+    visit.page.context.on("request", lambda one: asked.append(one))
+    visit.page.context.on("requestfinished", lambda one: ended.append(one))
+    visit.page.context.on("requestfailed", lambda one: ended.append(one))
+
+    def wait() -> None:
+        before, ends = -1, time.monotonic() + 60
+        while not before == len(asked) == len(ended):
+            assert time.monotonic() < ends, [one.url for one in asked if one not in ended]
+            before = len(asked)
+            visit.page.wait_for_timeout(400)
+
+    return wait
+
+
 def test_no_page_asks_another_host(visit: Visit, server: GuardedServer) -> None:
     shop = open_shop(server, "plant-n")
     named = {"model": shop.model, "run": shop.made[3].run_id}
+    quiet = _when_quiet(visit)
+    # by the hash alone, as its own links do: each load of all its scripts takes 2 s of processor time
+    tab = visit.page.context.new_page()
     for page in PAGES:
-        tab = visit.page.context.new_page()
         tab.goto(f"{server.uri}/#{page.format(**named)}" if page else f"{server.uri}/#/")
         tab.get_by_role("link", name="Settings").first.wait_for(timeout=60_000)
+        quiet()
     tab.frame_locator("iframe").get_by_role("heading", level=1).wait_for(timeout=60_000)
     visit.page.goto(f"{server.uri}/elp/slots/plant-n/asr")
     # what a page asks for after it has come

@@ -162,6 +162,7 @@ def test_without_a_front_a_page_works_and_asks_no_other_host(visit: Visit, alone
     assert visit.errors == []
 
 
+@pytest.mark.slow
 def test_opened_under_another_name_the_page_still_reaches_its_api(visit: Visit, alone: str) -> None:
     with visit.page.expect_response(lambda answer: "/api/" in answer.url and answer.status == 200, timeout=60_000):
         visit.page.goto(alone.replace("127.0.0.1", "localhost") + "/dashboard")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import tarfile
 from pathlib import Path
@@ -82,7 +83,12 @@ def test_digits_are_recognised_letter_by_letter(recordings: Path, tmp_path: Path
 
 
 def test_speakers_are_told_apart(recordings: Path, tmp_path: Path) -> None:
-    before, after = _before_and_after(Slot("clean-site", "asv"), recordings, tmp_path / "workspace")
+    # half of the digits show the same in half the time
+    few = tmp_path / "few"
+    few.mkdir()
+    for path in recordings.glob("[0-4]_*.wav"):
+        shutil.copy(path, few)
+    before, after = _before_and_after(Slot("clean-site", "asv"), few, tmp_path / "workspace")
     assert before > 0.15
     assert after < 0.12
 

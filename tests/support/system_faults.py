@@ -35,11 +35,15 @@ def _worker_and_run(system: System, run: str) -> None:
     _kill_run(system, run)
 
 
-def _stop_run(system: System, run: str) -> None:
-    for process in system.run_processes(run)[:1]:
-        kill_processes(process.pid, number=signal.SIGSTOP)
-        time.sleep(45)
-        kill_processes(process.pid, number=signal.SIGCONT)
+def _hang(*pids: int) -> None:
+    """Let processes stand still for longer than the beats of a run may be away."""
+    kill_processes(*pids, number=signal.SIGSTOP)
+    time.sleep(45)
+    kill_processes(*pids, number=signal.SIGCONT)
+
+
+def _hang_service(name: str) -> Callable[[System, str], None]:
+    return lambda system, run: _hang(*(process.pid for process in family(system.pid(name))))
 
 
 def _supervision_then_run(system: System, run: str) -> None:
@@ -64,6 +68,10 @@ FAULTS: dict[str, Callable[[System, str], None]] = {
     "the MLflow server": lambda system, run: kill_processes(*(p.pid for p in family(system.pid("mlflow")))),
     "the supervision, then the run": _supervision_then_run,
     "everything": _end_all,
-    "the run hangs": _stop_run,
+    "the run hangs": lambda system, run: _hang(*(process.pid for process in system.run_processes(run)[:1])),
+    "the worker hangs": lambda system, run: _hang(system.pid("elp-gpu")),
+    "the Prefect server hangs": _hang_service("prefect"),
+    "the MLflow server hangs": _hang_service("mlflow"),
+    "the supervision hangs": lambda system, run: _hang(system.pid(SUPERVISOR)),
 }
 """Each returns when what it ended may come back: at once, or after what a machine does that starts again."""

@@ -57,7 +57,15 @@ SMALL: dict[str, MethodConfig] = {
 """Every method of the registry, as small as the backbone of the tests."""
 FAMILIES = ("wav2vec2", "hubert", "wavlm", "wav2vec2-bert")
 PAIRWISE = [
-    (name, family, (row + column) % 2 == 1) for row, name in enumerate(SMALL) for column, family in enumerate(FAMILIES)
+    pytest.param(
+        name,
+        family,
+        (row + column) % 2 == 1,
+        # each method is always on the family with convolutions in its layers, and on one of the three without
+        marks=[pytest.mark.slow] * (column not in (3, row % 3)),
+    )
+    for row, name in enumerate(SMALL)
+    for column, family in enumerate(FAMILIES)
 ]
 """Every pair of method and family, of method and norm style, of family and norm style."""
 PLAIN = AugmentConfig(speed=0.0, noise_probability=0.0, gain_db=0.0, time_mask=0.0, feature_mask=0.0, join=0.0)

@@ -56,6 +56,7 @@ def threads(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 one_and_two_threads = pytest.mark.parametrize("threads", [1, 2], indirect=True)
+two_threads = pytest.mark.parametrize("threads", [pytest.param(1, marks=pytest.mark.slow), 2], indirect=True)
 
 
 def jobs(backbone: Backbone, folder: Path | None = None) -> list[Job]:
@@ -91,7 +92,7 @@ def test_each_adapter_is_the_one_trained_alone() -> None:
     assert all(torch.equal(value, before[name]) for name, value in backbone.state_dict().items())
 
 
-@one_and_two_threads
+@two_threads
 def test_the_same_pass_gives_the_same_bits() -> None:
     backbone = tiny_backbone()
     first, second = jobs(backbone), jobs(backbone)
@@ -134,7 +135,7 @@ def test_a_killed_pass_goes_on_from_the_checkpoints_even_alone(tmp_path: Path) -
         assert_alike(one, other, result, repeated)
 
 
-@one_and_two_threads
+@two_threads
 def test_one_job_that_fails_leaves_the_others_as_they_were() -> None:
     backbone = tiny_backbone()
     good, bad = jobs(backbone), jobs(backbone)

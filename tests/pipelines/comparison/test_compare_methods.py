@@ -140,7 +140,17 @@ def test_the_process_of_a_trial_reports_its_steps_and_ends_with_its_reader(tmp_p
         run_child([sys.executable, "-c", waiting], tmp_path / "errors", gone)
 
 
-def test_a_trial_that_fails_is_named_and_costs_no_other(copy: Workspace, site: Site, mlflow_uri: str) -> None:
+@pytest.mark.usefixtures("_trials_here")
+def test_a_trial_that_fails_is_named_and_costs_no_other(
+    copy: Workspace, site: Site, mlflow_uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = trial_runner.run_child
+
+    def failing_one_there(command: list[str], errors: Path, report: Report) -> tuple[int, str]:
+        share = json.loads(Path(command[4]).read_text("utf-8"))["share"]
+        return (run_child if share == 0.01 else here)(command, errors, report)
+
+    monkeypatch.setattr(trial_runner, "run_child", failing_one_there)
     request = ComparisonRequest(("weighted-sum",), (0.01, 1.0), "weighted-sum")
     found, _ = compare_methods(copy, site.asv, "latest", request, mlflow_uri=mlflow_uri, log=lambda _: None)
     assert [trial.method for trial in found.methods] == ["weighted-sum"]

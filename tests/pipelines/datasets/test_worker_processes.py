@@ -29,6 +29,7 @@ def _doubled(chunk: list[int]) -> list[int]:
     return [2 * number for number in chunk]
 
 
+@pytest.mark.slow
 @pytest.mark.integration
 def test_the_item_that_ends_a_process_is_found_and_the_others_are_kept() -> None:
     chunks = [list(range(start, start + 4)) for start in range(0, 24, 4)]

@@ -13,11 +13,13 @@ from pathlib import Path
 import pytest
 
 from pipelines.distribution.pull_box import _with_source, pull_box
+from pipelines.distribution.report_back import enrol_box_here
 from pipelines.distribution.sources import source_of
 from pipelines.errors import ServiceError, UsageError
 from pipelines.local.box_home import BoxSettings, origin_of, read_box, write_box
 from pipelines.local.verified_metadata import keep_root
 from pipelines.registry.client.connection import Account
+from pipelines.registry.delivery.delivery_keys import new_private_key
 from tests.support.delivery_by_hand import NOW, Depot, ship_fingerprint
 
 
@@ -48,6 +50,10 @@ def listeners() -> Iterator[list[Listener]]:
                 self.send_header("Location", own.sends_on_to + self.path)
             self.send_header("Content-Length", "0")
             self.end_headers()
+
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.do_GET()
 
         def log_message(self, format: str, *args: object) -> None:
             pass
@@ -107,11 +113,14 @@ def test_another_address_and_another_host_of_a_redirect_get_no_token(
 
 
 def test_the_login_of_the_environment_goes_to_its_own_address(
-    listeners: list[Listener], depot: Depot, box: Path, tmp_path: Path
+    listeners: list[Listener], depot: Depot, box: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     own, other = listeners
     keep_root(box, depot.first_root)
     login = Account("carl", "secret word").environment()
+    for name, value in login.items():
+        # what the client of the server's routes would send
+        monkeypatch.setenv(name, value)
     sent = f"Basic {base64.b64encode(b'carl:secret word').decode()}"
 
     def pulled(source: str, **environment: str) -> str:
@@ -148,6 +157,12 @@ def test_the_login_of_the_environment_goes_to_its_own_address(
     write_box(box, BoxSettings("plant-a", own.uri, "press-3", "press-3.token"))
     pulled(own.uri)
     assert own.logins[2:] == ["Bearer press-3.token"]
+    # nor do its reports and its enrolment, which go to any address that is named
+    new_private_key(box / "key.pem")
+    pulled(other.uri)
+    with pytest.raises(ServiceError, match="needs a login"):
+        enrol_box_here(box, other.uri, "once", "")
+    assert other.logins[7:] == [None, None, None]
 
 
 def test_a_token_without_a_known_address_is_kept_and_not_sent_and_an_address_without_a_token_is_not_kept() -> None:

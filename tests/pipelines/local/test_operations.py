@@ -224,6 +224,7 @@ def test_a_slot_that_migrates_has_one_run_until_that_has_ended(up: Workspace, mo
             client.update_work_pool("elp-gpu", WorkPoolUpdate(is_paused=False))
 
 
+@pytest.mark.slow
 def test_a_late_run_looks_by_itself_whether_a_newer_one_is_due(up: Workspace) -> None:
     tag_slots(up, ["plant-z/asr"])
     before = (up.root / "elp.yaml").read_text()

@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from elp_core.tasks import IntentClassification, SpeakerVerification
 from elp_core.types import Clip
 from pipelines.errors import UsageError
 from pipelines.monitoring.clip_scores import golden_blocks
+from pipelines.monitoring.labels import unknown_labels
 from pipelines.monitoring.sent_audio import SentClip, decoded, read_source
 from tests.support.clips import voice, wav
 
@@ -79,6 +81,12 @@ def test_a_recording_that_cannot_be_read_is_reported_and_left_out(tmp_path: Path
 
 def _clip(name: str, speaker: str) -> Clip:
     return Clip(name, b"", 1.0, "test", speaker=speaker)
+
+
+def test_labels_that_the_champion_does_not_know_are_named() -> None:
+    clips = [Clip(str(number), b"", 1.0, "test", label=label) for number, label in enumerate(("on", "offf", "aus"))]
+    assert unknown_labels(IntentClassification(("off", "on")), clips) == ["aus", "offf"]
+    assert unknown_labels(SpeakerVerification(("anna", "bert")), clips) == []
 
 
 def test_a_speaker_is_a_block_and_in_a_closed_set_several() -> None:
