@@ -132,8 +132,11 @@ class SpeakerVerification:
                 "expected both from one adapter"
             )
         only = np.zeros(1, np.int64)
-        score = self._score(speaker, only, tested, only, head)
-        return Match(float(score[0]), self.threshold)
+        score = float(self._score(speaker, only, tested, only, head)[0])
+        if self.options.score_norm == "none":
+            # the product of two unit vectors may be more than 1 by rounding
+            score = max(-1.0, min(score, 1.0))
+        return Match(score, self.threshold)
 
     def decide_at(self, evaluation: Evaluation) -> SpeakerVerification:
         """Return the task with the threshold of its operating point on the trials of `evaluation`."""

@@ -110,6 +110,9 @@ def test_several_recordings_enrol_a_speaker_and_the_threshold_decides() -> None:
     assert task.compare(head, anna, bert[0]).accepted is None
     with pytest.raises(CorpusError, match="and the other 3; expected both from one adapter"):
         task.compare(head, anna, bert[0][:3])
+    some = np.random.default_rng(1).standard_normal((50, 16))
+    same = [task.compare(head, [one], one).score for one in some]
+    assert max(same) == 1.0, "rounding makes no cosine above 1"
 
 
 def test_normalised_scores_lean_on_the_training_speakers() -> None:
