@@ -8,7 +8,6 @@ import click
 
 from pipelines.cli.output import wants_json
 from pipelines.cli.progress_bar import spaced_lines
-from pipelines.local.addresses import mlflow_uri
 from pipelines.local.workspace import Workspace
 from pipelines.number_text import duration
 from pipelines.registry.slot import Slot
@@ -29,6 +28,7 @@ def chosen_aligner(workspace: Workspace, slot: Slot, which: str | None) -> Align
     if which is None:
         return None
     from pipelines.datasets.aligned_delivery import SEGMENT_SECONDS
+    from pipelines.local.addresses import mlflow_uri
     from pipelines.serving.champion_aligner import find_aligner
 
     say = spaced_lines()

@@ -1,14 +1,19 @@
 """The texts of a version in the MLflow UI: its tags and its description, written from its lineage and its verdict."""
 
+from __future__ import annotations
+
 import math
 import posixpath
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from elp_core.languages import units_text
 from pipelines.number_text import metric_title, percent, points
 from pipelines.registry.adapter_version import Tags, report_address
 from pipelines.registry.lineage import BackboneOrigin, LearnedFrom, Lineage, TrainedLanguage, normaliser_text
-from pipelines.registry.verdict_statement import ReportedRate, Span, VerdictStatement
+
+if TYPE_CHECKING:
+    from pipelines.registry.verdict_statement import ReportedRate, Span, VerdictStatement
 
 _UNITS = 40
 """Units that are listed; a delivery of Japanese can bring hundreds."""
