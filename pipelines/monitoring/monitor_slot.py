@@ -130,7 +130,7 @@ def restart_monitor(folder: Path, slot: Slot, reason: str) -> None:
         UsageError: There is no reason, or the slot was never looked at.
     """
     if not reason.strip():
-        raise UsageError("the restart of a monitor needs a reason")
+        raise UsageError(f"the restart of the monitor of {slot} is recorded with a reason; say it: --reason TEXT")
     with file_lock(folder / "lock"):
         before = finish_look(folder)
         if before is None:
