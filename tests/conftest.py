@@ -18,7 +18,6 @@ from pipelines.quick_imports import skip_grammar
 from tests.support import environment
 from tests.support.browser import end_browser
 from tests.support.new_databases import keep_databases
-from tests.support.rewritten_modules import rewrite_share
 
 if TYPE_CHECKING:
     from tests.support.login_server import LoginServer
@@ -78,9 +77,8 @@ def _own_home(_homes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Let `environment` see the fixtures of the session too, as hooks of a folder's conftest do not; divide work."""
+    """Let `environment` see the fixtures of the session too, as hooks of a folder's conftest do not."""
     config.pluginmanager.register(environment, "elp-environment")
-    rewrite_share(config)
     with contextlib.suppress(OSError):
         if shutil.disk_usage(MEMORY).free > ENOUGH_BYTES:
             os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))

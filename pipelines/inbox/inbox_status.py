@@ -46,7 +46,8 @@ def _rows(workspace: Workspace, slot: Slot, limit: int) -> Iterator[InboxRow]:
     if seen != looks:
         write_looks(workspace, slot, seen)
     refused = {one.fingerprint: one for one in inbox.refusals()}
-    claimed = {one.fingerprint: one for one in inbox.claims()}
+    # one without a name has no delivery in it
+    claimed = {one.fingerprint: one for one in inbox.claims() if one.name}
     base = InboxRow(str(slot), "", "waiting", "")
     for entry, ready in look_at(workspace, slot, inbox):
         row = replace(base, name=shown_name(entry.name), fingerprint=entry.fingerprint)

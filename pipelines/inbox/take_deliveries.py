@@ -108,7 +108,9 @@ class _Taker:
             dead = claim.owner == self.owner or self.inbox.expired_after(claim) > LEASE_SECONDS
             if not dead:
                 self.claimed.add(claim.fingerprint)
-                self.done.left[claim.name] = f"it is being taken in by {claim.host or 'another machine'}"
+                # an empty one is of a machine that is about to claim, or was killed then: it has no delivery
+                if claim.name:
+                    self.done.left[claim.name] = f"it is being taken in by {claim.host or 'another machine'}"
             elif own := self.inbox.take_over(claim, self.owner):
                 if (entry := self.inbox.content(own)) is None:
                     self.inbox.release(own)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 
 import pytest
 
 from tests.support.contest import CHAMPION, FAILED, Contest
-from tests.support.mlflow_commands import COMMAND_LINE, MlflowProgram, mlflow_program
+from tests.support.mlflow_commands import COMMAND_LINE, run_program
 from tests.support.mlflow_server import server_environment
 from tests.support.versions_by_hand import API
 
@@ -33,19 +35,12 @@ with sa.create_engine(sys.argv[1]).begin() as connection:
 Run = Callable[..., tuple[int, str]]
 
 
-@pytest.fixture(scope="module")
-def program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowProgram]:
-    """One process that forks the commands on every database."""
-    with mlflow_program(tmp_path_factory.mktemp("commands")) as running:
-        yield running
-
-
 @pytest.fixture
-def run(program: MlflowProgram, contest: Contest) -> Run:
+def run(contest: Contest, tmp_path: Path) -> Run:
     """Run a program on the machine of the server."""
     environment = server_environment(contest.server.folder) | {"MLFLOW_TRACKING_URI": contest.server.uri}
     environment |= {"PATH": os.environ["PATH"], "PYTHONPATH": os.environ.get("PYTHONPATH", "")}
-    return lambda source, *words: program.run(source, *words, environment=environment)
+    return partial(run_program, environment=environment, output=tmp_path / "output")
 
 
 def test_gc_deletes_no_run_that_a_version_is_based_on(contest: Contest, run: Run) -> None:

@@ -40,7 +40,7 @@ def public_state(workspace: Workspace, slot: Slot, uri: str) -> dict[str, Any]:
         "tags": sorted(
             tag.replace(str(slot), "") for kind in ("data", "golden") for tag in git.tags(root, f"{kind}/{slot}")
         ),
-        "data": _tree(root / slot.folder),
+        "data": data_files(root / slot.folder),
         "uncommitted": git.git(root, "status", "--porcelain"),
         "left": leftovers(workspace),
     }
@@ -55,7 +55,7 @@ def leftovers(workspace: Workspace) -> list[str]:
     return [*found, "data.lock is held"]
 
 
-def _tree(folder: Path) -> dict[str, str]:
+def data_files(folder: Path) -> dict[str, str]:
     """Return what DVC and Git track of a slot, by name."""
     return {path.name: _sum(path) for path in sorted(folder.rglob("*")) if path.is_file() and path.suffix != ".json"}
 

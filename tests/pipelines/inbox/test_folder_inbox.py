@@ -17,6 +17,7 @@ import pytest
 from pipelines.errors import DataRefused, IntakeError, ServiceError, WorkspaceError
 from pipelines.inbox.folder_inbox import FolderInbox
 from pipelines.inbox.inbox_records import LEASE_SECONDS
+from pipelines.inbox.inbox_status import inbox_rows
 from pipelines.inbox.slot_inbox import owner_id
 from pipelines.inbox.take_deliveries import retry_refused
 from pipelines.local.workspace import Workspace
@@ -397,10 +398,14 @@ def test_a_claim_folder_without_content_or_record_is_tidied_or_finished(bare: Wo
     empty.mkdir(parents=True)
     drop(full, "monday", {"a.wav": b"1"})
     drop(full, "monday.done", b"")
-    for path in (empty, full):
-        os.utime(path, (old, old))
+    os.utime(full, (old, old))
     intake = Intake()
-    assert [one.name for one in intake.run(bare).taken] == ["monday"]
+    assert inbox_rows(bare)[0].name == "monday", "a young one without content is no delivery"
+    assert len(inbox_rows(bare)) == 1
+    done = intake.run(bare)
+    assert ([one.name for one in done.taken], done.left) == (["monday"], {})
+    os.utime(empty, (old, old))
+    assert intake.run(bare).taken == []
     assert [p for p in (folder / ".claimed").iterdir() if p.is_dir()] == []
 
 
