@@ -10,6 +10,7 @@ import click
 from pipelines.cli.options import json_option, on_workspace
 from pipelines.cli.output import emit, fields
 from pipelines.local.workspace import Workspace
+from pipelines.number_text import count
 from pipelines.registry.delivery.root_ceremony import RootState
 
 _folder = click.argument("folder", type=click.Path(path_type=Path), metavar="FOLDER")
@@ -67,7 +68,8 @@ def request_verb(workspace: Workspace, sites: tuple[str, ...], file: Path) -> No
     made = RootRequest(online, load_trusted_keys(keys).keys)
     write_whole(file, made.text)
     shown = {"file": file, "sites": made.sites, "keys": [key.keyid for key in made.statements]}
-    emit(shown, lambda _: f"{file} names {len(made.sites)} sites and {len(made.statements)} keys for statements")
+    named = f"{count(len(made.sites), 'site')} and {count(len(made.statements), 'key')} for statements"
+    emit(shown, lambda _: f"{file} names {named}")
 
 
 @root.command(name="make", short_help="Draft the next root.")
@@ -152,7 +154,7 @@ def _shown(state: RootState) -> str:
             ("sites", ", ".join(state.sites)),
             ("threshold", state.threshold),
             ("signed by", ", ".join(keyid[:12] for keyid in state.signed)),
-            ("missing", f"{state.missing} signatures" if state.missing else "nothing: elp root publish"),
+            ("missing", count(state.missing, "signature") if state.missing else "nothing: elp root publish"),
             ("until", f"{state.expires:%Y-%m-%d}"),
         ]
     )

@@ -14,14 +14,13 @@ from pathlib import Path
 
 from elp_core.files import write_whole
 from pipelines.distribution.resumed_download import fetch_bytes, fetch_file
-from pipelines.distribution.sources import ByteStream, Source
+from pipelines.distribution.sources import ByteStream, Source, read_first_root
 from pipelines.distribution.trusted_metadata import TrustedMetadata, trusted_metadata
 from pipelines.locks import file_lock
 from pipelines.registry.delivery.delivery_metadata import FRESH_MEDIA, ROOT, TIMESTAMP, metadata_file
 from pipelines.registry.delivery.site_set import BUNDLE_FILES, DeliveredAdapter, read_site_set, set_path
 
 _TIMESTAMP = f"metadata/{metadata_file(TIMESTAMP)}"
-_FIRST_ROOT = f"metadata/{metadata_file(ROOT, 1)}"
 
 
 @dataclass(frozen=True)
@@ -77,8 +76,7 @@ def export_set(site: str, source: Source, folder: Path, log: Callable[[str], Non
     place.mkdir(parents=True, exist_ok=True)
     with file_lock(place / ".lock"), tempfile.TemporaryDirectory(prefix="elp-export-") as scratch:
         recorded = _Recorded(source)
-        first = b"".join(recorded.read(_FIRST_ROOT).chunks)
-        metadata = trusted_metadata(Path(scratch), recorded, first, datetime.now(UTC))
+        metadata = trusted_metadata(Path(scratch), recorded, read_first_root(recorded), datetime.now(UTC))
         files = [metadata.target(set_path(site))]
         wanted = read_site_set(fetch_bytes(source, files[0]), site)
         files += [metadata.target(path) for adapter in wanted.adapters for path in _paths(adapter)]

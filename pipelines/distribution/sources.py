@@ -196,15 +196,30 @@ def source_of(text: str, site: str, *, token: str = "", account: Account | None 
 
 def first_root_by_digest(text: str, source: Source) -> bytes:
     """Return the first root of a source if it has this ``sha256:…``, which came from a person."""
-    content = bytearray()
-    with refusals():
-        for chunk in source.read(f"metadata/{metadata_file(ROOT, 1)}").chunks:
-            content += chunk
-            if len(content) > _LARGEST_ROOT:
-                raise DeliveryRefused("too long", f"the first root of {source.shown} has no end")
-    found = f"sha256:{sha256(bytes(content))}"
+    content = read_first_root(source)
+    found = f"sha256:{sha256(content)}"
     if found != text:
         raise DeliveryRefused("signature", f"the first root of {source.shown} is {found}, not {text[:80]}")
+    return content
+
+
+def read_first_root(source: Source) -> bytes:
+    """Return the first root of a source as it comes; DeliveryRefused if it has none."""
+    from tuf.api.exceptions import DownloadHTTPError
+
+    content = bytearray()
+    with refusals():
+        try:
+            for chunk in source.read(f"metadata/{metadata_file(ROOT, 1)}").chunks:
+                content += chunk
+                if len(content) > _LARGEST_ROOT:
+                    raise DeliveryRefused("too long", f"the first root of {source.shown} has no end")
+        except DownloadHTTPError as error:
+            if error.status_code != 404:
+                raise
+            raise DeliveryRefused(
+                "incomplete", f"{source.shown} delivers nothing yet: no root was published there; see: elp root --help"
+            ) from error
     return bytes(content)
 
 

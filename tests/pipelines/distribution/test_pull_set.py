@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from pipelines.distribution.export_set import export_set
 from pipelines.distribution.pull_set import roll_back_set
+from pipelines.distribution.sources import FolderSource, first_root_by_digest
 from pipelines.errors import DeliveryRefused
 from pipelines.local.box_home import active_set, last_pull, previous_set
 from tests.support.delivery_by_hand import NOW, Depot
@@ -92,3 +94,13 @@ def test_a_champion_by_override_is_refused_unless_the_box_accepts_it(depot: Depo
 def test_the_first_pull_needs_a_root_from_a_person(depot: Depot, box: Path, tmp_path: Path) -> None:
     with pytest.raises(DeliveryRefused, match="knows no root yet"):
         depot.pull(box, depot.medium(tmp_path / "medium"), first_root=None)
+
+
+def test_a_source_without_a_root_is_named(tmp_path: Path) -> None:
+    (tmp_path / "medium").mkdir()
+    source = FolderSource(tmp_path / "medium")
+    sentence = "delivers nothing yet: no root was published there; see: elp root --help"
+    with pytest.raises(DeliveryRefused, match=sentence):
+        first_root_by_digest("sha256:" + "a" * 64, source)
+    with pytest.raises(DeliveryRefused, match=sentence):
+        export_set("plant-a", source, tmp_path / "stick")
