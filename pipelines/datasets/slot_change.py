@@ -95,10 +95,10 @@ def data_turn(workspace: Workspace, slot: Slot | None = None, wait: float = _WAI
         try:
             stack.enter_context(file_lock(lock, wait=wait))
         except TimeoutError as error:
-            raise WorkspaceError(
-                f"another run is changing the data of {root} (lock {lock}); wait until it ends and try again"
-            ) from error
+            why = f"another run is changing the data of {root} (lock {lock}); wait until it ends and try again"
+            raise WorkspaceError(why) from error
         clear_dead_git_locks(root)
+        remove_temporary(workspace.state / "journal")  # journals are written under this lock only
         # before the checks: the files of a run that was killed would count as uncommitted changes
         # with a Git address those of other slots, too: their commits would be pushed with this change
         for one in _interrupted(workspace) if address else filter(None, [slot]):
