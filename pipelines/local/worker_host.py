@@ -9,7 +9,6 @@ home takes them over.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import time
@@ -17,9 +16,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from elp_core.errors import OpsError
 from elp_core.files import write_whole
 from elp_core.types import Seconds
-from pipelines.errors import RegistryError, ServiceError, WorkerEnded
+from pipelines.errors import ServiceError, WorkerEnded
 from pipelines.local.addresses import Record
 from pipelines.local.environment import child_environment
 from pipelines.local.foreground import LogFollower, Stopped, collect_ended, ignore_signals, say_line, stop_signals
@@ -107,8 +107,13 @@ class WorkerHost:
             return
         self.trust_at = time.monotonic() + _TRUST_EVERY
         account = Account(settings.username, settings.password) if settings.username else None
-        with contextlib.suppress(ServiceError, RegistryError):
+        try:
             refresh_keys(settings.mlflow_uri, self.home / "keys", account, _ANSWERS_WITHIN)
+        except WorkerEnded:
+            raise
+        except (OpsError, OSError):
+            # an outage, or a full disk: the runs say what is wrong, and this process outlives it
+            return
 
     def end(self) -> None:
         """End all workers with their runs, and report the runs."""
