@@ -97,7 +97,7 @@ class WorkerHost:
                 # at once: its run would keep the GPU during the pause before the next start
                 stop_remains(process)
                 end_processes_of(self.home, spec.worker)
-            if (end is None or now >= end.start_at) and self._report(spec):
+            if (end is None or end.may_start(now)) and self._report(spec):
                 end_processes_of(self.home, spec.worker)
                 self._start(spec)
 
