@@ -1,8 +1,7 @@
 """Start a model from trained ones: from one adapter, or from the weighted mean of several.
 
 The tensors of the adapter parts are always taken over. The head is taken over if both heads answer the same: for a
-recogniser by unit, so that it may have more units; for classes only if all of them are the same. An embedding serves
-any speakers: the directions of the training speakers that it knows are taken over with it.
+recogniser by unit, so that it may have more units; for classes and speakers only if all of them are the same.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,13 +11,12 @@ import torch
 
 from elp_core.errors import ConfigError
 from elp_core.model import ElpModel
-from elp_core.tasks import SpeakerVerification, SpeechRecognition, Task
+from elp_core.tasks import SpeechRecognition, Task
 from elp_core.tasks.grown_head import start_head_from
 
 _NO_SHAPE = ("threshold", "calibration", "dropout", "margin", "scale", "score_norm", "cohort", "operating_point")
 """Values of a task that give its head no other tensors."""
-_DIRECTIONS = "head.speakers"
-"""Tensor of a head of speakers: a direction for each training speaker."""
+_COUNTED = ("classes", "speakers")
 
 
 def head_obstacle(task: Task, parent: Task, *, alone: bool = True) -> str:
@@ -33,8 +31,6 @@ def head_obstacle(task: Task, parent: Task, *, alone: bool = True) -> str:
         if task.units.model != parent.units.model or not (alone or task.units.symbols == parent.units.symbols):
             return "its units differ"
         own, given = ({name: values.get(name) for name in ("width", "dilations")} for values in (own, given))
-    if isinstance(task, SpeakerVerification) and isinstance(parent, SpeakerVerification):
-        own, given = ({**values, "speakers": []} for values in (own, given))
     differ = [name for name in sorted({*own, *given} - {*_NO_SHAPE}) if own.get(name) != given.get(name)]
     return "; ".join(_difference(name, own.get(name), given.get(name)) for name in differ)
 
@@ -62,22 +58,10 @@ def start_from(model: ElpModel, parents: Sequence[tuple[ElpModel, float]], *, he
     first = parents[0][0]
     by_unit = head and len(parents) == 1 and isinstance(model.task, SpeechRecognition)
     if head and not by_unit:
-        rows = {_DIRECTIONS: _directions(model, parents)} if isinstance(model.task, SpeakerVerification) else {}
-        taken |= {name: rows[name] if name in rows else mean[name] for name in own if name.startswith("head.")}
+        taken |= {name: mean[name] for name in own if name.startswith("head.")}
     model.load_state({**own, **taken})
     if by_unit:
         start_head_from(model, first)
-
-
-def _directions(model: ElpModel, parents: Sequence[tuple[ElpModel, float]]) -> torch.Tensor:
-    """Return the direction of each speaker: that of the parents if all of them know the speaker, else the model's."""
-
-    def by_speaker(one: ElpModel) -> dict[str, torch.Tensor]:
-        assert isinstance(one.task, SpeakerVerification)
-        return dict(zip(one.task.speakers, one.state()[_DIRECTIONS], strict=True))
-
-    known = _mean([(by_speaker(parent), weight) for parent, weight in parents])
-    return torch.stack([known.get(speaker, row) for speaker, row in by_speaker(model).items()])
 
 
 def _mean(parents: Sequence[tuple[Mapping[str, torch.Tensor], float]]) -> dict[str, torch.Tensor]:
@@ -97,7 +81,7 @@ def _mean(parents: Sequence[tuple[Mapping[str, torch.Tensor], float]]) -> dict[s
 
 
 def _difference(name: str, own: Any, given: Any) -> str:
-    if name == "classes" and isinstance(own, list) and isinstance(given, list):
+    if name in _COUNTED and isinstance(own, list) and isinstance(given, list):
         lost, new = len({*given} - {*own}), len({*own} - {*given})
-        return f"its classes differ ({new} are new, {lost} are gone)"
+        return f"its {name} differ ({new} are new, {lost} are gone)"
     return f"its {name} is {given!r}, here {own!r}"

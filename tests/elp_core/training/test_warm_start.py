@@ -21,8 +21,8 @@ from elp_core.config import (
 from elp_core.errors import ConfigError
 from elp_core.languages import Units
 from elp_core.model import ElpModel
-from elp_core.task_specs import RecognitionOptions, VerificationOptions
-from elp_core.tasks import IntentClassification, SpeakerVerification, SpeechRecognition, Task
+from elp_core.task_specs import RecognitionOptions
+from elp_core.tasks import IntentClassification, SpeechRecognition, Task
 from elp_core.testing import tiny_backbone
 from elp_core.training import head_obstacle, start_from
 
@@ -84,18 +84,3 @@ def test_the_settings_of_a_start_are_left_out_by_default_and_checked() -> None:
     for wrong in ("chmpion", "v0", "12"):
         with pytest.raises(ConfigError, match=f"init is '{wrong}', expected one of fresh, champion, nearest, average"):
             TrainConfig(init=wrong)
-
-
-def test_an_embedding_stays_with_the_directions_of_known_speakers() -> None:
-    known, model = _model(SpeakerVerification(("ann", "bob")), 1), _model(SpeakerVerification(("bob", "cy")), 2)
-    own, given = model.state()["head.speakers"].clone(), known.state()
-    start_from(model, [(known, 1.0)])
-    for name, tensor in model.state().items():
-        wanted = torch.stack([given[name][1], own[1]]) if name == "head.speakers" else given[name]
-        assert torch.equal(tensor, wanted), name
-    start_from(model, [(known, 0.5), (_model(SpeakerVerification(("cy", "dan")), 3), 0.5)])
-    # no speaker is known to both
-    assert torch.equal(model.state()["head.speakers"], torch.stack([given["head.speakers"][1], own[1]]))
-    assert "its embedding is" in head_obstacle(
-        SpeakerVerification(("a",), VerificationOptions(embedding=8)), known.task
-    )
