@@ -1,8 +1,8 @@
 r"""`elp tune` against random search and against the default configuration, in the time of a few default trainings.
 
     python benchmarks/bench_tune.py [--sets fsdd-asr,fsdd-asv,embedded-asr] [--seeds 10] [--trainings 6] --out tune.json
-    python benchmarks/bench_tune.py --sets fsdd-asv,embedded-ser --epochs 7 --takes 4 --per-speaker 4 \
-        --in-process --folder DIR --out tune.json   # short
+    python benchmarks/bench_tune.py --sets fsdd-asv --epochs 7 --takes 4 --margin 0.02 --in-process \
+        --folder DIR --out tune.json   # short
 
 Each seed is a study with `elp tune` and one with random search: the same space, the same length of a trial, the same
 minutes, but uniform points, no starting points and no pruning. No study has the trainings of another, which would cost
@@ -55,6 +55,7 @@ def make_workspace(folder: Path, name: str, arguments: argparse.Namespace) -> No
     init_workspace(folder)
     slot, options = SETS[name]
     less = f", train: {{epochs: {arguments.epochs}}}" if arguments.epochs else ""
+    less += f", gate: {{margin: {arguments.margin:g}}}" if arguments.margin else ""
     closed = "true" if name.startswith("fsdd") else "false"
     (folder / "elp.yaml").write_text(f"slots:\n  {slot}: {{data: {{closed_set: {closed}}}{less}}}\n")
     subprocess.run(["git", "commit", "-qam", "the slot of the benchmark"], cwd=folder, check=True)
@@ -194,7 +195,7 @@ def change(tune: dict[str, Any]) -> str:
 
 def same_options(parser: argparse.ArgumentParser, arguments: argparse.Namespace, kept: dict[str, Any]) -> bool:
     """Note the options in the results, or refuse results of others; return whether results are older than this note."""
-    names = ("trainings", "confirming", "epochs", "takes", "per_speaker", "judged", "in_process")
+    names = ("trainings", "confirming", "epochs", "takes", "per_speaker", "judged", "margin", "in_process")
     options = {name: getattr(arguments, name) for name in names}
     older = bool(kept) and "options" not in kept
     if kept.setdefault("options", options) != options:
@@ -214,6 +215,7 @@ def main() -> None:
     parser.add_argument("--takes", type=int, default=40, help="training takes of FSDD")
     parser.add_argument("--per-speaker", type=int, default=8, help="recordings of a speaker of the embedded corpus")
     parser.add_argument("--judged", type=int, default=12, help="the same, of a speaker of its validation split")
+    parser.add_argument("--margin", type=float, help="of the gate: 150 clips of FSDD cannot show the usual 0.01")
     parser.add_argument("--in-process", action="store_true", help="run the trainings in this process")
     parser.add_argument("--out", type=Path, required=True, help="results; kept and continued")
     parser.add_argument("--folder", type=Path, help="of the workspaces; kept and continued")
