@@ -120,6 +120,22 @@ def test_many_runs_on_other_machines_hide_no_dead_one(rounds: Rounds, others: in
     assert {state for each in range(others) for state in rounds.types(f"r{each}")} == {"RUNNING"}
 
 
+def test_a_machine_whose_clock_is_ahead_hides_no_living_run(rounds: Rounds) -> None:
+    for number in range(40):
+        rounds.prefect.add(f"r{number}", "RUNNING", "line-1")
+    # its worker hangs, so that its own heartbeats are the only sign
+    rounds.prefect.add("alive", "RUNNING", "line-2")
+
+    def beat(number: int) -> None:
+        rounds.prefect.workers["line-1"] = str(number)
+        # older than all of the other machine, by the clocks of both
+        rounds.prefect.heartbeats.insert(number, ("alive", f"b{number}"))
+        rounds.prefect.heartbeats += [(f"r{each}", f"b{number}") for each in range(40)]
+
+    rounds.go(SILENT + 15, beat)
+    assert rounds.types("alive") == ["RUNNING"]
+
+
 def test_a_crash_loop_ends_and_says_so(rounds: Rounds) -> None:
     rounds.prefect.add("a", "CRASHED")
     for _ in range(STARTS_AGAIN + 2):
