@@ -21,6 +21,7 @@ import psutil
 
 from pipelines.local import lifecycle
 from pipelines.local.addresses import prefect_api, read_record
+from pipelines.local.foreground import stop_signals
 from pipelines.local.initialise import init_workspace
 from pipelines.local.supervision import GUARD, SUPERVISOR
 from pipelines.local.workspace import Workspace, open_workspace
@@ -120,7 +121,7 @@ def main() -> None:
         "Prefect server and process",
         "everything, then elp up",
     ]  # fmt: skip
-    with tempfile.TemporaryDirectory() as folder:
+    with stop_signals(), tempfile.TemporaryDirectory() as folder:
         os.environ.update(GIT_AUTHOR_NAME="b", GIT_AUTHOR_EMAIL="b@example.org")
         os.environ.update(GIT_COMMITTER_NAME="b", GIT_COMMITTER_EMAIL="b@example.org")
         workspace = init_workspace(Path(folder) / "plant")

@@ -87,15 +87,13 @@ def trained(
 
 def shortened(settings: SlotSettings, arguments: argparse.Namespace) -> SlotSettings:
     """Return the settings with the wanted epochs; `--light` leaves every state of the backbone as it is."""
-    from elp_core.config import ElpConfig
+    from light import LIGHT_ADAPTER, light_training
 
     train, adapter = settings.train, settings.adapter
     if arguments.epochs:
         train = dataclasses.replace(train, epochs=arguments.epochs)
     if arguments.light:
-        augment = dataclasses.replace(train.augment, time_mask=0.0, feature_mask=0.0, join=0.0)
-        train = dataclasses.replace(train, augment=augment)
-        adapter = ElpConfig(encoder=None, prompt=None, tune_norms=False)
+        train, adapter = light_training(train), LIGHT_ADAPTER
     return dataclasses.replace(settings, adapter=adapter, train=train)
 
 

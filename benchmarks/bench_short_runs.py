@@ -1,6 +1,7 @@
 """How many short runs the reaper falsely declares dead: `bench_short_runs.py --runs 10000`. It has to be none.
 
-With `--out FILE` the result is added to a file, and the sum of all calls with this file is printed.
+With `--out FILE` the result is added to a file, and the sum of all calls with this file is printed. SIGINT and SIGTERM
+end it early: what was seen until then counts.
 
 A real Prefect server, the real reaper (it looks every second, five times as often as the supervision), and a worker of
 this file: it claims each run as Prefect's process worker does, and starts a shell for it that reports Running and
@@ -29,6 +30,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.local import http_client as web
+from pipelines.local.foreground import Stopped, stop_signals
 from pipelines.local.prefect_request import prefect_request
 from pipelines.local.service_commands import prefect_command
 from pipelines.local.settings import Settings
@@ -46,7 +48,10 @@ def _prefect(folder: Path) -> Iterator[str]:
     port = web.free_port("127.0.0.1")
     environment = {**os.environ, "PREFECT_HOME": str(folder / "prefect"), "PREFECT_LOGGING_LEVEL": "ERROR"}
     with (folder / "server.log").open("wb") as log:
-        server = subprocess.Popen(prefect_command("127.0.0.1", port), env=environment, stdout=log, stderr=log)
+        # Ctrl-C is for this program, which ends the server
+        server = subprocess.Popen(
+            prefect_command("127.0.0.1", port), env=environment, stdout=log, stderr=log, start_new_session=True
+        )
     try:
         while not web.answers(f"http://127.0.0.1:{port}/api/health"):
             if server.poll() is not None:
@@ -135,7 +140,7 @@ def main() -> int:
     parser.add_argument("--out", type=Path, help="file of the results, one line a call")
     given = parser.parse_args()
     print(f"seed {given.seed}", flush=True)
-    with tempfile.TemporaryDirectory() as name, _prefect(folder := Path(name)) as api:
+    with stop_signals(), tempfile.TemporaryDirectory() as name, _prefect(folder := Path(name)) as api:
         (folder / "site" / ".elp").mkdir(parents=True)
         said: list[str] = []
         reaper = Reaper(Workspace(folder / "site", Settings()), TAGS, lambda _: None, said.append)
@@ -162,6 +167,8 @@ def main() -> int:
         except (OSError, subprocess.CalledProcessError) as error:
             # on a machine that does too much else; what was seen until then counts
             ended = f"; ended early, since Prefect did not answer for long ({error})"
+        except Stopped as signalled:
+            ended = f"; ended early by {signalled}"
         else:
             # what the reaper would still do
             time.sleep(15)

@@ -8,7 +8,9 @@
 model: `random`, `suggest` (uncertainty times coverage), `uncertain` (the least sure ones), `coverage` (without a
 model). `pseudo` trains with and without the champion's labels of the rest, chosen as `elp data pseudo-label` does. The
 sound is FSDD with factory noise of 5 dB, or the shards of any slot. The test split decides. Each training is one line
-of the record file, named with a digest of the options, and a second call continues with what is missing.
+of the record file, named with a digest of the options, and a second call continues with what is missing. No time is
+compared, so all trainings share the prepared copies of clips, in a folder next to the record. `--light` trains an
+L-only adapter without masks and joined clips: a training then takes seconds.
 """
 
 from __future__ import annotations
@@ -22,7 +24,9 @@ from typing import Any
 
 import numpy as np
 import torch
+from equal_error import Drawn, amount_at, amount_needed, interval, resampled
 from fsdd_takes import noisy_takes
+from light import LIGHT_ADAPTER, light_training
 from option_digest import option_digest
 from training_record import TrainingLog
 
@@ -57,8 +61,10 @@ def trained(options: argparse.Namespace, backbone: Backbone, clips: Sequence[Cli
     torch.manual_seed(0)
     config = replace(TrainConfig(), epochs=options.epochs, min_steps=options.min_steps, device="cpu")
     method = method_from_dict({"method": options.method} if options.method != "elp" else {})
+    if options.light:
+        method, config = LIGHT_ADAPTER, light_training(config)
     model = build(backbone, method, make_task(options.task, clips), config.seed)
-    train(model, clips, takes["validation"], config)
+    train(model, clips, takes["validation"], config, cache=options.out.with_suffix(".features"))
     calibrate(model, takes["validation"], device="cpu")
     return model
 
@@ -71,21 +77,20 @@ def judged(model: ElpModel, takes: Takes) -> dict[str, Any]:
 
 
 def next_labels(
-    way: str, number: int, pool: Sequence[Clip], labelled: Sequence[Clip], model: ElpModel, seed: int
-) -> list[str]:
-    """Return the ids of the clips that a way labels next."""
-    if way == "random":
-        order = np.random.default_rng(seed).permutation(len(pool))
-        return [pool[place].id for place in order[:number]]
-    found = assessed(model, pool)
-    weights = [max(0.02, one.answer.uncertainty) if one.answer else 1.0 for one in found]
-    if way == "uncertain":
-        order = np.argsort(-np.array(weights), kind="stable")
-        return [pool[place].id for place in order[:number]]
-    known = np.stack([one.features for one in assessed(model, labelled)])
-    points, covered = principal_points(np.stack([one.features for one in found]), known)
-    picked = pick_clips(points, covered, weights if way == "suggest" else [1.0] * len(pool), number)
-    return [pool[pick.place].id for pick in picked.picks]
+    ways: Sequence[str], number: int, pool: Sequence[Clip], labelled: Sequence[Clip], model: ElpModel, seed: int
+) -> dict[str, list[str]]:
+    """Return the ids of the clips that each way labels next."""
+    order = np.random.default_rng(seed).permutation(len(pool))
+    places = {"random": [int(place) for place in order[:number]]}
+    if set(ways) - {"random"}:
+        found = assessed(model, pool)
+        weights = [max(0.02, one.answer.uncertainty) if one.answer else 1.0 for one in found]
+        places["uncertain"] = np.argsort(-np.array(weights), kind="stable")[:number].tolist()
+        known = np.stack([one.features for one in assessed(model, labelled)])
+        points, covered = principal_points(np.stack([one.features for one in found]), known)
+        for way, own in (("suggest", weights), ("coverage", [1.0] * len(pool))):
+            places[way] = [pick.place for pick in pick_clips(points, covered, own, number).picks]
+    return {way: [pool[place].id for place in places[way]] for way in ways}
 
 
 def assessed(model: ElpModel, clips: Sequence[Clip]) -> list[AssessedClip]:
@@ -107,10 +112,12 @@ def rounds(options: argparse.Namespace, backbone: Backbone, takes: Takes) -> Non
         for way in options.ways:
             ids = list(first)
             for number in range(options.rounds + 1):
+                # the start is the same training for all ways
+                name, ways = (way, [way]) if number else ("start", options.ways)
                 row = log.once(
-                    round_name(options, seed, "start" if not number else way, len(ids)),
-                    lambda ids=ids, way=way, seed=seed, number=number: one_round(
-                        options, backbone, takes, [by_id[one] for one in ids], seed=seed + 97 * number
+                    round_name(options, seed, name, len(ids)),
+                    lambda ids=ids, ways=ways, seed=seed, number=number: one_round(
+                        options, backbone, takes, [by_id[one] for one in ids], ways, seed=seed + 97 * number
                     ),
                 )
                 ids = [*ids, *row["next"][way]]
@@ -123,63 +130,42 @@ def round_name(options: argparse.Namespace, seed: int, way: str, labels: int) ->
 
 
 def one_round(
-    options: argparse.Namespace, backbone: Backbone, takes: Takes, labelled: Sequence[Clip], *, seed: int
+    options: argparse.Namespace,
+    backbone: Backbone,
+    takes: Takes,
+    labelled: Sequence[Clip],
+    ways: Sequence[str],
+    *,
+    seed: int,
 ) -> dict[str, Any]:
-    """Train on the labelled clips, and let every way choose from the rest."""
+    """Train on the labelled clips, and let some ways choose from the rest."""
     model, known = trained(options, backbone, labelled, takes), {clip.id for clip in labelled}
     pool = [clip for clip in takes["train"] if clip.id not in known]
-    chosen = {way: next_labels(way, options.add, pool, labelled, model, seed) for way in options.ways}
+    chosen = next_labels(ways, options.add, pool, labelled, model, seed)
     return {"clips": len(labelled), **judged(model, takes), "next": chosen}
 
 
 def print_rounds(options: argparse.Namespace, log: TrainingLog) -> None:
     """Print the mean error over seeds with its range, and the labels that each way needs for the last random error."""
-    curves: dict[str, list[float]] = {}
+    curves: dict[str, list[Drawn]] = {way: [] for way in options.ways}
     print(f"| labels | {' | '.join(options.ways)} |\n|---|{'---|' * len(options.ways)}")
     sizes = [options.first + number * options.add for number in range(options.rounds + 1)]
     for number, size in enumerate(sizes):
         cells = []
-        for way in options.ways:
-            name = "start" if not number else way
-            rows = [log.done[round_name(options, s, name, size)] for s in range(options.seeds)]
-            values = [row["value"] for row in rows]
-            low, high = interval(rows)
-            curves.setdefault(way, []).append(float(np.mean(values)))
-            cells.append(f"{np.mean(values):.1%} ({low:.1%} … {high:.1%})")
+        for way, curve in curves.items():
+            name = way if number else "start"
+            drawn = resampled([log.done[round_name(options, s, name, size)] for s in range(options.seeds)])
+            low, high = interval(drawn)
+            curve.append(drawn)
+            cells.append(f"{drawn[0]:.1%} ({low:.1%} … {high:.1%})")
         print(f"| {size} | {' | '.join(cells)} |")
-    goal = min(curves["random"]) if "random" in curves else 0.0
-    for way, curve in curves.items():
-        # the first crossing, on a straight line between two rounds
-        needed = next(
-            (labels_at(sizes, curve, place, goal) for place in range(len(curve)) if curve[place] <= goal), None
-        )
-        shown = f"{needed:.0f} labels ({needed / sizes[-1]:.0%})" if needed else f"more than {sizes[-1]} labels"
-        print(f"{way}: {shown} for {goal:.1%}, the best error of random labels")
-
-
-def labels_at(sizes: Sequence[int], curve: Sequence[float], place: int, goal: float) -> float:
-    """Return the number of labels at which a curve reaches an error, given the first round that is at or below it."""
-    if place == 0 or curve[place - 1] == curve[place]:
-        return float(sizes[place])
-    share = (curve[place - 1] - goal) / (curve[place - 1] - curve[place])
-    return sizes[place - 1] + share * (sizes[place] - sizes[place - 1])
-
-
-def interval(
-    rows: Sequence[dict[str, Any]], less: Sequence[dict[str, Any]] = (), draws: int = 2000
-) -> tuple[float, float]:
-    """Return the 95 % interval of the mean error over seeds, less that of other rows if some are given.
-
-    Test clips are resampled, the same ones for all seeds and for both sides of a difference.
-    """
-
-    def means(some: Sequence[dict[str, Any]]) -> Any:
-        errors, tokens = (np.array([row[name] for row in some], np.float64) for name in ("errors", "tokens"))
-        places = np.random.default_rng(0).integers(0, errors.shape[1], (draws, errors.shape[1]))
-        return (errors[:, places].sum(axis=2) / tokens[:, places].sum(axis=2)).mean(axis=0)
-
-    found = means(rows) - (means(less) if less else 0.0)
-    return float(np.quantile(found, 0.025)), float(np.quantile(found, 0.975))
+    if "random" in curves:
+        goal = np.min(curves["random"], axis=0)
+        for way, curve in curves.items():
+            needed = amount_needed(
+                sizes, curve, goal, amount_at(sizes, [one[0] for one in curves["random"]], goal[0]), "labels"
+            )
+            print(f"{way}: {needed} of the random ones for {goal[0]:.1%}, the best error of random labels")
 
 
 def pseudo(options: argparse.Namespace, backbone: Backbone, takes: Takes) -> None:
@@ -196,7 +182,7 @@ def pseudo(options: argparse.Namespace, backbone: Backbone, takes: Takes) -> Non
         print(f"| {seed} | {options.labels} | {' | '.join(cells)} |", flush=True)
         rows.append(row)
     change = float(np.mean([row["value"] - row["without"]["value"] for row in rows]))
-    low, high = interval(rows, [row["without"] for row in rows])
+    low, high = interval(resampled(rows) - resampled([row["without"] for row in rows]))
     print(f"with - without, mean over seeds: {100 * change:+.1f} points ({100 * low:+.1f} … {100 * high:+.1f})")
 
 
@@ -254,6 +240,7 @@ def main() -> None:
     parser.add_argument("part", choices=("rounds", "pseudo"), nargs="?", default="rounds")
     parser.add_argument("--task", choices=("asr", "sic", "ser"), default="asr")
     parser.add_argument("--method", default="elp")
+    parser.add_argument("--light", action="store_true", help="an L-only adapter without masks and joined clips")
     parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS))
     parser.add_argument("--first", type=int, default=60)
     parser.add_argument("--add", type=int, default=60)

@@ -1,13 +1,18 @@
-"""`elp tune` against random search and against the default configuration, in the time of a few default trainings.
+r"""`elp tune` against random search and against the default configuration, in the time of a few default trainings.
 
     python benchmarks/bench_tune.py [--sets fsdd-asr,fsdd-asv,embedded-asr] [--seeds 10] [--trainings 6] --out tune.json
-    python benchmarks/bench_tune.py --sets embedded-asr --seeds 1 --epochs 6 --per-speaker 4 --out tune.json   # short
+    python benchmarks/bench_tune.py --sets fsdd-asv --epochs 7 --takes 4 --margin 0.02 --in-process \
+        --folder DIR --out tune.json   # short
 
 Each seed is a study with `elp tune` and one with random search: the same space, the same length of a trial, the same
 minutes, but uniform points, no starting points and no pruning. No study has the trainings of another, which would cost
 it nothing. The minutes are those of `--trainings` default trainings, measured here. Both end with the confirmation on
 new seeds; the lower of the two confirmed errors wins. The golden set is not read. Results are kept in `--out`, with the
-options that made them, and not made again. FSDD needs ELP_FSDD or shared/data.
+options that made them, and not made again; with `--folder`, a study that was stopped continues. Fewer than 7 epochs
+leave a trial without a rung, so nothing is pruned. Starting Python takes longer than a short trial: with `--in-process`
+all trainings run in this process, and the minutes of both samplers go into trainings. Of the embedded corpus, 10
+speakers validate: a half of them scores, and the usual 4 speakers could decide nothing. FSDD needs ELP_FSDD or
+shared/data.
 """
 
 from __future__ import annotations
@@ -18,10 +23,13 @@ import shutil
 import subprocess
 import tempfile
 import time
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from embedded_takes import site_to_tune
 from fsdd_takes import some_takes
 from option_digest import option_digest
 
@@ -32,6 +40,7 @@ SETS: dict[str, tuple[str, dict[str, Any]]] = {
     "fsdd-asr": ("noisy-site/asr", {"noise": "factory", "snr": 5.0}),
     "fsdd-asv": ("clean-site/asv", {}),
     "embedded-asr": ("plant-a/asr", {}),
+    "embedded-ser": ("plant-a/ser", {}),
 }
 """Slot and options of the intake, by name of the set."""
 
@@ -39,7 +48,6 @@ SETS: dict[str, tuple[str, dict[str, Any]]] = {
 def make_workspace(folder: Path, name: str, arguments: argparse.Namespace) -> None:
     """Make a workspace with the data of one set."""
     from pipelines.datasets.ingest import add_delivery
-    from pipelines.demo.corpus import SITES, DeliveryPlan, write_delivery
     from pipelines.local.initialise import init_workspace
     from pipelines.local.workspace import open_workspace
     from pipelines.registry.slot import Slot
@@ -47,14 +55,16 @@ def make_workspace(folder: Path, name: str, arguments: argparse.Namespace) -> No
     init_workspace(folder)
     slot, options = SETS[name]
     less = f", train: {{epochs: {arguments.epochs}}}" if arguments.epochs else ""
+    less += f", gate: {{margin: {arguments.margin:g}}}" if arguments.margin else ""
     closed = "true" if name.startswith("fsdd") else "false"
     (folder / "elp.yaml").write_text(f"slots:\n  {slot}: {{data: {{closed_set: {closed}}}{less}}}\n")
     subprocess.run(["git", "commit", "-qam", "the slot of the benchmark"], cwd=folder, check=True)
+    audio = folder.with_name(f"{folder.name}-audio")
     if name.startswith("fsdd"):
-        source, importer = some_takes(folder.with_name(f"{folder.name}-audio"), arguments.takes), "fsdd"
+        source, importer = some_takes(audio, arguments.takes), "fsdd"
     else:
-        plan = DeliveryPlan("bench", per_speaker=arguments.per_speaker)
-        source, importer = write_delivery(SITES[0], plan, folder.with_name(f"{folder.name}-audio"), seed=1), None
+        label = "emotion" if name.endswith("ser") else ""
+        source, importer = site_to_tune(audio, label, arguments.per_speaker, arguments.judged), None
     add_delivery(open_workspace(folder), Slot.parse(slot), source, importer, options)
 
 
@@ -111,6 +121,8 @@ def default_seconds(folder: Path, name: str) -> float:
     opened, slot = open_workspace(folder), Slot.parse(SETS[name][0])
     fingerprint = Backbone.from_pretrained(opened.settings.backbone).fingerprint
     store, chosen = TrialStore(opened, slot, version_at(opened, "latest", slot), fingerprint), opened.settings
+    # of a call that was ended here
+    shutil.rmtree(store.folder, ignore_errors=True)
     settings = chosen.for_slot(slot)
     for seed in (7919, 7920):
         spec = store.spec(present_candidate(settings), epochs=settings.train.epochs, seed=seed)
@@ -121,10 +133,22 @@ def default_seconds(folder: Path, name: str) -> float:
     return seconds
 
 
-def better(tune: dict[str, Any], random: dict[str, Any]) -> bool:
-    """Return whether a study of `elp tune` ended with a lower confirmed error than random search."""
+def run_here(command: Sequence[str], errors: Path, report: Any) -> tuple[int, str]:
+    """Run a training in this process; `report` may end it at its rung."""
+    from elp_core.errors import ElpError
+    from pipelines.tuning.tune_trial import keep_tune_trial
+
+    try:
+        keep_tune_trial(Path(command[-2]), Path(command[-1]), report)
+    except ElpError as error:
+        return 1, str(error)
+    return 0, ""
+
+
+def better(tune: dict[str, Any], random: dict[str, Any]) -> str:
+    """Return whether a study of `elp tune` ended with a lower confirmed error than random search: yes, no or equal."""
     ours, theirs = (one["confirmed"] if one["confirmed"] is not None else float("inf") for one in (tune, random))
-    return bool(ours < theirs)
+    return "equal" if ours == theirs else "yes" if ours < theirs else "no"
 
 
 def table(kept: dict[str, Any]) -> str:
@@ -134,7 +158,8 @@ def table(kept: dict[str, Any]) -> str:
         "| relation | trials |",
         "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
-    won: dict[str, list[bool]] = {}
+    won: dict[str, Counter[str]] = {}
+    useful: dict[str, list[bool]] = {}
     for key in sorted(kept):
         name, _, seed = key.partition(" tpe ")
         random = kept.get(f"{name} random {seed}")
@@ -145,12 +170,17 @@ def table(kept: dict[str, Any]) -> str:
             "–" if one is None else f"{one:.2%}" for one in (tune["present"], tune["confirmed"], random["confirmed"])
         ]
         share = "–" if tune["parameters"] is None else f"{tune['parameters']:.0%}"
-        won.setdefault(name, []).append(better(tune, random))
+        won.setdefault(name, Counter())[better(tune, random)] += 1
+        useful.setdefault(name, []).append(tune["winner"] is not None)
         shown.insert(2, change(tune))
-        cells = [name, seed, *shown, "yes" if better(tune, random) else "no", tune["winner"] or "none"]
+        cells = [name, seed, *shown, better(tune, random), tune["winner"] or "none"]
         cells += [share, tune["relation"] or "–", f"{tune['trials']} / {random['trials']}"]
         lines.append(f"| {' | '.join(cells)} |")
-    lines += [f"\n{name}: tune better in {sum(ours)} of {len(ours)} seeds" for name, ours in won.items()]
+    for name, ours in won.items():
+        lines.append(
+            f"\n{name}: tune better in {ours['yes']} of {ours.total()} seeds, equal in {ours['equal']}; it has a "
+            f"winner, which the gate calls no worse or better, in {sum(useful[name])}"
+        )
     return "\n".join(lines)
 
 
@@ -165,7 +195,7 @@ def change(tune: dict[str, Any]) -> str:
 
 def same_options(parser: argparse.ArgumentParser, arguments: argparse.Namespace, kept: dict[str, Any]) -> bool:
     """Note the options in the results, or refuse results of others; return whether results are older than this note."""
-    names = ("trainings", "confirming", "epochs", "takes", "per_speaker")
+    names = ("trainings", "confirming", "epochs", "takes", "per_speaker", "judged", "margin", "in_process")
     options = {name: getattr(arguments, name) for name in names}
     older = bool(kept) and "options" not in kept
     if kept.setdefault("options", options) != options:
@@ -184,9 +214,16 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, help="train less than the default")
     parser.add_argument("--takes", type=int, default=40, help="training takes of FSDD")
     parser.add_argument("--per-speaker", type=int, default=8, help="recordings of a speaker of the embedded corpus")
+    parser.add_argument("--judged", type=int, default=12, help="the same, of a speaker of its validation split")
+    parser.add_argument("--margin", type=float, help="of the gate: 150 clips of FSDD cannot show the usual 0.01")
+    parser.add_argument("--in-process", action="store_true", help="run the trainings in this process")
     parser.add_argument("--out", type=Path, required=True, help="results; kept and continued")
     parser.add_argument("--folder", type=Path, help="of the workspaces; kept and continued")
     arguments = parser.parse_args()
+    if arguments.in_process:
+        from pipelines.tuning import trial_store
+
+        trial_store.run_child = run_here
     kept: dict[str, Any] = json.loads(arguments.out.read_text()) if arguments.out.is_file() else {}
     older = same_options(parser, arguments, kept)
     digest = option_digest(arguments, "sets", "seeds", "trainings", "confirming", "out", "folder")

@@ -27,8 +27,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from bench_suggest import labels_at
 from embedded_takes import embedded_takes
+from equal_error import Drawn, amount_needed, resampled
+from light import LIGHT_ADAPTER, light_training
 from option_digest import option_digest
 from training_record import TrainingRecord, link_files
 
@@ -86,7 +87,7 @@ def one_training(
 ) -> tuple[ElpModel, dict[str, Any]]:
     """Train fresh or from parents, and judge on the test takes."""
     torch.manual_seed(0)
-    adapter = ElpConfig(encoder=None, prompt=None, tune_norms=False) if options.light else ElpConfig()
+    adapter = LIGHT_ADAPTER if options.light else ElpConfig()
     model = build(backbone, adapter, make_task(options.task, judged["train"]), config.seed)
     if way[1]:
         start_from(model, way[1])
@@ -204,7 +205,7 @@ def site(options: argparse.Namespace, backbone: Backbone, takes: dict[str, list[
         ways.append(("average", [(others[name], 1 / len(others)) for name in sorted(others)]))
     print(f"nearest of {new}: {nearest}; " + ", ".join(f"{name} {value:.1%}" for name, value in values.items()))
     print("| seconds of audio | start | error | minus fresh, points | seconds of processor |\n|---|---|---|---|---|")
-    curves: dict[str, list[float]] = {way[0]: [] for way in ways}
+    curves: dict[str, list[Drawn]] = {way[0]: [] for way in ways}
     amounts = list[float]()
     for wanted in options.seconds:
         total, clips = 0.0, list[Clip]()
@@ -224,25 +225,19 @@ def site(options: argparse.Namespace, backbone: Backbone, takes: dict[str, list[
             )
             row, fresh = record.log.done[name], record.log.done[f"site-{new}-{wanted}-fresh"]
             error, delta = compared(row, fresh, own["test"], closed_set=not options.per_speaker)
-            curves[way[0]].append(row["value"])
+            curves[way[0]].append(resampled([row]))
             cells = (f"{error.value:.1%} ({error.lower:.1%} … {error.upper:.1%})", points(delta) if way[1] else "")
             print(f"| {total:.0f} | {way[0]} | {' | '.join(cells)} | {row['seconds']:.0f} |", flush=True)
     print_equal_errors(amounts, curves)
 
 
-def print_equal_errors(amounts: Sequence[float], curves: Mapping[str, Sequence[float]]) -> None:
-    """Print how much audio each start needs for the errors that a fresh one reaches, on lines between the amounts."""
+def print_equal_errors(amounts: Sequence[float], curves: Mapping[str, Sequence[Drawn]]) -> None:
+    """Print how much audio each start needs for the errors that a fresh one reaches, as a share of the fresh one's."""
     for way, curve in curves.items():
         for amount, goal in zip(amounts, curves["fresh"], strict=True):
-            if way == "fresh":
-                continue
-            place = next((place for place, error in enumerate(curve) if error <= goal), None)
-            needed = None if place is None else labels_at(amounts, curve, place, goal)
-            less = "at most " if place == 0 else ""
-            shown = (
-                f"more than {amounts[-1]:.0f} s" if needed is None else f"{less}{needed:.0f} s ({needed / amount:.0%})"
-            )
-            print(f"{way}: {shown} for {goal:.1%}, the error of a fresh start from {amount:.0f} s")
+            if way != "fresh":
+                needed = amount_needed(amounts, curve, goal, amount, "s")
+                print(f"{way}: {needed} for {goal[0]:.1%}, the error of a fresh start from {amount:.0f} s")
 
 
 def place_of(clip: Clip, options: argparse.Namespace) -> str:
@@ -286,7 +281,7 @@ def main() -> None:
     warm = WarmConfig(options.warm_epochs, options.rate, options.generations)
     config = replace(TrainConfig(), epochs=options.epochs, min_steps=options.min_steps, device="cpu", warm=warm)
     if options.light:
-        config = replace(config, augment=replace(config.augment, time_mask=0.0, feature_mask=0.0, join=0.0))
+        config = light_training(config)
     {"days": days, "site": site}[options.part](options, backbone, takes, config)
 
 

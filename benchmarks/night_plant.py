@@ -5,16 +5,117 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+
+from elp_core.testing import save_tiny
 from pipelines.datasets.dataset_version import DATASET_FILE, GOLDEN_FILE
+from pipelines.datasets.expectations import import_great_expectations
 from pipelines.datasets.ingest import add_delivery
 from pipelines.local import git
-from pipelines.local.workspace import Workspace
+from pipelines.local.initialise import init_workspace
+from pipelines.local.workspace import Workspace, open_workspace
+from pipelines.registry.ledger.ledger_checkpoint import CHECKPOINT_VARIABLE, checkpoint_file
+from pipelines.registry.signing.key_folder import ensure_keys
+from pipelines.registry.signing.keys import FOLDER_VARIABLE, key_folder
 from pipelines.registry.slot import Slot
+from tests.support.git_servers import bare
+from tests.support.registry_rows import fill
 from tests.support.workspaces import SPLITS, delivery
 
 TASKS = ("asr", "asv", "ser")
+SETTINGS = """remote: {remote}
+git: {address}
+backbone: {backbone}
+servers: {{mlflow_port: 0, prefect_port: 0, workers: 0, together: {together}}}
+defaults:
+{tasks}
+schedules:
+  tonight: {{slots: [{due}], cron: '{cron}', spread: {spread}}}
+  others: {{slots: plant-*/*, cron: '0 2 1 2 *', spread: 90m}}
+"""
+TASK = """  {task}:
+    adapter: {{encoder: {{bottleneck: 4}}, layer: {{width: 8}}, prompt: {{count: 1}}}}
+    train: {{epochs: 2, batch_seconds: 8.0, min_steps: 4, device: cpu, seed: 1, checkpoint_minutes: 0}}
+    gate: {{limit: 1.5, margin: 1.0, min_slice: 1, resamples: 200, safety: {{max_slowdown: null}}}}
+"""
+
+
+@dataclass(frozen=True)
+class NightPlant:
+    """The folders of the plant, and which of its slots are due this night."""
+
+    folder: Path
+    slots: Sequence[Slot]
+    due: int
+    """The first ones are due."""
+    together: int
+    spread: str
+
+    @property
+    def root(self) -> Path:
+        """The workspace of the control host."""
+        return self.folder / "plant"
+
+    @property
+    def git_server(self) -> Path:
+        """The bare repository that the control host and the workers share."""
+        return self.folder / "server" / "foundry.git"
+
+    @property
+    def remote(self) -> Path:
+        """The DVC remote that they share."""
+        return self.folder / "dvc-remote"
+
+    def make(self) -> Workspace:
+        """Make the workspace with all its slots and, of those that are not due, the rows of the registry; push it."""
+        init_workspace(self.root, str(self.remote))
+        save_tiny(self.folder / "backbone")
+        bare(self.git_server)
+        import_great_expectations()
+        fill_night(open_workspace(self.root), self.slots, self.due, self.folder / "deliveries")
+        workspace = self.set_schedule("0 0 1 1 *")
+        git.git(self.root, "push", "--quiet", workspace.settings.git, "--tags")
+        if self.slots[self.due :]:
+            fill_registry(workspace, self.slots[self.due :])
+        return workspace
+
+    def set_schedule(self, cron: str) -> Workspace:
+        """Let the due slots start at `cron`, and the others on another day; commit and push `elp.yaml`."""
+        text = SETTINGS.format(
+            remote=self.remote,
+            address=f"file://{self.git_server}",
+            backbone=self.folder / "backbone",
+            together=self.together,
+            tasks="".join(TASK.format(task=task) for task in TASKS),
+            due=", ".join(map(str, self.slots[: self.due])),
+            cron=cron,
+            spread=self.spread,
+        )
+        (self.root / "elp.yaml").write_text(text, "utf-8")
+        workspace = open_workspace(self.root)
+        git.commit(self.root, [Path("elp.yaml")], f"Start at {cron}")
+        git.git(self.root, "push", "--quiet", workspace.settings.git, "main")
+        return workspace
+
+
+def fill_registry(workspace: Workspace, slots: Sequence[Slot]) -> None:
+    """Give each slot two versions in the database that `elp up` will use; the servers do not run yet."""
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    from pipelines.server.stores.registry_store import GuardedStore
+
+    keys, database = key_folder(workspace.state), f"sqlite:///{workspace.state / 'mlflow.db'}"
+    ring = ensure_keys(keys)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(FOLDER_VARIABLE, str(keys))
+        patch.setenv(CHECKPOINT_VARIABLE, str(checkpoint_file(workspace.state)))
+        stores = SqlAlchemyStore(database, str(workspace.state / "mlflow-artifacts")), GuardedStore(f"elp+{database}")
+        fill(stores[1].engine, slots, 2, ring)
+        for store in stores:
+            store.engine.dispose()
 
 
 def night_slots(sites: int) -> list[Slot]:

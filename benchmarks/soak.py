@@ -3,7 +3,7 @@
 Every round has a slot of its own, one or two faults at random moments (seed printed), and the comparison with an
 undisturbed job. Every ten minutes 20 random slots so far are compared again, and the growth of memory, tables and disk
 is looked at; at the end all slots are. A slot that differs, a file or lock that is left, and growth beyond `Growth`
-count as bad. Exit code 1 if anything is bad.
+count as bad. Exit code 1 if anything is bad. SIGINT and SIGTERM end it early, without the last comparison of all slots.
 
 The job works without Prefect, under kills of its process and of the MLflow server. `--system` takes a `retrain` run of
 real servers and workers of `elp up` in its place, with the faults of `tests/support/system_faults.py`: also the worker,
@@ -28,6 +28,7 @@ from pathlib import Path
 import psutil
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from pipelines.local.foreground import Stopped, stop_signals
 from tests.support.plant import Plant, plant_with_a_job
 from tests.support.public_state import leftovers
 from tests.support.system_faults import FAULTS, begin_a_new_count
@@ -140,7 +141,10 @@ def _system(folder: Path) -> Iterator[Soaked]:
             for what in faults:
                 time.sleep(pick.uniform(0, system.length))
                 FAULTS[what](system, run)
-            ended = system.wait(run)
+            try:
+                ended = system.wait(run)
+            except TimeoutError as error:
+                return str(slot), faults, f"{error}: {system.states(run)}"
             if ended.state != "Completed":
                 return str(slot), faults, f"the run ended as {ended.state}: {system.states(run)}"
             return str(slot), faults, "" if system.state(slot) == system.expected else "its state differs"
@@ -190,20 +194,25 @@ def main() -> int:
     given = parser.parse_args()
     pick, bad, first = random.Random(given.seed), 0, None
     print(f"seed {given.seed}", flush=True)
-    with tempfile.TemporaryDirectory() as name, (_system if given.system else _plant)(Path(name)) as soaked:
-        done: list[str] = []
-        checked, ends = time.monotonic(), time.monotonic() + given.hours * 3600
-        while time.monotonic() < ends:
-            slot, faults, fault = soaked.round(pick)
-            done.append(slot)
-            if fault:
-                bad += 1
-                print(f"{slot}, {' and '.join(faults)}: {fault[-1500:]}", flush=True)
-            if time.monotonic() - checked > CHECK_EVERY:
-                size, more = _checked(soaked, pick.sample(done, min(len(done), 20)), first, len(done))
-                first, bad, checked = first or size, bad + more, time.monotonic()
-        bad += _checked(soaked, done, first, len(done))[1]
-    print(f"{len(done)} rounds, {bad} bad")
+    done, way = list[str](), _system if given.system else _plant
+    ends = time.monotonic() + given.hours * 3600
+    try:
+        with stop_signals(), tempfile.TemporaryDirectory() as name, way(Path(name)) as soaked:
+            checked = time.monotonic()
+            while time.monotonic() < ends:
+                slot, faults, fault = soaked.round(pick)
+                done.append(slot)
+                if fault:
+                    bad += 1
+                    print(f"{slot}, {' and '.join(faults)}: {fault[-1500:]}", flush=True)
+                if time.monotonic() - checked > CHECK_EVERY:
+                    size, more = _checked(soaked, pick.sample(done, min(len(done), 20)), first, len(done))
+                    first, bad, checked = first or size, bad + more, time.monotonic()
+            bad += _checked(soaked, done, first, len(done))[1]
+    except Stopped as signalled:
+        print(f"ended by {signalled}")
+    finally:
+        print(f"{len(done)} rounds, {bad} bad", flush=True)
     return 1 if bad else 0
 
 

@@ -119,6 +119,10 @@ class ServiceError(OpsError):
     """A server or worker this needs is not up, or cannot start."""
 
 
+class LoginRefused(ServiceError):
+    """A server with a login takes no request without an account, or not with this one."""
+
+
 class RemoteAway(ServiceError):
     """A server or a store does not answer, or reports a fault of its own; waiting may help.
 
@@ -157,6 +161,10 @@ class AttestationError(OpsError):
     def __init__(self, reason: str, message: str) -> None:
         self.reason = reason
         super().__init__(message)
+
+
+class WorkerEnded(AttestationError):
+    """The server has ended the keys or the account of this worker, so another one has to do the work."""
 
 
 class DeliveryRefused(OpsError):

@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from pipelines.errors import DiskFull, RemoteAway
+from pipelines.errors import DiskFull, RemoteAway, WorkerEnded
 
 WAITS = "waits for the end of an outage: "
 """Beginning of the message of a flow run that waits."""
@@ -45,7 +45,8 @@ _CLASSES = frozenset(
 def awaited(error: BaseException) -> str:
     """Return what a run that failed with this error waits for, as a sentence; empty if waiting does not help."""
     for one in _chain(error):
-        if isinstance(one, RemoteAway | DiskFull):
+        # a worker that was ended stops taking runs, and another one does this one
+        if isinstance(one, RemoteAway | DiskFull | WorkerEnded):
             return str(one)
         if _full(one):
             place = f" at {one.filename}" if isinstance(one, OSError) and one.filename else ""

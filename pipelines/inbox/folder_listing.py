@@ -57,4 +57,5 @@ def folder_slots(base: Path) -> Sequence[tuple[str, str]]:
 
 
 def _listed(name: str, found: os.stat_result) -> ListedFile:
-    return ListedFile(name, found.st_size, str(found.st_mtime_ns), found.st_mtime)
+    # a copy keeps the time of the sender's clock, which may be in the future; no file was changed after its `ctime`
+    return ListedFile(name, found.st_size, str(found.st_mtime_ns), min(found.st_mtime, found.st_ctime))

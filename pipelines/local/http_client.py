@@ -8,6 +8,8 @@ import socket
 import urllib.error
 import urllib.parse
 import urllib.request
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 from elp_core.types import Seconds
@@ -25,6 +27,15 @@ def answers(url: str, timeout: Seconds = 2.0) -> bool:
             return 200 <= int(answer.status) < 300
     except (OSError, ValueError, http.client.HTTPException):
         return False
+
+
+def date_of(url: str, timeout: Seconds = 5.0) -> datetime:
+    """Return when a server answers a GET of `url`, in whole seconds of its own clock; no answer raises an OSError."""
+    try:
+        with _opener(url).open(url, timeout=timeout) as answer:
+            return parsedate_to_datetime(answer.headers["Date"]).astimezone(UTC)
+    except (http.client.HTTPException, TypeError, ValueError) as error:
+        raise ConnectionError(f"the answer of {url} has no date ({type(error).__name__}: {error})") from error
 
 
 def request(

@@ -48,6 +48,10 @@ class Ends:
         """Return when it may be started again, in seconds since the epoch."""
         return self.times[-1] + PAUSES[min(len(self.times), len(PAUSES)) - 1]
 
+    def may_start(self, now: float) -> bool:
+        """Return whether the pause is over; a clock that was set back must not make it longer."""
+        return now >= self.start_at or now < self.times[-1]
+
     @property
     def text(self) -> str:
         """Return the sentence for people."""
@@ -78,7 +82,7 @@ def due(record: Record, ends: Mapping[str, Ends], now: float) -> Sequence[Proces
     return [
         process
         for process in record.processes
-        if (end := ends.get(process.name)) and end.pid == process.pid and not end.given_up and now >= end.start_at
+        if (end := ends.get(process.name)) and end.pid == process.pid and not end.given_up and end.may_start(now)
     ]
 
 

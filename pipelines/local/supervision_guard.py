@@ -58,7 +58,7 @@ def guard(workspace: Workspace, record: Record, before: Ends, now: Seconds) -> E
     if ends != before:
         _keep(workspace, ends)
     # it is started again also when it counts as given up: nothing else would be started again
-    if not running and (now >= ends.start_at or now < ends.times[-1]):
+    if not running and ends.may_start(now):
         lifecycle.start_again(workspace, supervisor, _say)
     return ends
 

@@ -1,9 +1,10 @@
 """`elp worker`: a small process that runs the Prefect workers of a machine, as systemd and containers expect it.
 
 It starts a Prefect worker for each GPU, starts it again when it has ended, and ends all of them when a signal asks it
-to (SIGTERM, SIGINT, SIGHUP). A worker that is killed leaves its run behind, which continues: this process ends the run
-and reports it to Prefect before it starts the next worker. When this process itself is killed, its workers continue,
-and the next `elp worker` of the same home takes them over.
+to (SIGTERM, SIGINT, SIGHUP), or when the server has ended this worker: it would take all runs and fail each. A worker
+that is killed leaves its run behind, which continues: this process ends the run and reports it to Prefect before it
+starts the next worker. When this process itself is killed, its workers continue, and the next `elp worker` of the same
+home takes them over.
 """
 
 from __future__ import annotations
@@ -15,9 +16,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from elp_core.errors import OpsError
 from elp_core.files import write_whole
 from elp_core.types import Seconds
-from pipelines.errors import ServiceError
+from pipelines.errors import ServiceError, WorkerEnded
 from pipelines.local.addresses import Record
 from pipelines.local.environment import child_environment
 from pipelines.local.foreground import LogFollower, Stopped, collect_ended, ignore_signals, say_line, stop_signals
@@ -30,7 +32,8 @@ from pipelines.local.worker_plan import GPU_POOL, WorkerSpec
 from pipelines.local.worker_runs import end_processes_of, report_lost_runs
 from pipelines.locks import file_lock
 from pipelines.prefect_names import PREFECT_LOGIN
-from pipelines.registry.client.connection import PASSWORD, USERNAME
+from pipelines.registry.client.connection import PASSWORD, USERNAME, Account
+from pipelines.registry.client.workers import refresh_keys
 from pipelines.registry.signing.keys import FOLDER_VARIABLE
 
 Log = Callable[[str], None]
@@ -40,6 +43,9 @@ STOPPED = "its worker was stopped; started again, it continues at the step it ha
 _EVERY: Seconds = 0.5
 _ASK_AGAIN: Seconds = 5.0
 """Time between two attempts to report lost runs to a Prefect server that does not answer."""
+_TRUST_EVERY: Seconds = 20.0
+"""A run that begins between two questions goes back to its queue."""
+_ANSWERS_WITHIN: Seconds = 5.0
 _RECORD = "processes.json"
 
 
@@ -58,6 +64,8 @@ class WorkerHost:
     ask_at: float = 0.0
     """When Prefect is asked again after it did not answer, by the monotonic clock."""
     fault: str = ""
+    trust_at: float = 0.0
+    """When the server is asked again whether it trusts this worker, by the monotonic clock."""
 
     def begin(self) -> None:
         """Take over the workers that an earlier `elp worker` left, end all others, and start what is missing."""
@@ -89,9 +97,23 @@ class WorkerHost:
                 # at once: its run would keep the GPU during the pause before the next start
                 stop_remains(process)
                 end_processes_of(self.home, spec.worker)
-            if (end is None or now >= end.start_at) and self._report(spec):
+            if (end is None or end.may_start(now)) and self._report(spec):
                 end_processes_of(self.home, spec.worker)
                 self._start(spec)
+
+    def require_trust(self, settings: WorkerSettings) -> None:
+        """Raise WorkerEnded if the server has ended this worker; without an answer nothing is known."""
+        if time.monotonic() < self.trust_at:
+            return
+        self.trust_at = time.monotonic() + _TRUST_EVERY
+        account = Account(settings.username, settings.password) if settings.username else None
+        try:
+            refresh_keys(settings.mlflow_uri, self.home / "keys", account, _ANSWERS_WITHIN)
+        except WorkerEnded:
+            raise
+        except (OpsError, OSError):
+            # an outage, or a full disk: the runs say what is wrong, and this process outlives it
+            return
 
     def end(self) -> None:
         """End all workers with their runs, and report the runs."""
@@ -158,7 +180,8 @@ class WorkerHost:
 def run_worker(home: Path, settings: WorkerSettings, specs: Sequence[WorkerSpec], log: Log) -> int:
     """Run the workers of a machine until a signal asks for the end; return the exit code.
 
-    Raises ServiceError if another `elp worker` runs with this home. Signal handlers can be set in the main thread only.
+    Raises ServiceError if another `elp worker` runs with this home, WorkerEnded if the server has ended this worker.
+    Signal handlers can be set in the main thread only.
     """
     if settings.prefect_key:
         # for the requests of this process, too
@@ -169,17 +192,24 @@ def run_worker(home: Path, settings: WorkerSettings, specs: Sequence[WorkerSpec]
     try:
         with file_lock(home / "worker.lock", wait=0), stop_signals():
             try:
+                host.require_trust(settings)
                 host.begin()
                 while True:
                     for line in follower.lines():
                         say_line(log, line)
                     time.sleep(_EVERY)
                     host.round()
+                    host.require_trust(settings)
             except Stopped as signalled:
                 ignore_signals()
                 say_line(log, f"{signalled}: stopping")
                 host.end()
                 return 0
+            except WorkerEnded as error:
+                ignore_signals()
+                say_line(log, f"{error}: stopping")
+                host.end()
+                raise
     except TimeoutError as error:
         raise ServiceError(
             f"another elp worker runs with {home}; end it, or name another folder with --home"

@@ -53,10 +53,8 @@ def report_lost_runs(api: str, pool: str, worker: str, log: Log, message: str = 
             continue
         state: dict[str, Any] = {"type": "CRASHED", "name": "Crashed", "message": message}
         if run["state_type"] == "PENDING":
-            # a moment of Prefect's own clock, which has passed: it starts at once
-            details = {"scheduled_time": run["state"]["timestamp"]}
-            reason = "its worker ended before the run began"
-            state = {"type": "SCHEDULED", "name": "AwaitingRetry", "message": reason, "state_details": details}
+            # without a time: Prefect takes the present moment of its own clock
+            state = {"type": "SCHEDULED", "name": "AwaitingRetry", "message": "its worker ended before the run began"}
         elif run["state_type"] == "CANCELLING":
             state = {"type": "CANCELLED", "name": "Cancelled", "message": "its worker ended while it was cancelled"}
         # forced: Prefect's orchestration rules may change or reject a state that is only proposed

@@ -33,6 +33,7 @@ from pipelines.orchestration.slot_deployments import (
     pages,
     patient_request,
     read_slot_deployments,
+    server_now,
 )
 from pipelines.registry.slot import Slot
 
@@ -141,7 +142,7 @@ def read_late_runs(workspace: Workspace, api: str, slot: str = "") -> Iterator[L
         "flow_runs": {
             # a run that waits to be started again (AwaitingRetry) has begun already
             "state": {"type": {"any_": ["SCHEDULED"]}, "name": {"any_": ["Scheduled", "Late"]}},
-            "expected_start_time": {"before_": datetime.now(UTC).isoformat()},
+            "expected_start_time": {"before_": server_now(api).isoformat()},
             "tags": {"all_": ["auto-scheduled", "elp", deployment_name(workspace), *([slot] if slot else [])]},
         },
         "sort": "EXPECTED_START_TIME_ASC",

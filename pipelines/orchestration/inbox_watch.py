@@ -39,6 +39,8 @@ class Started:
     tries: int
     at: float
     """Seconds since the epoch."""
+    number: int = 0
+    """Of the runs that were started for the slot: Prefect would take the same delivery, put back, for a known run."""
 
     def due(self, digest: str, now: float) -> bool:
         """Return whether a run may be started for these deliveries."""
@@ -90,17 +92,17 @@ def _start_runs(
     workspace: Workspace, api: str, waiting: Mapping[Slot, list[InboxRow]], say: Callable[[str], None]
 ) -> None:
     path, flow, now = workspace.state / "inbox" / "starts.json", workspace.settings.inbox.start, time.time()
-    # what no longer waits is forgotten
-    starts = {name: one for name, one in _read_starts(path).items() if name in set(map(str, waiting))}
+    starts = _read_starts(path)
     for slot, rows in waiting.items():
         digest = hashlib.sha256(" ".join(sorted(row.fingerprint for row in rows)).encode()).hexdigest()[:32]
         before = starts.get(str(slot))
         if (before and not before.due(digest, now)) or _is_busy(workspace, api, slot):
             continue
         tries = before.tries + 1 if before and before.digest == digest else 1
-        starts[str(slot)] = Started(digest, tries, now)
+        number = before.number + 1 if before else 1
+        starts[str(slot)] = Started(digest, tries, now, number)
         try:
-            _start_run(workspace, api, flow, slot, f"inbox {slot} {digest} {tries}")
+            _start_run(workspace, api, flow, slot, f"inbox {slot} {digest} {number}")
             say(f"inbox: {flow} {slot} started for {', '.join(row.name for row in rows[:3])}")
         except UsageError as error:
             # no GPU can carry it; this must not hold up the other slots

@@ -16,7 +16,6 @@ import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -37,7 +36,7 @@ from pipelines.local.workspace import Workspace
 from pipelines.orchestration.cancelled_joins import CANCELLED_IN_PASS, watched_cancellations
 from pipelines.orchestration.prefect_api import deployment_name
 from pipelines.orchestration.shared_pass import PassPart, SharedPass
-from pipelines.orchestration.slot_deployments import pages, patient_request, rest_errors
+from pipelines.orchestration.slot_deployments import pages, patient_request, rest_errors, server_now
 from pipelines.orchestration.slot_groups import together
 from pipelines.orchestration.tasks import service_options
 from pipelines.registry.slot import Slot
@@ -141,7 +140,7 @@ def _due_runs(api: str, workspace: Workspace, mine: Mapping[str, Any]) -> list[d
     wanted = {
         "flow_runs": {
             "state": {"type": {"any_": ["SCHEDULED"]}},
-            "next_scheduled_start_time": {"before_": datetime.now(UTC).isoformat()},
+            "next_scheduled_start_time": {"before_": server_now(api).isoformat()},
             "tags": {"all_": ["elp", deployment_name(workspace)]},
         },
         "flows": {"id": {"any_": [mine["flow_id"]]}},

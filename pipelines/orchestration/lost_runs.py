@@ -40,7 +40,7 @@ class SeenRun:
     worker: str = ""
     """Name of the worker that took it last."""
     heartbeat: str = ""
-    """What identifies its newest heartbeat; empty if Prefect's answer, which has the newest events only, has none."""
+    """What identifies its newest heartbeat; empty if Prefect has none."""
     worker_heartbeat: str = ""
     """When its worker reported last, as Prefect says it; empty if Prefect does not know the worker."""
 
@@ -91,7 +91,7 @@ def _signs(before: _Signs | None, run: SeenRun, now: float, uncounted: Seconds) 
     if before is None or before.run.state_id != run.state_id:
         return _Signs(run, now, now, now)
     old = before.run
-    # a dead run's last heartbeat drops out of the answer when others have sent more of them
+    # the end of a heartbeat, which Prefect deletes after days, is no sign of life
     run = replace(run, heartbeat=run.heartbeat or old.heartbeat)
     same_worker = (old.worker, old.worker_heartbeat) == (run.worker, run.worker_heartbeat)
     return _Signs(

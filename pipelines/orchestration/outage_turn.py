@@ -7,7 +7,7 @@ worker does other runs. A run waits for at most `LONGEST` without an hour of wor
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from prefect import get_run_logger
@@ -17,7 +17,7 @@ from prefect.settings import PREFECT_API_URL
 from elp_core.types import Seconds
 from pipelines.number_text import duration
 from pipelines.orchestration.send_back import send_back
-from pipelines.orchestration.slot_deployments import patient_request, rest_errors
+from pipelines.orchestration.slot_deployments import patient_request, rest_errors, server_now
 from pipelines.outages import WAITS, awaited
 
 LONGEST = timedelta(days=3)
@@ -38,7 +38,7 @@ def wait_for_outage(error: Exception) -> None:
         return
     with rest_errors(api):
         states = patient_request(f"{api}/flow_run_states/?flow_run_id={run_id}")
-    now = datetime.now(UTC)
+    now = server_now(api)
     before = waits_of_outage(states, now)
     if before and now - before[0] > LONGEST:
         get_run_logger().error("it has waited for %s: not again", duration((now - before[0]).total_seconds()))

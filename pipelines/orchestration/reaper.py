@@ -21,6 +21,7 @@ from pipelines.local.workspace import Workspace
 from pipelines.orchestration.alerts.alert import Alert
 from pipelines.orchestration.alerts.operation_alerts import operation_alert
 from pipelines.orchestration.lost_runs import SETTLED, LostRun, SeenRun, Watched, look
+from pipelines.orchestration.slot_deployments import server_now
 from pipelines.outages import WAITS
 
 STARTS_AGAIN = 3
@@ -34,6 +35,8 @@ STARTS_WITHIN: Seconds = 60.0
 _AGAIN = "started again after a crash"
 _PUT_BACK = "put back to its queue"
 _CANCELS = ("CANCELLING", "CANCELLED")
+_OLD = timedelta(minutes=10)
+"""A crashed run that is younger was seen by no earlier round."""
 _LONG = 4
 """So often has a run begun when its wait is reported: that is after about three minutes."""
 _STATE_FILE = "recovery.json"
@@ -124,15 +127,20 @@ def _heartbeats(api: str, runs: list[str]) -> dict[str, str]:
     day = timedelta(days=1)
     occurred = {"since": (datetime.now(UTC) - 2 * day).isoformat(), "until": (datetime.now(UTC) + 2 * day).isoformat()}
     for begin in range(0, len(runs), _CHUNK):
-        wanted = {
-            "event": {"name": ["prefect.flow-run.heartbeat"]},
-            "resource": {"id": [f"prefect.flow-run.{run}" for run in runs[begin : begin + _CHUNK]]},
-            "occurred": occurred,
-            "order": "DESC",
-        }
-        for event in prefect_request(f"{api}/events/filter", {"filter": wanted, "limit": _CHUNK})["events"]:
-            run = str(event["resource"]["prefect.resource.id"]).rpartition(".")[2]
-            found.setdefault(run, str(event["id"]))
+        left = runs[begin : begin + _CHUNK]
+        while left:
+            wanted = {
+                "event": {"name": ["prefect.flow-run.heartbeat"]},
+                "resource": {"id": [f"prefect.flow-run.{run}" for run in left]},
+                "occurred": occurred,
+                "order": "DESC",
+            }
+            events = prefect_request(f"{api}/events/filter", {"filter": wanted, "limit": _CHUNK})["events"]
+            for event in events:
+                run = str(event["resource"]["prefect.resource.id"]).rpartition(".")[2]
+                found.setdefault(run, str(event["id"]))
+            # the events of a machine whose clock is ahead fill an answer: the others are asked for apart
+            left = [run for run in left if run not in found] if len(events) == _CHUNK else []
     return found
 
 
@@ -178,7 +186,8 @@ def _start_crashed_again(reaper: Reaper, api: str, now: float) -> list[OSError]:
         # what had crashed before the first look is history
         _write_settled(reaper.workspace, set(runs))
         return []
-    settled |= _history(runs, settled) - set(reaper.crashed)
+    if set(runs) - settled - set(reaper.crashed):
+        settled |= _history(runs, settled, server_now(api)) - set(reaper.crashed)
     new = set(runs) - settled
     reaper.crashed = {state: reaper.crashed.get(state, now) for state in new}
     due = [state for state in new if now - reaper.crashed[state] >= SETTLED]
@@ -188,14 +197,15 @@ def _start_crashed_again(reaper: Reaper, api: str, now: float) -> list[OSError]:
     return list(faults.values())
 
 
-def _history(runs: Mapping[str, Mapping[str, Any]], settled: Collection[str]) -> set[str]:
-    """Return the crashed states that are older than every settled one.
+def _history(runs: Mapping[str, Mapping[str, Any]], settled: Collection[str], now: datetime) -> set[str]:
+    """Return the crashed states that are older than every settled one, and old at a moment of Prefect's clock.
 
-    Prefect's answer has a limited number of runs: when one of them is started again, an old one takes its place.
+    Prefect's answer has a limited number of runs: when one of them is started again, an old one takes its place. A new
+    one is older than every settled one, too, if the clock was set back.
     """
     at = {state: datetime.fromisoformat(run["state"]["timestamp"]) for state, run in runs.items()}
     oldest = min((at[state] for state in settled if state in at), default=None)
-    return {state for state, moment in at.items() if oldest and moment < oldest}
+    return {state for state, moment in at.items() if oldest and moment < oldest and now - moment > _OLD}
 
 
 def _settle(reaper: Reaper, api: str, run: dict[str, Any]) -> None:
@@ -216,10 +226,8 @@ def _settle(reaper: Reaper, api: str, run: dict[str, Any]) -> None:
         reaper.log(f"flow run {run['name']} has crashed {STARTS_AGAIN + 1} times and is not started again")
         _set_state(api, present, {"type": "CRASHED", "message": GIVEN_UP}, force=True)
         return
-    # a moment of Prefect's own clock, which has passed: it starts at once
-    details = {"scheduled_time": present["state"]["timestamp"]}
-    state = {"type": "SCHEDULED", "name": "AwaitingRetry", "message": _AGAIN, "state_details": details}
-    if not _set_state(api, present, state):
+    # without a time: Prefect takes the present moment of its own clock
+    if not _set_state(api, present, {"type": "SCHEDULED", "name": "AwaitingRetry", "message": _AGAIN}):
         return
     known = {state["id"] for state in earlier}
     if any(state["type"] in _CANCELS and state["id"] not in known for state in _states(api, run)):

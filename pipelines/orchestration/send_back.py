@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import NoReturn
 
 from prefect.exceptions import Pause
@@ -11,7 +11,7 @@ from prefect.settings import PREFECT_API_URL
 
 from elp_core.types import Seconds
 from pipelines.errors import ServiceError
-from pipelines.orchestration.slot_deployments import patient_request, rest_errors
+from pipelines.orchestration.slot_deployments import patient_request, rest_errors, server_now
 
 
 def send_back(reason: str, pause: Seconds) -> NoReturn:
@@ -21,7 +21,7 @@ def send_back(reason: str, pause: Seconds) -> NoReturn:
     not answer, or does not put the run back.
     """
     api = PREFECT_API_URL.value() or ""
-    at = (datetime.now(UTC) + timedelta(seconds=pause)).isoformat()
+    at = (server_now(api) + timedelta(seconds=pause)).isoformat()
     state = {"type": "SCHEDULED", "name": "AwaitingRetry", "message": reason, "state_details": {"scheduled_time": at}}
     with rest_errors(api):
         # proposed, not forced: a run that is being cancelled stays so

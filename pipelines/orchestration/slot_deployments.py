@@ -17,6 +17,7 @@ from typing import Any
 
 from elp_core.types import Seconds
 from pipelines.errors import ServiceError, UsageError
+from pipelines.local import http_client as web
 from pipelines.local.prefect_request import prefect_request
 from pipelines.local.workspace import Workspace
 from pipelines.orchestration.prefect_api import deployment_name
@@ -114,6 +115,15 @@ def patient_request(url: str, body: Any = None, method: str | None = None, repea
             if not (again and late) or time.monotonic() > ends:
                 raise
         time.sleep(0.5)
+
+
+def server_now(api: str) -> datetime:
+    """Return the present moment by the clock of Prefect's server: what is due is so by that one, not by a worker's."""
+    try:
+        return web.date_of(f"{api}/health", _PATIENCE)
+    except OSError:
+        # the request that the moment is for says what is wrong
+        return datetime.now(UTC)
 
 
 def pages(api: str, route: str, body: Mapping[str, Any], most: int = 100) -> Iterator[dict[str, Any]]:

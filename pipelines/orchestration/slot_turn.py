@@ -25,7 +25,7 @@ from pipelines.local.schedule_settings import entry_of
 from pipelines.local.workspace import Workspace
 from pipelines.orchestration.catch_up import MISSED, OUTAGE, LateRun, missed_runs, of_entry, read_late_runs
 from pipelines.orchestration.send_back import send_back
-from pipelines.orchestration.slot_deployments import pages, patient_request, rest_errors
+from pipelines.orchestration.slot_deployments import pages, patient_request, rest_errors, server_now
 from pipelines.registry.slot import Slot
 
 FLOWS_OF_SLOTS = ("ingest", "train", "gate", "retrain", "migrate")
@@ -33,6 +33,8 @@ FLOWS_OF_SLOTS = ("ingest", "train", "gate", "retrain", "migrate")
 _OCCUPIED = ("RUNNING", "CANCELLING")
 _SETTLED: Seconds = 2.0
 """After this long every state that has an earlier time stamp can be read."""
+_AHEAD: Seconds = 5.0
+"""The server's time is known in whole seconds, and a run that begins meanwhile is later."""
 _PAUSE: Seconds = 20.0
 _LONGEST: Seconds = 300.0
 
@@ -52,7 +54,7 @@ def wait_for_turn(workspace: str, slots: Sequence[Slot], flows: Sequence[str] = 
         if any(run["id"] != run_id and run["state"]["type"] == "PENDING" for run in runs):
             time.sleep(_SETTLED)
             runs = _occupants(api, workspace, wanted, flows)
-        if not (first := earlier_run(runs, run_id)):
+        if not (first := earlier_run(runs, run_id, server_now(api).timestamp())):
             return
         pause = min(_PAUSE * max(flow_run.run_count or 1, 1), _LONGEST)
         names = ", ".join(sorted(wanted & _slots(first)))
@@ -61,14 +63,15 @@ def wait_for_turn(workspace: str, slots: Sequence[Slot], flows: Sequence[str] = 
     send_back(message, pause)
 
 
-def earlier_run(runs: Sequence[Mapping[str, Any]], run_id: str) -> Mapping[str, Any] | None:
+def earlier_run(runs: Sequence[Mapping[str, Any]], run_id: str, now: float) -> Mapping[str, Any] | None:
     """Return a run that is in progress and was so before the run with this id; None if there is none.
 
-    `runs` are runs of the same slots, as Prefect describes them.
+    `runs` are runs of the same slots, as Prefect describes them; `now` is the time of its server. A run with a later
+    state is from before the server's clock was set back.
     """
     mine = next((_order(run) for run in runs if run["id"] == run_id), None)
     others = [run for run in runs if run["id"] != run_id and run["state"]["type"] in _OCCUPIED]
-    earlier = [run for run in others if mine is None or _order(run) < mine]
+    earlier = [run for run in others if mine is None or _order(run) < mine or _stamp(run["state"]) > now + _AHEAD]
     return min(earlier, key=_order, default=None)
 
 
@@ -95,7 +98,7 @@ def missed_state(opened: Workspace, slot: Slot, flow: str = "retrain") -> State[
         late = list(read_late_runs(opened, api, str(slot)))
         # no supervision may have noted when a worker was up: the runs of the pool say it
         busy = entry.catch_up == "newest" or pool_was_at_work(api, str(run["work_pool_name"]), due)
-    now = time.time()
+        now = server_now(api).timestamp()
     found = missed_runs([me, *late], {me.key: entry.catch_up}, now, worker_seen={flow: now if busy else due})
     reason = next((reason for one, reason in found if one is me), "")
     return State(type=StateType.CANCELLED, name=MISSED, message=reason) if reason else None

@@ -40,7 +40,7 @@ def family_headers(found: RobustnessSweep, language: Texts | None = None) -> lis
     said = language or texts("en")
     whats = (said.say("degradation"), said.say("interval"), said.say("points per dB"))
     each = [f"{system.name}, {what}" for system in found.systems for what in whats]
-    return [said.say("family"), said.say("what"), *each, *_both_heads(said, found)]
+    return [said.say("family"), said.say("what"), *each, *_both_heads(said, found, said.say("degradation"))]
 
 
 def family_rows(found: RobustnessSweep, language: Texts | None = None) -> list[list[str]]:
@@ -55,7 +55,7 @@ def cell_headers(found: RobustnessSweep, language: Texts | None = None) -> list[
     whats = (metric_words(said, found.metric), said.say("degradation"), said.say("interval"))
     each = [f"{system.name}, {what}" for system in found.systems for what in whats]
     heads = [said.say("family"), said.say("severity"), said.say("what"), said.say("distance, dB")]
-    return [*heads, *each, *_both_heads(said, found)]
+    return [*heads, *each, *_both_heads(said, found, metric_words(said, found.metric))]
 
 
 def cell_rows(found: RobustnessSweep, language: Texts | None = None) -> list[list[str]]:
@@ -103,10 +103,11 @@ def _compared(said: Texts, found: RobustnessSweep, change: Change) -> str:
     return said.say("%(one)s degrades less than %(other)s: %(change)s on average.", **values)
 
 
-def _both_heads(said: Texts, found: RobustnessSweep) -> list[str]:
+def _both_heads(said: Texts, found: RobustnessSweep, what: str) -> list[str]:
     if len(found.systems) == 1:
         return []
-    return [f"{found.systems[1].name} − {found.systems[0].name}", said.say("interval")]
+    # a family's difference is one of degradations: a version that is worse by as much on clean clips has 0 there
+    return [f"{found.systems[1].name} − {found.systems[0].name}, {what}", said.say("interval")]
 
 
 def _family_row(said: Texts, mean: SweptMean) -> list[str]:

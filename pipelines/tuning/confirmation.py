@@ -81,10 +81,10 @@ def confirm(
 
 
 def least_difference(scores: Scores, policy: GatePolicy, closed_set: bool) -> float:
-    """Return about how small a difference these clips can show: half the interval that an equal system would have.
+    """Return how small a difference these clips can show at best: half the narrowest interval that the gate gives.
 
-    Its standard error is taken as the one at the margin, with as many degrees of freedom as there are speakers (or
-    clips). Infinite if one speaker gives no interval.
+    Its standard error is the one at the margin, with as many degrees of freedom as there are speakers (or clips). The
+    errors of two trainings differ in more places than that. Infinite if one speaker gives no interval.
     """
     blocks = blocks_for(scores, closed_set).count
     floor = binomial_error(policy.margin, token_count(scores))
@@ -95,7 +95,7 @@ def resolution(clips: int, shown: float, margin: float) -> str:
     """Describe the smallest difference that can be shown, and what follows for the margin."""
     if math.isinf(shown):
         return "one speaker scores, so no difference can be shown: give the validation split more speakers"
-    shows = f"{count(clips, 'scored clip')} can show a difference of about {100 * shown:.1f} points"
+    shows = f"{count(clips, 'scored clip')} can show a difference of {100 * shown:.1f} points at best"
     words = f"{shows}, and the margin is {100 * margin:.1f} points"
     return words + (": expect no decision before the split has more speakers or clips" if shown > margin else "")
 

@@ -202,17 +202,21 @@ def _print_step(done: int, total: int, note: str) -> None:
     print(json.dumps([done, total, note]), flush=True)
 
 
-def _main() -> None:
-    """Read the specification in the first argument; write the result to the second, the scores next to it."""
-    spec, result = (Path(argument) for argument in sys.argv[1:3])
+def keep_tune_trial(spec: Path, result: Path, report: Report) -> None:
+    """Run the training of a specification's file; write its result, and the scores next to it."""
     given = TuneSpec(**json.loads(spec.read_text(encoding="utf-8")))
-    try:
-        found, scores = run_tune_trial(given, rung_file(result), _print_step)
-    except ElpError as error:
-        sys.exit(str(error))
+    found, scores = run_tune_trial(given, rung_file(result), report)
     # the result is written last, so that its presence shows that both files are complete
     write_whole(scores_file(result), json.dumps(pack_scores(scores)))
     write_whole(result, json.dumps(asdict(found), indent=1))
+
+
+def _main() -> None:
+    """Run the specification in the first argument; its result goes to the second."""
+    try:
+        keep_tune_trial(Path(sys.argv[1]), Path(sys.argv[2]), _print_step)
+    except ElpError as error:
+        sys.exit(str(error))
 
 
 if __name__ == "__main__":

@@ -14,8 +14,9 @@ import pytest
 import requests
 from mlflow.exceptions import MlflowException
 
-from pipelines.errors import AttestationError, RegistryError, UsageError
+from pipelines.errors import AttestationError, RegistryError, UsageError, WorkerEnded
 from pipelines.registry.client import workers
+from pipelines.registry.client.connection import Account
 from pipelines.registry.signing.canonical_json import utc_now
 from pipelines.registry.signing.envelope import sign
 from pipelines.registry.signing.key_folder import add_keys, new_key, revoke_key
@@ -206,7 +207,7 @@ def test_a_revocation_ends_the_keys_of_an_enrolment_that_was_killed(login: Login
 
 
 def test_an_end_of_a_key_reaches_the_worker_and_is_never_undone(login: LoginServer, folder: Path) -> None:
-    workers.enrol_worker_keys(login.uri, _invite(login, "w11"), folder)
+    made = workers.enrol_worker_keys(login.uri, _invite(login, "w11"), folder)
     carl = {"MLFLOW_TRACKING_USERNAME": "carl", "MLFLOW_TRACKING_PASSWORD": "correct horse battery"}
     with pytest.MonkeyPatch.context() as patch:
         for variable, value in carl.items():
@@ -224,6 +225,9 @@ def test_an_end_of_a_key_reaches_the_worker_and_is_never_undone(login: LoginServ
         workers.end(login.uri, "w11", login.admin, login.guarded.keys, retire=False)
         with pytest.raises(AttestationError, match=r"the server has revoked the key w11-lineage of this worker"):
             workers.refresh_keys(login.uri, folder)
+    # its account is gone, too
+    with pytest.raises(WorkerEnded, match=r"does not accept the account of this worker; enrol it again"):
+        workers.refresh_keys(login.uri, folder, Account(made["account"]["username"], made["account"]["password"]))
     revoke_key(login.guarded.keys, other.keyid)
 
 

@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import json
 import threading
+import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -26,6 +27,8 @@ class PretendedPrefect:
         self.workers: dict[str, str] = {}
         self.heartbeats: list[tuple[str, str]] = []
         self.away = False
+        self.ahead = 0.0
+        """So many seconds its clock is ahead of this machine's."""
         self._ids = itertools.count(1)
 
     def add(self, name: str, state: str, worker: str = "line-4", **more: Any) -> None:
@@ -48,6 +51,8 @@ class PretendedPrefect:
         """Return the JSON of the answer, None for one that is not found."""
         parts = path.strip("/").split("/")[1:]
         match parts:
+            case ["health"]:
+                return True
             case ["flow_runs", "filter"]:
                 wanted = body["flow_runs"]["state"]
                 names, types = wanted.get("name", {}).get("any_"), wanted.get("type", {}).get("any_")
@@ -99,13 +104,18 @@ def pretended_prefect() -> Iterator[PretendedPrefect]:
         found = prefect.answer(path, query, body)
         return 503 if prefect.away else 404 if found is None else 200, found
 
-    with answering(answer) as prefect.api:
+    with answering(answer, lambda: prefect.ahead) as prefect.api:
         yield prefect
 
 
 @contextlib.contextmanager
-def answering(answer: Callable[[str, dict[str, list[str]], Any], tuple[int, Any]]) -> Iterator[str]:
-    """Serve JSON while the block runs: `answer` gives status and content for a path, a query and a body."""
+def answering(
+    answer: Callable[[str, dict[str, list[str]], Any], tuple[int, Any]], ahead: Callable[[], float] = lambda: 0.0
+) -> Iterator[str]:
+    """Serve JSON while the block runs: `answer` gives status and content for a path, a query and a body.
+
+    The clock of the server is `ahead` of this machine's.
+    """
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -122,6 +132,9 @@ def answering(answer: Callable[[str, dict[str, list[str]], Any], tuple[int, Any]
             self.send_header("Content-Length", str(len(text)))
             self.end_headers()
             self.wfile.write(text)
+
+        def date_time_string(self, timestamp: float | None = None) -> str:
+            return super().date_time_string(int(time.time() + ahead()) if timestamp is None else int(timestamp))
 
         def log_message(self, *_: object) -> None: ...
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from elp_core.fail_points import durable_write
-from pipelines.errors import RegistryError, RemoteAway, ServiceError
+from pipelines.errors import LoginRefused, RegistryError, RemoteAway, ServiceError
 from pipelines.local_hosts import LOCAL_HOSTS
 from pipelines.outages import is_away
 from pipelines.registry.plain_json import reason_in
@@ -143,9 +143,9 @@ def _answered(uri: str, error: requests.exceptions.HTTPError) -> ServiceError | 
     return RemoteAway(f"{shown}: {reason}") if away else RegistryError(f"{shown}: {reason}")
 
 
-def needs_login(uri: str) -> ServiceError:
+def needs_login(uri: str) -> LoginRefused:
     """Return the error for a request without the name and the password of a user."""
-    return ServiceError(f"the MLflow server at {uri} needs a login: set {USERNAME} and {PASSWORD}")
+    return LoginRefused(f"the MLflow server at {uri} needs a login: set {USERNAME} and {PASSWORD}")
 
 
 def missing(error: Exception) -> bool:

@@ -6,12 +6,14 @@ refuses.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pipelines.errors import AttestationError, GateRefused, RegistryError
-from pipelines.registry.client.connection import Account
+from elp_core.types import Seconds
+from pipelines.errors import GateRefused, LoginRefused, RegistryError, WorkerEnded
+from pipelines.registry.client.connection import USERNAME, Account
 from pipelines.registry.client.server_api import call_server
 from pipelines.registry.signing.canonical_json import utc_now
 from pipelines.registry.signing.key_folder import add_keys, new_key
@@ -25,6 +27,8 @@ from pipelines.registry.worker_request import (
     worker_key_name,
     worker_name_of,
 )
+
+_ENROL = "enrol it again: elp worker invite on the control host, elp worker enrol here"
 
 
 def send_invitation(
@@ -63,21 +67,30 @@ def enrol_worker_keys(uri: str, token: str, folder: Path) -> Mapping[str, Any]:
     return answer
 
 
-def refresh_keys(uri: str, folder: Path) -> tuple[TrustedKey, ...]:
+def refresh_keys(
+    uri: str, folder: Path, account: Account | None = None, timeout: Seconds = 60.0
+) -> tuple[TrustedKey, ...]:
     """Add to a folder what the server trusts now; return the changed keys. An end of a key here is never undone.
 
-    A key that the server does not list stays as it is here: its statements may have been verified before. Raises
-    AttestationError if the server has ended the keys by which this worker signs.
+    A key that the server does not list stays as it is here: its statements may have been verified before. Without an
+    `account`, that of the environment is used. Raises WorkerEnded if the server has ended the keys by which this worker
+    signs, or its account.
     """
-    changed = add_keys(folder, str(_call(uri, "GET", "/keys", None)["keys"]), f"keys of {uri}")
+    try:
+        answer = _call(uri, "GET", "/keys", account, timeout=timeout)
+    except LoginRefused as error:
+        if account is None and not os.environ.get(USERNAME):
+            raise
+        raise WorkerEnded("revoked", f"{uri} does not accept the account of this worker; {_ENROL}") from error
+    changed = add_keys(folder, str(answer["keys"]), f"keys of {uri}")
     trusted = load_trusted_keys(folder)
     for role in WORKER_ROLES:
         own = [key for key in trusted.keys if role in key.roles and trusted.signs(key)]
         if own and not any(key.active for key in own):
-            raise AttestationError(
+            raise WorkerEnded(
                 own[-1].state,
                 f"the server has {own[-1].state} the key {own[-1].name} of this worker, so it cannot sign a {role}; "
-                "enrol it again: elp worker invite on the control host, elp worker enrol here",
+                f"{_ENROL}",
             )
     return changed
 

@@ -44,6 +44,9 @@ def test_an_end_is_counted_once_and_started_again_at_once(sleeper: Process) -> N
     ends = note_ends(record, {}, 100.0)
     assert ends == note_ends(record, ends, 101.0) == {"elp-gpu": Ends(sleeper.pid, (100.0,))}
     assert list(due(record, ends, 100.0)) == [sleeper]
+    # in the pause of the second end, and after the clock was set back in it
+    second = {"elp-gpu": Ends(sleeper.pid, (99.0, 100.0))}
+    assert [list(due(record, second, now)) for now in (101.0, -3500.0)] == [[], [sleeper]]
 
 
 def test_it_stays_down_after_too_many_ends_until_a_person_starts_it(sleeper: Process) -> None:

@@ -7,6 +7,7 @@ import fcntl
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -25,6 +26,9 @@ from pipelines.local.worker_home import WorkerSettings, read_worker, worker_home
 from pipelines.local.worker_host import run_worker
 from pipelines.local.worker_plan import WorkerSpec, plan_workers
 from pipelines.local.worker_runs import end_processes_of
+from pipelines.registry.signing.key_folder import new_key, retire_key, revoke_key
+from pipelines.registry.signing.keys import load_trusted_keys, write_keys
+from pipelines.registry.worker_request import WORKER_ROLES, worker_key_name
 from tests.support.pretended_prefect import answering
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -37,6 +41,7 @@ from pipelines.local.gpus import find_gpus
 from pipelines.local.worker_home import read_worker
 
 supervision.PAUSES = (0.0,)
+worker_host._TRUST_EVERY = 0.0
 worker_plan.WorkerSpec.command = lambda self: [sys.executable, "-m", "tests.support.pretended_worker", sys.argv[2]]
 home = Path(sys.argv[1])
 settings = read_worker(home)
@@ -47,13 +52,16 @@ sys.exit(worker_host.run_worker(home, settings, specs, lambda line: print(line, 
 
 @dataclass
 class PrefectStandIn:
-    """Answers as Prefect's API does about flow runs, and keeps the states that are set."""
+    """Answers as Prefect's API does about flow runs, and keeps the states that are set; as MLflow's about keys."""
 
     api: str = ""
     runs: list[dict[str, Any]] = field(default_factory=list)
     states: dict[str, str] = field(default_factory=dict)
+    keys: str = write_keys(())
 
     def answer(self, path: str, body: Any) -> Any:
+        if path.endswith("/keys"):
+            return {"keys": self.keys}
         if path.endswith("/set_state"):
             self.states[path.split("/")[-2]] = body["state"]["name"]
             return {}
@@ -120,7 +128,9 @@ def machine(tmp_path: Path, prefect: PrefectStandIn, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("ELP_TEST_GPUS", ",".join(GPUS))
     home, marks = tmp_path / "home", tmp_path / "marks"
     marks.mkdir()
-    write_worker(home, WorkerSettings("host", prefect.api, "http://127.0.0.1:1"))
+    write_worker(home, WorkerSettings("host", prefect.api, prefect.api.removesuffix("/api")))
+    for role in WORKER_ROLES:
+        new_key(home / "keys", worker_key_name("host", role), (role,))
     made = Machine(home, marks, {**os.environ, "PYTHONPATH": str(ROOT)}, None)
     made.start()
     try:
@@ -224,6 +234,28 @@ def test_sigterm_ends_the_workers_and_their_runs_and_reports_them(machine: Machi
     assert not any(process.is_running() for process in processes)
     assert prefect.states == {"mine": "Crashed"}
     assert all(_free(machine, gpu) for gpu in GPUS)
+
+
+@pytest.mark.parametrize("end", [retire_key, revoke_key])
+def test_a_worker_that_the_server_has_ended_stops_and_leaves_its_runs_to_others(
+    machine: Machine, prefect: PrefectStandIn, tmp_path: Path, end: Callable[[Path, str], object]
+) -> None:
+    """It would take each run of the queue, and fail it within seconds."""
+    _until(lambda: all(map(machine.turns, GPUS)), "runs")
+    processes = [psutil.Process(pid) for pid in (*machine.workers(), *machine.runs())]
+    prefect.runs.append(
+        {"id": "mine", "name": "mine", "state_type": "RUNNING", "labels": {"prefect.worker.name": "host:GPU-b"}}
+    )
+    server = shutil.copytree(machine.home / "keys", tmp_path / "server")
+    end(server, "host-verdict")
+    prefect.keys = write_keys(load_trusted_keys(server).keys)
+    assert machine.parent.wait(60) != 0
+    assert not any(process.is_running() for process in processes)
+    assert prefect.states == {"mine": "Crashed"}
+    said = (machine.home / "parent.log").read_text()
+    assert "the key host-verdict of this worker, so it cannot sign a verdict; enrol it again" in said
+    machine.start()
+    assert machine.parent.wait(60) != 0
 
 
 def test_one_home_has_one_elp_worker(machine: Machine) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -91,21 +92,26 @@ def test_a_run_can_stand_for_many_missed_starts() -> None:
     assert missed_count({"tags": []}) == 1
 
 
+AT = datetime(2026, 1, 1, 0, 1, tzinfo=UTC).timestamp()
+
+
 def _run(name: str, state: str, at: str) -> dict[str, Any]:
     return {"id": name, "name": name, "state": {"type": state, "timestamp": f"2026-01-01T00:00:{at}+00:00"}}
 
 
 def test_of_runs_of_one_slot_that_are_in_progress_the_first_one_goes_on() -> None:
     runs = [_run("a", "RUNNING", "01"), _run("b", "RUNNING", "02"), _run("c", "PENDING", "00")]
-    assert earlier_run(runs, "a") is None
-    first = earlier_run(runs, "b")
+    assert earlier_run(runs, "a", AT) is None
+    first = earlier_run(runs, "b", AT)
     assert first is not None
     assert first["id"] == "a"
     # a run that is being cancelled still works
-    assert earlier_run([_run("a", "CANCELLING", "01"), runs[1]], "b") is not None
+    assert earlier_run([_run("a", "CANCELLING", "01"), runs[1]], "b", AT) is not None
     # the same moment: by id, so that exactly one of them goes on
     same = [_run("x", "RUNNING", "05"), _run("y", "RUNNING", "05")]
-    assert [earlier_run(same, name) is None for name in ("x", "y")] == [True, False]
+    assert [earlier_run(same, name, AT) is None for name in ("x", "y")] == [True, False]
+    # the clock of the server was set back while `b` was at work: `a` does not run next to it
+    assert earlier_run([_run("a", "RUNNING", "01"), _run("b", "RUNNING", "59")], "a", AT - 59) is not None
     # not in the list yet: it has begun last
-    assert earlier_run(runs, "new") is not None
-    assert earlier_run([runs[2]], "new") is None
+    assert earlier_run(runs, "new", AT) is not None
+    assert earlier_run([runs[2]], "new", AT) is None

@@ -131,6 +131,25 @@ def test_a_run_that_left_its_deliveries_is_started_again_after_a_pause(
     assert len(prefect.asked) == 3
 
 
+def test_the_same_delivery_again_starts_a_new_run(
+    tmp_path: Path, prefect: Prefect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A person moves it back, or the run that had claimed it failed; meanwhile others waited."""
+    workspace = bare_workspace(tmp_path, stable=0.0, start="ingest")
+    prefect.slots = ("plant-a/asr", "plant-b/asr")
+    now = inbox_watch.time.time()
+    monkeypatch.setattr(inbox_watch.time, "time", lambda: now)
+    monday = _arrive(workspace)
+    _look(workspace)
+    monday.rename(tmp_path / "away")
+    drop(workspace.root / "inbox/plant-b/asr", "other", b"1")
+    _look(workspace)
+    (tmp_path / "away").rename(monday)
+    now += START_PAUSES[0]
+    _look(workspace)
+    assert [run["parameters"]["slot"] for run in prefect.asked.values()].count("plant-a/asr") == 2
+
+
 def test_the_pauses_grow_and_end_at_an_hour() -> None:
     assert [Started("d", tries, 0.0).due("d", 3599.0) for tries in (1, 2, 3, 99)] == [True, True, False, False]
     assert Started("d", 99, 0.0).due("d", 3600.0)

@@ -90,3 +90,14 @@ def test_an_hour_of_work_ends_an_outage() -> None:
     states = [state(9), state(8.5), state(0.9), state(0.5, "started again"), state(0.2)]
     assert outage_turn.waits_of_outage(states, now) == [now - timedelta(hours=hours) for hours in (0.9, 0.2)]
     assert outage_turn.waits_of_outage([state(3), state(2)], now) == []
+
+
+@pytest.mark.parametrize("ahead", [-3600.0, 3600.0])
+def test_pauses_are_those_of_the_servers_clock(prefect: PretendedPrefect, ahead: float) -> None:
+    prefect.ahead = ahead
+    pauses = []
+    for _ in range(3):
+        state = _wait(prefect, AWAY)
+        pauses.append(round(_pause(state) - ahead, -1))
+        state["timestamp"] = (datetime.now(UTC) + timedelta(seconds=ahead)).isoformat()
+    assert pauses == [10, 20, 40]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -55,7 +56,7 @@ def test_a_run_without_a_process_is_ended_with_its_tasks_and_started_again(round
     assert rounds.types("a") == ["RUNNING", "CRASHED", "SCHEDULED"]
     again = rounds.prefect.runs["a"]["state"]
     assert again["name"] == "AwaitingRetry"
-    assert again["state_details"] == {"scheduled_time": "2026-01-01T00:00:00+00:00"}, "a moment of the server's clock"
+    assert "state_details" not in again, "Prefect takes the present moment of its own clock"
     assert {name: task["state_type"] for name, task in rounds.prefect.tasks.items()} == {
         "open": "CRASHED",
         "done": "COMPLETED",
@@ -117,6 +118,22 @@ def test_many_runs_on_other_machines_hide_no_dead_one(rounds: Rounds, others: in
     rounds.go(SILENT + 15, beat)
     assert rounds.types("dead")[1:2] == ["CRASHED"]
     assert {state for each in range(others) for state in rounds.types(f"r{each}")} == {"RUNNING"}
+
+
+def test_a_machine_whose_clock_is_ahead_hides_no_living_run(rounds: Rounds) -> None:
+    for number in range(40):
+        rounds.prefect.add(f"r{number}", "RUNNING", "line-1")
+    # its worker hangs, so that its own heartbeats are the only sign
+    rounds.prefect.add("alive", "RUNNING", "line-2")
+
+    def beat(number: int) -> None:
+        rounds.prefect.workers["line-1"] = str(number)
+        # older than all of the other machine, by the clocks of both
+        rounds.prefect.heartbeats.insert(number, ("alive", f"b{number}"))
+        rounds.prefect.heartbeats += [(f"r{each}", f"b{number}") for each in range(40)]
+
+    rounds.go(SILENT + 15, beat)
+    assert rounds.types("alive") == ["RUNNING"]
 
 
 def test_a_crash_loop_ends_and_says_so(rounds: Rounds) -> None:
@@ -281,3 +298,15 @@ def test_an_old_crash_that_comes_into_view_is_history(rounds: Rounds) -> None:
     rounds.prefect.set("old", {"type": "CRASHED", "timestamp": "2025-01-01T00:00:00+00:00"})
     rounds.go(60)
     assert rounds.types("old") == ["RUNNING", "CRASHED"]
+
+
+def test_a_new_crash_after_the_clock_was_set_back_is_no_history(rounds: Rounds) -> None:
+    now = datetime.now(UTC)
+    rounds.prefect.add("seen", "RUNNING")
+    later = (now + timedelta(hours=1)).isoformat()
+    rounds.prefect.set("seen", {"type": "CRASHED", "message": STOPPED_BY_DOWN, "timestamp": later})
+    rounds.go(30)
+    rounds.prefect.add("new", "RUNNING")
+    rounds.prefect.set("new", {"type": "CRASHED", "timestamp": now.isoformat()})
+    rounds.go(30)
+    assert (rounds.types("seen")[-1], rounds.types("new")[-1]) == ("CRASHED", "SCHEDULED")

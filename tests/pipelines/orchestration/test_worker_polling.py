@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import httpx
 import pytest
 
+from pipelines.orchestration.worker_polling import scheduled_runs
 from tests.support.prefect_server import prefect_server
 
 PROBE = """
@@ -58,3 +63,22 @@ def test_a_worker_gets_as_many_runs_as_it_can_start(tmp_path: Path) -> None:
     # Prefect's own worker, then with two places, with one, with none, and a worker without a limit
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout.splitlines()[-1]) == [30, 2, 1, 0, 30]
+
+
+def test_what_is_due_is_so_by_the_clock_of_the_server() -> None:
+    """A worker whose clock is an hour wrong would start every run an hour late, or wait for those of the next hour."""
+
+    class Client:
+        asked = ""
+
+        async def request(self, method: str, path: str, **given: Any) -> httpx.Response:
+            asks = httpx.Request(method, "http://prefect")
+            if path == "/health":
+                return httpx.Response(200, headers={"Date": "Fri, 02 Jan 2026 03:04:05 GMT"}, request=asks)
+            self.asked = given["json"]["scheduled_before"]
+            return httpx.Response(200, json=[], request=asks)
+
+    client = Client()
+    worker: Any = SimpleNamespace(name="w", _limiter=None, _work_queues=[], _work_pool_name="p", client=client)
+    assert asyncio.run(scheduled_runs(worker)) == []
+    assert client.asked == "2026-01-02T03:04:05+00:00"

@@ -11,7 +11,7 @@ from pipelines.registry.policies import GatePolicy
 from pipelines.robustness.sweep_cells import CLEAN, CellScores, SimulatedCondition
 from pipelines.robustness.sweep_report import write_sweep
 from pipelines.robustness.sweep_result import RobustnessSweep, SweepSubject, sweep_result
-from pipelines.robustness.sweep_words import cell_rows, sweep_sentences
+from pipelines.robustness.sweep_words import cell_headers, cell_rows, family_headers, sweep_sentences
 from tests.support.both_languages import compare_languages
 from tests.support.scores import clips, trials
 
@@ -77,6 +77,7 @@ def test_the_report_holds_every_number_and_loads_nothing(two: RobustnessSweep, t
     }
     assert json.loads((tmp_path / "report" / "sweep.json").read_text())["overall"]["normalised"] == [1.5, 0.5]
     assert all(text in page for row in cell_rows(two) for text in row)
+    assert (family_headers(two)[-2], cell_headers(two)[-2]) == ("v2 − v1, degradation", "v2 − v1, WER")
     compare_languages(tmp_path / "report", "sweep.html")
     assert "http" not in page
     first, _, both = sweep_sentences(two)
