@@ -50,6 +50,10 @@ class Difference:
             return "unknown"
         return "lower" if self.upper < 0 else "higher" if self.lower > 0 else "alike"
 
+    def is_near(self, margin: float) -> bool:
+        """Return whether `method` is worse by less than `margin` at most: the whole interval says so."""
+        return self.upper is not None and self.upper <= margin
+
     @property
     def text(self) -> str:
         """The difference and its interval in points."""
@@ -101,7 +105,7 @@ def findings(
     named = {trial.method: trial for trial in methods}
     paper = filter(None, (_against_paper(task, one, named, margin) for one in differences))
     lost = [f"{one.method} on {100 * one.share:g} % of the audio failed: {one.reason}" for one in failed]
-    return (*_best(methods, differences), *paper, *filter(None, [advice]), *lost)
+    return (*_best(methods, differences, margin), *paper, *filter(None, [advice]), *lost)
 
 
 def interval_text(trial: MethodTrial) -> str:
@@ -120,19 +124,31 @@ def millions(number: int) -> str:
     return f"{number / 1e6:.2f} M"
 
 
-def _best(methods: Sequence[MethodTrial], differences: Sequence[Difference]) -> list[str]:
+def _best(methods: Sequence[MethodTrial], differences: Sequence[Difference], margin: float) -> list[str]:
     best = best_of(methods)
-    sentences = [f"Lowest {metric_title(best.metric)}: {best.method}, {percent(best.value)} ({interval_text(best)})."]
     against = {one.method: one for one in differences if one.other == best.method}
-    worse = {method for method, one in against.items() if one.relation == "higher"}
-    small = min((trial for trial in methods if trial.method not in worse), key=lambda trial: trial.parameters)
-    if small is not best:
-        sentences.append(
-            f"The smallest method that is not shown to be worse than the best one on this set: {small.method}, "
-            f"{percent(small.value)} with {millions(small.parameters)} trainable parameters, "
-            f"{100 * small.parameters / best.parameters:.0f} % of {best.method}'s; {_at_most(against[small.method])}."
-        )
-    return sentences
+    smaller = sorted(
+        ((trial, against[trial.method]) for trial in methods if trial.parameters < best.parameters),
+        key=lambda pair: pair[0].parameters,
+    )
+    lowest = f"Lowest {metric_title(best.metric)}: {best.method}, {percent(best.value)} ({interval_text(best)})."
+    return [lowest, *([_smallest(best, smaller, margin)] if smaller else [])]
+
+
+def _smallest(best: MethodTrial, smaller: Sequence[tuple[MethodTrial, Difference]], margin: float) -> str:
+    """Return the sentence on the methods with fewer parameters than the best one, in the order of their size."""
+    near = f"near {best.method} (by less than {100 * margin:g} points)"
+    for trial, one in smaller:
+        if one.is_near(margin):
+            return (
+                f"The smallest method that is {near}: {trial.method}, {percent(trial.value)} with "
+                f"{millions(trial.parameters)} trainable parameters, "
+                f"{100 * trial.parameters / best.parameters:.0f} % of {best.method}'s; {_at_most(one)}."
+            )
+    # a wide interval is no reason to choose a method: its value may be far from the best one
+    undecided = [f"{one.method} {one.text}" for _, one in smaller if one.relation in ("alike", "unknown")]
+    known = f"not decided: {', '.join(undecided)}" if undecided else "all are worse"
+    return f"No method with fewer parameters is shown to be {near}; {known}."
 
 
 def _at_most(one: Difference) -> str:
@@ -143,11 +159,10 @@ def _against_paper(task: str, one: Difference, named: Mapping[str, MethodTrial],
     """Return the sentence on a pair that the paper compares, or an empty text."""
     if one.other == "full" and one.method in ("elp", "slot"):
         share = named[one.method].parameters / named["full"].parameters
-        near = one.upper is not None and one.upper <= margin
         meaning: dict[Relation, str] = {
             "lower": "better than full fine-tuning; the paper has it at or near full fine-tuning",
             "alike": f"at or near full fine-tuning (by less than {100 * margin:g} points), as in the paper"
-            if near
+            if one.is_near(margin)
             else f"it is not decided whether this is near full fine-tuning, as in the paper: {_at_most(one)}",
             "higher": "worse than full fine-tuning; the paper's result (at or near) is not confirmed here",
             "unknown": _UNKNOWN,

@@ -24,16 +24,26 @@ def trial(method: str, value: float) -> MethodTrial:
     return replace(FULL, method=method, value=value, lower=value - 0.1, upper=value + 0.1, parameters=400_000)
 
 
-def test_the_smallest_method_that_is_not_shown_to_be_worse_is_named() -> None:
+def test_the_smallest_method_that_is_near_the_best_one_is_named() -> None:
     said = findings_of("asr", FULL, ELP, WEAK)
     assert said[0].startswith("Lowest WER: full, 10.00 %")
     size = "elp, 11.00 % with 0.50 M trainable parameters, 10 % of full's; it may be up to 4.0 points worse"
-    assert size in said[1]
+    assert "The smallest method that is near full (by less than 4 points): " + size in said[1]
 
 
-def test_a_small_method_that_is_surely_worse_is_not_named_even_where_the_values_intervals_meet() -> None:
+def test_a_small_method_is_not_named_because_its_interval_is_wide() -> None:
+    nearer = replace(WEAK, method="l", value=0.12, parameters=ELP.parameters + 1)
+    said = findings_of("asr", FULL, ELP, nearer, margin=0.02)[1]
+    assert said == (
+        "No method with fewer parameters is shown to be near full (by less than 2 points); not decided: "
+        "elp +1.0 points (-2.0 … +4.0), l +2.0 points (-1.0 … +5.0)."
+    )
+
+
+def test_small_methods_that_are_surely_worse_are_not_named_even_where_the_values_intervals_meet() -> None:
     close = replace(WEAK, value=0.14, lower=0.11, upper=0.17)
     assert "weighted-sum" not in findings_of("asr", FULL, ELP, close)[1]
+    assert findings_of("asr", FULL, close)[1].endswith("(by less than 4 points); all are worse.")
 
 
 @pytest.mark.parametrize(
