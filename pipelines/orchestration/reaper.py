@@ -35,6 +35,7 @@ STARTS_WITHIN: Seconds = 60.0
 _AGAIN = "started again after a crash"
 _PUT_BACK = "put back to its queue"
 _CANCELS = ("CANCELLING", "CANCELLED")
+_HEARTBEAT = "prefect.flow-run.heartbeat"
 _OLD = timedelta(minutes=10)
 """A crashed run that is younger was seen by no earlier round."""
 _LONG = 4
@@ -129,12 +130,8 @@ def _heartbeats(api: str, runs: list[str]) -> dict[str, str]:
     for begin in range(0, len(runs), _CHUNK):
         left = runs[begin : begin + _CHUNK]
         while left:
-            wanted = {
-                "event": {"name": ["prefect.flow-run.heartbeat"]},
-                "resource": {"id": [f"prefect.flow-run.{run}" for run in left]},
-                "occurred": occurred,
-                "order": "DESC",
-            }
+            resource = {"id": [f"prefect.flow-run.{run}" for run in left]}
+            wanted = {"event": {"name": [_HEARTBEAT]}, "resource": resource, "occurred": occurred, "order": "DESC"}
             events = prefect_request(f"{api}/events/filter", {"filter": wanted, "limit": _CHUNK})["events"]
             for event in events:
                 run = str(event["resource"]["prefect.resource.id"]).rpartition(".")[2]

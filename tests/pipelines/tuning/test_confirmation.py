@@ -47,7 +47,7 @@ def test_what_the_scored_clips_can_show_is_said() -> None:
     few, one = (replace(scores(np.zeros(16, int)), speakers=("a",) * 8 + (other,) * 8) for other in "ba")
     many = least_difference(scores(np.zeros(4000, int)), POLICY, closed_set=False)
     assert 0 < many < POLICY.margin < least_difference(few, POLICY, closed_set=False)
-    assert resolution(4000, many, 0.02).endswith("points, and the margin is 2.0 points")
+    assert resolution(4000, many, 0.02).endswith("points at best, and the margin is 2.0 points")
     assert "expect no decision" in resolution(16, least_difference(few, POLICY, closed_set=False), 0.02)
     assert resolution(16, least_difference(one, POLICY, closed_set=False), 0.02).startswith("one speaker scores")
 
