@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pipelines.comparison.findings import Difference
 from pipelines.comparison.head_rankings import HeadChange, head_change
 from pipelines.comparison.method_trial import MethodTrial
-from pipelines.comparison.rate_budget import RateChoice, TriedRate, factor_text
+from pipelines.comparison.rate_budget import FACTORS, RateChoice, TriedRate, factor_text
 from pipelines.comparison.seed_resampling import FEW_SEEDS, SeedDraws, resample_seeds
 from pipelines.number_text import count
 from pipelines.registry.evidence_scores import Scores
@@ -36,6 +36,12 @@ class RepeatedMethod:
     """Of its rates, chosen on the validation split."""
     tried: tuple[TriedRate, ...]
     """The budget; empty without one."""
+
+    @property
+    def at_edge(self) -> bool:
+        """Return whether the highest or the lowest rate that worked was chosen, so that a better one may lie beyond."""
+        factors = [one.factor for one in self.tried if one.validation is not None]
+        return len(factors) > 1 and self.factor in (min(factors), max(factors))
 
 
 @dataclass(frozen=True)
@@ -137,6 +143,9 @@ def repeat_sentences(found: RepeatedComparison) -> list[str]:
             f"Each method was tried with {found.budget} learning rates, and the validation split chose: "
             f"{named or 'the default rates everywhere'}{'; the others × 1' if changed else ''}."
         )
+        if edge := ", ".join(f"{one.method}{_with(one.head)}" for one in found.methods if one.at_edge):
+            more = f"; --budget {len(FACTORS)} tries more" if found.budget < len(FACTORS) else ""
+            said.append(f"The highest or the lowest rate won for {edge}: a better one may lie beyond{more}.")
     else:
         said.append("Each method was trained with its default learning rates only; --budget 3 or more tries others.")
     if found.seeds > 1:

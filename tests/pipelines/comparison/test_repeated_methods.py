@@ -13,7 +13,7 @@ from pipelines.comparison.comparison_report import comparison_html, comparison_m
 from pipelines.comparison.comparison_words import repeat_rows
 from pipelines.comparison.head_rankings import head_change
 from pipelines.comparison.method_trial import MethodTrial, WantedTrial
-from pipelines.comparison.rate_budget import FACTORS, choose_rates, factor_text, tuning_trials
+from pipelines.comparison.rate_budget import FACTORS, TriedRate, choose_rates, factor_text, tuning_trials
 from pipelines.comparison.repeated_methods import Repeats, finished_seeds, repeat_sentences
 from pipelines.comparison.seed_resampling import SeedDraws, resample_seeds
 from pipelines.comparison.trial_runner import FailedTrial
@@ -132,6 +132,14 @@ def test_the_report_has_seeds_ranks_rates_and_the_sentence_on_heads() -> None:
     assert head.startswith("The ranking changes with the head (default or mhfa): no. 0 of 3 pairs")
     assert budget.startswith("Each method was tried with 3 learning rates, and the validation split chose: l × 3, ")
     assert seeds.startswith("Intervals and ranks are over 3 seeds")
+    tried = tuple(TriedRate(factor, 0.1) for factor in FACTORS[:3])
+    for factor, said in ((1.0, 3), (3.0, 4), (1 / 3, 4)):
+        first = replace(found.methods[0], factor=factor, tried=tried)
+        assert len(repeat_sentences(replace(found, methods=(first,)))) == said
+    edge = repeat_sentences(replace(found, methods=(first, replace(first, method="e", head="mhfa"))))[2]
+    assert edge == (
+        "The highest or the lowest rate won for l, e with mhfa: a better one may lie beyond; --budget 5 tries more."
+    )
     unknown, rates_said, _ = repeat_sentences(replace(found, changes=(), budget=1))
     assert unknown.endswith("is not known: this takes three methods or more.")
     assert "default learning rates only" in rates_said
