@@ -139,9 +139,10 @@ def repeat_sentences(found: RepeatedComparison) -> list[str]:
     if found.budget > 1:
         changed = [one for one in found.methods if one.factor != 1.0]
         named = ", ".join(f"{one.method}{_with(one.head)} × {factor_text(one.factor)}" for one in changed)
+        others = "; the others × 1" if 0 < len(changed) < len(found.methods) else ""
         said.append(
             f"Each method was tried with {found.budget} learning rates, and the validation split chose: "
-            f"{named or 'the default rates everywhere'}{'; the others × 1' if changed else ''}."
+            f"{named or 'the default rates everywhere'}{others}."
         )
         if edge := ", ".join(f"{one.method}{_with(one.head)}" for one in found.methods if one.at_edge):
             more = f"; --budget {len(FACTORS)} tries more" if found.budget < len(FACTORS) else ""
