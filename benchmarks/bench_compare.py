@@ -16,9 +16,10 @@ import json
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args, get_type_hints
+from typing import TYPE_CHECKING, get_args, get_type_hints
 
 from fsdd_takes import some_takes
+from in_process import trains_here
 
 if TYPE_CHECKING:
     from pipelines.comparison.method_comparison import MethodComparison
@@ -72,18 +73,6 @@ def runner_of(workspace: Workspace, name: str) -> TrialRunner:
     return TrialRunner(workspace, slot, dataset, golden, backbone, lambda line: print(f"{name}: {line}", flush=True))
 
 
-def run_here(command: Sequence[str], errors: Path, report: Any) -> tuple[int, str]:
-    """Run a trial in this process: it saves the start of Python, and the peak memory is then that of all trials."""
-    from elp_core.errors import ElpError
-    from pipelines.comparison.method_trial import keep_trial
-
-    try:
-        keep_trial(Path(command[-2]), Path(command[-1]), report)
-    except ElpError as error:
-        return 1, str(error)
-    return 0, ""
-
-
 def heads_of(name: str, wanted: Sequence[str]) -> tuple[str, ...]:
     """Return the wanted heads that a task has."""
     from elp_core.task_specs import task_spec
@@ -117,10 +106,12 @@ def main() -> None:
     from elp_core.methods import METHODS
     from pipelines.comparison import trial_runner
     from pipelines.comparison.compare_methods import ComparisonRequest, compare_with
+    from pipelines.comparison.method_trial import keep_trial
     from pipelines.registry.plain_json import plain
 
     if given.in_process:
-        trial_runner.run_child = run_here
+        # the peak memory is then that of all trials
+        trial_runner.run_child = trains_here(keep_trial)
     workspace = make_workspace(given.folder, given)
     methods = tuple(given.methods.split(",")) if given.methods else tuple(METHODS)
     for name in given.sets.split(","):

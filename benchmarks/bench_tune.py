@@ -24,13 +24,13 @@ import subprocess
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from embedded_takes import site_to_tune
 from fsdd_takes import some_takes
+from in_process import trains_here
 from option_digest import option_digest
 
 if TYPE_CHECKING:
@@ -133,18 +133,6 @@ def default_seconds(folder: Path, name: str) -> float:
     return seconds
 
 
-def run_here(command: Sequence[str], errors: Path, report: Any) -> tuple[int, str]:
-    """Run a training in this process; `report` may end it at its rung."""
-    from elp_core.errors import ElpError
-    from pipelines.tuning.tune_trial import keep_tune_trial
-
-    try:
-        keep_tune_trial(Path(command[-2]), Path(command[-1]), report)
-    except ElpError as error:
-        return 1, str(error)
-    return 0, ""
-
-
 def better(tune: dict[str, Any], random: dict[str, Any]) -> str:
     """Return whether a study of `elp tune` ended with a lower confirmed error than random search: yes, no or equal."""
     ours, theirs = (one["confirmed"] if one["confirmed"] is not None else float("inf") for one in (tune, random))
@@ -222,8 +210,9 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.in_process:
         from pipelines.tuning import trial_store
+        from pipelines.tuning.tune_trial import keep_tune_trial
 
-        trial_store.run_child = run_here
+        trial_store.run_child = trains_here(keep_tune_trial)
     kept: dict[str, Any] = json.loads(arguments.out.read_text()) if arguments.out.is_file() else {}
     older = same_options(parser, arguments, kept)
     digest = option_digest(arguments, "sets", "seeds", "trainings", "confirming", "out", "folder")
