@@ -13,6 +13,7 @@ OpsError                    exit code 1
 │   ├── PushRejected        another machine has pushed to the Git repository first
 │   └── SlotChangedElsewhere    another machine has changed the same slot's data first
 ├── ServiceError            a server or a worker is not up, or its port is taken
+│   ├── LoginRefused        a server with a login takes no request without an account, or not with this one
 │   └── RemoteAway          a server or a store does not answer at the moment: a flow run waits for it
 │       └── DataRemoteAway  the DVC remote; a VersioningError, too
 ├── WrongRelease            a worker has another release of elp than a flow run asks for
@@ -22,6 +23,7 @@ OpsError                    exit code 1
 ├── RegistryError           the model registry does not hold what was asked for
 ├── DeliveryRefused         what a server or a medium offers a box is not to be trusted; nothing changed there
 ├── AttestationError        a key, a signed statement or the ledger is missing, malformed or not to be trusted
+│   └── WorkerEnded         the server has ended the keys or the account of this worker; another one does its run
 └── GateRefused             the gate did not pass the adapter (exit code 3)
 """
 
