@@ -23,7 +23,7 @@ OpsError                    exit code 1
 ├── RegistryError           the model registry does not hold what was asked for
 ├── DeliveryRefused         what a server or a medium offers a box is not to be trusted; nothing changed there
 ├── AttestationError        a key, a signed statement or the ledger is missing, malformed or not to be trusted
-│   └── WorkerEnded         the server has ended the keys or the account of this worker; another one does its run
+│   └── WorkerEnded         the server has ended this worker, or has another release; another one does its run
 └── GateRefused             the gate did not pass the adapter (exit code 3)
 """
 
@@ -166,7 +166,7 @@ class AttestationError(OpsError):
 
 
 class WorkerEnded(AttestationError):
-    """The server has ended the keys or the account of this worker, so another one has to do the work."""
+    """The server has ended the keys or the account of this worker, or has another release: others do its work."""
 
 
 class DeliveryRefused(OpsError):

@@ -17,31 +17,30 @@ from pathlib import Path
 
 from elp_core.checkpoint_folders import look_below
 from elp_core.fail_points import durable_write
-from pipelines.errors import ServiceError, VersioningError, WorkspaceError
+from pipelines.errors import ServiceError, VersioningError, WorkspaceError, WrongRelease
 from pipelines.local import git
 from pipelines.local.dvc_repository import require_shared_remote
 from pipelines.local.git_address import address_faults, is_git_address
 from pipelines.local.git_server import BRANCHES, TAGS, ask_server, git_lock
-from pipelines.local.release import require_release
 from pipelines.local.settings import Settings, read_settings
 from pipelines.local.worker_home import worker_home
 from pipelines.local.workspace import SETTINGS_FILE, Workspace, open_workspace
 from pipelines.locks import file_lock
+from pipelines.registry.client.workers import server_release
+from pipelines.release import installed_release, require_release, require_same_release
 
 _ORIGIN_HEAD = "refs/remotes/origin/HEAD"
 
 
-def open_for_run(workspace: str, revision: str = "", release: str = "") -> Workspace:
+def open_for_run(workspace: str, revision: str = "") -> Workspace:
     """Open the workspace of a flow run: a folder in place, a Git address as a clone in the home of the worker.
 
     The settings are those of `revision`, by default of the newest commit. MLflow and Prefect are those that the
     environment of the worker names (MLFLOW_TRACKING_URI, PREFECT_API_URL), else those of the settings.
 
-    Raise WrongRelease if the run asks for another release, ServiceError if the Git server does not answer,
-    WorkspaceError if the repository is no workspace, lacks the revision or has a DVC remote that is not shared,
-    ConfigError if its settings have faults.
+    Raise ServiceError if the Git server does not answer, WorkspaceError if the repository is no workspace, lacks the
+    revision or has a DVC remote that is not shared, ConfigError if its settings have faults.
     """
-    require_release(release)
     if not is_git_address(workspace):
         return open_workspace(Path(workspace))
     if faults := address_faults(workspace):
@@ -64,6 +63,19 @@ def open_for_run(workspace: str, revision: str = "", release: str = "") -> Works
     settings = read_settings(text, f"{SETTINGS_FILE} of {workspace} at {commit[:12]}")
     look_below(opened.root)
     return dataclasses.replace(opened, settings=_for_worker(settings, workspace), revision=commit)
+
+
+def require_release_of_run(workspace: str, release: str) -> None:
+    """Raise WrongRelease if a run asks for another release than the installed one; an empty text asks for none.
+
+    Raise WorkerEnded instead if it is this worker that differs from the server: another one does the run.
+    """
+    try:
+        require_release(release)
+    except WrongRelease:
+        if is_git_address(workspace) and (uri := os.environ.get("MLFLOW_TRACKING_URI")):
+            require_same_release(installed_release(), server_release(uri))
+        raise
 
 
 def clone_folder(home: Path, address: str) -> Path:

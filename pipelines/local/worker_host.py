@@ -1,10 +1,10 @@
 """`elp worker`: a small process that runs the Prefect workers of a machine, as systemd and containers expect it.
 
 It starts a Prefect worker for each GPU, starts it again when it has ended, and ends all of them when a signal asks it
-to (SIGTERM, SIGINT, SIGHUP), or when the server has ended this worker: it would take all runs and fail each. A worker
-that is killed leaves its run behind, which continues: this process ends the run and reports it to Prefect before it
-starts the next worker. When this process itself is killed, its workers continue, and the next `elp worker` of the same
-home takes them over.
+to (SIGTERM, SIGINT, SIGHUP), or when the server has ended this worker or has another release: it would take all runs
+and fail each. A worker that is killed leaves its run behind, which continues: this process ends the run and reports it
+to Prefect before it starts the next worker. When this process itself is killed, its workers continue, and the next
+`elp worker` of the same home takes them over.
 """
 
 from __future__ import annotations
@@ -24,7 +24,9 @@ from pipelines.local.addresses import Record
 from pipelines.local.environment import child_environment
 from pipelines.local.foreground import LogFollower, Stopped, collect_ended, ignore_signals, say_line, stop_signals
 from pipelines.local.gpu_need import ensure_queues
+from pipelines.local.interrupted_runs import worker_of
 from pipelines.local.processes import Process, alive, start, stop, stop_remains
+from pipelines.local.runs_in_progress import unfinished_runs
 from pipelines.local.service_commands import run_environment
 from pipelines.local.supervision import Ends, note_ends
 from pipelines.local.worker_home import HOME, WorkerSettings
@@ -35,6 +37,7 @@ from pipelines.prefect_names import PREFECT_LOGIN
 from pipelines.registry.client.connection import PASSWORD, USERNAME, Account
 from pipelines.registry.client.workers import refresh_keys
 from pipelines.registry.signing.keys import FOLDER_VARIABLE
+from pipelines.release import installed_release, require_same_release
 
 Log = Callable[[str], None]
 
@@ -66,6 +69,10 @@ class WorkerHost:
     fault: str = ""
     trust_at: float = 0.0
     """When the server is asked again whether it trusts this worker, by the monotonic clock."""
+    release: str = field(default_factory=installed_release)
+    """Of this process: an upgrade in place changes what is installed, and not what runs."""
+    other_release: str = ""
+    """Of the server, if it is another one and a run for this release is in progress."""
 
     def begin(self) -> None:
         """Take over the workers that an earlier `elp worker` left, end all others, and start what is missing."""
@@ -102,18 +109,34 @@ class WorkerHost:
                 self._start(spec)
 
     def require_trust(self, settings: WorkerSettings) -> None:
-        """Raise WorkerEnded if the server has ended this worker; without an answer nothing is known."""
+        """Raise WorkerEnded if the server has ended this worker; without an answer nothing is known.
+
+        Raise it for another release of the server, too, when no run for the release of this worker is in progress.
+        """
         if time.monotonic() < self.trust_at:
             return
         self.trust_at = time.monotonic() + _TRUST_EVERY
         account = Account(settings.username, settings.password) if settings.username else None
         try:
-            refresh_keys(settings.mlflow_uri, self.home / "keys", account, _ANSWERS_WITHIN)
+            server = refresh_keys(settings.mlflow_uri, self.home / "keys", account, _ANSWERS_WITHIN).release
+            working = server not in ("", self.release) and self._works()
         except WorkerEnded:
             raise
-        except (OpsError, OSError):
-            # an outage, or a full disk: the runs say what is wrong, and this process outlives it
+        except (OpsError, OSError, LookupError, TypeError, ValueError):
+            # an outage, a strange answer, or a full disk: the runs say what is wrong, and this process outlives it
             return
+        if not working:
+            require_same_release(self.release, server)
+        elif server != self.other_release:
+            self.log(f"the server has {server} now; this worker, with {self.release}, ends when its run has ended")
+        self.other_release = server if working else ""
+
+    def _works(self) -> bool:
+        """Return whether a run for the release of this worker is in progress: those for others are sent back."""
+        workers = {spec.worker for spec in self.specs}
+        runs = unfinished_runs(self.api, {spec.pool for spec in self.specs})
+        mine = [run for run in runs if worker_of(run) in workers and run["state_type"] == "RUNNING"]
+        return any(run["parameters"].get("release") in ("", None, self.release) for run in mine)
 
     def end(self) -> None:
         """End all workers with their runs, and report the runs."""

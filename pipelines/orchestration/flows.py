@@ -18,7 +18,7 @@ from pipelines.datasets.dataset_version import DatasetVersion
 from pipelines.errors import DataRefused, RunCancelled, VersioningError, WrongRelease
 from pipelines.gating.gate import GateOutcome
 from pipelines.local.git_address import is_git_address
-from pipelines.local.release import require_release
+from pipelines.local.run_workspace import require_release_of_run
 from pipelines.local.workspace import Workspace, open_workspace
 from pipelines.number_text import count
 from pipelines.orchestration import tasks
@@ -58,7 +58,7 @@ def known_ends(function: Callable[_P, State[Any] | None]) -> Callable[_P, State[
 
 def open_in_run(workspace: str, revision: str, release: str) -> Workspace:
     """Open the workspace of a run: its folder, or its clone on this machine."""
-    require_release(release)
+    require_release_of_run(workspace, release)
     if is_git_address(workspace):
         # as a task, which is tried again if the Git server is gone
         return tasks.clone_workspace(workspace, revision)

@@ -18,12 +18,12 @@ from uuid import UUID
 from pipelines.errors import ServiceError, UsageError
 from pipelines.local.addresses import prefect_api, prefect_pages
 from pipelines.local.git_server import pushed_revision
-from pipelines.local.release import installed_release
 from pipelines.local.workspace import Workspace
 from pipelines.local_hosts import LOCAL_HOSTS
 from pipelines.prefect_names import PREFECT_LOGIN
 from pipelines.quick_imports import quick_imports, skip_grammar
 from pipelines.registry.plain_json import reason_in
+from pipelines.release import installed_release
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient

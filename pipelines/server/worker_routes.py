@@ -5,19 +5,22 @@ from __future__ import annotations
 from flask import Blueprint, Response, jsonify
 
 from pipelines.registry.signing.keys import write_keys
+from pipelines.release import installed_release
 from pipelines.server.request_body import read_body, signed_request_of, text_of
 from pipelines.server.storage.worker_rows import worker_rows
 from pipelines.server.stores.registry_store import registry
 from pipelines.server.worker_enrolment import end_worker, enrol_worker, invite_worker
 
+RELEASE = installed_release()
+"""Of this process: an upgrade in place changes what is installed, and not what runs."""
 blueprint = Blueprint("workers", __name__)
 """A part of the blueprint in `routes`, whose checks and forms of errors hold here, too."""
 
 
 @blueprint.get("/keys")
 def get_keys() -> Response:
-    """Answer the trusted public keys as `elp keys add` reads them; workers ask at the start of a run."""
-    return jsonify({"keys": write_keys(registry().trusted_keys().keys)})
+    """Answer the trusted public keys as `elp keys add` reads them, and the release; workers ask for both."""
+    return jsonify({"keys": write_keys(registry().trusted_keys().keys), "release": RELEASE})
 
 
 @blueprint.get("/workers")

@@ -22,6 +22,7 @@ from pipelines.registry.signing.envelope import sign
 from pipelines.registry.signing.key_folder import add_keys, new_key, revoke_key
 from pipelines.registry.signing.keys import load_trusted_keys, write_keys
 from pipelines.registry.worker_request import WORKER_ROLES, new_token, sign_request, token_digest
+from pipelines.release import installed_release
 from pipelines.server.worker_enrolment import FailureLimit
 from tests.support.contest import Contest
 from tests.support.login_server import LoginServer
@@ -214,13 +215,15 @@ def test_an_end_of_a_key_reaches_the_worker_and_is_never_undone(login: LoginServ
             patch.setenv(variable, value)
         # a key that this worker has ended stays so, although the server still lists it as active
         other = new_key(login.guarded.keys, "other", ("lineage",))
-        assert workers.refresh_keys(login.uri, folder)[0].keyid == other.keyid
+        answer = workers.refresh_keys(login.uri, folder)
+        assert (answer.changed[0].keyid, answer.release) == (other.keyid, installed_release())
+        assert workers.server_release(login.uri) == installed_release()
         revoke_key(folder, other.keyid)
-        assert workers.refresh_keys(login.uri, folder) == ()
+        assert workers.refresh_keys(login.uri, folder).changed == ()
         assert load_trusted_keys(folder).find(other.keyid).state == "revoked"
         # one that the server does not list stays, too
         new_key(folder, "local", ("verdict",))
-        assert workers.refresh_keys(login.uri, folder) == ()
+        assert workers.refresh_keys(login.uri, folder).changed == ()
         revoke_key(folder, "local")
         workers.end(login.uri, "w11", login.admin, login.guarded.keys, retire=False)
         with pytest.raises(AttestationError, match=r"the server has revoked the key w11-lineage of this worker"):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,16 @@ from pipelines.registry.worker_request import (
 )
 
 _ENROL = "enrol it again: elp worker invite on the control host, elp worker enrol here"
+
+
+@dataclass(frozen=True)
+class ServerAnswer:
+    """What a worker learned from the server."""
+
+    changed: tuple[TrustedKey, ...]
+    """Keys that are new here, or that have ended."""
+    release: str
+    """The server's; empty if it does not tell it."""
 
 
 def send_invitation(
@@ -67,10 +78,8 @@ def enrol_worker_keys(uri: str, token: str, folder: Path) -> Mapping[str, Any]:
     return answer
 
 
-def refresh_keys(
-    uri: str, folder: Path, account: Account | None = None, timeout: Seconds = 60.0
-) -> tuple[TrustedKey, ...]:
-    """Add to a folder what the server trusts now; return the changed keys. An end of a key here is never undone.
+def refresh_keys(uri: str, folder: Path, account: Account | None = None, timeout: Seconds = 60.0) -> ServerAnswer:
+    """Add to a folder what the server trusts now; return what has changed. An end of a key here is never undone.
 
     A key that the server does not list stays as it is here: its statements may have been verified before. Without an
     `account`, that of the environment is used. Raises WorkerEnded if the server has ended the keys by which this worker
@@ -92,7 +101,12 @@ def refresh_keys(
                 f"the server has {own[-1].state} the key {own[-1].name} of this worker, so it cannot sign a {role}; "
                 f"{_ENROL}",
             )
-    return changed
+    return ServerAnswer(changed, str(answer.get("release", "")))
+
+
+def server_release(uri: str) -> str:
+    """Return the release of the server; empty if it does not tell it."""
+    return str(_call(uri, "GET", "/keys", None).get("release", ""))
 
 
 def _own_key(folder: Path, name: str, role: Any) -> TrustedKey:

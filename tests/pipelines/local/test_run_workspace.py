@@ -9,14 +9,16 @@ from pathlib import Path
 import pytest
 
 from elp_core.errors import ConfigError
-from pipelines.errors import ServiceError, WorkspaceError, WrongRelease
+from pipelines.errors import ServiceError, WorkerEnded, WorkspaceError, WrongRelease
 from pipelines.local import git
-from pipelines.local.release import installed_release
-from pipelines.local.run_workspace import clone_folder, open_for_run
+from pipelines.local.run_workspace import clone_folder, open_for_run, require_release_of_run
 from pipelines.local.settings import read_settings
 from pipelines.local.worker_home import worker_home
 from pipelines.local.workspace import Workspace
+from pipelines.outages import awaited
+from pipelines.release import installed_release
 from tests.support.git_servers import git_daemon, shared_workspace
+from tests.support.pretended_prefect import answering
 
 
 @pytest.fixture(scope="module")
@@ -149,9 +151,26 @@ def test_a_dvc_remote_inside_the_clone_is_refused(control: Workspace) -> None:
 
 
 def test_another_release_is_refused_with_both_names(control: Workspace) -> None:
-    assert open_for_run(control.address, release=installed_release()).address == control.address
+    require_release_of_run(control.address, installed_release())
+    require_release_of_run(control.address, "")
     with pytest.raises(WrongRelease, match=rf"asks for elp 9.9, recipe 7, and this worker has {installed_release()};"):
-        open_for_run(control.address, release="elp 9.9, recipe 7")
+        require_release_of_run(control.address, "elp 9.9, recipe 7")
+
+
+@pytest.mark.parametrize(
+    ("server", "error"), [("elp 9.9, recipe 7", WorkerEnded), (installed_release(), WrongRelease), ("", WrongRelease)]
+)
+def test_a_run_goes_back_to_its_queue_if_the_worker_differs_from_the_server(
+    control: Workspace, monkeypatch: pytest.MonkeyPatch, server: str, error: type[Exception]
+) -> None:
+    with answering(lambda path, _, body: (200, {"keys": "", "release": server})) as api:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", api.removesuffix("/api"))
+        with pytest.raises(error) as raised:
+            require_release_of_run(control.address, "elp 9.9, recipe 7")
+        assert bool(awaited(raised.value)) is (error is WorkerEnded)
+        # a workspace in a folder has no other workers
+        with pytest.raises(WrongRelease, match="asks for elp 9"):
+            require_release_of_run(str(control.root), "elp 9.9, recipe 7")
 
 
 def test_the_servers_are_those_that_the_worker_knows(control: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -29,6 +29,7 @@ from pipelines.local.worker_runs import end_processes_of
 from pipelines.registry.signing.key_folder import new_key, retire_key, revoke_key
 from pipelines.registry.signing.keys import load_trusted_keys, write_keys
 from pipelines.registry.worker_request import WORKER_ROLES, worker_key_name
+from pipelines.release import installed_release
 from tests.support.pretended_prefect import answering
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -58,10 +59,11 @@ class PrefectStandIn:
     runs: list[dict[str, Any]] = field(default_factory=list)
     states: dict[str, str] = field(default_factory=dict)
     keys: str = write_keys(())
+    release: str = ""
 
     def answer(self, path: str, body: Any) -> Any:
         if path.endswith("/keys"):
-            return {"keys": self.keys}
+            return {"keys": self.keys, "release": self.release}
         if path.endswith("/set_state"):
             self.states[path.split("/")[-2]] = body["state"]["name"]
             return {}
@@ -256,6 +258,30 @@ def test_a_worker_that_the_server_has_ended_stops_and_leaves_its_runs_to_others(
     assert "the key host-verdict of this worker, so it cannot sign a verdict; enrol it again" in said
     machine.start()
     assert machine.parent.wait(60) != 0
+
+
+def test_a_worker_with_another_release_than_the_server_finishes_its_run_and_ends(
+    machine: Machine, prefect: PrefectStandIn
+) -> None:
+    _until(lambda: all(map(machine.turns, GPUS)), "runs")
+    labels = {"prefect.worker.name": "host:GPU-b"}
+    others = {"id": "other", "name": "other", "state_type": "RUNNING", "labels": labels}
+    prefect.runs = [
+        others | {"parameters": {"release": "elp 9.9, recipe 7"}},
+        others | {"id": "mine", "name": "mine", "parameters": {"release": installed_release()}},
+    ]
+    prefect.release = "elp 9.9, recipe 7"
+    log = machine.home / "parent.log"
+    _until(lambda: "ends when its run has ended" in log.read_text(), "the notice")
+    assert machine.parent.poll() is None
+    prefect.runs = prefect.runs[:1]
+    assert machine.parent.wait(60) != 0
+    # what it could not do waits for another worker
+    assert prefect.states == {"other": "Crashed"}
+    assert f"this worker has {installed_release()}, and the server elp 9.9, recipe 7" in log.read_text()
+    prefect.release = installed_release()
+    machine.start()
+    _until(machine.runs, "runs again")
 
 
 def test_one_home_has_one_elp_worker(machine: Machine) -> None:

@@ -13,12 +13,12 @@ import pytest
 from pipelines.datasets.dataset_version import DatasetVersion
 from pipelines.errors import DataRefused, VersioningError
 from pipelines.gating.gate import GateOutcome
-from pipelines.local.release import installed_release
 from pipelines.local.settings import Settings
 from pipelines.local.workspace import Workspace
 from pipelines.orchestration import flows, migrate_flow
 from pipelines.orchestration.run_outcome import REFUSED, UNDECIDED, RunOutcome, SlotRun
 from pipelines.registry.slot import Slot
+from pipelines.release import installed_release
 from pipelines.training.register import Registered
 from tests.support.outcomes import DATASET, JUDGED, REGISTERED
 

@@ -5,7 +5,9 @@ from importlib import metadata
 from pathlib import Path
 
 import elp_core
-from pipelines.errors import WrongRelease
+from pipelines.errors import WorkerEnded, WrongRelease
+
+_INSTALL = "install one release on all machines"
 
 
 def installed_release() -> str:
@@ -19,6 +21,16 @@ def require_release(wanted: str) -> None:
     """Raise WrongRelease if a run asks for another release than the installed one; an empty text asks for none."""
     if wanted and wanted != (installed := installed_release()):
         raise WrongRelease(
-            f"the run asks for {wanted}, and this worker has {installed}; install one release on all machines, then "
-            "run elp up on the control host again"
+            f"the run asks for {wanted}, and this worker has {installed}; {_INSTALL}, then run elp up on the control "
+            "host again"
+        )
+
+
+def require_same_release(own: str, server: str) -> None:
+    """Raise WorkerEnded if this worker has another release than the server; an empty text is a server's of before."""
+    if server and server != own:
+        raise WorkerEnded(
+            "release",
+            f"this worker has {own}, and the server {server}, so its runs are for other workers; {_INSTALL}, then "
+            "start elp worker again",
         )
