@@ -50,7 +50,10 @@ class SlotPlan:
     champion: TrainedAdapter | None
     """The present champion, if it was trained on the subject."""
     trained: tuple[TrainedAdapter, ...]
+    drops: tuple[Step, ...]
+    """What comes first, in all slots: a training anywhere may start from adapters whose clips are not dropped yet."""
     steps: tuple[Step, ...]
+    """What to do with the adapters then."""
 
 
 @dataclass(frozen=True)
@@ -86,9 +89,7 @@ def plan_erasure(
         raise VersioningError(
             f"nothing in {slot or 'any slot'} holds {subject}; speakers are written as the delivery named them{similar}"
         )
-    holding = {one.slot for one in found.holdings}
-    # last the slots that only learned from others: a retraining must not start from what is not dropped yet
-    names = [*sorted(holding), *sorted({one.slot for one in found.adapters} - holding)]
+    names = sorted({one.slot for one in (*found.holdings, *found.adapters)})
     versions = db.execute("SELECT slot, kind, MAX(version) FROM release GROUP BY slot, kind").fetchall()
     newest = {(name, kind): version for name, kind, version in versions}
     slots = tuple(_slot_plan(newest, records, found, name, teachers(name)) for name in names)
@@ -110,35 +111,62 @@ def _slot_plan(
     holds = tuple(one for one in mine if one.version == newest[slot, kinds[one.kind]])
     trained = tuple(one for one in found.adapters if one.slot == slot)
     champion = next((one for one in trained if one.is_champion), None)
-    steps = []
+    drops = []
     if holds:
         what = phrase("make a dataset version (and golden set) without them; later deliveries cannot bring them back")
-        steps.append(Step(what, (f"elp data drop {slot} {found.subject.option}",)))
+        drops.append(Step(what, (f"elp data drop {slot} {found.subject.option}",)))
     # a training on their labels would learn from the person again
     if taught := sorted({one.bundle for one in found.adapters} & set(teachers)):
         what = phrase(
             "drop the pseudo-labels of adapters that were trained on them, or learned from such: they name no speaker"
         )
-        steps.append(Step(what, tuple(f"elp data drop {slot} --teacher {bundle}" for bundle in taught)))
+        drops.append(Step(what, tuple(f"elp data drop {slot} --teacher {bundle}" for bundle in taught)))
+    unknown = tuple(one for one in found.unknown if one.slot == slot)
+    steps = _adapter_steps(records, champion, trained, unknown)
+    return SlotPlan(slot, holds, champion, trained, tuple(drops), steps)
+
+
+def _adapter_steps(
+    records: ServerRecords,
+    champion: TrainedAdapter | None,
+    trained: tuple[TrainedAdapter, ...],
+    unknown: tuple[TrainedAdapter, ...],
+) -> tuple[Step, ...]:
+    """Return what to do with the adapters of a slot; `champion` is the present one if it was trained on them."""
     if champion is not None:
-        steps += _replace_champion(records, champion, {one.version for one in trained})
-    elif trained:
-        kept = ", ".join(f"v{one.version}" for one in trained)
+        return _replace_champion(records, champion, {one.version for one in (*trained, *unknown)})
+    if doubtful := next((one for one in unknown if one.is_champion), None):
+        what = phrase(
+            "it is unknown whether the champion, v%(version)s, was trained on them (%(reason)s): train its successor, "
+            "unless you know that it was not",
+            version=doubtful.version,
+            reason=doubtful.note,
+        )
+        return (Step(what, _successor(doubtful.slot)),)
+    if trained:
+        kept = ", ".join(f"v{one.version}" for one in (*trained, *unknown))
         what = phrase(
             "the champion was not trained on them: nothing to retrain; do not promote or roll back to %(kept)s",
             kept=kept,
         )
-        steps.append(Step(what))
-    return SlotPlan(slot, holds, champion, trained, tuple(steps))
+        return (Step(what),)
+    return ()
 
 
-def _replace_champion(records: ServerRecords, champion: TrainedAdapter, trained: set[int]) -> list[Step]:
-    """Return how a champion that was trained on them is stopped and replaced."""
+def _successor(slot: str) -> tuple[str, ...]:
+    return f"elp retrain {slot}", f"elp promote {slot}"
+
+
+def _replace_champion(records: ServerRecords, champion: TrainedAdapter, doubtful: Collection[int]) -> tuple[Step, ...]:
+    """Return how a champion that was trained on them is stopped and replaced.
+
+    `doubtful` are the versions of its slot that were trained on them, or may have been.
+    """
     slot = champion.slot
     existing = records.with_periods((adapter for adapter in records.adapters(slot) if not adapter.deleted), [slot])
     ended = [period for adapter in existing for period in adapter.champion_periods if period.until]
     before = max(ended, key=lambda period: period.seq).version if ended else None
-    if before is not None and before not in trained:
+    if before is not None and before not in doubtful:
         way, command = (
             phrase("v%(version)s, the champion before it, was not trained on them", version=before),
             "rollback",
@@ -158,11 +186,11 @@ def _replace_champion(records: ServerRecords, champion: TrainedAdapter, trained:
         )
     if champion.learned or champion.chain:
         again = phrase(
-            "%(step)s. After the drop in every slot, a warm start uses no adapter that learned from dropped clips: it "
+            "%(step)s. After the drops in all slots, a warm start uses no adapter that learned from dropped clips: it "
             "starts from others, or fresh. A version that train.init names is refused then: set train.init: fresh",
             step=again,
         )
-    return [stop, Step(again, (f"elp retrain {slot}", f"elp promote {slot}"))]
+    return stop, Step(again, _successor(slot))
 
 
 def _files(

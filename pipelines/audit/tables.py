@@ -218,7 +218,9 @@ def _trained_lead(found: TrainedOn, versions: int, golden: int) -> tuple[str, ..
 def erasure_answer(plan: ErasurePlan) -> AuditAnswer:
     """Return the answer of ``elp erasure plan``."""
     trained = trained_on_answer(plan.found)
-    tables = [_steps(phrase("%(slot)s, in this order", slot=slot.slot), slot.steps) for slot in plan.slots]
+    drops = [step for slot in plan.slots for step in slot.drops]
+    tables = [_steps(phrase("First, in all slots"), drops)]
+    tables += [_steps(phrase("%(slot)s, in this order", slot=slot.slot), slot.steps) for slot in plan.slots]
     tables.append(_steps(phrase("When every slot is done"), plan.after))
     files = tuple(
         (one.place, one.clips, ", ".join(one.versions), phrase("yes") if one.current else phrase("no"))

@@ -29,7 +29,8 @@ PIPELINES = Path(erasure_plan.__file__).parents[1]
 
 
 def _commands(found: ErasurePlan) -> list[str]:
-    steps = [*(step for slot in found.slots for step in slot.steps), *found.after]
+    drops = [step for slot in found.slots for step in slot.drops]
+    steps = [*drops, *(step for slot in found.slots for step in slot.steps), *found.after]
     return [command for step in steps for command in step.commands]
 
 
@@ -53,8 +54,9 @@ def test_every_cache_is_emptied_or_is_known_to_hold_nothing_of_a_person() -> Non
 def test_a_champion_trained_on_them_is_replaced_and_the_data_dropped(ground: Ground, index: Connection) -> None:
     found = plan_erasure(index, ground.records, Subject(speaker="ann"))
     assert [slot.slot for slot in found.slots] == ["plant-a/asr", "plant-b/asv"]
-    assert _commands(found)[:4] == [
+    assert _commands(found)[:5] == [
         "elp data drop plant-a/asr --speaker ann",
+        "elp data drop plant-b/asv --speaker ann",
         "elp retire plant-a/asr --reason erasure",
         "elp retrain plant-a/asr",
         "elp promote plant-a/asr",
@@ -70,7 +72,7 @@ def test_an_earlier_champion_that_was_not_trained_on_them_can_be_restored(ground
     assert f"elp data drop plant-a/asr --clip {clip}" in _commands(found)
     assert not any(one.startswith("Enrolled voices: ") for one in found.stays)
     assert "elp rollback plant-a/asr --reason erasure" in _commands(found)
-    assert "v1, the champion before it, was not trained on them" in found.slots[0].steps[1].what
+    assert "v1, the champion before it, was not trained on them" in found.slots[0].steps[0].what
 
 
 def test_a_golden_speaker_needs_no_retraining_and_the_evidence_is_named(ground: Ground, index: Connection) -> None:
@@ -157,9 +159,10 @@ def test_once_replaced_nothing_is_left_to_retrain(ground: Ground, tmp_path: Path
     champions(records, ASR, [("retired", 2, None, "20")])
     shutil.copytree(ground.workspace.root, tmp_path / "site", symlinks=True)
     with open_index(open_workspace(tmp_path / "site"), print) as db:
-        steps = plan_erasure(db, records, Subject(speaker="ann"), ASR).slots[0].steps
-    assert [step.commands for step in steps] == [("elp data drop plant-a/asr --speaker ann",), ()]
-    assert "do not promote or roll back to v1, v2, v3" in steps[1].what
+        (slot,) = plan_erasure(db, records, Subject(speaker="ann"), ASR).slots
+    assert [step.commands for step in slot.drops] == [("elp data drop plant-a/asr --speaker ann",)]
+    (step,) = slot.steps
+    assert (step.commands, "do not promote or roll back to v1, v2, v3" in step.what) == ((), True)
 
 
 def test_logged_requests_are_counted_with_their_command(ground: Ground, index: Connection) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from pipelines.audit.data_index import opened
 from pipelines.audit.erasure_plan import plan_erasure
-from pipelines.audit.tables import trained_on_answer
+from pipelines.audit.tables import erasure_answer, trained_on_answer
 from pipelines.audit.trained_on import TrainedOn, find_trained_on
 from pipelines.datasets.subject import Subject
 from pipelines.errors import UsageError
@@ -241,7 +241,7 @@ def test_the_plan_retrains_who_learned_from_them_after_the_drops(db: Connection,
 def test_the_plan_drops_what_an_adapter_labelled_that_was_trained_on_them(db: Connection, chained: Several) -> None:
     labelled = {"a/asr": ["a/asr v1", "other"], "b/asr": ["b/asr v2", "b/asr v3"]}
     plan = plan_erasure(db, chained, Subject(speaker="ann"), teachers=lambda slot: labelled[slot])
-    commands = {one.slot: [command for step in one.steps for command in step.commands] for one in plan.slots}
+    commands = {one.slot: [command for step in one.drops for command in step.commands] for one in plan.slots}
     assert commands == {
         "a/asr": ["elp data drop a/asr --speaker ann", "elp data drop a/asr --teacher a/asr v1"],
         "b/asr": ["elp data drop b/asr --teacher b/asr v2"],
@@ -249,5 +249,27 @@ def test_the_plan_drops_what_an_adapter_labelled_that_was_trained_on_them(db: Co
     promoted = ChampionPeriod(1, "a/asr", 1, "a/asr v1", "2026", None, "promoted", "", "")
     chained.champion_periods = lambda slot="": [promoted]
     plan = plan_erasure(db, chained, Subject(speaker="ann"), teachers=lambda slot: labelled[slot])
-    [*_, drop, _, again] = plan.slots[0].steps
-    assert (drop.commands[0][-18:], again.commands[0]) == ("--teacher a/asr v1", "elp retrain a/asr")
+    rows = [row for table in erasure_answer(plan).tables[:3] for row in table.rows]
+    assert [row[1].splitlines()[0] for row in rows if row[1]] == [
+        "elp data drop a/asr --speaker ann",
+        "elp data drop a/asr --teacher a/asr v1",
+        # every drop comes before the first training, which may start from any champion
+        "elp data drop b/asr --teacher b/asr v2",
+        "elp retire a/asr --reason erasure",
+        "elp retrain a/asr",
+    ]
+
+
+def test_the_plan_says_which_champion_may_have_been_trained_on_them(db: Connection, chained: Several) -> None:
+    present = ChampionPeriod(1, "b/asr", 3, "b/asr v3", "2026", None, "promoted", "", "")
+    chained.champion_periods = lambda slot="": [present]
+    (_, second) = plan_erasure(db, chained, Subject(speaker="ann")).slots
+    (step,) = second.steps
+    assert step.what.startswith("it is unknown whether the champion, v3, was trained on them (it learned from lost,")
+    assert step.commands == ("elp retrain b/asr", "elp promote b/asr")
+    # and a rollback to it is no way out
+    first = ChampionPeriod(1, "b/asr", 3, "b/asr v3", "2026", "2027", "promoted", "", "")
+    later = ChampionPeriod(2, "b/asr", 2, "b/asr v2", "2027", None, "promoted", "", "")
+    chained.champion_periods = lambda slot="": [first, later]
+    (_, second) = plan_erasure(db, chained, Subject(speaker="ann")).slots
+    assert second.steps[0].commands == ("elp retire b/asr --reason erasure",)
