@@ -6,7 +6,7 @@ Specification: https://cyclonedx.org/docs/1.6/json/
 
 import json
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib import metadata
 from typing import Any
 
@@ -45,7 +45,8 @@ def bill_of_materials(subject: AdapterRecords, packages: Sequence[str] = ()) -> 
     if lineage is None:
         raise RegistryError(f"{subject.name} has no lineage statement to make a bill of materials from")
     model, backbone = _model(subject, lineage), _backbone(lineage)
-    parents = [_parent(subject, one) for one in lineage.learned]
+    bundles = dict.fromkeys(one.bundle for one in lineage.learned)
+    parents = [_parent(subject, bundle, lineage.learned) for bundle in bundles]
     data = [_dataset(lineage), *_golden(lineage)]
     libraries = [_library(entry) for entry in packages]
     used = [component["bom-ref"] for component in (backbone, *parents, *data, *libraries)]
@@ -165,22 +166,24 @@ def _licence(licence: str) -> Json:
     return {"id": licence} if commercial_use(licence) != "unknown" else {"name": licence or "unknown"}
 
 
-def _parent(subject: AdapterRecords, learned: LearnedFrom) -> Json:
-    """Return an adapter that this one learned from."""
-    known = subject.known.get(learned.bundle)
+def _parent(subject: AdapterRecords, bundle: str, every: Iterable[LearnedFrom]) -> Json:
+    """Return an adapter that this one learned from, in one role or more: a start may have labelled clips, too."""
+    known = subject.known.get(bundle)
+    mine = [one for one in every if one.bundle == bundle]
+    learned = mine[0]
     origin = {
-        "elp:role": learned.role,
-        "elp:share": "" if learned.weight == 1 else learned.weight,
+        "elp:role": ", ".join(one.role for one in mine),
+        "elp:share": ", ".join(str(one.weight) for one in mine if one.weight != 1),
         "elp:dataset": known.dataset if known else "",
         "elp:lineage-statement": known.statement if known else "",
     }
     found: Json = {
         "type": "machine-learning-model",
-        "bom-ref": f"adapter:{learned.bundle}",
+        "bom-ref": f"adapter:{bundle}",
         "group": "elp",
         "name": known.slot if known else learned.slot or "adapter",
         "description": "An adapter that this one learned from; it is not part of the bundle.",
-        "hashes": [_sha256(learned.bundle)],
+        "hashes": [_sha256(bundle)],
         "properties": _properties(origin),
     }
     version = known.version if known else learned.version

@@ -30,6 +30,7 @@ from pipelines.audit.tables import (
 from pipelines.audit.trained_on import find_trained_on
 from pipelines.datasets.subject import Subject
 from pipelines.errors import RegistryError
+from pipelines.registry.lineage import LearnedFrom
 from pipelines.texts.english_phrases import phrase
 from tests.support.audited import ASR, Ground
 from tests.support.both_languages import compare_pages
@@ -146,6 +147,17 @@ def test_tree_and_bill_carry_the_licence_of_the_backbone(
     assert note == f"commercial use {use or 'unknown'}"
     assert facts["licence"] == (licence or "unknown")
     assert facts.get("pre-training data") == annotations.get("pretraining")
+
+
+def test_an_adapter_that_this_one_started_from_and_that_labelled_its_clips_is_one_component(
+    subject: AdapterRecords,
+) -> None:
+    assert subject.lineage
+    bundle = f"sha256:{'7' * 64}"
+    learned = tuple(LearnedFrom(bundle, "plant-a/asr", 1, role) for role in ("init", "teacher"))
+    found = json.loads(bill_of_materials(replace(subject, lineage=replace(subject.lineage, learned=learned))))
+    (parent,) = (one for one in found["components"] if one["bom-ref"] == f"adapter:{bundle}")
+    assert {"name": "elp:role", "value": "init, teacher"} in parent["properties"]
 
 
 def test_without_a_lineage_there_is_no_bill(subject: AdapterRecords) -> None:
