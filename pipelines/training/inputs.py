@@ -51,8 +51,8 @@ class TrainingInputs:
     """`ids_digest` of the clips of training and validation."""
     key: str
     """Training key."""
-    former_keys: tuple[str, ...]
-    """Keys that earlier releases gave the same training."""
+    known_keys: tuple[str, ...]
+    """Keys by which the same training may be registered, `key` and those of earlier releases too; the first counts."""
     config: Mapping[str, Any]
     """The settings that shape the adapter, as plain values."""
     options: Any
@@ -164,6 +164,11 @@ def _inputs(
     grown = None if start.parents else find_grown_from(client, repository, slot, data, options, backbone, cache)
     if grown:
         language = trained_language(data.dataset, grown)
+    key = keys.of(language, start)
+    mine = [key, *(former if not start.parents else ())]
+    # one that was made is taken in place of a training; one in the trash only if there is no other
+    made_keys = [one.key for one in made]
+    known_keys = [*made_keys, *mine] if any(not one.deleted for one in made) else [*mine, *made_keys]
     return TrainingInputs(
         slot=slot,
         repository=repository,
@@ -172,8 +177,8 @@ def _inputs(
         backbone=backbone,
         backbones=BackbonePolicy(),
         ids=ids,
-        key=keys.of(language, start),
-        former_keys=(*(one.key for one in made), *(former if not start.parents else ())),
+        key=key,
+        known_keys=tuple(dict.fromkeys(known_keys)),
         config=_config(settings),
         options=options,
         language=language,

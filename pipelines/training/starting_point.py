@@ -128,7 +128,7 @@ def find_start(request: StartRequest, inputs: str) -> StartingPoint:
 
 
 def made_before(request: StartRequest, inputs: Collection[str]) -> list[RegisteredAdapter]:
-    """Return the slot's adapters that were trained from the same inputs, wherever they started; newest first.
+    """Return the slot's adapters that were trained from the same inputs, wherever they started; the champion first.
 
     So a night without a delivery trains nothing, although the champion is another one by now. A version whose parents
     must not be learned from any more does not count: its successor is trained. A start from a named version asks for
@@ -139,7 +139,8 @@ def made_before(request: StartRequest, inputs: Collection[str]) -> list[Register
     slot = str(request.slot)
     made = (one for one in request.known.values() if one.slot == slot and one.inputs in inputs)
     clean = (one for one in made if is_clean(request.place, one, request.known))
-    return sorted(clean, key=lambda one: -one.version)
+    champion = model_registry.find_champion(request.client, request.slot)
+    return sorted(clean, key=lambda one: (champion is None or one.version != champion.version, -one.version))
 
 
 def _from_version(request: StartRequest, asked: TrainingStart) -> StartingPoint:

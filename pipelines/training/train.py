@@ -154,11 +154,10 @@ def _register(training: _SlotTraining, end: Trained | ElpError, keys: Path, *, r
 
 def _known(client: MlflowClient, inputs: TrainingInputs, log: Log) -> AdapterVersion | None:
     """Return the version that these inputs made before, or None; one in the trash of the retention comes back."""
-    keys = (inputs.key, *inputs.former_keys)
-    registered = (model_registry.find_by_key(client, inputs.slot, key) for key in keys)
+    registered = (model_registry.find_by_key(client, inputs.slot, key) for key in inputs.known_keys)
     if known := next(filter(None, registered), None):
         return known
-    if (version := server_api.bring_back_trained(client.tracking_uri, inputs.slot, keys)) is None:
+    if (version := server_api.bring_back_trained(client.tracking_uri, inputs.slot, inputs.known_keys)) is None:
         return None
     log(f"{inputs.slot} v{version} is back from the trash")
     return model_registry.get(client, inputs.slot, version)

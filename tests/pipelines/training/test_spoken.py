@@ -46,7 +46,7 @@ def test_a_bundle_names_the_normaliser_of_its_transcripts_even_if_the_packages_c
         backbones=BackbonePolicy(),
         ids="",
         key="",
-        former_keys=(),
+        known_keys=(),
         config={},
         options=RecognitionOptions(language=LanguageConfig("ja")),
         language=TrainedLanguage("ja", older),

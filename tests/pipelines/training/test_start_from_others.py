@@ -36,12 +36,12 @@ from tests.support.workspaces import Site, own_slot
 
 pytestmark = pytest.mark.integration
 LENIENT = {"limit": 9.0, "margin": 5.0, "resamples": 100, "safety": {"max_slowdown": None, "interference_slots": 0}}
-FIRST, SECOND, THIRD = (Slot(site, "asr") for site in ("warm-a", "warm-b", "warm-c"))
+FIRST, SECOND, THIRD, FOURTH = (Slot(site, "asr") for site in ("warm-a", "warm-b", "warm-c", "warm-d"))
 
 
 @dataclass
 class Plant:
-    """Three sites with the same data for one task, their server, and the steps of a night."""
+    """Sites with the same data for one task, their server, and the steps of a night."""
 
     site: Site
     uri: str
@@ -78,7 +78,7 @@ class Plant:
 
 @pytest.fixture(scope="module")
 def nights(site: Site, mlflow_uri: str, tmp_path_factory: pytest.TempPathFactory) -> Plant:
-    for slot in (FIRST, SECOND, THIRD):
+    for slot in (FIRST, SECOND, THIRD, FOURTH):
         own_slot(site, slot)
     return Plant(site, mlflow_uri, tmp_path_factory.mktemp("warm"))
 
@@ -119,6 +119,19 @@ def test_a_start_is_named_traced_and_ends_with_a_drop(nights: Plant, tmp_path: P
     assert plant.train(SECOND, init="nearest").version == clean.version
     with pytest.raises(NotAParent, match=r"train\.init is v1, and .* v1 cannot be started from: 8 clips"):
         plant.train(FIRST, 2, init="v1")
+
+
+def test_without_a_delivery_the_champion_stays_whatever_else_was_trained_on_its_data(nights: Plant) -> None:
+    plant = nights
+    # another shape than that of the other sites, which are no parents then
+    fresh = plant.train(FOURTH, bottleneck=3)
+    warm = plant.train(FOURTH, bottleneck=3, init=f"v{fresh.version}")
+    plant.promote(FOURTH, warm.version)
+    assert plant.train(FOURTH, bottleneck=3, init="champion").version == warm.version
+    # that of a fresh start is asked for by its name
+    assert plant.train(FOURTH, bottleneck=3).version == fresh.version
+    plant.promote(FOURTH, fresh.version)
+    assert plant.train(FOURTH, bottleneck=3, init="champion").version == fresh.version
 
 
 def _averaged(plant: Plant, second: int, folder: Path) -> None:
