@@ -25,6 +25,8 @@ from elp_core.types import Clip
 
 FILE = "checkpoint.safetensors"
 FORMAT = 1
+_WITHOUT_EFFECT = ("checkpoint_minutes", "init", "warm")
+"""Settings that may change while a run is interrupted: how often it is saved, and where it was to start."""
 
 
 @dataclass(frozen=True)
@@ -51,8 +53,7 @@ def run_digest(model: ElpModel, clips: Sequence[Clip], validation: Sequence[Clip
         "method": method_to_dict(model.config),
         "train": facts_of(clips),
         "validation": facts_of(validation),
-        # how often a run is saved may change between its parts: it has no effect on the tensors
-        "config": {key: value for key, value in to_dict(config).items() if key != "checkpoint_minutes"},
+        "config": {key: value for key, value in to_dict(config).items() if key not in _WITHOUT_EFFECT},
     }
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 

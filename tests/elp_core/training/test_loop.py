@@ -16,6 +16,7 @@ from elp_core.config import (
     LayerAdapterConfig,
     PromptConfig,
     TrainConfig,
+    WarmConfig,
 )
 from elp_core.errors import CheckpointError, NoGradient, NonFiniteLoss, TrainingError
 from elp_core.model import ElpModel
@@ -125,6 +126,16 @@ def test_a_killed_run_goes_on_to_the_same_bits(tmp_path: Path, at: int, config: 
     again = train(resumed, CLIPS, HELD_OUT, config, checkpoint=tmp_path)
     assert_same(tensors(straight), tensors(resumed))
     assert [(e.loss, e.value) for e in again.history] == [(e.loss, e.value) for e in result.history]
+
+
+def test_an_interrupted_run_goes_on_when_settings_without_effect_on_it_have_changed(tmp_path: Path) -> None:
+    config = replace(CONFIG, init="nearest")
+    with pytest.raises(KeyboardInterrupt):
+        train(model(), CLIPS, HELD_OUT, config, Killed(3), tmp_path)
+    heard = Recorder()
+    changed = replace(config, init="fresh", checkpoint_minutes=7.0, warm=WarmConfig(epochs=3))
+    train(model(), CLIPS, HELD_OUT, changed, heard, tmp_path)
+    assert heard.steps[0][0] > 1
 
 
 def test_a_finished_run_is_not_trained_again(tmp_path: Path) -> None:
