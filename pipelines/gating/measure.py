@@ -3,7 +3,7 @@
 import hashlib
 import json
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -75,7 +75,7 @@ def overlap_checks(
 
     The training data is read again from the dataset version that the bundle's lineage names, and must have the digest
     that the lineage states. The clips of all adapters that its tensors come from count, too; the server at `uri` knows
-    these adapters.
+    these adapters. Their speakers are named and do not count: two sites may have one name for two people.
     """
     lineage = Lineage.from_json(json.loads((bundle / "lineage.json").read_text(encoding="utf-8")))
     tag = lineage.dataset.tag
@@ -85,38 +85,50 @@ def overlap_checks(
     detail = f"the clips of {tag} are not the clips that the bundle's lineage states as its training data"
     if same:
         detail = f"{len(shared)} of {len(golden)} golden clips are among the {len(trained)} training clips ({tag})"
-    inherited = _inherited_fault(repository, lineage, {clip.id for clip in golden}, cache, uri)
-    detail += f"; {inherited}" if inherited else ""
     speakers = {clip.speaker for clip in golden} - {""}
+    inherited, named = _inherited(repository, lineage, golden, cache, uri)
+    detail += f"; {inherited}" if inherited else ""
     known = {clip.speaker for clip in trained} & speakers
     overlap = f"{len(known)} of {len(speakers)} golden speakers are in the training data"
     if closed_set:
         overlap += "; the data is declared a closed set, so the error rates are valid for known speakers only"
+    elif named:
+        overlap += f"; {named}"
     return (
         GateCheck("no clip in training", same and not shared and not inherited, detail),
         GateCheck("speakers", closed_set or not known, overlap),
     )
 
 
-def _inherited_fault(repository: str, lineage: Lineage, golden: Collection[str], cache: Path, uri: str) -> str:
-    """Return which adapter that gave a challenger tensors knows a golden clip, or may know one; empty if none does."""
+def _inherited(repository: str, lineage: Lineage, golden: Sequence[Clip], cache: Path, uri: str) -> tuple[str, str]:
+    """Return which adapter that gave a challenger tensors knows a golden clip, or may, and who has golden speakers.
+
+    Both are sentences, empty if there is none.
+    """
     if not lineage.all_learned:
-        return ""
+        return "", ""
+    pinned, speakers = {clip.id for clip in golden}, {clip.speaker for clip in golden} - {""}
+    named: dict[str, int] = {}
     # a teacher gave labels of other clips, and no tensors that could know an answer
     for one in ancestors(lineage.all_learned, by_bundle(registered_records(uri)), TENSOR_ROLES):
         if one.adapter is None:
-            return f"the server has no record of {one.learned.name}, which it learned from"
+            return f"the server has no record of {one.learned.name}, which it learned from", ""
         tag, name = one.adapter.dataset, one.adapter.name
         try:
             clips = load_split(repository, tag, Slot.parse(one.adapter.slot), ("train", "validation"), cache, "meta")
         except VersioningError as error:
-            return f"it learned from {name}, whose training data cannot be read: {error}"
+            return f"it learned from {name}, whose training data cannot be read: {error}", ""
         ids = {clip.id for clip in clips}
         if ids_digest(ids) != one.adapter.clips_digest:
-            return f"it learned from {name}, and the clips of {tag} are not those that its lineage states"
-        if shared := len(ids & set(golden)):
-            return f"it learned from {name}, which was trained on {shared} of the golden clips ({tag})"
-    return ""
+            return f"it learned from {name}, and the clips of {tag} are not those that its lineage states", ""
+        if shared := len(ids & pinned):
+            return f"it learned from {name}, which was trained on {shared} of the golden clips ({tag})", ""
+        if same := len({clip.speaker for clip in clips} & speakers):
+            named[name] = same
+    if not named:
+        return "", ""
+    others = ", ".join(f"{name} ({same})" for name, same in named.items())
+    return "", f"it learned from adapters with speakers of the same names, who may be the same people: {others}"
 
 
 def _seconds(work: Callable[[], None], device: torch.device) -> float:

@@ -11,8 +11,9 @@ from pipelines.gating import measure
 from pipelines.registry.lineage import LearnedFrom, Lineage, ids_digest
 from pipelines.registry.registered_adapter import RegisteredAdapter
 
-GOLDEN = Clip("a" * 64, b"", 1.0, "train")
-OTHER = Clip("b" * 64, b"", 1.0, "train")
+GOLDEN = Clip("a" * 64, b"", 1.0, "train", speaker="ann")
+OTHER = Clip("b" * 64, b"", 1.0, "train", speaker="ben")
+SAME_NAME = Clip("c" * 64, b"", 1.0, "train", speaker="ann")
 
 
 def _adapter(version: int, clip: Clip, *learned: LearnedFrom) -> RegisteredAdapter:
@@ -40,6 +41,15 @@ def test_a_teacher_that_is_also_behind_the_tensors_is_asked(
     monkeypatch.setattr(measure, "registered_records", lambda _: [v3, v4])
     monkeypatch.setattr(measure, "load_split", lambda _, tag, *__: trained[tag])
     lineage = Lineage(slot="a/asr", learned=tuple(learned))
-    found = measure._inherited_fault("", lineage, {GOLDEN.id}, Path(), "")
+    found, named = measure._inherited("", lineage, [GOLDEN], Path(), "")
     assert found.startswith(fault)
-    assert bool(found) == bool(fault)
+    assert (bool(found), named) == (bool(fault), "")
+
+
+def test_golden_speakers_behind_the_tensors_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    v3, v4 = _adapter(3, SAME_NAME), _adapter(4, OTHER, _from(3, "init"))
+    trained = {v3.dataset: [SAME_NAME], v4.dataset: [OTHER]}
+    monkeypatch.setattr(measure, "registered_records", lambda _: [v3, v4])
+    monkeypatch.setattr(measure, "load_split", lambda _, tag, *__: trained[tag])
+    found, named = measure._inherited("", Lineage(slot="a/asr", learned=(_from(4, "init"),)), [GOLDEN], Path(), "")
+    assert (found, named[-12:]) == ("", "a/asr v3 (1)")
