@@ -89,7 +89,7 @@ def plan_erasure(
         raise VersioningError(
             f"nothing in {slot or 'any slot'} holds {subject}; speakers are written as the delivery named them{similar}"
         )
-    names = sorted({one.slot for one in (*found.holdings, *found.adapters)})
+    names = sorted({one.slot for one in found.holdings} | {one.slot for one in found.adapters})
     versions = db.execute("SELECT slot, kind, MAX(version) FROM release GROUP BY slot, kind").fetchall()
     newest = {(name, kind): version for name, kind, version in versions}
     slots = tuple(_slot_plan(newest, records, found, name, teachers(name)) for name in names)
