@@ -8,6 +8,7 @@ import elp_core
 from pipelines.errors import WorkerEnded, WrongRelease
 
 _INSTALL = "install one release on all machines"
+_UP = "run elp down and elp up on the control host"
 
 
 def installed_release() -> str:
@@ -21,8 +22,8 @@ def require_release(wanted: str) -> None:
     """Raise WrongRelease if a run asks for another release than the installed one; an empty text asks for none."""
     if wanted and wanted != (installed := installed_release()):
         raise WrongRelease(
-            f"the run asks for {wanted}, and this worker has {installed}; {_INSTALL}, then run elp up on the control "
-            "host again"
+            f"the run asks for {wanted}, and this worker has {installed}; {_INSTALL}, then {_UP}, and start the run "
+            "again"
         )
 
 
@@ -31,6 +32,6 @@ def require_same_release(own: str, server: str) -> None:
     if server and server != own:
         raise WorkerEnded(
             "release",
-            f"this worker has {own}, and the server {server}, so its runs are for other workers; {_INSTALL}, then "
-            "start elp worker again",
+            f"this worker has {own}, and the server runs with {server}, so its runs are for other workers; {_INSTALL}, "
+            f"then {_UP}, and start elp worker again",
         )

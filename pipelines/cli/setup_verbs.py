@@ -88,11 +88,17 @@ def up_verb(workspace: Workspace, auth: bool | None, free_ports: bool, foregroun
     command runs for as long as they do, as containers and systemd expect it.
     """
     from pipelines.local import lifecycle
+    from pipelines.local.running_release import require_current_servers
     from pipelines.local.service_commands import POOLS, local_pools
-    from pipelines.orchestration.deployments import register_deployments
+    from pipelines.orchestration.deployments import refuse_shared_prefect, register_deployments
+
+    def register(workspace: Workspace, api: str) -> None:
+        refuse_shared_prefect(workspace, api)
+        register_deployments(workspace, api)
 
     def start() -> int:
-        lifecycle.up(workspace, register_deployments, auth=auth, free_ports=free_ports, log=progress)
+        require_current_servers(workspace)
+        lifecycle.up(workspace, register, auth=auth, free_ports=free_ports, log=progress)
         elsewhere = set(POOLS) - set(local_pools(workspace))
         return _show(workspace, elsewhere)
 

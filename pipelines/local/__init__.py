@@ -6,6 +6,7 @@
 `backbone_records`, `model_card`   `backbones.records:` in it; the licence that a checkpoint's card names
 `schedule_settings`, `cron_times`   `schedules:` in it; the moments that a cron expression names
 `run_workspace`              the workspace of a flow run, on any machine; the release that it asks for
+`running_release`            the release of the servers that run
 `git_address`, `address_credentials`, `git_server`  the Git repository that machines share: its address, fetch and push
 `initialise`, `git`, `dvc_repository`, `dvc_locks`, `git_locks`   make a workspace; Git and DVC
 `host_keys`, `checked_ssh`   the key of the host of a DVC remote over SSH is compared

@@ -24,6 +24,7 @@ from pipelines.local.git_address import address_faults, is_git_address
 from pipelines.local.git_server import BRANCHES, TAGS, ask_server, git_lock
 from pipelines.local.settings import Settings, read_settings
 from pipelines.local.worker_home import worker_home
+from pipelines.local.worker_plan import WORKER
 from pipelines.local.workspace import SETTINGS_FILE, Workspace, open_workspace
 from pipelines.locks import file_lock
 from pipelines.registry.client.workers import server_release
@@ -68,12 +69,14 @@ def open_for_run(workspace: str, revision: str = "") -> Workspace:
 def require_release_of_run(workspace: str, release: str) -> None:
     """Raise WrongRelease if a run asks for another release than the installed one; an empty text asks for none.
 
-    Raise WorkerEnded instead if it is this worker that differs from the server: another one does the run.
+    Raise WorkerEnded instead if it is this worker that differs from the server: another one does the run, and
+    `elp worker` ends. Without `elp worker`, as in a pod, nothing would end, and the run would come back for ever.
     """
     try:
         require_release(release)
     except WrongRelease:
-        if is_git_address(workspace) and (uri := os.environ.get("MLFLOW_TRACKING_URI")):
+        uri = os.environ.get("MLFLOW_TRACKING_URI")
+        if uri and is_git_address(workspace) and WORKER in os.environ:
             require_same_release(installed_release(), server_release(uri))
         raise
 

@@ -7,7 +7,7 @@ import functools
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from pipelines.errors import WorkspaceError
+from pipelines.errors import ServiceError, WorkspaceError
 from pipelines.local.environment import OFFLINE
 from pipelines.local.gpu_need import ensure_queues, slot_queue
 from pipelines.local.schedule_settings import SCHEDULED_FLOWS
@@ -82,6 +82,30 @@ def register_deployments(workspace: Workspace, api: str) -> None:
         # before the workers start: they would take the oldest of the late runs
         with rest_errors(api):
             emit(workspace, api, end_late_runs(workspace, api, entries, lambda text: None))
+
+
+def refuse_shared_prefect(workspace: Workspace, api: str) -> None:
+    """Raise ServiceError if a Prefect server elsewhere has another workspace, and MLflow is this one's own.
+
+    Workers take the runs of both, and register what they train at the MLflow server that they know.
+    """
+    servers = workspace.settings.servers
+    if not servers.prefect_api or servers.mlflow_uri:
+        return
+    with connect_prefect(workspace, api) as client:
+        from prefect.client.schemas import filters
+
+        # of each workspace one
+        trainings = filters.FlowFilter(name=filters.FlowFilterName(any_=["train"]))
+        for found in client.read_deployments(flow_filter=trainings):
+            owner = str(found.parameters.get("workspace", ""))
+            if "elp" in found.tags and owner and not workspace.owns(owner):
+                raise ServiceError(
+                    f"the Prefect server at {servers.prefect_api} has the runs of the workspace {owner}, too, and this "
+                    "workspace has an MLflow server of its own: a worker would register a run of one at the server of "
+                    "the other. Give this workspace its own Prefect server, or name one MLflow server for both in "
+                    "servers.mlflow_uri"
+                )
 
 
 def ensure_deployment(client: SyncPrefectClient, workspace: Workspace, flow: str, slot: str = "") -> DeploymentResponse:

@@ -227,8 +227,15 @@ def test_the_roles_of_a_fleet_have_profiles_and_known_commands() -> None:
     # only this machine reaches them unless somebody names another address
     ports = [port for service in services.values() for port in service.get("ports", [])]
     assert all(port.startswith("${ELP_LISTEN:-127.0.0.1}:") for port in ports)
-    used = {volume.partition(":")[0] for service in services.values() for volume in service.get("volumes", [])}
-    assert {name for name in used if not name.startswith("$")} == FLEET["volumes"].keys()
+    mounts = [volume for service in services.values() for volume in service.get("volumes", [])]
+    used = {re.sub(r"\$\{\w+:-(.*?)\}", r"\1", mount).partition(":")[0] for mount in mounts}
+    assert {name for name in used if not name.startswith((".", "/"))} == FLEET["volumes"].keys()
+    # the image's own asks about the servers of a workspace, and a worker has none
+    assert {services[name]["healthcheck"]["disable"] for name in ("worker", "worker-gpu")} == {True}
+    # a volume has the owner of the image's folder; a folder that Docker makes belongs to root
+    (locks,) = (mount.rpartition(":")[2] for mount in services["worker-gpu"]["volumes"] if "gpu-locks" in mount)
+    assert locks == services["worker-gpu"]["environment"]["ELP_GPU_LOCKS"]
+    assert locks in (DEPLOY / "Dockerfile").read_text("utf-8")
     assert {name for service in services.values() for name in service.get("secrets", [])} == FLEET["secrets"].keys()
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     assert {*services["worker"]["build"]["args"]["EXTRAS"].split(",")} <= project["optional-dependencies"].keys()

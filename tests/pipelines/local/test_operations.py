@@ -21,11 +21,12 @@ from prefect.states import AwaitingRetry, Cancelled, Crashed, Running
 
 from pipelines.cli.main import run
 from pipelines.errors import ServiceError
-from pipelines.local import lifecycle
+from pipelines.local import lifecycle, running_release
 from pipelines.local.addresses import mlflow_uri, prefect_api, prefect_pages, read_record
 from pipelines.local.git import git
 from pipelines.local.prefect_request import prefect_request
 from pipelines.local.processes import Process, alive
+from pipelines.local.running_release import require_current_servers
 from pipelines.local.supervision import GUARD, SUPERVISOR
 from pipelines.local.workspace import Workspace, open_workspace
 from pipelines.migration.migrate_site import SlotMove
@@ -39,7 +40,7 @@ from pipelines.orchestration.alerts.automations import (
     selected_events,
 )
 from pipelines.orchestration.alerts.channel_status import channel_status
-from pipelines.orchestration.deployments import FLOWS, register_deployments
+from pipelines.orchestration.deployments import FLOWS, refuse_shared_prefect, register_deployments
 from pipelines.orchestration.prefect_api import connect_prefect, find_deployment, read_run, start_run
 from pipelines.orchestration.schedule_apply import apply_schedules
 from pipelines.orchestration.schedules import remove_schedule, set_schedule
@@ -106,6 +107,30 @@ def test_status_shows_all_five_up(up: Workspace, capfd) -> None:
 def test_up_again_starts_nothing(up: Workspace) -> None:
     before = read_record(up)
     assert lifecycle.up(up, register_deployments, log=lambda _: None) == before
+
+
+def test_up_is_refused_while_the_servers_run_with_another_release(
+    up: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would keep them, and register runs for a release whose workers do not start with these servers."""
+    require_current_servers(up)
+    monkeypatch.setattr(running_release, "installed_release", lambda: "elp 9.9, recipe 7")
+    with pytest.raises(ServiceError, match=r"run with elp .*, and elp 9.9, recipe 7 is installed; run: elp down, then"):
+        require_current_servers(up)
+
+
+def test_a_workspace_with_its_own_mlflow_server_does_not_share_prefect(up: Workspace, tmp_path: Path) -> None:
+    api = prefect_api(up)
+
+    def sharing(root: Path, mlflow_uri: str = "") -> Workspace:
+        servers = dataclasses.replace(up.settings.servers, prefect_api=api, mlflow_uri=mlflow_uri)
+        return Workspace(root, dataclasses.replace(up.settings, servers=servers))
+
+    with pytest.raises(ServiceError, match=rf"has the runs of the workspace {up.root}, too"):
+        refuse_shared_prefect(sharing(tmp_path / "stranger"), api)
+    # with one MLflow server for both, or on another machine of the same workspace
+    refuse_shared_prefect(sharing(tmp_path / "stranger", "http://mlflow:5000"), api)
+    refuse_shared_prefect(sharing(up.root), api)
 
 
 def test_every_flow_is_deployed_on_its_pool(up: Workspace) -> None:

@@ -14,6 +14,7 @@ from pipelines.local import git
 from pipelines.local.run_workspace import clone_folder, open_for_run, require_release_of_run
 from pipelines.local.settings import read_settings
 from pipelines.local.worker_home import worker_home
+from pipelines.local.worker_plan import WORKER
 from pipelines.local.workspace import Workspace
 from pipelines.outages import awaited
 from pipelines.release import installed_release
@@ -165,6 +166,10 @@ def test_a_run_goes_back_to_its_queue_if_the_worker_differs_from_the_server(
 ) -> None:
     with answering(lambda path, _, body: (200, {"keys": "", "release": server})) as api:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", api.removesuffix("/api"))
+        # in a pod nothing would end: the run would come back to the same image for ever
+        with pytest.raises(WrongRelease, match="asks for elp 9"):
+            require_release_of_run(control.address, "elp 9.9, recipe 7")
+        monkeypatch.setenv(WORKER, "host:cpu")
         with pytest.raises(error) as raised:
             require_release_of_run(control.address, "elp 9.9, recipe 7")
         assert bool(awaited(raised.value)) is (error is WorkerEnded)

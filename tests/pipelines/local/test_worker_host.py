@@ -278,7 +278,7 @@ def test_a_worker_with_another_release_than_the_server_finishes_its_run_and_ends
     assert machine.parent.wait(60) != 0
     # what it could not do waits for another worker
     assert prefect.states == {"other": "Crashed"}
-    assert f"this worker has {installed_release()}, and the server elp 9.9, recipe 7" in log.read_text()
+    assert f"this worker has {installed_release()}, and the server runs with elp 9.9, recipe 7" in log.read_text()
     prefect.release = installed_release()
     machine.start()
     _until(machine.runs, "runs again")
