@@ -148,7 +148,7 @@ def table(kept: dict[str, Any]) -> str:
     ]
     won: dict[str, Counter[str]] = {}
     useful: dict[str, list[bool]] = {}
-    for key in sorted(kept):
+    for key in sorted(kept, key=lambda key: (len(key), key)):
         name, _, seed = key.partition(" tpe ")
         random = kept.get(f"{name} random {seed}")
         if not seed or not random:
