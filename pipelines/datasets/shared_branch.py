@@ -14,7 +14,7 @@ from pipelines.datasets.dvc import tracked_hash
 from pipelines.datasets.local_files import listed_names
 from pipelines.errors import PushRejected, SlotChangedElsewhere, VersioningError, WorkspaceError
 from pipelines.local import git
-from pipelines.local.git_server import fetch_branch, push_branch
+from pipelines.local.git_server import ORIGIN_HEAD, fetch_branch, push_branch
 from pipelines.local.workspace import Workspace
 from pipelines.number_text import count
 from pipelines.registry.slot import Slot
@@ -46,14 +46,15 @@ def on_newest_state(change: Callable[_P, _R]) -> Callable[_P, _R]:
 def bring_up_to_date(workspace: Workspace) -> None:
     """Move the branch of a clone to the newest commit at its Git address; call it with the lock on the data.
 
-    Commits that were not pushed stay on top. A worker's clone has none, so it follows a branch that was rewritten. The
-    files of versions that are no longer in force leave the folders of their slots; DVC's cache keeps them.
+    Commits that were not pushed stay on top. A worker's clone has none, so it follows a branch that was rewritten, and
+    another default branch. The files of versions that are no longer in force leave the folders of their slots; DVC's
+    cache keeps them.
 
-    Raise ServiceError if the server does not answer, WorkspaceError if both sides have commits of their own or if files
-    that the new commits change have changes here.
+    Raise ServiceError if the server does not answer, WorkspaceError if both sides have commits of their own, if files
+    that the new commits change have changes here, or if the server has other branches only.
     """
     root, address = workspace.root, workspace.settings.git
-    branch = git.current_branch(root)
+    branch = _followed_branch(workspace)
     tip, head = fetch_branch(workspace, branch), git.resolve(root)
     if not tip:
         return
@@ -83,7 +84,7 @@ def push_change(workspace: Workspace, subject: Slot | Path, revision: str, tags:
     Raise SlotChangedElsewhere if it has changed the subject, ServiceError if the server does not answer,
     VersioningError if it refuses the change, WorkspaceError if the branch has diverged otherwise.
     """
-    root, branch = workspace.root, git.current_branch(workspace.root)
+    root, branch = workspace.root, _followed_branch(workspace)
     for attempt in range(_TRIES):
         for tag, message in tags.items():
             # moved, if the commit was made again
@@ -122,6 +123,18 @@ def withdraw_commit(root: Path, revision: str, tags: Iterable[str]) -> None:
                 git.git(root, "tag", "--delete", tag)
     with durable_write("git commit taken back"):
         git.git(root, "reset", "--quiet", "--soft", f"{revision}^")
+
+
+def _followed_branch(workspace: Workspace) -> str:
+    """Return the branch of a clone; that of a worker's clone is renamed to the default branch that it read last."""
+    root, branch = workspace.root, git.current_branch(workspace.root)
+    if workspace.home is None:
+        return branch
+    default = git.git(root, "symbolic-ref", ORIGIN_HEAD).removeprefix("refs/remotes/origin/")
+    if default != branch:
+        with durable_write("branch renamed"):
+            git.git(root, "branch", "--move", "--force", branch, default)
+    return default
 
 
 def _again_on(workspace: Workspace, subject: Slot | Path, revision: str, tip: str) -> str:

@@ -6,7 +6,7 @@ Each function talks with the server once. A server that does not answer is a Ser
 import os
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -21,6 +21,8 @@ from pipelines.number_text import count
 
 BRANCHES = "+refs/heads/*:refs/remotes/origin/*"
 """What a worker's clone fetches besides `TAGS`."""
+ORIGIN_HEAD = "refs/remotes/origin/HEAD"
+"""What names the default branch of the server in a worker's clone."""
 TAGS = ("+refs/tags/data/*:refs/tags/data/*", "+refs/tags/golden/*:refs/tags/golden/*")
 """The tags of dataset versions and golden sets; a tag that was moved there is moved here."""
 _PATIENCE: Seconds = 180.0
@@ -71,18 +73,31 @@ def examine_git_address(workspace: Workspace, patience: Seconds = DEADLINE - 1) 
     return "ok", f"{address} answers", ""
 
 
+def server_refs(folder: Path, address: str) -> tuple[str, dict[str, str]]:
+    """Return the default branch of the server, empty if it names none, and the object of each of its refs by name."""
+    lines = ask_server(folder, address, "ls-remote", "--symref", address).splitlines()
+    pairs = [(name, value) for value, name in (line.split("\t") for line in lines)]
+    default = dict(reversed(pairs)).get("HEAD", "").partition("ref: refs/heads/")[2]
+    return default, {name: value for name, value in pairs if not value.startswith("ref: ")}
+
+
 def fetch_branch(workspace: Workspace, branch: str) -> str:
-    """Fetch a branch and the tags of data; return the branch's commit, or an empty text if the server lacks it."""
+    """Fetch a branch and the tags of data; return its commit, or an empty text if the server has no branch at all.
+
+    Raise WorkspaceError if the server has others.
+    """
     root, address = workspace.root, workspace.settings.git
     tracking = f"refs/remotes/{_name(root, address) or 'elp'}/{branch}"
     with git_lock(workspace):
         try:
             wanted = (f"+refs/heads/{branch}:{tracking}", *TAGS)
-            ask_server(root, address, "fetch", "--quiet", "--no-tags", address, *wanted)
+            # tags that were not pushed yet stay, whatever fetch.prune of the user is
+            ask_server(root, address, "fetch", "--quiet", "--no-prune", "--no-tags", address, *wanted)
         except ServiceError as error:
-            if "couldn't find remote ref" in str(error):
-                return ""
-            raise
+            if "couldn't find remote ref" not in str(error):
+                raise
+            _require_branch(workspace, branch, *server_refs(root, address))
+            return ""
     return git.resolve(root, tracking)
 
 
@@ -125,8 +140,8 @@ def pushed_revision(workspace: Workspace) -> str:
             f"{SETTINGS_FILE} has changes that are not committed, and workers read it from {address}; run: "
             f"git commit -m 'Change the settings' {SETTINGS_FILE} && git push {address} {branch}"
         )
-    lines = (line.split("\t") for line in ask_server(root, address, "ls-remote", address).splitlines())
-    there = {name: commit for commit, name in lines}
+    default, there = server_refs(root, address)
+    _require_branch(workspace, branch, default, there)
     tip = there.get(f"refs/heads/{branch}", "")
     if tip != head and tip:
         tip = fetch_branch(workspace, branch)
@@ -142,6 +157,17 @@ def pushed_revision(workspace: Workspace) -> str:
             f"git push {address} --tags"
         )
     return head
+
+
+def _require_branch(workspace: Workspace, branch: str, default: str, there: Mapping[str, str]) -> None:
+    """Raise WorkspaceError if the server has other branches only: nobody would read one that a push makes again."""
+    root, address = workspace.root, workspace.settings.git
+    if f"refs/heads/{branch}" not in there and any(name.startswith("refs/heads/") for name in there):
+        named = f" (its default branch is {default})" if default else ""
+        raise WorkspaceError(
+            f"{address} has no branch {branch}{named}; if it was renamed there, run in {root}: "
+            f"git branch -m {branch} {default or 'NAME'}; if it is new, run: git push {address} {branch}"
+        )
 
 
 def _name(root: Path, address: str) -> str:

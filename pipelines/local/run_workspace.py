@@ -10,6 +10,7 @@ Clones and cache may be deleted whenever no run is in progress: a clone is made 
 import contextlib
 import dataclasses
 import hashlib
+import json
 import os
 import socket
 import tempfile
@@ -21,7 +22,7 @@ from pipelines.errors import ServiceError, VersioningError, WorkspaceError, Wron
 from pipelines.local import git
 from pipelines.local.dvc_repository import require_shared_remote
 from pipelines.local.git_address import address_faults, is_git_address
-from pipelines.local.git_server import BRANCHES, TAGS, ask_server, git_lock
+from pipelines.local.git_server import BRANCHES, ORIGIN_HEAD, TAGS, ask_server, git_lock, server_refs
 from pipelines.local.settings import Settings, read_settings
 from pipelines.local.worker_home import worker_home
 from pipelines.local.worker_plan import WORKER
@@ -30,7 +31,7 @@ from pipelines.locks import file_lock
 from pipelines.registry.client.workers import server_release
 from pipelines.release import installed_release, require_release, require_same_release
 
-_ORIGIN_HEAD = "refs/remotes/origin/HEAD"
+_ORIGIN, _TAGS = "refs/remotes/origin/", ("refs/tags/data/", "refs/tags/golden/")
 
 
 def open_for_run(workspace: str, revision: str = "") -> Workspace:
@@ -97,18 +98,51 @@ def _for_worker(settings: Settings, address: str) -> Settings:
 
 
 def _fetched(workspace: Workspace) -> bool:
-    """Bring the remote branches and tags of a clone up to date; return False if there is none, or it is damaged."""
+    """Make the remote branches and tags of a clone those of the server; return False if it is missing or damaged.
+
+    This takes one request if the clone is up to date, else two.
+    """
     root, address = workspace.root, workspace.settings.git
     if not _sound(root, address):
         return False
+    default, refs = server_refs(root, address)
+    there = {
+        name.replace("refs/heads/", _ORIGIN, 1): value
+        for name, value in refs.items()
+        if name.startswith(("refs/heads/", *_TAGS)) and not name.endswith("^{}")
+    }
     try:
-        ask_server(root, address, "fetch", "--quiet", "--no-tags", "origin", BRANCHES, *TAGS)
-    except ServiceError:
-        # of a damaged clone, too: the server decides which it is
-        ask_server(workspace.root.parent, address, "ls-remote", "--quiet", address, "HEAD")
+        here = _refs(root)
+        # in this order: a change has its journal before its tags, and pushes them under the lock that this run holds
+        if gone := here.keys() - there.keys() - _unpushed_tags(workspace):
+            with durable_write("branches and tags removed"):
+                git.git(root, "update-ref", "--stdin", stdin="".join(f"delete {name}\n" for name in sorted(gone)))
+        if there.items() - here.items():
+            ask_server(root, address, "fetch", "--quiet", "--no-prune", "--no-tags", "origin", BRANCHES, *TAGS)
+        if f"{_ORIGIN}{default}" not in there:
+            default = _default_branch(root, address)
+        git.git(root, "symbolic-ref", ORIGIN_HEAD, f"{_ORIGIN}{default}")
+    except (ServiceError, VersioningError):
+        # the server has answered before, so it is the clone
         return False
-    tip = git.resolve(root, _ORIGIN_HEAD)
-    return not tip or git.is_whole(root, tip)
+    return git.is_whole(root, git.resolve(root, ORIGIN_HEAD))
+
+
+def _refs(root: Path) -> dict[str, str]:
+    """Return the object of each remote branch and tag of data in a clone; raise VersioningError if one is missing."""
+    # the type is read from the object
+    form = "--format=%(refname) %(objectname) %(objecttype)"
+    lines = git.git(root, "for-each-ref", form, _ORIGIN, *_TAGS).splitlines()
+    return {name: value for name, value, _ in map(str.split, lines) if name != ORIGIN_HEAD}
+
+
+def _unpushed_tags(workspace: Workspace) -> set[str]:
+    """Return the tags that the journals of changes name: such a change pushes its tags at its end."""
+    found = set[str]()
+    for journal in (workspace.state / "journal").glob("*.json"):
+        with contextlib.suppress(FileNotFoundError):
+            found |= {f"refs/tags/{tag}" for tag in json.loads(journal.read_bytes())["tags"]}
+    return found
 
 
 def _sound(root: Path, address: str) -> bool:
@@ -139,8 +173,8 @@ def _clone(workspace: Workspace) -> None:
         new = scratch / "new"
         ask_server(new, address, "fetch", "--quiet", "--no-tags", "origin", *TAGS)
         branch = _default_branch(new, address)
-        git.git(new, "checkout", "--quiet", "--force", "-B", branch, f"refs/remotes/origin/{branch}")
-        git.git(new, "symbolic-ref", _ORIGIN_HEAD, f"refs/remotes/origin/{branch}")
+        git.git(new, "checkout", "--quiet", "--force", "-B", branch, f"{_ORIGIN}{branch}")
+        git.git(new, "symbolic-ref", ORIGIN_HEAD, f"{_ORIGIN}{branch}")
         _give_identity(new)
         if root.exists():
             os.replace(root, scratch / "damaged")
@@ -150,11 +184,10 @@ def _clone(workspace: Workspace) -> None:
 
 def _default_branch(root: Path, address: str) -> str:
     """Return the branch that the repository names as its own; if that does not exist, the only one that does."""
-    prefix = "refs/remotes/origin/"
-    if git.resolve(root, _ORIGIN_HEAD):
-        return git.git(root, "symbolic-ref", _ORIGIN_HEAD).removeprefix(prefix)
-    found = git.git(root, "for-each-ref", "--format=%(refname)", prefix).splitlines()
-    if len(branches := [name.removeprefix(prefix) for name in found if name != _ORIGIN_HEAD]) == 1:
+    if git.resolve(root, ORIGIN_HEAD):
+        return git.git(root, "symbolic-ref", ORIGIN_HEAD).removeprefix(_ORIGIN)
+    found = git.git(root, "for-each-ref", "--format=%(refname)", _ORIGIN).splitlines()
+    if len(branches := [name.removeprefix(_ORIGIN) for name in found if name != ORIGIN_HEAD]) == 1:
         return branches[0]
     if not branches:
         raise WorkspaceError(f"{address} has no commit; push the workspace there with: git push {address} main")
@@ -178,16 +211,15 @@ def _commit(workspace: Workspace, revision: str) -> str:
     """Return the commit of a revision that a branch or a tag of the repository contains."""
     root, address = workspace.root, workspace.settings.git
     if not revision:
-        return git.resolve(root, _ORIGIN_HEAD)
-    commit = git.resolve(root, f"refs/remotes/origin/{revision}") or git.resolve(root, revision)
+        return git.resolve(root, ORIGIN_HEAD)
+    commit = git.resolve(root, f"{_ORIGIN}{revision}") or git.resolve(root, revision)
     if not commit:
         raise WorkspaceError(
             f"{address} has no revision {revision!r}; push it from the clone that has it: git push {address} BRANCH"
         )
-    places = ("refs/remotes/origin", "refs/tags/data", "refs/tags/golden")
-    if not git.git(root, "for-each-ref", "--count=1", "--format=%(refname)", "--contains", commit, *places):
+    if not git.git(root, "for-each-ref", "--count=1", "--format=%(refname)", "--contains", commit, _ORIGIN, *_TAGS):
         raise WorkspaceError(
-            f"no branch of {address} contains the revision {revision!r} any more; the branch was rewritten: "
+            f"no branch of {address} contains the revision {revision!r} any more; it was rewritten or deleted: "
             "start the run again from a commit that it has"
         )
     return commit

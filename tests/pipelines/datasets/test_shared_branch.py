@@ -18,6 +18,7 @@ from pipelines.datasets.subject import Subject
 from pipelines.datasets.versions import dataset_versions, find_latest, load_split
 from pipelines.errors import ServiceError, SlotChangedElsewhere, VersioningError, WorkspaceError
 from pipelines.local import git
+from pipelines.local.git_server import pushed_revision
 from pipelines.local.run_workspace import open_for_run
 from pipelines.local.workspace import Workspace, open_workspace
 from pipelines.registry.slot import Slot
@@ -231,6 +232,45 @@ def test_a_change_that_was_killed_at_its_push_is_finished_or_begun_again(
     assert len(made.deliveries) == (2 if moved == ASR else 1)
     assert clean(control)
     assert made.clips == 24 * len(made.deliveries)
+
+
+def test_a_killed_change_keeps_its_tag_and_follows_a_renamed_branch(
+    control: Workspace, worker: Workspace, place: Path
+) -> None:
+    add_delivery(control, OTHER, place / "delivery-2")
+    killed = multiprocessing.get_context("fork").Process(target=_killed, args=(worker, place / "delivery-1", False))
+    killed.start()
+    killed.join()
+    git.git(server(control), "branch", "--move", "main", "trunk")
+    git.git(server(control), "tag", "--delete", f"data/{OTHER}/v1")
+    assert list(git.tags(open_for_run(control.address).root, "data")) == [f"data/{ASR}/v1"]
+    add_delivery(worker, Slot("plant-c", "asr"), place / "delivery-3")
+    assert git.git(server(control), "branch", "--format=%(refname:short)") == "trunk"
+    assert git.resolve(worker.root) == git.resolve(server(control), "trunk")
+    assert list(git.tags(server(control), "data")) == [f"data/{ASR}/v1", "data/plant-c/asr/v1"]
+
+
+def test_a_branch_that_is_gone_at_the_server_is_reported_and_not_made_again(control: Workspace, place: Path) -> None:
+    git.tag(control.root, "data/plant-x/asr/v1", "not pushed")
+    git.git(server(control), "branch", "--move", "main", "trunk")
+    gone = (
+        rf"^{control.address} has no branch main \(its default branch is trunk\); if it was renamed there, run in "
+        rf"{control.root}: git branch -m main trunk; if it is new, run: git push {control.address} main$"
+    )
+    with pytest.raises(WorkspaceError, match=gone):
+        add_delivery(control, ASR, place / "delivery-1")
+    with pytest.raises(WorkspaceError, match=gone):
+        pushed_revision(control)
+    git.git(control.root, "branch", "-m", "main", "trunk")
+    git.git(control.root, "config", "fetch.prune", "true")
+    made = add_delivery(control, ASR, place / "delivery-1")
+    assert made.revision == git.resolve(server(control), "trunk")
+    assert git.resolve(control.root, "data/plant-x/asr/v1"), "it was not pushed, and was not deleted"
+
+
+def test_the_first_push_to_an_empty_server_makes_the_branch(control: Workspace, place: Path) -> None:
+    git.git(server(control), "update-ref", "-d", "refs/heads/main")
+    assert add_delivery(control, ASR, place / "delivery-1").revision == git.resolve(server(control), "main")
 
 
 def _killed(workspace: Workspace, source: Path, pushed: bool) -> None:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import multiprocessing
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from elp_core.errors import ConfigError
+from pipelines.datasets.shared_branch import bring_up_to_date, push_change
+from pipelines.datasets.versions import latest_number
 from pipelines.errors import ServiceError, WorkerEnded, WorkspaceError, WrongRelease
 from pipelines.local import git
 from pipelines.local.run_workspace import clone_folder, open_for_run, require_release_of_run
@@ -17,6 +20,7 @@ from pipelines.local.worker_home import worker_home
 from pipelines.local.worker_plan import WORKER
 from pipelines.local.workspace import Workspace
 from pipelines.outages import awaited
+from pipelines.registry.slot import Slot
 from pipelines.release import installed_release
 from tests.support.git_servers import git_daemon, shared_workspace
 from tests.support.pretended_prefect import answering
@@ -93,6 +97,75 @@ def test_a_branch_that_was_rewritten_is_followed_and_its_old_commits_are_refused
     assert open_for_run(control.address).revision == new
     with pytest.raises(WorkspaceError, match=r"no branch of file://.* contains the revision .* any more"):
         open_for_run(control.address, old)
+
+
+@pytest.mark.parametrize("renamed", [True, False])
+def test_another_default_branch_is_followed(control: Workspace, renamed: bool) -> None:
+    server, opened = Path(control.address.removeprefix("file://")), open_for_run(control.address)
+    marker = opened.root / ".elp" / "kept"
+    marker.parent.mkdir(exist_ok=True)
+    marker.touch()
+    git.git(server, "branch", *(["--move"] if renamed else []), *(["main"] if renamed else []), "trunk")
+    git.git(server, "symbolic-ref", "HEAD", "refs/heads/trunk")
+    git.git(control.root, "switch", "--quiet", "--create", "trunk")
+    (control.root / "elp.yaml").write_text((control.root / "elp.yaml").read_text() + "auto_promote: true\n")
+    new = git.commit(control.root, [Path("elp.yaml")], "Promote")
+    git.git(control.root, "push", "--quiet", control.address, "trunk")
+    again = open_for_run(control.address)
+    assert (again.revision, again.settings.auto_promote, again.root) == (new, True, opened.root)
+    assert marker.exists(), "the clone was kept"
+    bring_up_to_date(again)
+    assert (git.current_branch(again.root), git.resolve(again.root)) == ("trunk", new)
+    git.commit(again.root, [_touched(again.root / "note")], "Note")
+    assert push_change(again, Path("note"), git.resolve(again.root), {}) == git.resolve(server, "trunk")
+    assert git.resolve(server, "main") == ("" if renamed else opened.revision)
+
+
+def _touched(path: Path) -> Path:
+    path.touch()
+    return Path(path.name)
+
+
+def test_a_branch_and_a_tag_that_the_server_has_deleted_are_refused(control: Workspace) -> None:
+    server = Path(control.address.removeprefix("file://"))
+    git.git(control.root, "switch", "--quiet", "--create", "other")
+    by_branch = git.commit(control.root, [_touched(control.root / "a")], "Add a")
+    by_tag = git.commit(control.root, [_touched(control.root / "b")], "Add b")
+    git.tag(control.root, "data/plant-a/asr/v1", "one", "main")
+    git.tag(control.root, "data/plant-a/asr/v2", "two", by_tag)
+    git.git(control.root, "push", "--quiet", "--tags", control.address, f"{by_branch}:refs/heads/other")
+    opened = open_for_run(control.address)
+    assert latest_number(opened.root, Slot("plant-a", "asr"), "data") == 2
+    assert [open_for_run(control.address, one).revision for one in (by_branch, by_tag)] == [by_branch, by_tag]
+    git.git(server, "tag", "--delete", "data/plant-a/asr/v2")
+    git.git(server, "branch", "--quiet", "--delete", "--force", "other")
+    # of the other branch, this one is a folder
+    git.git(server, "branch", "other/one", "main")
+    assert open_for_run(control.address).revision == opened.revision
+    assert latest_number(opened.root, Slot("plant-a", "asr"), "data") == 1
+    for one in (by_branch, by_tag):
+        with pytest.raises(
+            WorkspaceError, match=r"no branch of file://.* contains .* any more; it was rewritten or del"
+        ):
+            open_for_run(control.address, one)
+
+
+def test_the_server_is_asked_once_if_nothing_has_changed_there_and_else_twice(
+    control: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, real = [], git.git
+    open_for_run(control.address)
+
+    def counted(folder: Path, *arguments: str, **options: Any) -> str:
+        asked.extend({"ls-remote", "fetch", "clone"} & {arguments[0]})
+        return real(folder, *arguments, **options)
+
+    monkeypatch.setattr(git, "git", counted)
+    open_for_run(control.address)
+    assert asked == ["ls-remote"]
+    change(control, "auto_promote: true")
+    open_for_run(control.address)
+    assert asked == ["ls-remote", "ls-remote", "fetch"]
 
 
 def test_a_server_that_is_away_is_one_sentence(control: Workspace) -> None:
