@@ -11,8 +11,8 @@ import pytest
 
 from elp_core.errors import ConfigError
 from pipelines.datasets.shared_branch import bring_up_to_date, push_change
-from pipelines.datasets.versions import latest_number
-from pipelines.errors import ServiceError, WorkerEnded, WorkspaceError, WrongRelease
+from pipelines.datasets.versions import find_latest, latest_number
+from pipelines.errors import ServiceError, VersioningError, WorkerEnded, WorkspaceError, WrongRelease
 from pipelines.local import git
 from pipelines.local.run_workspace import clone_folder, open_for_run, require_release_of_run
 from pipelines.local.settings import read_settings
@@ -78,9 +78,12 @@ def test_an_address_is_cloned_once_and_then_brought_up_to_date(control: Workspac
     assert marker.exists(), "the clone was kept"
 
 
-def test_the_clones_may_be_deleted_at_any_time(control: Workspace) -> None:
+def test_the_clones_may_be_deleted_between_two_runs_and_not_during_one(control: Workspace) -> None:
     before = open_for_run(control.address)
     shutil.rmtree(worker_home())
+    with pytest.raises(VersioningError, match="does not exist") as raised:
+        find_latest(before, Slot("plant-a", "asr"))
+    assert not awaited(raised.value)
     assert open_for_run(control.address) == before
 
 
