@@ -68,5 +68,5 @@ def _listing(root: Path, cache: Path, tracked: str) -> dict[str, str] | None:
 def _dvc_cache(root: Path) -> Path:
     """Return the folder of DVC's cache with the files by MD5: of the workspace, or the one that its settings name."""
     # a relative folder starts at the file that names it
-    folder = root / ".dvc" / dvc_settings(root).get("cache", "dir", fallback="cache").strip("\"'")
+    folder = root / ".dvc" / dvc_settings(root).get("cache", {}).get("dir", "cache")
     return folder / "files" / "md5"

@@ -3,14 +3,16 @@
 DVC is imported only when it is used (the import takes half a second).
 """
 
-import configparser
 import contextlib
+import io
 import logging
 import os
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+from configobj import ConfigObj, ConfigObjError
 
 from elp_core.errors import ElpError
 from pipelines.errors import DataRemoteAway, VersioningError, WorkspaceError
@@ -28,33 +30,43 @@ _TRANSFER_LOGGERS = ("dvc", "dvc_data", "dvc_objects")
 def make_dvc_repository(root: Path, remote: str, s3_endpoint: str = "") -> None:
     """Make the Git repository `root` a DVC repository with this remote: a folder (absolute, or in `root`) or a URL.
 
-    `s3_endpoint` is the address of an S3 store other than AWS.
+    `s3_endpoint` is the address of an S3 store other than AWS. Raise WorkspaceError if `dvc_config` does.
     """
-    # DVC resolves a relative address from the folder of its config
-    url = remote if "://" in remote or os.path.isabs(remote) else os.path.join("..", remote)
+    text = dvc_config(remote, s3_endpoint)
     with dvc_errors("initialise", root):
         from dvc.repo import Repo
 
         Repo.init(str(root), no_scm=False, force=False).close()
+    (root / ".dvc" / "config").write_text(text, encoding="utf-8")
+
+
+def dvc_config(remote: str, s3_endpoint: str = "") -> str:
+    """Return the text of `.dvc/config`; raise WorkspaceError if DVC would read another remote from it."""
+    # DVC resolves a relative address from the folder of its config
+    url = remote if "://" in remote or os.path.isabs(remote) else os.path.join("..", remote)
     # hard links: a shard is immutable, so that the workspace and the cache can share one file
     # no autostage: the commit of a version stages its own paths and no others
-    (root / ".dvc" / "config").write_text(
-        "[core]\n    analytics = false\n    check_update = false\n    autostage = false\n"
-        f'    remote = {REMOTE}\n[cache]\n    type = "reflink,hardlink,copy"\n'
-        f"['remote \"{REMOTE}\"']\n    url = {url}\n{_remote_options(remote, s3_endpoint)}",
-        encoding="utf-8",
+    settings = {
+        "core": dict.fromkeys(("analytics", "check_update", "autostage"), "false") | {"remote": REMOTE},
+        "cache": {"type": "reflink,hardlink,copy"},
+        f'remote "{REMOTE}"': {"url": url, **_remote_options(remote, s3_endpoint)},
+    }
+    with contextlib.suppress(ConfigObjError):
+        text = "".join(f"{line}\n" for line in ConfigObj(settings).write())
+        if ConfigObj(io.StringIO(text)).dict() == settings:
+            return text
+    raise WorkspaceError(
+        f"DVC cannot read the remote {remote!r} from its settings; give an address without line breaks, three "
+        "quotation marks in a row and %(NAME)s"
     )
 
 
-def _remote_options(remote: str, s3_endpoint: str) -> str:
-    """Return the lines of `.dvc/config` that bound the wait for a store, which is half an hour with SSH by default."""
-    options: dict[str, object] = {}
+def _remote_options(remote: str, s3_endpoint: str) -> dict[str, str]:
+    """Return the settings that bound the wait for a store, which is half an hour with SSH by default."""
     if remote.startswith("s3://"):
-        options = {"endpointurl": s3_endpoint} if s3_endpoint else {}
-        options |= {"connect_timeout": _CONNECT_SECONDS, "read_timeout": _READ_SECONDS}
-    elif remote.startswith("ssh://"):
-        options = {"timeout": _CONNECT_SECONDS}
-    return "".join(f"    {name} = {value}\n" for name, value in options.items())
+        waits = {"connect_timeout": str(_CONNECT_SECONDS), "read_timeout": str(_READ_SECONDS)}
+        return ({"endpointurl": s3_endpoint} if s3_endpoint else {}) | waits
+    return {"timeout": str(_CONNECT_SECONDS)} if remote.startswith("ssh://") else {}
 
 
 def require_shared_remote(root: Path, address: str) -> None:
@@ -69,24 +81,30 @@ def require_shared_remote(root: Path, address: str) -> None:
         )
 
 
-def dvc_settings(root: Path) -> configparser.ConfigParser:
-    """Return what `.dvc/config` and `.dvc/config.local` say, without DVC; VersioningError if they cannot be read."""
-    config = configparser.ConfigParser(interpolation=None, strict=False)
+def dvc_settings(root: Path) -> dict[str, dict[str, str]]:
+    """Return what `.dvc/config` and `.dvc/config.local` say, by section and name in small letters, without DVC.
+
+    Raise VersioningError if they cannot be read.
+    """
+    found: dict[str, dict[str, str]] = {}
     try:
-        config.read([root / ".dvc" / "config", root / ".dvc" / "config.local"], encoding="utf-8")
-    except (configparser.Error, UnicodeDecodeError) as error:
+        # DVC's own reader: it knows quotation marks and comments after a value
+        for name in ("config", "config.local"):
+            for section, options in ConfigObj(str(root / ".dvc" / name), encoding="utf-8").dict().items():
+                texts = {key.lower(): value for key, value in dict(options).items() if isinstance(value, str)}
+                found.setdefault(section.lower(), {}).update(texts)
+    except (ConfigObjError, ValueError) as error:
         raise VersioningError(
             f"the settings of DVC in {root / '.dvc'} cannot be read: {error}; correct them"
         ) from error
-    return config
+    return found
 
 
 def remote_options(root: Path) -> dict[str, str]:
     """Return the settings of the default remote, its ``name`` too, as `dvc_settings` reads them."""
-    config = dvc_settings(root)
-    name = config.get("core", "remote", fallback="")
-    section = next((title for title in config.sections() if title.strip("'") == f'remote "{name}"'), "")
-    return {**(dict(config[section]) if section else {}), "name": name}
+    settings = dvc_settings(root)
+    name = settings.get("core", {}).get("remote", "")
+    return settings.get(f'remote "{name.lower()}"', {}) | {"name": name}
 
 
 @contextlib.contextmanager

@@ -7,7 +7,7 @@ from pathlib import Path
 from elp_core.files import write_whole
 from pipelines.errors import WorkspaceError
 from pipelines.local import git
-from pipelines.local.dvc_repository import make_dvc_repository
+from pipelines.local.dvc_repository import dvc_config, make_dvc_repository
 from pipelines.local.profiles import LOCAL_REMOTE, Profile
 from pipelines.local.secret_values import write_template
 from pipelines.local.settings import read_settings
@@ -18,7 +18,7 @@ from pipelines.registry.signing.keys import key_folder
 _SETTINGS = """\
 # Everything here has a default; docs/reference/settings.md says what there is.
 backbone: "elp:tiny"
-remote: "{remote}"
+remote: {remote}
 {git}{servers}
 # Other values for a task or a slot:
 # defaults:
@@ -38,7 +38,7 @@ def init_workspace(
 
     `root` is made if it is missing, and can be the top of a Git repository; `host` is the address at which the servers
     listen. A `profile` has both, and more. Raises WorkspaceError if it is a workspace already or inside one, is a file
-    or the root of the file system, or cannot be made, or if Git has no identity.
+    or the root of the file system, or cannot be made, if Git has no identity, or if DVC cannot read the remote.
     """
     profile = profile or Profile(remote, host or "")
     root = root.expanduser().resolve()
@@ -48,8 +48,12 @@ def init_workspace(
     if not fresh:
         git.require_clean(root, Path(SETTINGS_FILE))
     git_line = f"git: {json.dumps(profile.git)}\n" if profile.git else ""
-    text = _SETTINGS.format(remote=profile.remote, git=git_line, servers=profile.server_lines)
+    # YAML does not join the two escapes of a character beyond the first 65,536
+    remote_text = json.dumps(profile.remote, ensure_ascii=False)
+    text = _SETTINGS.format(remote=remote_text, git=git_line, servers=profile.server_lines)
     read_settings(text)
+    # before anything is made
+    dvc_config(profile.remote, profile.s3_endpoint)
     try:
         root.mkdir(parents=True, exist_ok=True)
     except OSError as error:
