@@ -1,6 +1,7 @@
 """What `elp doctor` does with a store that is configured: a real round trip, in a few seconds, which leaves nothing.
 
-Each check gives outcome, detail and remedy. Its files are under `.elp-doctor/`, with a name of their own.
+Each check gives outcome, detail and remedy. Its files are under `.elp-doctor/`, with a name of their own. What a check
+on S3 leaves because the command ends before it, the next one removes.
 """
 
 import contextlib
@@ -29,6 +30,8 @@ StoreResult = tuple[str, str, str]
 """StoreResult (``ok``, ``warn``, ``fail``), detail and remedy."""
 
 _WAITS = S3Waits(connect=2.0, read=3.0, attempts=1)
+_LEFT: Seconds = 600.0
+"""No check is at work for so long: what is older was left by one that was ended, or by a store that was late."""
 _PARTS = (5 * 2**20, 3 * 2**20)
 """Bytes of the parts of a large object: all but the last have at least 5 MiB."""
 _REFUSED = frozenset({"InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidToken", "ExpiredToken", "AuthFailure"})
@@ -111,6 +114,7 @@ def check_s3(address: str, endpoint: str, keys: Mapping[str, str], names: tuple[
     place, client = s3_place(address), open_s3(endpoint, _WAITS, S3Keys(keys.get(names[0]), keys.get(names[1])))
     step = ["reach"]
     try:
+        _remove_left(client, place.bucket, place.key(f"{FOLDER}/"))
         with _removed(client, place.bucket, [place.key(own_name()), place.key(own_name())]) as (small, large):
             return _round_trip(client, where, place.bucket, small, large, step)
     except NoCredentialsError:
@@ -121,9 +125,26 @@ def check_s3(address: str, endpoint: str, keys: Mapping[str, str], names: tuple[
         return "fail", f"{where} does not answer: {error}", f"start the store, or correct {setting}"
 
 
+def _remove_left(client: Any, bucket: str, prefix: str) -> None:
+    """Remove the objects and the unfinished uploads of earlier checks, which the store may bill."""
+    from botocore.exceptions import ClientError
+
+    listed = [
+        (client.list_objects_v2, "Contents", "LastModified", client.delete_object, ["Key"]),
+        (client.list_multipart_uploads, "Uploads", "Initiated", client.abort_multipart_upload, ["Key", "UploadId"]),
+    ]
+    for look, found, since, remove, names in listed:
+        # a key without this right; the round trip reports other faults
+        with contextlib.suppress(ClientError):
+            for one in look(Bucket=bucket, Prefix=prefix).get(found, []):
+                # not every store honours the prefix of this request
+                if one["Key"].startswith(prefix) and one[since].timestamp() < time.time() - _LEFT:
+                    remove(Bucket=bucket, **{name: one[name] for name in names})
+
+
 @contextlib.contextmanager
 def _removed(client: Any, bucket: str, keys: list[str]) -> Iterator[list[str]]:
-    """Give the keys; whatever happens in the block, no object and no unfinished upload of theirs is left."""
+    """Give the keys; whatever happens in the block, their objects are deleted after it."""
     try:
         yield keys
     finally:

@@ -35,6 +35,27 @@ def test_a_store_that_works_passes_and_is_as_before(store: ObjectStore) -> None:
     assert not store.client().list_multipart_uploads(Bucket="speech").get("Uploads")
 
 
+def test_a_check_removes_what_earlier_ones_have_left(store: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    client, bucket = store.client(), store.bucket("left")
+    for key in ("checks/.elp-doctor/a", "checks/.elp-doctor-of-mine", "checks/mine"):
+        client.put_object(Bucket=bucket, Key=key, Body=b"x")
+        client.create_multipart_upload(Bucket=bucket, Key=f"{key}-large")
+
+    def uploads() -> list[str]:
+        return sorted(one["Key"] for one in client.list_multipart_uploads(Bucket=bucket).get("Uploads", []))
+
+    before = uploads()
+    assert _s3(store, bucket=bucket)[0] == "ok"
+    assert (len(store.etags(bucket)), uploads()) == (3, before), "another check may be at work"
+    monkeypatch.setattr(store_checks, "_LEFT", -60.0)
+    # of a key that may not remove them
+    assert "may not write" in _s3(store, READER, bucket)[1]
+    assert len(store.etags(bucket)) == 3
+    assert _s3(store, bucket=bucket)[0] == "ok"
+    assert list(store.etags(bucket)) == ["checks/.elp-doctor-of-mine", "checks/mine"]
+    assert uploads() == ["checks/.elp-doctor-of-mine-large", "checks/mine-large"]
+
+
 @pytest.mark.parametrize(
     ("keys", "bucket", "found", "remedy"),
     [
