@@ -114,8 +114,8 @@ def _update(db: sqlite3.Connection, workspace: Workspace, log: Log) -> None:
     for one in tags:
         by_slot[one.slot, one.kind].append(one)
     for slot, kind in db.execute("SELECT DISTINCT slot, kind FROM release"):
-        # a slot without tags any more keeps its place, so that its rows are deleted
-        by_slot[Slot.parse(slot), kind] += []
+        # a slot without tags any more keeps its place, so that its rows are deleted; an index may have a foreign tag
+        by_slot[Slot(*slot.split("/")), kind] += []
     with dvc_remote(workspace.root) as stored:
         for (slot, kind), tagged in sorted(by_slot.items(), key=str):
             _sync_slot(db, workspace.root, stored, slot, kind, sorted(tagged, key=lambda one: one.version), log)
@@ -154,9 +154,8 @@ def _tags(root: Path) -> list[TaggedVersion]:
     found = []
     for kind in _FOLDERS:
         for tag, revision in git.tags(root, kind).items():
-            parts = tag.split("/")
-            if len(parts) == 4 and parts[3][:1] == "v" and parts[3][1:].isdigit():
-                found.append(TaggedVersion(Slot(*parts[1:3]), kind, int(parts[3][1:]), tag, revision))
+            if named := Slot.of_tag(tag):
+                found.append(TaggedVersion(named[0], kind, named[1], tag, revision))
     return found
 
 

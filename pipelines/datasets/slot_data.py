@@ -9,7 +9,6 @@ from functools import cached_property
 from pathlib import Path
 
 from elp_core.languages import codes, language
-from elp_core.task_specs import names
 from pipelines.datasets.clip_history import ClipHistory, clip_history
 from pipelines.datasets.clip_sound import ClipPlace, clip_wav, find_clip, quarantined_wav
 from pipelines.datasets.clip_table import ClipTable, read_clip_table
@@ -26,7 +25,7 @@ from pipelines.datasets.dvc import metafile, tracked_hash
 from pipelines.datasets.local_files import LocalFiles, local_files
 from pipelines.datasets.quarantine_page import ShownQuarantine, read_shown_quarantine
 from pipelines.datasets.shard_columns import shard_ids
-from pipelines.datasets.versions import dataset_versions, find_latest, version_at
+from pipelines.datasets.versions import dataset_versions, find_latest, numbered, version_at
 from pipelines.local import git
 from pipelines.registry.slot import Slot
 
@@ -113,11 +112,11 @@ class SlotData:
 
     def _pinned(self) -> list[GoldenRef]:
         """Return all golden sets of the slot, oldest first."""
-        tags = git.tags(self.root, f"golden/{self.slot}/v*")
-        texts = git.show_all(self.root, list(tags.values()), self.slot.folder / GOLDEN_FILE)
+        commits = list(numbered(self.root, self.slot, "golden").values())
+        texts = git.show_all(self.root, commits, self.slot.folder / GOLDEN_FILE)
         found = [
             replace(parse_record(GoldenRef, text), revision=commit)
-            for text, commit in zip(texts, tags.values(), strict=True)
+            for text, commit in zip(texts, commits, strict=True)
             if text
         ]
         return sorted(found, key=lambda ref: ref.version)
@@ -139,11 +138,9 @@ def slots_with_data(root: Path) -> dict[Slot, int]:
     """Return every slot of the workspace that has a dataset version, with the number of the newest one, by name."""
     found: dict[Slot, int] = {}
     for tag in git.tags(root, "data"):
-        name, _, number = tag.removeprefix("data/").rpartition("/v")
-        site, _, task = name.partition("/")
-        # a tag of another program has another form
-        if number.isdigit() and task in names():
-            found[Slot(site, task)] = max(found.get(Slot(site, task), 0), int(number))
+        if named := Slot.of_tag(tag):
+            slot, number = named
+            found[slot] = max(found.get(slot, 0), number)
     return dict(sorted(found.items(), key=lambda one: str(one[0])))
 
 

@@ -50,11 +50,11 @@ class TrainingData:
 def dataset_versions(repository: Repository, slot: Slot) -> list[DatasetVersion]:
     """Return all versions of a slot, oldest first."""
     folder = _git_folder(repository)
-    tags = git.tags(folder, f"data/{slot}/v*")
-    texts = git.show_all(folder, list(tags.values()), slot.folder / RECORD_FILES[DatasetVersion])
+    commits = list(numbered(folder, slot, "data").values())
+    texts = git.show_all(folder, commits, slot.folder / RECORD_FILES[DatasetVersion])
     found = [
         replace(parse_record(DatasetVersion, text), revision=commit)
-        for text, commit in zip(texts, tags.values(), strict=True)
+        for text, commit in zip(texts, commits, strict=True)
         if text
     ]
     return sorted(found, key=lambda version: version.version)
@@ -78,20 +78,22 @@ def version_at(repository: Repository, version: str, slot: Slot) -> DatasetVersi
     raise VersioningError(f"{slot} has no dataset version {version!r}; list them with: elp data log {slot}")
 
 
+def numbered(folder: Path, slot: Slot, prefix: str) -> dict[int, str]:
+    """Return the commits of a slot's dataset versions (`prefix` ``data``) or golden sets (``golden``), by number."""
+    tags = git.tags(folder, f"{prefix}/{slot}/v*")
+    # a person may have tagged another commit: v3-old
+    return {found[1]: commit for tag, commit in tags.items() if (found := Slot.of_tag(tag))}
+
+
 def latest_number(folder: Path, slot: Slot, prefix: str) -> int:
     """Return the number of the slot's newest dataset version (`prefix` ``data``) or golden set (``golden``), or 0."""
-    numbers = (tag.rsplit("/v", 1)[1] for tag in git.tags(folder, f"{prefix}/{slot}/v*"))
-    return max((int(number) for number in numbers if number.isdigit()), default=0)
+    return max(numbered(folder, slot, prefix), default=0)
 
 
 def dataset_slots(repository: Repository) -> list[Slot]:
     """Return the slots that have a dataset version, by name."""
-    found = set()
-    for tag in git.tags(_git_folder(repository), "data"):
-        parts = tag.split("/")
-        if len(parts) == 4:
-            found.add(Slot.parse("/".join(parts[1:3])))
-    return sorted(found, key=str)
+    tags = git.tags(_git_folder(repository), "data")
+    return sorted({found[0] for tag in tags if (found := Slot.of_tag(tag))}, key=str)
 
 
 def load_split(

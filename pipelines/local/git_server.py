@@ -18,6 +18,7 @@ from pipelines.local.store_checks import DEADLINE, StoreResult
 from pipelines.local.workspace import SETTINGS_FILE, Workspace
 from pipelines.locks import file_lock
 from pipelines.number_text import count
+from pipelines.registry.slot import Slot
 
 BRANCHES = "+refs/heads/*:refs/remotes/origin/*"
 """What a worker's clone fetches besides `TAGS`."""
@@ -150,7 +151,7 @@ def pushed_revision(workspace: Workspace) -> str:
             f"the commit {head[:12]} is not at {address}, so that no worker can read it; run: "
             f"git push {address} {branch}"
         )
-    tags = [tag for group in ("data", "golden") for tag in git.tags(root, group)]
+    tags = [tag for group in ("data", "golden") for tag in git.tags(root, group) if Slot.of_tag(tag)]
     if missing := [tag for tag in tags if f"refs/tags/{tag}" not in there]:
         raise WorkspaceError(
             f"{address} lacks {count(len(missing), 'tag')} of dataset versions, such as {missing[0]}; run: "

@@ -166,7 +166,8 @@ class _KeptData:
         local = "://" not in remote
         cache = workspace.root / ".dvc" / "cache" / "files" / "md5"
         stores = (cache, *([workspace.root / remote / "files" / "md5"] if local else []))
-        return cls(frozenset((*git.tags(workspace.root, "data"), *git.tags(workspace.root, "golden"))), stores, local)
+        tags = (tag for kind in ("data", "golden") for tag in git.tags(workspace.root, kind) if Slot.of_tag(tag))
+        return cls(frozenset(tags), stores, local)
 
     def faults(self, champion: ChampionOnBackbone, deleted: Mapping[str, int]) -> list[str]:
         """Return why the champion's dataset version cannot be read any more; empty if nothing says so."""

@@ -111,14 +111,13 @@ def slots_to_retrain(workspace: Workspace, unread: Callable[[str], None]) -> lis
         # without an answer, those that are known here
         with contextlib.suppress(ServiceError, VersioningError, WorkspaceError):
             fetch_branch(workspace, current_branch(workspace.root))
-    tagged = (tag.split("/") for tag in tags(workspace.root, "data"))
-    named = {f"{parts[1]}/{parts[2]}" for parts in tagged if len(parts) == 4}
+    named = {found[0] for tag in tags(workspace.root, "data") if (found := Slot.of_tag(tag))}
     inboxes: list[Slot] = []
     try:
         inboxes = inbox_slots(workspace)
     except (OpsError, OSError) as error:
         unread(str(error))
-    return sorted({*map(Slot.parse, named), *inboxes}, key=str)
+    return sorted({*named, *inboxes}, key=str)
 
 
 def plan_apply(workspace: Workspace, api: str, entries: Sequence[ScheduleEntry], now: datetime) -> ScheduleDiff:

@@ -11,6 +11,7 @@ from elp_core.task_specs import TaskSpec, names, task_spec
 from pipelines.errors import UsageError
 
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?")
+_TAG = re.compile(r"(?:data|golden)/(?P<slot>[^/]+/[^/]+)/v(?P<number>[1-9][0-9]{0,8})")
 _MODEL = re.compile(rf"elp\.(?P<site>{_NAME.pattern})\.(?P<task>[a-z]+)")
 
 
@@ -42,6 +43,16 @@ class Slot:
         # prompts and models of other programs are registered in the same table
         match = _MODEL.fullmatch(name)
         return cls(match["site"], match["task"]) if match else None
+
+    @classmethod
+    def of_tag(cls, tag: str) -> tuple[Slot, int] | None:
+        """Return slot and number of the dataset version or golden set with this Git tag; None for any other tag."""
+        # other programs tag the repository, too: data/2026/raw/v1 is as good a name for them
+        match = _TAG.fullmatch(tag)
+        try:
+            return (cls.parse(match["slot"]), int(match["number"])) if match else None
+        except UsageError:
+            return None
 
     def __str__(self) -> str:
         return f"{self.site}/{self.task}"

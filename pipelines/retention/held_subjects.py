@@ -8,6 +8,7 @@ from pipelines.local.workspace import Workspace
 from pipelines.registry.client.connection import connect
 from pipelines.registry.client.model_registry import list_slots
 from pipelines.registry.holds import HeldSubject
+from pipelines.registry.slot import Slot
 
 
 def require_known_subject(workspace: Workspace, uri: str, subject: HeldSubject) -> None:
@@ -23,8 +24,7 @@ def require_known_subject(workspace: Workspace, uri: str, subject: HeldSubject) 
     address = workspace.settings.git
     fetch = f"; if another machine made it, run: git fetch --tags {address}" if address else ""
     if wanted is not None and slot.tag(wanted) not in tags:
-        # a person may have tagged another commit: v3-old
-        numbers = sorted(int(text) for tag in tags if (text := tag.rpartition("/v")[2]).isdecimal())
+        numbers = sorted(found[1] for tag in tags if (found := Slot.of_tag(tag)))
         known = (
             f"the newest is {slot.tag(numbers[-1])}, list them with: elp data log {slot}" if numbers else "it has none"
         )

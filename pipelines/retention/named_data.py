@@ -46,27 +46,20 @@ def tagged_data(root: Path) -> list[TaggedData]:
     """Return every dataset version and golden set of a repository, by slot, kind and number."""
     form = "%(refname:strip=2) %(creatordate:iso-strict)"
     lines = git.git(root, "for-each-ref", f"--format={form}", "refs/tags/data", "refs/tags/golden").splitlines()
-    named = [(tag, made, *_parts(tag)) for tag, made in (line.rsplit(" ", 1) for line in lines)]
-    known = [(tag, made, slot, kind, number) for tag, made, slot, kind, number in named if slot is not None]
+    dated = [line.rsplit(" ", 1) for line in lines]
+    # whatever another tag is, `named_elsewhere` reads it
+    known = [(tag, made, *named, tag.partition("/")[0]) for tag, made in dated if (named := Slot.of_tag(tag))]
     asked = [
         (f"refs/tags/{tag}", metafile(slot.folder / folder))
-        for tag, _, slot, kind, _ in known
+        for tag, _, slot, _, kind in known
         for folder in _FOLDERS[kind]
     ]
     texts = iter(git.show_each(root, asked))
     found = []
-    for tag, made, slot, kind, number in known:
+    for tag, made, slot, number, kind in known:
         hashes = tuple(md5 for _ in _FOLDERS[kind] for md5 in _MD5.findall(next(texts) or ""))
         found.append(TaggedData(tag, slot, kind, number, made, hashes))
     return sorted(found, key=lambda one: (str(one.slot), one.kind, one.number))
-
-
-def _parts(tag: str) -> tuple[Slot | None, str, int]:
-    parts = tag.split("/")
-    if len(parts) != 4 or parts[0] not in _FOLDERS or not re.fullmatch(r"v[0-9]{1,9}", parts[3]):
-        # whatever it is, the other refs cover it
-        return None, "", 0
-    return Slot(*parts[1:3]), parts[0], int(parts[3][1:])
 
 
 def named_elsewhere(root: Path, tagged: Iterable[TaggedData]) -> Mapping[str, str]:
