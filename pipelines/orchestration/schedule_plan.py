@@ -22,6 +22,8 @@ _FEWEST = 12
 _AHEAD = timedelta(days=3)
 _HORIZON = timedelta(days=3 * 366)
 """Starts that are farther away are planned later."""
+_CHANGE = timedelta(hours=1)
+"""The most by which a change of the clock moves what is after it."""
 _HEAD = "DTSTART:20200101T000000\nRDATE:"
 """With a start of its own the text stays as it is written: Prefect would add this one."""
 _RDATES = re.compile(r"(?:DTSTART:\d{8}T\d{6}Z?\s+)?RDATE:((?:\d{8}T\d{6}Z,?)+)\s*")
@@ -43,7 +45,7 @@ def planned_starts(
     open_slots = {slot: spread_of(entry, slot) for slot in slots}
     # sets: all times of the missing hour are also those of the hour after it
     found: dict[Slot, set[datetime]] = {slot: set() for slot in open_slots}
-    for base in _moments(entry, after - timedelta(seconds=entry.spread)):
+    for base in _moments(entry, after - timedelta(seconds=entry.spread), end):
         if not open_slots or base > end:
             break
         for slot, spread in list(open_slots.items()):
@@ -56,18 +58,27 @@ def planned_starts(
     return {slot: tuple(sorted(starts)[:most]) for slot, starts in found.items()}
 
 
-def _moments(entry: ScheduleEntry, after: datetime) -> Iterator[datetime]:
-    """Yield the moments that the cron expression names, from a day before `after`, without periods that are all off."""
+def _moments(entry: ScheduleEntry, after: datetime, end: datetime) -> Iterator[datetime]:
+    """Yield the moments that the cron expression names, from a day before `after`, without periods that are all off.
+
+    The moments after `end` need not all be there.
+    """
     clock = (after - timedelta(days=1)).astimezone(entry.zone).replace(tzinfo=None)
     spread = timedelta(seconds=entry.spread)
     while True:
         for time in clock_times(entry.cron, clock):
             at = instant(time, entry.zone)
-            if last := entry.off_until(at, at + spread):
-                # one a minute in a month of days off would be 43,200 moments of each slot
-                clock = datetime.combine(last, clock_time.max)
+            if (last := entry.off_until(at, at + spread)) is None:
+                yield at
+                continue
+            if last > (end + timedelta(days=2)).date():
+                return
+            # one a minute in a month of days off would be 43,200 moments of each slot; the spread takes those of the
+            # last evening to a day with starts
+            evening = datetime.combine(last, clock_time.max) - spread - _CHANGE
+            if evening > time:
+                clock = evening
                 break
-            yield at
         else:
             return
 

@@ -121,6 +121,22 @@ def test_no_start_is_on_a_day_off_even_after_the_spread() -> None:
     assert not [day for day in days if "2026-12-29" <= day <= "2027-01-03"]
 
 
+@pytest.mark.parametrize(
+    ("zone", "first", "last"),
+    [("Asia/Tokyo", 3, 8), ("Europe/Berlin", 26, 29), ("Europe/Berlin", 26, 28), ("America/New_York", 3, 8)],
+)
+@pytest.mark.parametrize(("cron", "spread"), [("30 23 * * *", "2h"), ("*/20 * * * *", "23h"), ("5 20 * * *", 0)])
+def test_a_period_off_is_the_same_as_its_days(zone: str, first: int, last: int, cron: str, spread: object) -> None:
+    slots = [Slot("plant-a", "asr"), *(Slot(f"plant-{number}", "asr") for number in range(20))]
+    begin, end = datetime(2026, 3, 1, tzinfo=UTC), datetime(2026, 4, 2, tzinfo=UTC)
+    days = [f"2026-03-{day:02}" for day in range(first, last + 1)]
+    at_once, one_by_one = (
+        planned_starts(_entry(cron, timezone=zone, spread=spread, off=off), slots, begin, most=10_000, until=end)
+        for off in ([f"{days[0]}..{days[-1]}"], days)
+    )
+    assert at_once == one_by_one
+
+
 def test_a_long_time_off_costs_no_time_and_may_leave_no_start() -> None:
     slots = [Slot(f"plant-{number}", "asr") for number in range(200)]
     begin = datetime(2026, 6, 1, tzinfo=UTC)
