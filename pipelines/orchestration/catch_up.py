@@ -9,7 +9,6 @@ it. Runs that a server in an outage never planned are one such run a slot, with 
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -111,9 +110,11 @@ def end_late_runs(
     workspace: Workspace, api: str, entries: Sequence[ScheduleEntry], say: Callable[[str], None]
 ) -> list[Alert]:
     """Apply the rule to the late runs of the workspace, and return the alerts about it. No answer raises OSError."""
-    now, path = time.time(), workspace.state / _SEEN_FILE
+    up = {flow: _worker_is_up(api, pool) for flow, pool in _POOLS.items()}
+    # the times of the runs are by the clock of the server, which may run on another machine
+    now, path = server_now(api).timestamp(), workspace.state / _SEEN_FILE
     before = _read_seen(path, now)
-    worker_seen = {flow: now if _worker_is_up(api, pool) else before[flow] for flow, pool in _POOLS.items()}
+    worker_seen = {flow: now if up[flow] else before[flow] for flow in _POOLS}
     alerts = _never_planned(workspace, api, entries, before["server"], now, say)
     late = list(read_late_runs(workspace, api))
     policies = _policies(entries, {run.key for run in late})
@@ -248,7 +249,7 @@ def _record_missed(api: str, deployment: Mapping[str, str], starts: Sequence[dat
 
 
 def _read_seen(path: Path, now: float) -> dict[str, float]:
-    """Return when the server, and a worker for each flow, were seen last: seconds since the epoch."""
+    """Return when the server, and a worker for each flow, were seen last, by the server's clock."""
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))
         # a file of an earlier release has the worker of `retrain` only

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+import json
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
+from pipelines.local.schedule_settings import read_entries
+from pipelines.local.workspace import Workspace
+from pipelines.orchestration import catch_up
 from pipelines.orchestration.catch_up import LateRun, missed_count, missed_runs, of_entry, outage_at
 from pipelines.orchestration.slot_turn import earlier_run
 
@@ -74,6 +78,23 @@ def test_the_outage_is_named(run: LateRun, seen: float, text: str) -> None:
     found = outage_at(run, NOW, seen)
     assert found.startswith(text)
     assert bool(found) == bool(text)
+
+
+@pytest.mark.parametrize("hours", [-1, 1])
+def test_a_clock_that_differs_from_the_one_of_the_server_drops_no_run(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch, hours: int
+) -> None:
+    (entry,) = read_entries({"hourly": {"slots": "*/*", "cron": "0 * * * *", "catch_up": "skip"}}, {})
+    here = datetime.now(UTC)
+    for at_server in (here + timedelta(hours=hours, seconds=second) for second in (0, 10)):
+        due = at_server.timestamp() - 5
+        monkeypatch.setattr(catch_up, "server_now", lambda api, now=at_server: now)
+        monkeypatch.setattr(catch_up, "_worker_is_up", lambda api, pool: True)
+        monkeypatch.setattr(catch_up, "read_late_runs", lambda *_, due=due: [LateRun("x", "a/asr", due, None)])
+        # no run is set to Missed, and no start is searched that was never planned: both would ask the server
+        assert catch_up.end_late_runs(workspace, "http://127.0.0.1:9/api", [entry], pytest.fail) == []
+    seen = json.loads((workspace.state / "schedules-seen.json").read_text())
+    assert set(seen.values()) == {at_server.timestamp()}
 
 
 def test_only_runs_of_elp_yaml_are_judged() -> None:
