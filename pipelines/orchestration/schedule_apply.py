@@ -32,6 +32,7 @@ from pipelines.orchestration.slot_deployments import (
     add_starts,
     change_starts,
     delete_schedule,
+    former_deployments,
     make_deployment,
     read_slot_deployments,
     read_template,
@@ -136,13 +137,17 @@ def apply_schedules(
     with file_lock(workspace.state / "schedules.lock"):
         steps, diff = _steps(workspace, api, entries, now)
         work = [step for step in steps if step.renew or step.change.kind in ("added", "changed", "removed")]
+        former = former_deployments(workspace, api)
         templates: dict[str, dict[str, Any]] = {}
         for done, step in enumerate(work):
             progress(done, len(work))
             change = step.change
+            if step.deployment is None and change.flow not in templates:
+                templates[change.flow] = read_template(workspace, api, change.flow)
+            # each just before its successor: no start is lost in between, and none is there twice
+            if gone := former.pop((change.slot, change.flow), None):
+                _end_former(api, gone)
             if step.deployment is None:
-                if change.flow not in templates:
-                    templates[change.flow] = read_template(workspace, api, change.flow)
                 slot = Slot.parse(change.slot)
                 retrain = change.flow == "retrain"
                 queue = slot_queue(workspace.settings, [slot]) if retrain else workspace_queue(workspace)
@@ -154,8 +159,15 @@ def apply_schedules(
                 add_starts(api, step.deployment, change.entry, step.starts)
             elif change.kind != "removed":
                 change_starts(api, step.deployment, step.deployment.declared[0], change.entry, step.starts)
+        for left in former.values():
+            _end_former(api, left)
         progress(len(work), len(work))
         return diff
+
+
+def _end_former(api: str, deployment: SlotDeployment) -> None:
+    for schedule in deployment.declared:
+        delete_schedule(api, deployment, schedule)
 
 
 def write_applied(workspace: Workspace) -> None:

@@ -384,3 +384,22 @@ def test_a_damaged_record_of_the_apply_is_named(server: Server, capfd) -> None:
     # as elp up does: without the server, nobody could apply again
     register_deployments(server.workspace, server.api)
     server.elp(capfd, "apply", "--yes")
+
+
+def test_the_schedules_of_the_folder_end_when_the_repository_has_another_name(server: Server) -> None:
+    with connect_prefect(server.workspace) as client:
+        set_schedule(client, server.workspace, "plant-3/asr", "UTC", "0 5 * * *")
+    folder = server.workspace
+    of_folder = [one.slot for one in read_slot_deployments(folder, server.api) if one.declared]
+    server.settings(f"{NIGHTLY}git: file:///nowhere/shared.git\n")
+    shared, entries = server.workspace, server.workspace.settings.schedule_entries()
+    register_deployments(shared, server.api)
+    assert apply_schedules(shared, server.api, entries, whole_seconds_now()).counts["added"] == len(of_folder)
+    assert [one.slot for one in read_slot_deployments(shared, server.api) if one.declared] == of_folder
+    left = [one for one in read_slot_deployments(folder, server.api) if one.schedules]
+    assert [one.slot for one in left] == ["plant-3/asr"], "a person's stays"
+    assert not left[0].declared
+    # those that a person puts back by hand, or an apply that was interrupted has left, end at the next one
+    apply_schedules(folder, server.api, entries, whole_seconds_now())
+    assert apply_schedules(shared, server.api, entries, whole_seconds_now()).nothing
+    assert not [one for one in read_slot_deployments(folder, server.api) if one.declared]
