@@ -21,7 +21,7 @@ from pipelines.local.workspace import Workspace
 from pipelines.orchestration.alerts.alert import Alert
 from pipelines.orchestration.alerts.operation_alerts import operation_alert
 from pipelines.orchestration.lost_runs import SETTLED, LostRun, SeenRun, Watched, look
-from pipelines.orchestration.slot_deployments import server_now
+from pipelines.orchestration.slot_deployments import pages, server_now
 from pipelines.outages import WAITS
 
 STARTS_AGAIN = 3
@@ -274,9 +274,9 @@ def _close_tasks(api: str, run: str, reason: str) -> None:
     wanted = {
         "flow_runs": {"id": {"any_": [run]}},
         "task_runs": {"state": {"type": {"any_": ["RUNNING", "PENDING"]}}},
-        "limit": _PAGE,
     }
-    for task in prefect_request(f"{api}/task_runs/filter", wanted):
+    # all pages first: a task run that is closed is in none of them any more
+    for task in list(pages(api, "task_runs/filter", wanted)):
         state = {"type": "CRASHED", "message": reason}
         prefect_request(f"{api}/task_runs/{task['id']}/set_state", {"state": state, "force": True})
 

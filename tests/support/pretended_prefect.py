@@ -79,7 +79,8 @@ class PretendedPrefect:
             case ["task_runs", "filter"]:
                 (run,) = body["flow_runs"]["id"]["any_"]
                 open_ = body["task_runs"]["state"]["type"]["any_"]
-                return [task for task in self.tasks.values() if task["run"] == run and task["state_type"] in open_]
+                found = [task for task in self.tasks.values() if task["run"] == run and task["state_type"] in open_]
+                return found[body["offset"] :][: body["limit"]]
             case ["task_runs", name, "set_state"]:
                 self.tasks[name]["state_type"] = body["state"]["type"]
                 return {"status": "ACCEPT"}

@@ -64,6 +64,13 @@ def test_a_run_without_a_process_is_ended_with_its_tasks_and_started_again(round
     assert [(alert.event, alert.slot) for alert in rounds.alerts] == [("elp.fault.healed", "plant-a/asr")]
 
 
+def test_all_task_runs_of_a_run_over_many_slots_are_closed(rounds: Rounds) -> None:
+    rounds.prefect.add("a", "RUNNING", "elp-gpu-local", infrastructure_pid="4194303")
+    rounds.prefect.tasks = {name: {"id": name, "run": "a", "state_type": "RUNNING"} for name in map(str, range(601))}
+    rounds.go(35)
+    assert {task["state_type"] for task in rounds.prefect.tasks.values()} == {"CRASHED"}
+
+
 def test_a_run_of_a_silent_machine_is_started_again_within_two_minutes(rounds: Rounds) -> None:
     rounds.prefect.add("a", "RUNNING")
     rounds.prefect.workers["line-4"] = "12:00"
