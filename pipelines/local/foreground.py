@@ -1,7 +1,8 @@
 """`elp up --foreground`: the services live as long as one process, as containers and systemd expect it.
 
-That process follows their logs. It ends all services when a signal asks it to (SIGTERM, SIGINT, SIGHUP), and it ends if
-`elp down` has ended them or if one of them stays down. As process 1 of a container it also collects ended processes.
+That process follows their logs. It ends all services when a signal asks it to (SIGTERM, SIGINT, SIGHUP) or when one of
+them ends too often, and it ends if `elp down` has ended them. As process 1 of a container it also collects ended
+processes.
 """
 
 from __future__ import annotations
@@ -71,8 +72,9 @@ class LogFollower:
 def stay_up(workspace: Workspace, start: Callable[[], object], log: Log) -> int:
     """Start the services, follow their logs until they are to end, and end all of them; return the exit code.
 
-    The code is 0 after a signal or `elp down`, and 1 if a service stays down. What `start` raises is raised, and then
-    only what it started is ended, which `lifecycle.up` does itself. Signal handlers can be set in the main thread only.
+    The code is 0 after a signal or `elp down`, and 1 if a service ends too often. What `start` raises is raised, and
+    then only what it started is ended, which `lifecycle.up` does itself. Signal handlers can be set in the main thread
+    only.
     """
     follower, started = LogFollower(workspace.state / "logs"), False
 
@@ -143,15 +145,15 @@ def _follow(workspace: Workspace, follower: LogFollower, log: Log) -> str:
 
 
 def _state(workspace: Workspace) -> str | None:
-    """Return None while all is well, a sentence if a service stays down, an empty text if all were stopped."""
+    """Return None while all is well, a sentence if a service ends too often, an empty text if all were stopped."""
     record = read_record(workspace)
     if not record.processes:
         return ""
     if not any(alive(process) for process in record.processes if process.name in SUPERVISION):
         return "the supervision has ended, and nothing would be started again: stopping"
     ends = supervision.read_ends(workspace)
-    given_up = [p.name for p in record.processes if (end := ends.get(p.name)) and end.pid == p.pid and end.given_up]
-    return f"{', '.join(given_up)} ended too often and is not started again: stopping" if given_up else None
+    often = [p.name for p in record.processes if (end := ends.get(p.name)) and end.pid == p.pid and end.too_often]
+    return f"{', '.join(often)} ended too often: stopping" if often else None
 
 
 def collect_ended() -> None:

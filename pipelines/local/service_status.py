@@ -122,11 +122,11 @@ def _supervisor(record: Record, ends: Mapping[str, Ends]) -> ServiceStatus:
     process, guard = record.find(SUPERVISOR), record.find(GUARD)
     if process and alive(process):
         end = ends.get(GUARD)
-        lost = f"its guard {end.text}" if guard and end and end.pid == guard.pid and end.given_up else ""
+        lost = f"its guard {end.text}" if guard and end and end.pid == guard.pid and end.too_often else ""
         return ServiceStatus(SUPERVISOR, "up", pid=process.pid, uptime=process.uptime, detail=lost)
     if process and guard and alive(guard):
         end = ends.get(SUPERVISOR)
-        often = f" {count(len(end.times), 'time')} within {WINDOW / 60:.0f} minutes" if end and end.given_up else ""
+        often = f" {count(len(end.times), 'time')} within {WINDOW / 60:.0f} minutes" if end and end.too_often else ""
         detail = f"{HAS_ENDED}{often}, and is started again; its log: {process.log}"
         return ServiceStatus(SUPERVISOR, "down", detail=detail)
     return ServiceStatus(SUPERVISOR, "down", detail="starts nothing again and sends no alerts; start it with: elp up")

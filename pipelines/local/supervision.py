@@ -1,4 +1,4 @@
-"""Start again what has ended: the servers and workers of `elp up`, with growing pauses, and not for ever."""
+"""Start again what has ended: the servers and workers of `elp up`, with growing pauses."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ SUPERVISOR, GUARD = "supervisor", "supervisor-guard"
 
 WINDOW: Seconds = 900.0
 PAUSES: tuple[Seconds, ...] = (0.0, 2.0, 10.0, 30.0, 60.0)
-"""Before the first, second … start within `WINDOW`. After one more end, the process stays down."""
+"""Before the first, second … start within `WINDOW`; the last one is before all further ones, too.
+
+Prefect's server ends at once at each start for as long as its database is away: it must not stay down after that.
+"""
 _STATE_FILES = {SUPERVISOR: "supervision.json", GUARD: "supervision-guard.json"}
 """In the state folder, by the process that writes the file: the guard knows the ends of the supervision."""
 
@@ -39,8 +42,8 @@ class Ends:
         return tuple(at for at in self.times if 0 <= now - at < WINDOW)
 
     @property
-    def given_up(self) -> bool:
-        """Whether it is not started again until the next `elp up`."""
+    def too_often(self) -> bool:
+        """Whether it ends again and again: that is reported once, and `elp up --foreground` ends as a whole."""
         return len(self.times) > len(PAUSES)
 
     @property
@@ -56,7 +59,7 @@ class Ends:
     def text(self) -> str:
         """Return the sentence for people."""
         ended = f"ended {count(len(self.times), 'time')} within {WINDOW / 60:.0f} minutes"
-        return f"{ended} and is not started again; read its log, then: elp up" if self.given_up else ended
+        return f"{ended}, and is started again every {PAUSES[-1]:.0f} s; read its log" if self.too_often else ended
 
 
 def note_ends(record: Record, known: Mapping[str, Ends], now: float) -> dict[str, Ends]:
@@ -66,11 +69,9 @@ def note_ends(record: Record, known: Mapping[str, Ends], now: float) -> dict[str
         before = known.get(process.name, Ends(0, ()))
         times = before.since(now)
         if alive(process):
-            # a start by a person after the supervision gave up begins a new count
-            if times and not before.given_up:
+            if times:
                 found[process.name] = replace(before, times=times)
         elif before.pid == process.pid:
-            # what was given up stays so for as long as nobody starts it
             found[process.name] = before
         else:
             found[process.name] = Ends(process.pid, (*times, now))
@@ -82,7 +83,7 @@ def due(record: Record, ends: Mapping[str, Ends], now: float) -> Sequence[Proces
     return [
         process
         for process in record.processes
-        if (end := ends.get(process.name)) and end.pid == process.pid and not end.given_up and end.may_start(now)
+        if (end := ends.get(process.name)) and end.pid == process.pid and end.may_start(now)
     ]
 
 

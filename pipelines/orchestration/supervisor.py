@@ -145,9 +145,12 @@ def supervise_processes(watch: Watch) -> None:
     ends = supervision.note_ends(record, watch.ends, now)
     if ends != watch.ends:
         for name, end in ends.items():
-            if end.pid != watch.ends.get(name, Ends(0, ())).pid:
+            before = watch.ends.get(name, Ends(0, ()))
+            if end.pid != before.pid:
                 say(f"{name} {end.text}")
-                watch.news.append(_ended(workspace, name, end, now))
+                # not a message each minute
+                if not (before.too_often and end.too_often):
+                    watch.news.append(_ended(workspace, name, end, now))
         watch.ends = ends
         supervision.write_ends(workspace, ends)
     for process in supervision.due(record, ends, now):
@@ -276,10 +279,10 @@ def _ledger(watch: Watch, state: AlertState, channels: Mapping[str, Channel]) ->
 
 
 def _ended(workspace: Workspace, name: str, end: Ends, now: float) -> Alert:
-    event = "elp.process.given-up" if end.given_up else "elp.process.restarted"
-    what = f"the process {name} has ended and {'stays down' if end.given_up else 'is started again'}"
+    event = "elp.process.given-up" if end.too_often else "elp.process.restarted"
+    what = f"the process {name} {'ends again and again' if end.too_often else 'has ended and is started again'}"
     log = workspace.state / "logs" / f"{name}.log"
-    step = f"read {log}, then: elp up" if end.given_up else f"nothing, if it stays up; its log: {log}"
+    step = f"read {log}" if end.too_often else f"nothing, if it stays up; its log: {log}"
     return Alert(
         id=str(uuid.uuid4()), event=event, kind=EVENTS[event], at=datetime.fromtimestamp(now, UTC).isoformat(),
         what=what, reason=end.text, next_step=step,

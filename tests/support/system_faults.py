@@ -52,7 +52,7 @@ def _supervision_then_run(system: System, run: str) -> None:
 
 
 def begin_a_new_count(system: System) -> None:
-    """Let the supervision forget what has ended: after six ends in 15 minutes it gives a process up."""
+    """Let the supervision forget what has ended: after a sixth end in 15 minutes it waits a minute."""
     both = [process for name in (SUPERVISOR, GUARD) for process in family(system.pid(name))[:1]]
     kill_processes(*(process.pid for process in both))
     psutil.wait_procs(both, timeout=10.0)

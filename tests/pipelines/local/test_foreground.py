@@ -135,7 +135,7 @@ def test_it_ends_with_1_if_the_supervision_has_ended_and_leaves_no_zombie(begin:
     assert not any(psutil.pid_exists(one.pid) for one in services)
 
 
-def test_it_ends_with_1_if_a_service_is_given_up(begin: Begin, workspace: Workspace) -> None:
+def test_it_ends_with_1_if_a_service_ends_again_and_again(begin: Begin, workspace: Workspace) -> None:
     process = begin()
     _until(process, "started")
     worker = next(one for one in read_record(workspace).processes if one.name != SUPERVISOR)

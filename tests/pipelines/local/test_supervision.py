@@ -1,4 +1,4 @@
-"""What has ended is started again after growing pauses, and not for ever."""
+"""What has ended is started again after growing pauses."""
 
 from __future__ import annotations
 
@@ -49,26 +49,26 @@ def test_an_end_is_counted_once_and_started_again_at_once(sleeper: Process) -> N
     assert [list(due(record, second, now)) for now in (101.0, -3500.0)] == [[], [sleeper]]
 
 
-def test_it_stays_down_after_too_many_ends_until_a_person_starts_it(sleeper: Process) -> None:
+def test_what_ends_again_and_again_is_started_every_minute(sleeper: Process) -> None:
     record, ends, now, pauses = Record((sleeper,)), {"elp-gpu": Ends(0, ())}, 100.0, []
     kill(sleeper)
-    for _ in range(len(PAUSES) + 1):
+    for _ in range(20):
         # as if each start had been another process
         ends = note_ends(record, {"elp-gpu": Ends(0, ends["elp-gpu"].times)}, now)
         pauses.append(ends["elp-gpu"].start_at - now)
-        assert bool(due(record, ends, now + 61.0)) is not ends["elp-gpu"].given_up
-        now += 61.0
-    assert pauses[:-1] == list(PAUSES)
-    assert ends["elp-gpu"].given_up
-    assert "is not started again; read its log, then: elp up" in ends["elp-gpu"].text
+        now += pauses[-1]
+        assert list(due(record, ends, now)) == [sleeper]
+        now += 20.0
+    assert pauses == [*PAUSES, *[PAUSES[-1]] * 15]
+    assert ends["elp-gpu"].too_often
+    assert ends["elp-gpu"].text == "ended 12 times within 15 minutes, and is started again every 60 s; read its log"
     assert note_ends(record, ends, now + 10 * WINDOW) == ends
 
 
-def test_a_person_s_start_begins_a_new_count(sleeper: Process) -> None:
-    times = tuple(float(n) for n in range(len(PAUSES) + 1))
-    assert note_ends(Record((sleeper,)), {"elp-gpu": Ends(1, times)}, 10.0) == {}
-    assert note_ends(Record((sleeper,)), {"elp-gpu": Ends(1, times[:2])}, 10.0) == {"elp-gpu": Ends(1, times[:2])}
-    assert note_ends(Record((sleeper,)), {"elp-gpu": Ends(1, times[:2])}, 10.0 + WINDOW) == {}
+def test_a_process_that_stays_up_begins_a_new_count(sleeper: Process) -> None:
+    often = Ends(1, tuple(float(n) for n in range(len(PAUSES) + 1)))
+    assert note_ends(Record((sleeper,)), {"elp-gpu": often}, 10.0) == {"elp-gpu": often}
+    assert note_ends(Record((sleeper,)), {"elp-gpu": often}, 10.0 + WINDOW) == {}
 
 
 def test_the_supervision_is_not_its_own_concern(tmp_path: Path) -> None:
@@ -147,11 +147,11 @@ def test_the_guard_starts_the_supervision_again_after_growing_pauses(workspace: 
     stop(read_record(workspace).processes)
 
 
-def test_status_says_what_is_not_started_again(workspace: Workspace) -> None:
+def test_status_says_what_ends_again_and_again(workspace: Workspace) -> None:
     write_ends(workspace, {"elp-gpu": Ends(1, tuple(float(n) for n in range(6)))})
     found = {service.name: service for service in service_status(workspace)}
     assert found["elp-gpu"].state == "down"
-    assert found["elp-gpu"].detail.startswith("ended 6 times within 15 minutes and is not started again")
+    assert found["elp-gpu"].detail.startswith("ended 6 times within 15 minutes, and is started again every 60 s")
     assert found[SUPERVISOR].state == "down"
     assert "elp up" in found[SUPERVISOR].detail
 
@@ -164,13 +164,13 @@ def test_a_supervision_that_ends_at_each_start_is_reported(workspace: Workspace,
     found = service_status(workspace)[-1]
     assert found.detail.startswith("it has ended 6 times within 15 minutes, and is started again; its log")
     assert doctor._service(workspace, found)[0::2] == ("warn", "nothing, if it is up in a minute; else read its log")
-    assert foreground._state(workspace) == "supervisor ended too often and is not started again: stopping"
+    assert foreground._state(workspace) == "supervisor ended too often: stopping"
 
 
-def test_a_guard_that_stays_down_is_reported(workspace: Workspace, sleeper: Process) -> None:
+def test_a_guard_that_ends_again_and_again_is_reported(workspace: Workspace, sleeper: Process) -> None:
     gone = Process(GUARD, 2**22 - 1, 1.0, "guard.log")
     write_record(workspace, Record((replace(sleeper, name=SUPERVISOR), gone)))
     write_ends(workspace, {GUARD: Ends(gone.pid, tuple(float(n) for n in range(6)))})
     found = service_status(workspace)[-1]
-    assert found.detail.startswith("its guard ended 6 times within 15 minutes and is not started again")
+    assert found.detail.startswith("its guard ended 6 times within 15 minutes, and is started again every 60 s")
     assert doctor._service(workspace, found)[0] == "warn"

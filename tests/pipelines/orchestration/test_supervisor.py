@@ -89,11 +89,11 @@ def test_a_process_that_ends_again_and_again_is_two_messages(watch: Watch) -> No
     for number in range(10):
         write_record(watch.workspace, Record((Process("elp-gpu", DEAD.pid - number, 1.0, DEAD.log),)))
         attempt(watch, "processes", supervise_processes)
-    assert watch.ends["elp-gpu"].given_up
-    assert [alert.event for alert in watch.news].count("elp.process.given-up") == 5
+    assert watch.ends["elp-gpu"].too_often
+    assert [alert.event for alert in watch.news].count("elp.process.given-up") == 1
     attempt(watch, "alerts", supervise_alerts)
     (shown,) = channel_status(watch.workspace)
-    assert (shown.waiting, shown.collected) == (2, 8)
+    assert (shown.waiting, shown.collected) == (2, 4)
 
 
 def test_without_a_channel_nothing_is_kept_for_a_later_one(watch: Watch) -> None:
