@@ -210,7 +210,7 @@ def _difference(diff: ScheduleDiff, entries: Sequence[ScheduleEntry]) -> str:
     if diff.unread:
         lines.append(_unread_text(diff.unread))
     if diff.never:
-        lines.append(f"no start within three years, every day is one without starts: {', '.join(diff.never[:5])}")
+        lines.append(f"no start within nine years, each would be on a day without starts: {', '.join(diff.never[:5])}")
     totals = ", ".join(f"{number} {kind}" for kind, number in diff.counts.items())
     return "\n".join([*lines, totals])
 

@@ -76,7 +76,7 @@ class ScheduleDiff:
     unread: str = ""
     """Why the inboxes could not be read: schedules stay, and no slot that has only an inbox gets one."""
     never: tuple[str, ...] = ()
-    """Slots whose entry has no start within three years, because every day is one without starts."""
+    """Slots whose entry has no start within nine years, because each would be on a day without starts."""
 
     @property
     def counts(self) -> dict[str, int]:

@@ -20,8 +20,8 @@ DATES = 100
 """Most starts of a slot that Prefect is given at once; the supervision adds more when half of them have passed."""
 _FEWEST = 12
 _AHEAD = timedelta(days=3)
-_HORIZON = timedelta(days=3 * 366)
-"""Starts that are farther away are planned later."""
+_HORIZON = timedelta(days=9 * 366)
+"""Starts that are farther away are planned later; 29 February is eight years away around a year such as 2100."""
 _CHANGE = timedelta(hours=1)
 """The most by which a change of the clock moves what is after it."""
 _HEAD = "DTSTART:20200101T000000\nRDATE:"

@@ -91,7 +91,7 @@ def test_the_starts_do_not_depend_on_the_moment_of_planning() -> None:
 
 def test_prefect_is_given_the_dates_of_three_days_and_at_least_twelve() -> None:
     now = datetime(2026, 6, 1, tzinfo=UTC)
-    for cron, number in (("0 2 * * *", 12), ("0 * * * *", 72), ("*/5 * * * *", DATES), ("0 0 29 2 *", 1)):
+    for cron, number in (("0 2 * * *", 12), ("0 * * * *", 72), ("*/5 * * * *", DATES), ("0 0 29 2 *", 2)):
         assert len(dates_ahead(planned_starts(_entry(cron), [SLOT], now)[SLOT], now)) == number
 
 
@@ -137,6 +137,12 @@ def test_a_period_off_is_the_same_as_its_days(zone: str, first: int, last: int, 
     assert at_once == one_by_one
 
 
+@pytest.mark.parametrize(("after", "year"), [("2028-03-01", 2032), ("2096-03-01", 2104)])
+def test_the_next_leap_day_is_planned(after: str, year: int) -> None:
+    starts = planned_starts(_entry("0 2 29 2 *"), [SLOT], datetime.fromisoformat(after).replace(tzinfo=UTC))[SLOT]
+    assert starts[0] == datetime(year, 2, 29, 2, tzinfo=UTC)
+
+
 def test_a_long_time_off_costs_no_time_and_may_leave_no_start() -> None:
     slots = [Slot(f"plant-{number}", "asr") for number in range(200)]
     begin = datetime(2026, 6, 1, tzinfo=UTC)
@@ -163,7 +169,7 @@ def test_the_spread_is_of_the_slot_and_even() -> None:
 
 def test_rare_starts_end_at_the_horizon() -> None:
     starts = planned_starts(_entry("0 0 29 2 *"), [SLOT], datetime(2026, 3, 1, tzinfo=UTC))[SLOT]
-    assert [start.year for start in starts] == [2028]
+    assert [start.year for start in starts] == [2028, 2032]
 
 
 def test_the_rule_of_a_person_is_not_ours() -> None:
