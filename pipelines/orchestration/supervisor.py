@@ -47,6 +47,9 @@ _LEDGER_EVERY: Seconds = 20.0
 """Each look is a line in the log of the MLflow server."""
 _ABANDONED: Seconds = 60.0
 """After this long without a place in the record of `elp up`, the process ends."""
+_HANGS: Seconds = 600.0
+"""A thread that has run for longer than this is logged."""
+_HANGING = f"has not ended for {_HANGS / 60:.0f} minutes; a folder or a server that it reads may not answer"
 _FIRST_LOOK: Seconds = 60.0
 """A new state begins with the addition of its channels, if that is not longer ago than this."""
 
@@ -65,20 +68,12 @@ class Watch:
     """Alerts about processes that no queue has yet."""
     ledger_read: float = float("-inf")
     """When the ledger was read last, by the monotonic clock."""
-    alerts: threading.Thread | None = None
-    """The round of the alerts that was started last."""
-    inboxes: threading.Thread | None = None
-    """The look at the inboxes that was started last."""
-    figures: threading.Thread | None = None
-    """The collection of figures that was started last."""
-    figures_read: float = float("-inf")
+    threads: dict[str, threading.Thread] = field(default_factory=dict)
+    """The newest thread of each part that has threads."""
+    begun: dict[str, float] = field(default_factory=dict)
     """When it began, by the monotonic clock."""
-    inboxes_read: float = float("-inf")
-    """When the last look at the inboxes began, by the monotonic clock."""
     reported: set[str] = field(default_factory=set)
     """Alerts about full disks that were made, by id."""
-    schedules: threading.Thread | None = None
-    """The round of the schedules that was started last."""
     applied: ScheduleWatch = field(default_factory=ScheduleWatch)
     """What the rounds of the schedules remember."""
     faults: dict[str, str] = field(default_factory=dict)
@@ -100,10 +95,10 @@ def main() -> None:
             if time.monotonic() - checked >= _ALERTS_EVERY:
                 checked = time.monotonic()
                 attempt(watch, "runs", supervise_runs)
-                start_alerts(watch)
-                start_inboxes(watch)
-                start_figures(watch)
-                start_schedules(watch)
+                start_part(watch, "alerts", supervise_alerts)
+                start_part(watch, "inboxes", supervise_inboxes, watch.workspace.settings.inbox.poll)
+                start_part(watch, "figures", supervise_figures, EVERY)
+                start_part(watch, "schedules", supervise_schedules)
         elif watch.faults["record"]:
             known = time.monotonic()
         elif time.monotonic() - known > _ABANDONED:
@@ -172,24 +167,21 @@ def supervise_runs(watch: Watch) -> None:
     reap(watch.reaper, prefect_api(workspace), workers, time.monotonic())
 
 
-def start_alerts(watch: Watch) -> None:
-    """Start a round of the alerts in a separate thread, unless one is running.
+def start_part(watch: Watch, part: str, work: Callable[[Watch], None], every: Seconds = 0.0) -> None:
+    """Do one part of a round in a separate thread when it is time, unless its last thread is alive.
 
-    A receiver that hangs takes a minute, and an ended server must not wait for it.
+    A receiver that hangs takes a minute, hundreds of schedules as well, and a network file system may not answer at
+    all: an ended server must not wait for them. A thread that does not end is logged once.
     """
-    if watch.alerts is None or not watch.alerts.is_alive():
-        watch.alerts = threading.Thread(target=attempt, args=(watch, "alerts", supervise_alerts), daemon=True)
-        watch.alerts.start()
-
-
-def start_inboxes(watch: Watch) -> None:
-    """Start a look at the inboxes in a separate thread when it is time: a network file system may not answer."""
-    if time.monotonic() - watch.inboxes_read < watch.workspace.settings.inbox.poll:
-        return
-    if watch.inboxes is None or not watch.inboxes.is_alive():
-        watch.inboxes_read = time.monotonic()
-        watch.inboxes = threading.Thread(target=attempt, args=(watch, "inboxes", supervise_inboxes), daemon=True)
-        watch.inboxes.start()
+    present, passed = watch.threads.get(part), time.monotonic() - watch.begun.get(part, float("-inf"))
+    if present is None or not present.is_alive():
+        if passed >= every:
+            watch.begun[part] = time.monotonic()
+            watch.threads[part] = threading.Thread(target=attempt, args=(watch, part, work), daemon=True)
+            watch.threads[part].start()
+    elif passed > _HANGS and watch.faults.get(part) != _HANGING:
+        watch.faults[part] = _HANGING
+        say(f"{part}: {_HANGING}")
 
 
 def supervise_inboxes(watch: Watch) -> None:
@@ -205,24 +197,9 @@ def supervise_inboxes(watch: Watch) -> None:
         raise OpsError("; ".join(counts.faults.values()))
 
 
-def start_figures(watch: Watch) -> None:
-    """Start a collection of the figures in a separate thread when it is time."""
-    if time.monotonic() - watch.figures_read >= EVERY and (watch.figures is None or not watch.figures.is_alive()):
-        watch.figures_read = time.monotonic()
-        watch.figures = threading.Thread(target=attempt, args=(watch, "figures", supervise_figures), daemon=True)
-        watch.figures.start()
-
-
 def supervise_figures(watch: Watch) -> None:
     """Collect the figures for the metrics of the server, and report a disk that is almost full."""
     watch_figures(watch.workspace, lambda: prefect_api(watch.workspace), watch.ends, watch.reported, watch.news.append)
-
-
-def start_schedules(watch: Watch) -> None:
-    """Start a round of the schedules in a separate thread, unless one is running: hundreds of slots take a while."""
-    if watch.schedules is None or not watch.schedules.is_alive():
-        watch.schedules = threading.Thread(target=attempt, args=(watch, "schedules", supervise_schedules), daemon=True)
-        watch.schedules.start()
 
 
 def supervise_schedules(watch: Watch) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import os
+import threading
 import time
 
 import pytest
@@ -20,7 +21,7 @@ from pipelines.orchestration.supervisor import (
     Watch,
     attempt,
     find_myself,
-    start_alerts,
+    start_part,
     supervise_alerts,
     supervise_processes,
 )
@@ -65,23 +66,46 @@ def test_a_receiver_that_hangs_does_not_hold_up_the_supervision(watch: Watch) ->
         put_channel(watch.workspace, Channel("hook", "webhook", url=receiver.url))
         receiver.delay = 5.0
         attempt(watch, "processes", supervise_processes)
-        start_alerts(watch)
-        sending = watch.alerts
-        assert sending is not None
-        start_alerts(watch)
-        assert watch.alerts is sending, "one round at a time"
+        start_part(watch, "alerts", supervise_alerts)
+        sending = watch.threads["alerts"]
+        start_part(watch, "alerts", supervise_alerts)
+        assert watch.threads["alerts"] is sending, "one round at a time"
         write_record(watch.workspace, Record((Process("elp-cpu", DEAD.pid - 1, 1.0, DEAD.log),)))
         attempt(watch, "processes", supervise_processes)
         assert sending.is_alive()
         sending.join()
         receiver.delay = 0.0
-        start_alerts(watch)
-        watch.alerts.join()
+        start_part(watch, "alerts", supervise_alerts)
+        watch.threads["alerts"].join()
     text = "".join(message["title"] + message["text"] for message in receiver.got)
     assert {
         text.count(f"the process {name} has ended and is started again") > 0 for name in ("elp-gpu", "elp-cpu")
     } == {True}
     assert channel_status(watch.workspace)[0].collected == 0, "each of them is taken in once"
+
+
+def test_a_part_that_hangs_is_logged_once_and_its_end_too(watch: Watch, capsys) -> None:
+    answers, done = threading.Event(), []
+
+    def look(_: Watch) -> None:
+        answers.wait()
+        done.append(1)
+
+    for passed in (0.0, 500.0, 150.0, 10.0):
+        watch.begun["inboxes"] = watch.begun.get("inboxes", time.monotonic()) - passed
+        start_part(watch, "inboxes", look)
+    said = capsys.readouterr().out.splitlines()
+    assert [line[20:] for line in said] == [
+        "inboxes: has not ended for 10 minutes; a folder or a server that it reads may not answer"
+    ]
+    answers.set()
+    watch.threads["inboxes"].join()
+    assert capsys.readouterr().out.endswith("inboxes: works again\n")
+    start_part(watch, "inboxes", look, every=3600.0)
+    watch.begun["inboxes"] -= 3600.0
+    start_part(watch, "inboxes", look, every=3600.0)
+    watch.threads["inboxes"].join()
+    assert len(done) == 2, "each when it is time"
 
 
 def test_a_process_that_ends_again_and_again_is_two_messages(watch: Watch) -> None:
