@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import click
 
 from pipelines.cli.box_hints import with_box
+from pipelines.prefect_names import BAD_ENDS
 from pipelines.registry.plain_json import plain
 
 T = TypeVar("T")
@@ -40,8 +41,7 @@ _COLOURS = {
         "silent",
         "failed",
         "rejected",
-        "Failed",
-        "Crashed",
+        *BAD_ENDS,
         "Refused",
         "override",
         "failing",

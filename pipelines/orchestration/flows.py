@@ -30,12 +30,10 @@ from pipelines.orchestration.run_outcome import RunOutcome, SlotRun, final_state
 from pipelines.orchestration.slot_groups import GroupSteps, retrain_together, together
 from pipelines.orchestration.slot_progress import wait_for_slots
 from pipelines.orchestration.slot_turn import missed_state, wait_for_turn
+from pipelines.prefect_names import WRONG_RELEASE
 from pipelines.registry.slot import Slot
 
 _P = ParamSpec("_P")
-
-WRONG_RELEASE = "WrongRelease"
-"""Name of the failed state of a run that a worker with another release has refused."""
 
 
 def known_ends(function: Callable[_P, State[Any] | None]) -> Callable[_P, State[Any] | None]:

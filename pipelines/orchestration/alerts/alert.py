@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pipelines.prefect_names import BAD_ENDS, WRONG_RELEASE
+
 KINDS = ("failed", "refused", "undecided", "overdue", "missed", "drift", "override", "healed")
 """What a channel can ask for."""
 
 EVENTS = {
-    "prefect.flow-run.Failed": "failed",
-    "prefect.flow-run.Crashed": "failed",
-    "prefect.flow-run.TimedOut": "failed",
+    **{f"prefect.flow-run.{state}": "failed" for state in BAD_ENDS},
     "elp.process.restarted": "failed",
     "elp.process.given-up": "failed",
     "elp.worker.lost": "failed",
@@ -104,6 +104,7 @@ _RUN = {
     "Failed": "{run} failed",
     "Crashed": "{run} crashed: its process ended",
     "TimedOut": "{run} took too long and was ended",
+    WRONG_RELEASE: "{run} asks for another release than its worker has",
     "Late": "{run} is overdue: no worker has started it",
 }
 _NEXT = {
@@ -111,5 +112,6 @@ _NEXT = {
     "Crashed": "nothing; it is started again automatically, up to three times, and continues at the step it had "
     "reached. If elp down ended it, or if this is its fourth crash: read its log and start it again",
     "TimedOut": "start the run again, it continues at the step it had reached",
+    WRONG_RELEASE: "install one release on all machines, run elp up on the control host, and start the run again",
     "Late": "look at: elp status (no worker, or a busy one)",
 }

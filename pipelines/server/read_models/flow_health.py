@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from elp_core.types import Seconds
 from pipelines.local_hosts import LOCAL_HOSTS
-from pipelines.prefect_names import PREFECT_LOGIN
+from pipelines.prefect_names import BAD_ENDS, PREFECT_LOGIN
 from pipelines.server.auth.prefect_rights import basic, shown_prefect
 
 PREFECT_VARIABLE = "PREFECT_API_URL"
@@ -23,8 +23,8 @@ FLOWS = ("ingest", "train", "gate", "retrain", "retrain-all", "monitor", "tune",
 DAYS = 7
 """Runs that ended earlier are not shown."""
 
-_BAD = ("Late", "Failed", "Crashed", "TimedOut", "Refused", "Undecided")
-_ENDED = (*_BAD, "Completed")
+_BAD = ("Late", *BAD_ENDS, "Refused", "Undecided")
+_ENDED = (*_BAD, "Completed", "Alarm")
 _WRAPPING = re.compile(r"^Flow run encountered an exception: (\w+: )?")
 """What Prefect writes before the message of an exception."""
 _PAGE = 200  # Prefect gives no more at once
@@ -39,7 +39,7 @@ class FlowRun:
 
     name: str
     state: str
-    """Late, Failed, Crashed, TimedOut, Refused or Undecided."""
+    """Late, Refused, Undecided, or one of `BAD_ENDS`."""
     reason: str
     at: str
     """When it started or should have started: UTC, ISO 8601."""

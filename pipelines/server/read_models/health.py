@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Literal
 
+from pipelines.prefect_names import WRONG_RELEASE
 from pipelines.registry.slot import Slot
 from pipelines.server.read_models.flow_health import FlowHealth
 from pipelines.server.read_models.grid import Cell, Grid
@@ -138,6 +139,7 @@ def _ending(said: Texts, state: str, name: str) -> str:
         "Failed": said.say("%(name)s failed", name=name),
         "Crashed": said.say("%(name)s crashed", name=name),
         "TimedOut": said.say("%(name)s timed out", name=name),
+        WRONG_RELEASE: said.say("%(name)s asks for another release than its worker has", name=name),
         "Refused": said.say("%(name)s was refused by the gate", name=name),
         "Undecided": said.say("%(name)s could not be decided by the gate", name=name),
     }[state]

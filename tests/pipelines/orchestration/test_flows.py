@@ -17,6 +17,7 @@ from pipelines.local.settings import Settings
 from pipelines.local.workspace import Workspace
 from pipelines.orchestration import flows, migrate_flow
 from pipelines.orchestration.run_outcome import REFUSED, UNDECIDED, RunOutcome, SlotRun
+from pipelines.prefect_names import WRONG_RELEASE
 from pipelines.registry.slot import Slot
 from pipelines.release import installed_release
 from pipelines.training.register import Registered
@@ -166,7 +167,7 @@ def test_only_a_pass_is_promoted_where_the_workspace_says_so(
 def test_a_run_for_another_release_ends_as_such_and_does_nothing(workspace: Workspace, steps: Steps) -> None:
     state = flows.retrain.fn(str(workspace.root), "plant-a/asr", release="elp 9.9, recipe 7")
     assert state is not None
-    assert (state.type.value, state.name) == ("FAILED", flows.WRONG_RELEASE)
+    assert (state.type.value, state.name) == ("FAILED", WRONG_RELEASE)
     assert "asks for elp 9.9, recipe 7, and this worker has elp " in str(state.message)
     assert steps.called == []
 

@@ -23,9 +23,9 @@ from pipelines.local.processes import alive
 from pipelines.local.run_workspace import clone_folder
 from pipelines.local.workspace import Workspace
 from pipelines.orchestration.deployments import register_deployments
-from pipelines.orchestration.flows import WRONG_RELEASE
 from pipelines.orchestration.follow import follow
 from pipelines.orchestration.prefect_api import connect_prefect, start_run
+from pipelines.prefect_names import WRONG_RELEASE
 from pipelines.registry.client import model_registry
 from pipelines.registry.client.connection import connect
 from pipelines.registry.client.server_api import list_statements

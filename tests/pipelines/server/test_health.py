@@ -97,6 +97,13 @@ def test_workers_and_runs_are_named_with_the_page_that_says_more() -> None:
     ]
 
 
+@pytest.mark.parametrize("state", flow_health.BAD_ENDS)
+def test_every_bad_end_is_found_and_has_its_sentence(state: str) -> None:
+    (item,) = _items(flows=FlowHealth(unresolved([_run("retrain plant-a/asr", state)], "http://prefect")))
+    assert (item.urgency, item.detail) == ("act", "why")
+    assert item.text.startswith("retrain plant-a/asr ")
+
+
 def test_a_hundred_bad_runs_are_counted_not_listed() -> None:
     runs = tuple(FlowRun(f"retrain plant-{n}/asr", "Failed", "", "", "") for n in range(100))
     found = _items(flows=FlowHealth(runs, (), "", "http://prefect"))
@@ -116,6 +123,8 @@ def test_a_later_run_that_ended_well_makes_a_failure_good() -> None:
     runs = [
         _run("retrain plant-a/asr", "Completed"),
         _run("retrain plant-a/asr", "Failed"),
+        _run("monitor plant-a/asr", "Alarm"),
+        _run("monitor plant-a/asr", "Failed"),
         _run("retrain plant-b/asr", "Late", expected_start_time="2026-07-01T03:00:00Z"),
         _run("retrain plant-b/asr", "Crashed", start_time="2026-06-30T03:00:00Z"),
         _run("retrain plant-b/asr", "Failed"),
