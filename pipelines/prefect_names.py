@@ -12,5 +12,7 @@ PREFECT_LOGIN = "PREFECT_API_AUTH_STRING"
 """Environment variable with the key of a Prefect server that asks for one; `prefect_api` sets that of the own one."""
 WRONG_RELEASE = "WrongRelease"
 """Name of the failed state of a run that a worker with another release has refused."""
+MISSED = "Missed"
+"""Name of the cancelled state of a planned run that did not start."""
 BAD_ENDS = ("Failed", "Crashed", "TimedOut", WRONG_RELEASE)
 """Names of the states of the types FAILED and CRASHED that a flow run can end in."""

@@ -34,10 +34,9 @@ from pipelines.orchestration.slot_deployments import (
     read_slot_deployments,
     server_now,
 )
+from pipelines.prefect_names import MISSED
 from pipelines.registry.slot import Slot
 
-MISSED = "Missed"
-"""Name of the state of a planned run that did not start."""
 COUNT_TAG = "missed:"
 """Begin of the tag with the number of starts that one such run stands for."""
 OUTAGE: Seconds = 120.0

@@ -11,12 +11,13 @@ from datetime import datetime
 from typing import Any
 
 from elp_core.types import Seconds
+from pipelines.prefect_names import BAD_ENDS, MISSED
 
 OVERDUE: Seconds = 1800.0
 """How long a run may be late: one that waits behind another one is late, too."""
 LATE = "Late"
 """Name of the state."""
-LEAVES_LATE = ("Pending", "Running", "Cancelling", "Cancelled", "Completed", "Failed", "Crashed")
+LEAVES_LATE = ("Pending", "Running", "Cancelling", "Cancelled", MISSED, "Completed", *BAD_ENDS)
 """States in which a run is late no more."""
 
 

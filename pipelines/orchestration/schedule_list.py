@@ -17,7 +17,7 @@ from pipelines.local import http_client as web
 from pipelines.local.addresses import mlflow_uri
 from pipelines.local.schedule_settings import ScheduleEntry, entry_of
 from pipelines.local.workspace import Workspace
-from pipelines.orchestration.catch_up import MISSED, missed_count
+from pipelines.orchestration.catch_up import missed_count
 from pipelines.orchestration.prefect_api import deployment_name
 from pipelines.orchestration.slot_deployments import (
     ALL,
@@ -29,6 +29,7 @@ from pipelines.orchestration.slot_deployments import (
     pages,
     read_slot_deployments,
 )
+from pipelines.prefect_names import MISSED
 from pipelines.registry.slot import Slot
 
 REMEMBERED_DAYS = 30

@@ -23,9 +23,10 @@ from prefect.settings import PREFECT_API_URL
 from elp_core.types import Seconds
 from pipelines.local.schedule_settings import entry_of
 from pipelines.local.workspace import Workspace
-from pipelines.orchestration.catch_up import MISSED, OUTAGE, LateRun, missed_runs, of_entry, read_late_runs
+from pipelines.orchestration.catch_up import OUTAGE, LateRun, missed_runs, of_entry, read_late_runs
 from pipelines.orchestration.send_back import send_back
 from pipelines.orchestration.slot_deployments import pages, patient_request, rest_errors, server_now
+from pipelines.prefect_names import MISSED
 from pipelines.registry.slot import Slot
 
 FLOWS_OF_SLOTS = ("ingest", "train", "gate", "retrain", "migrate")

@@ -21,7 +21,7 @@ from pipelines.local.workspace import Workspace
 from pipelines.orchestration.alerts.alert import Alert
 from pipelines.orchestration.alerts.alert_channels import Channel, folder, private_folder
 from pipelines.orchestration.alerts.alert_queue import Queue, accept
-from pipelines.orchestration.alerts.automations import emit, firings, selected_events
+from pipelines.orchestration.alerts.automations import drop_begun, emit, firings, selected_events
 from pipelines.orchestration.alerts.ledger_alerts import ledger_alerts, read_head
 
 _OVERLAP = timedelta(minutes=10)
@@ -89,6 +89,7 @@ def read_firings(
             found.append(alert)
         # an alert of two firings is one alert
         seen |= {firing: None, alert.id: None}
+    found = drop_begun(workspace, api, found)
     checked = state.checked
     if abs(now - checked) >= _SLOW.total_seconds():
         checked = now

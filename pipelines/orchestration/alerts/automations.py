@@ -11,7 +11,7 @@ edited automation no longer selects is read as well. Checked with 3.8.8.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Set
+from collections.abc import Iterable, Iterator, Sequence, Set
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -20,8 +20,9 @@ from pipelines.local.addresses import prefect_pages
 from pipelines.local.prefect_request import prefect_request
 from pipelines.local.workspace import Workspace
 from pipelines.orchestration.alerts.alert import EVENTS, KINDS, Alert, event_alert
-from pipelines.orchestration.overdue_runs import LEAVES_LATE, OVERDUE
+from pipelines.orchestration.overdue_runs import LATE, LEAVES_LATE, OVERDUE
 from pipelines.orchestration.prefect_api import deployment_name
+from pipelines.orchestration.slot_deployments import pages
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
@@ -108,11 +109,25 @@ def firings(workspace: Workspace, api: str, since: datetime, until: datetime) ->
         "event": {"name": ["prefect.automation.triggered"]},
         "resource": {"labels": {"prefect.resource.name": names}},
     }
-    pages = prefect_pages(workspace, api)
+    shown = prefect_pages(workspace, api)
     for firing in _stored(api, wanted, since, until):
         event = (firing.get("payload") or {}).get("triggering_event")
-        if event and (alert := event_alert(event, pages)):
+        if event and (alert := event_alert(event, shown)):
             yield str(firing["id"]), alert
+
+
+def drop_begun(workspace: Workspace, api: str, alerts: Sequence[Alert]) -> list[Alert]:
+    """Return the alerts without those of late runs that are late no more, or deleted. No answer raises OSError.
+
+    An automation fires unless it has received one of the events that it expects, and a deleted run has none. How long
+    a run may be late is the automation's own time, which a person may have changed.
+    """
+    if not any(alert.kind == _PATIENT for alert in alerts):
+        return list(alerts)
+    wanted = {"state": {"name": {"any_": [LATE]}}, "tags": {"all_": [deployment_name(workspace)]}}
+    # the event of a new state has the id of the state
+    late = {str(run["state"]["id"]) for run in pages(api, "flow_runs/filter", {"flow_runs": wanted})}
+    return [alert for alert in alerts if alert.kind != _PATIENT or alert.id in late]
 
 
 def selected_events(workspace: Workspace, api: str, since: datetime, until: datetime) -> Iterator[tuple[bool, Alert]]:
@@ -127,9 +142,9 @@ def selected_events(workspace: Workspace, api: str, since: datetime, until: date
         "event": {"name": [event for event, kind in EVENTS.items() if kind != _PATIENT]},
         "related": {"labels": {"prefect.resource.id": _tag(workspace)}},
     }
-    pages = prefect_pages(workspace, api)
+    shown = prefect_pages(workspace, api)
     for event in _stored(api, wanted, since, until):
-        if alert := event_alert(event, pages):
+        if alert := event_alert(event, shown):
             yield alert.kind in active, alert
 
 
