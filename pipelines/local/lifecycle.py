@@ -27,6 +27,7 @@ from pipelines.local.processes import Process, alive, listens, start, stop, stop
 from pipelines.local.runs_in_progress import prefect_address, runs_of_workers
 from pipelines.local.servers import server_address, server_command, shown_address
 from pipelines.local.service_status import heartbeat
+from pipelines.local.worker_runs import forget_workers
 from pipelines.local.workspace import Workspace
 from pipelines.locks import file_lock
 from pipelines.registry.signing.key_folder import ensure_keys
@@ -104,6 +105,9 @@ def down(workspace: Workspace, log: Log = print, message: str = STOPPED_BY_DOWN)
             stop_remains(process)
         # after the workers, whose own report would overwrite the state, and before the server that keeps it
         mark_stopped(prefect_address(record), interrupted, message, log)
+        if elsewhere := workspace.settings.servers.prefect_api:
+            ours = [(process.name, commands.worker_name(workspace, process.name)) for process in workers]
+            forget_workers(elsewhere.rstrip("/"), ours, log)
         stopped += stop(servers)
         write_record(workspace, replace(record, processes=()))
     for process in stopped:

@@ -31,7 +31,7 @@ from pipelines.local.service_commands import run_environment
 from pipelines.local.supervision import Ends, note_ends
 from pipelines.local.worker_home import HOME, WorkerSettings
 from pipelines.local.worker_plan import GPU_POOL, WorkerSpec
-from pipelines.local.worker_runs import end_processes_of, report_lost_runs
+from pipelines.local.worker_runs import end_processes_of, forget_workers, report_lost_runs
 from pipelines.locks import file_lock
 from pipelines.prefect_names import PREFECT_LOGIN
 from pipelines.registry.client.connection import PASSWORD, USERNAME, Account
@@ -148,6 +148,7 @@ class WorkerHost:
                 report_lost_runs(self.api, spec.pool, spec.worker, self.log, STOPPED)
             except (OSError, LookupError, TypeError, ValueError) as error:
                 self.log(f"the runs of {spec.worker} could not be reported to Prefect: {error}")
+        forget_workers(self.api, [(spec.pool, spec.worker) for spec in self.specs], self.log)
         self.running.clear()
         self._write()
 

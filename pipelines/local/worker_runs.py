@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import urllib.error
+import urllib.parse
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +42,21 @@ def end_processes_of(home: Path, worker: str = "") -> int:
             continue
     psutil.wait_procs(found, timeout=10.0)
     return len(found)
+
+
+def forget_workers(api: str, workers: Iterable[tuple[str, str]], log: Log) -> None:
+    """Delete workers that were ended, given by pool and name, in Prefect: one that only falls silent counts as lost."""
+    try:
+        for pool, worker in workers:
+            try:
+                name = urllib.parse.quote(worker, safe="")
+                prefect_request(f"{api}/work_pools/{pool}/workers/{name}", method="DELETE")
+            except urllib.error.HTTPError as error:
+                # it has never reported
+                if error.code != 404:
+                    raise
+    except OSError as error:
+        log(f"Prefect could not delete the ended workers, so the alerts call them lost: {error}")
 
 
 def report_lost_runs(api: str, pool: str, worker: str, log: Log, message: str = WORKER_LOST) -> None:

@@ -25,6 +25,7 @@
 `worker_polling`     a worker asks for as many runs as it can start
 `prefect_sqlite`     transactions of Prefect's server wait for their turn on SQLite
 `reaper`, `lost_runs`        dead runs are ended and crashed ones started again; which run is dead
+`worker_watch`       which workers of other machines are lost
 `inbox_watch`        the supervision's looks at the inboxes, and the runs for what arrived
 `overdue_runs`       when a run is overdue
 `monitor_tasks`, `monitor_source`      the steps of the flow `monitor`; a look, and where it finds the audio

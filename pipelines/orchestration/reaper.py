@@ -14,7 +14,7 @@ from typing import Any
 
 from elp_core.files import write_whole
 from elp_core.types import Seconds
-from pipelines.local.interrupted_runs import STOPPED_BY_DOWN, Presence, find_processes, worker_of
+from pipelines.local.interrupted_runs import STOPPED_BY_DOWN, find_processes, worker_of
 from pipelines.local.prefect_request import prefect_request
 from pipelines.local.runs_in_progress import unfinished_runs
 from pipelines.local.workspace import Workspace
@@ -22,6 +22,7 @@ from pipelines.orchestration.alerts.alert import Alert
 from pipelines.orchestration.alerts.operation_alerts import operation_alert
 from pipelines.orchestration.lost_runs import SETTLED, LostRun, SeenRun, Watched, look
 from pipelines.orchestration.slot_deployments import pages, server_now
+from pipelines.orchestration.worker_watch import WorkerWatch, lost_workers, read_workers
 from pipelines.outages import WAITS
 
 STARTS_AGAIN = 3
@@ -60,6 +61,7 @@ class Reaper:
     """Crashed states that are to be looked at when they are settled: when each was seen first, by its id."""
     waits: set[str] = field(default_factory=set)
     """Runs whose wait for the end of an outage was reported."""
+    workers: WorkerWatch = field(default_factory=WorkerWatch)
 
 
 def reap(reaper: Reaper, api: str, workers: Mapping[str, int], now: float) -> None:
@@ -71,8 +73,8 @@ def reap(reaper: Reaper, api: str, workers: Mapping[str, int], now: float) -> No
     reaper.watched, lost = look(reaper.watched, _seen(api, runs, workers, reaper.log), now)
     faults = [fault for one in lost if (fault := _attempt(_end, reaper, api, one))]
     faults += _start_crashed_again(reaper, api, now)
-    if fault := _attempt(_report_waits, reaper, api):
-        faults.append(fault)
+    reports = (_attempt(_report_waits, reaper, api), _attempt(_report_workers, reaper, api, workers, now))
+    faults += [fault for fault in reports if fault]
     if faults:
         # one run that Prefect refuses does not hold up the others
         raise faults[0]
@@ -111,7 +113,8 @@ def _seen(
     presence = find_processes(runs, workers, log)
     afar = [run for run in runs if worker_of(run) and worker_of(run) not in workers]
     heartbeats = _heartbeats(api, [str(run["id"]) for run in afar])
-    reported = _worker_heartbeats(api, {str(run["work_pool_name"]) for run in afar})
+    known = read_workers(api, {str(run["work_pool_name"]) for run in afar})
+    reported = {str(worker["name"]): str(worker["last_heartbeat_time"]) for worker in known}
     return [
         SeenRun(
             str(run["id"]), str(run["state"]["id"]), str(run["state_type"]), presence[str(run["id"])], worker_of(run),
@@ -141,15 +144,6 @@ def _heartbeats(api: str, runs: list[str]) -> dict[str, str]:
     return found
 
 
-def _worker_heartbeats(api: str, pools: Iterable[str]) -> dict[str, str]:
-    """Return when each worker of some pools reported last, as Prefect says it."""
-    return {
-        str(worker["name"]): str(worker["last_heartbeat_time"])
-        for pool in sorted(pools)
-        for worker in prefect_request(f"{api}/work_pools/{pool}/workers/filter", {})
-    }
-
-
 def _end(reaper: Reaper, api: str, lost: LostRun) -> None:
     """Mark a dead run as crashed (or as cancelled, if that was asked for); put one that never began back."""
     run = lost.run
@@ -165,12 +159,6 @@ def _end(reaper: Reaper, api: str, lost: LostRun) -> None:
     reaper.log(f"flow run {present['name']} is lost: {lost.reason}")
     if lost.begun:
         _close_tasks(api, run.id, lost.reason)
-    if run.presence is Presence.ELSEWHERE and run.worker and run.state_type != "CANCELLING":
-        reaper.report(
-            operation_alert(
-                "elp.worker.lost", run.state_id, subject=run.worker, slot=_slot(present), reason=lost.reason
-            )
-        )
 
 
 def _start_crashed_again(reaper: Reaper, api: str, now: float) -> list[OSError]:
@@ -255,6 +243,12 @@ def _report_waits(reaper: Reaper, api: str) -> None:
             reaper.waits.add(str(run["id"]))
             key, reason = str(run["id"]), message.removeprefix(WAITS)
             reaper.report(operation_alert("elp.run.waits", key, subject=run["name"], slot=_slot(run), reason=reason))
+
+
+def _report_workers(reaper: Reaper, api: str, local: Collection[str], now: float) -> None:
+    for alert in lost_workers(reaper.workers, api, local, now):
+        reaper.log(alert.what)
+        reaper.report(alert)
 
 
 def _present(api: str, run: str, state: str) -> dict[str, Any] | None:

@@ -25,6 +25,8 @@ class PretendedPrefect:
         self.states: dict[str, list[dict[str, Any]]] = {}
         self.tasks: dict[str, dict[str, Any]] = {}
         self.workers: dict[str, str] = {}
+        """Those of the pool elp-gpu, and when each reported last; there is no other pool."""
+        self.offline: set[str] = set()
         self.heartbeats: list[tuple[str, str]] = []
         self.away = False
         self.ahead = 0.0
@@ -84,8 +86,12 @@ class PretendedPrefect:
             case ["task_runs", name, "set_state"]:
                 self.tasks[name]["state_type"] = body["state"]["type"]
                 return {"status": "ACCEPT"}
-            case ["work_pools", _, "workers", "filter"]:
-                return [{"name": name, "last_heartbeat_time": at} for name, at in self.workers.items()]
+            case ["work_pools", "elp-gpu", "workers", "filter"]:
+                return [
+                    {"id": name, "name": name, "last_heartbeat_time": at,
+                     "status": "OFFLINE" if name in self.offline else "ONLINE"}
+                    for name, at in self.workers.items()
+                ]  # fmt: skip
             case ["events", "filter"]:
                 ids = body["filter"]["resource"]["id"]
                 found = [(run, beat) for run, beat in self.heartbeats if f"prefect.flow-run.{run}" in ids]
@@ -123,6 +129,9 @@ def answering(
             self.respond(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
 
         def do_GET(self) -> None:
+            self.respond(None)
+
+        def do_DELETE(self) -> None:
             self.respond(None)
 
         def respond(self, body: Any) -> None:

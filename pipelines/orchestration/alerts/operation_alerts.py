@@ -17,7 +17,11 @@ from pipelines.orchestration.alerts.automations import emit
 _NAMES = uuid.UUID("2b6a4c3e-8c0d-4e0e-9b57-0d5f7f1c9a42")
 _TEXTS = {
     "elp.fault.healed": ("{subject} was repaired automatically", "nothing, unless it happens again; look at: elp runs"),
-    "elp.worker.lost": ("the worker {subject} no longer answers", "look at its host, and at: elp status"),
+    "elp.worker.lost": (
+        "the worker {subject} no longer answers",
+        "look at its host, and at: elp status; a worker that was not started by elp worker looks the same in Prefect "
+        "when somebody stops it",
+    ),
     "elp.disk.low": ("the disk of {subject} is almost full", "free some space; runs that need it fail"),
     "elp.run.waits": (
         "{subject} waits for a server, a store or disk space",

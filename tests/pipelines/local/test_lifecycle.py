@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import shutil
 import socket
 import subprocess
@@ -17,10 +18,12 @@ from pipelines.local import service_commands as commands
 from pipelines.local.addresses import Record, read_record, write_record
 from pipelines.local.chosen_ports import choose_port, last_port
 from pipelines.local.environment import OFFLINE, child_environment
+from pipelines.local.processes import start
 from pipelines.local.servers import server_command
 from pipelines.local.settings import Servers
 from pipelines.local.workspace import Workspace, open_workspace
 from pipelines.registry.signing.keys import load_trusted_keys
+from tests.support.pretended_prefect import answering
 
 
 def _on_ports(workspace: Workspace, mlflow: int, prefect: int) -> Workspace:
@@ -136,6 +139,18 @@ def test_a_chosen_port_stays_while_it_is_free_and_the_setting_is_the_same() -> N
     assert last_port(record, "mlflow", configured + 1) == 0
     assert last_port(Record(ports={"mlflow": chosen}), "mlflow", configured) == 0
     assert last_port(Record(ports={"mlflow": chosen}), "mlflow", 0) == chosen
+
+
+def test_down_deletes_its_workers_on_a_prefect_server_elsewhere(workspace: Workspace) -> None:
+    """The supervision of another control host would report them as lost."""
+    deleted: list[str] = []
+    with answering(lambda path, _, body: (200, deleted.append(path) if body is None else [])) as api:
+        settings = dataclasses.replace(workspace.settings, servers=Servers(prefect_api=f"{api}/"))
+        there = dataclasses.replace(workspace, settings=settings)
+        log = there.state / "logs" / "elp-gpu.log"
+        write_record(there, Record((start("elp-gpu", ["sleep", "600"], dict(os.environ), log),)))
+        assert [process.name for process in lifecycle.down(there, lambda _: None)] == ["elp-gpu"]
+    assert deleted == [f"/api/work_pools/elp-gpu/workers/{commands.worker_name(there, 'elp-gpu')}"]
 
 
 def test_a_control_host_without_trainings_starts_the_data_worker_only(workspace: Workspace) -> None:

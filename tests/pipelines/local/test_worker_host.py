@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import psutil
 import pytest
@@ -58,6 +59,8 @@ class PrefectStandIn:
     api: str = ""
     runs: list[dict[str, Any]] = field(default_factory=list)
     states: dict[str, str] = field(default_factory=dict)
+    workers: set[str] = field(default_factory=set)
+    """Those that reported to it and were not deleted."""
     keys: str = write_keys(())
     release: str = ""
 
@@ -67,6 +70,9 @@ class PrefectStandIn:
         if path.endswith("/set_state"):
             self.states[path.split("/")[-2]] = body["state"]["name"]
             return {}
+        if body is None and "/workers/" in path:
+            self.workers.discard(unquote(path.rpartition("/")[2]))
+            return None
         return [run for run in self.runs if run["id"] not in self.states]
 
 
@@ -231,8 +237,11 @@ def test_sigterm_ends_the_workers_and_their_runs_and_reports_them(machine: Machi
     prefect.runs.append(
         {"id": "mine", "name": "mine", "state_type": "RUNNING", "labels": {"prefect.worker.name": "host:GPU-b"}}
     )
+    # it would be reported as lost otherwise
+    prefect.workers = {"host:GPU-a", "host:GPU-b", "other:GPU-c"}
     machine.parent.send_signal(signal.SIGTERM)
     assert machine.parent.wait(60) == 0
+    assert prefect.workers == {"other:GPU-c"}
     assert not any(process.is_running() for process in processes)
     assert prefect.states == {"mine": "Crashed"}
     assert all(_free(machine, gpu) for gpu in GPUS)

@@ -83,6 +83,15 @@ def test_a_run_of_a_silent_machine_is_started_again_within_two_minutes(rounds: R
     assert "line-4" in rounds.alerts[0].what
 
 
+@pytest.mark.parametrize("runs", [0, 2])
+def test_a_lost_worker_is_reported_once_with_runs_or_without(rounds: Rounds, runs: int) -> None:
+    rounds.prefect.workers["line-4"] = "12:00"
+    for number in range(runs):
+        rounds.prefect.add(f"r{number}", "RUNNING")
+    rounds.go(SILENT + 60)
+    assert [alert.event for alert in rounds.alerts] == ["elp.worker.lost", *["elp.fault.healed"] * runs]
+
+
 @pytest.mark.parametrize("sign", ["worker", "run"])
 def test_one_of_both_that_reports_is_enough(rounds: Rounds, sign: str) -> None:
     rounds.prefect.add("a", "RUNNING")
