@@ -17,17 +17,21 @@ from typing import Any
 
 from elp_core.errors import OpsError
 from elp_core.types import Seconds
+from pipelines.inbox.slot_inbox import inbox_slots
 from pipelines.local.addresses import read_record
+from pipelines.local.git import current_branch
+from pipelines.local.git_server import fetch_branch
 from pipelines.local.prefect_request import prefect_request
 from pipelines.local.processes import alive
 from pipelines.local.service_commands import POOLS
 from pipelines.local.supervision import Ends
-from pipelines.local.workspace import Workspace
+from pipelines.local.workspace import Workspace, open_workspace
 from pipelines.orchestration.alerts.alert import Alert
 from pipelines.orchestration.alerts.operation_alerts import operation_alert
 from pipelines.orchestration.inbox_watch import counts_file
 from pipelines.orchestration.overdue_runs import is_overdue
 from pipelines.orchestration.prefect_api import deployment_name
+from pipelines.orchestration.schedule_apply import data_slots
 from pipelines.orchestration.slot_deployments import pages
 from pipelines.registry.operation_figures import (
     FIGURES_FILE,
@@ -77,8 +81,10 @@ def collect_figures(workspace: Workspace, api: str, ends: Mapping[str, Ends]) ->
         # shown as elp_prefect_up 0
         pass
     figures = _of_processes(workspace, _of_inboxes(workspace, figures), ends)
+    gone = _gone(workspace, set(figures.last_success))
+    last = {slot: end for slot, end in figures.last_success.items() if slot not in gone}
     disk = shutil.disk_usage(workspace.root)
-    figures = replace(figures, disk_free=disk.free, disk_size=disk.total)
+    figures = replace(figures, last_success=last, disk_free=disk.free, disk_size=disk.total)
     write_figures(path, figures)
     return figures
 
@@ -107,8 +113,25 @@ def _of_inboxes(workspace: Workspace, before: OperationFigures) -> OperationFigu
         return before
 
 
+def _gone(workspace: Workspace, slots: set[str]) -> set[str]:
+    """Return those of some slots that the workspace has no more: neither data nor an inbox."""
+    try:
+        if not (slots - set(map(str, data_slots(workspace)))):
+            return set()
+        # the settings of now; and a worker may have taken in the first data of a slot
+        present = open_workspace(workspace.root)
+        if present.settings.git:
+            fetch_branch(present, current_branch(present.root))
+        return slots - set(map(str, (*data_slots(present), *inbox_slots(present))))
+    except (OpsError, OSError):
+        # what cannot be read now may be there
+        return set()
+
+
 def _of_prefect(workspace: Workspace, api: str, before: OperationFigures, now: float) -> OperationFigures:
     tags = {"tags": {"all_": ["elp", deployment_name(workspace)]}}
+    # it is later than now if the clock was ahead and has been set back
+    before = replace(before, read_until=min(before.read_until, now))
     runs, waiting, oldest = Counter[str](), Counter[str](), dict[str, float]()
     overdue = set[str]()
     for run in _open_runs(api, tags, now):
@@ -163,6 +186,8 @@ def _ended(api: str, tags: Any, before: OperationFigures) -> _Ended:
         key = f"{run['id']} {run['end_time']}"
         if key in seen or end < before.read_until - _LATE:
             continue
+        # a run that ends meanwhile moves the others to the next page
+        seen.add(key)
         found.ids[key] = end
         flow = _flow(run["name"])
         found.flows.setdefault(flow, Counter())[run["state_type"].lower()] += 1
@@ -176,6 +201,7 @@ def _ended(api: str, tags: Any, before: OperationFigures) -> _Ended:
             break
         step = next((step for word, step in _STEPS.items() if task["name"].startswith(word)), "")
         if step and task["id"] not in seen:
+            seen.add(task["id"])
             found.ids[task["id"]] = end
             histogram = found.durations.get(step, DurationHistogram())
             found.durations[step] = histogram.with_one(float(task["total_run_time"]))

@@ -112,13 +112,17 @@ def slots_to_retrain(workspace: Workspace, unread: Callable[[str], None]) -> lis
         # without an answer, those that are known here
         with contextlib.suppress(ServiceError, VersioningError, WorkspaceError):
             fetch_branch(workspace, current_branch(workspace.root))
-    named = {found[0] for tag in tags(workspace.root, "data") if (found := Slot.of_tag(tag))}
     inboxes: list[Slot] = []
     try:
         inboxes = inbox_slots(workspace)
     except (OpsError, OSError) as error:
         unread(str(error))
-    return sorted({*named, *inboxes}, key=str)
+    return sorted({*data_slots(workspace), *inboxes}, key=str)
+
+
+def data_slots(workspace: Workspace) -> set[Slot]:
+    """Return the slots that have a dataset version in the workspace's own repository."""
+    return {found[0] for tag in tags(workspace.root, "data") if (found := Slot.of_tag(tag))}
 
 
 def plan_apply(workspace: Workspace, api: str, entries: Sequence[ScheduleEntry], now: datetime) -> ScheduleDiff:

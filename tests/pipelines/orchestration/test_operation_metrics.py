@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from pipelines.errors import ServiceError
+from pipelines.local import git
 from pipelines.local.supervision import Ends
 from pipelines.local.workspace import Workspace
 from pipelines.orchestration import operation_metrics, slot_deployments
@@ -20,6 +21,7 @@ from pipelines.orchestration.operation_metrics import collect_figures, disk_is_l
 from pipelines.orchestration.overdue_runs import OVERDUE
 from pipelines.registry.operation_figures import FIGURES_FILE, OperationFigures, read_figures
 from tests.support.inboxes import bare_workspace
+from tests.support.scheduled_workspace import tag_slots
 
 NOW = 1.8e9
 
@@ -155,6 +157,58 @@ def test_more_than_one_page_of_runs_is_counted(tmp_path: Path, prefect: Prefect)
     _collect(workspace)
     prefect.ended = [_run(n, "COMPLETED") for n in range(450)]
     assert _collect(workspace).ended == {"retrain": {"completed": 450}}
+
+
+@pytest.mark.parametrize("rows", ["ended", "tasks"])
+def test_what_moves_to_the_next_page_while_the_pages_are_read_is_counted_once(
+    tmp_path: Path, prefect: Prefect, monkeypatch: pytest.MonkeyPatch, rows: str
+) -> None:
+    workspace = bare_workspace(tmp_path)
+    _collect(workspace)
+    prefect.ended = [_run(n, "COMPLETED") for n in range(250)]
+    prefect.tasks = [
+        {"id": f"t{n}", "name": "train plant-a/asr", "end_time": _text(NOW), "total_run_time": 1.0} for n in range(250)
+    ]
+
+    def request(url: str, body: Mapping[str, Any], timeout: float = 0.0, method: str | None = None) -> Any:
+        found = prefect.request(url, body, timeout, method)
+        newest = getattr(prefect, rows)
+        if found == newest[:200]:
+            # one more ends
+            newest.insert(0, {**newest[0], "id": "new"})
+        return found
+
+    monkeypatch.setattr(slot_deployments, "prefect_request", request)
+    found = _collect(workspace)
+    assert found.ended == {"retrain": {"completed": 250}}
+    assert sum(found.durations["training"].counts) == 250
+
+
+def test_after_the_clock_was_ahead_what_ends_is_counted(
+    tmp_path: Path, prefect: Prefect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace = bare_workspace(tmp_path)
+    monkeypatch.setattr(operation_metrics.time, "time", lambda: NOW + 86_400)
+    _collect(workspace)
+    for n, later in enumerate((0.0, 300.0, 600.0), 1):
+        monkeypatch.setattr(operation_metrics.time, "time", lambda later=later: NOW + later)
+        prefect.ended = [_run(n, "COMPLETED", NOW + later - 10), *prefect.ended]
+        assert _collect(workspace).ended == {"retrain": {"completed": n}}
+
+
+def test_a_slot_that_the_workspace_has_no_more_has_no_last_success(workspace: Workspace, prefect: Prefect) -> None:
+    tag_slots(workspace, ["plant-a/asr", "plant-b/asr"])
+    (workspace.root / "inbox" / "plant-c" / "asr").mkdir(parents=True)
+    _collect(workspace)
+    also = ["plant-b/asr", "plant-c/asr"]
+    prefect.ended = [{**_run(1, "COMPLETED", NOW + 5), "parameters": {"slot": "plant-a/asr", "also": also}}]
+    assert set(_collect(workspace).last_success) == {"plant-a/asr", *also}
+    git.git(workspace.root, "tag", "--delete", "data/plant-b/asr/v1")
+    assert set(_collect(workspace).last_success) == {"plant-a/asr", "plant-c/asr"}
+    # what cannot be read may be there
+    (workspace.root / "elp.yaml").write_text("{")
+    git.git(workspace.root, "tag", "--delete", "data/plant-a/asr/v1")
+    assert set(_collect(workspace).last_success) == {"plant-a/asr", "plant-c/asr"}
 
 
 def test_without_prefect_its_figures_stay_and_the_others_are_new(tmp_path: Path, prefect: Prefect) -> None:
