@@ -68,6 +68,23 @@ def hold_until_exit(path: Path, *, shared: bool = False) -> bool:
     return True
 
 
+def is_free(path: Path) -> bool:
+    """Return whether no process, nor this one, holds the lock of `hold_until_exit` on a file alone at this moment."""
+    import fcntl
+
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        return True
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(descriptor)
+    return True
+
+
 def note_in_lock(path: Path, text: str) -> None:
     """Replace the content of a lock file that this process holds."""
     content = text.encode()

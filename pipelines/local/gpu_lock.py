@@ -24,7 +24,7 @@ from pathlib import Path
 
 from pipelines.errors import ServiceError
 from pipelines.local.gpus import PRETENDED, Gpu, find_gpus
-from pipelines.locks import hold_until_exit, let_go, note_in_lock
+from pipelines.locks import hold_until_exit, is_free, let_go, note_in_lock
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 """CUDA's own variable: the GPUs that a process may use. Empty means none."""
@@ -37,6 +37,8 @@ OWN_VARIABLES = frozenset(
 """What a run must not set: it would use a GPU that another job has, or would not be found when its worker ends."""
 
 _MACHINE_WIDE = Path("/run/lock")
+_ALIKE = 0.98
+"""Of the memory of a GPU: another one with so much counts as equally large."""
 _NONE = ("", "-1", "none", "nodevfiles")
 
 
@@ -56,8 +58,8 @@ def hold_gpu(run: str = "", number: int = 1) -> GpuClaim:
     Without a GPU, or with an empty CUDA_VISIBLE_DEVICES, nothing is held. Otherwise CUDA_VISIBLE_DEVICES is set to the
     UUID that is held, so that CUDA shows no other; call this before CUDA is used. `run` is the flow run, for people.
 
-    A process that asks for a `number` of GPUs gets all or none, and after those that it may use, any of this machine.
-    One that holds a GPU already can ask for more.
+    A process that asks for a `number` of GPUs gets all or none, and after those that it may use, any of this machine
+    that have as much memory. One that holds a GPU already can ask for more.
 
     Raises ServiceError if this machine has fewer GPUs, or if the folder of the locks cannot be used: nothing is trained
     without the lock.
@@ -68,17 +70,20 @@ def hold_gpu(run: str = "", number: int = 1) -> GpuClaim:
     if not wanted:
         return GpuClaim()
     if number > 1:
-        wanted = list(dict.fromkeys([*wanted, *(gpu.uuid for gpu in _known())]))
+        wanted = _with_others(wanted)
         if len(wanted) < number:
             raise ServiceError(
-                f"the run needs {number} GPUs, and this machine has {len(wanted)}; set compute.processes to what its "
-                "workers have"
+                f"the run needs {number} GPUs, and this machine has {len(wanted)} with the memory of the worker's own; "
+                "set compute.processes to what its workers have"
             )
     try:
         folder = lock_folder()
-        held: dict[str, Path] = {}
+        shares, held = _shares(), dict[str, Path]()
+        if number == 1 and shares > 1:
+            # the fewest jobs first: the shares of one GPU would be used up while the next one is idle
+            wanted = sorted(wanted, key=lambda uuid: _jobs(folder, uuid, shares))
         for uuid in wanted:
-            if len(held) < number and (path := _hold(folder, uuid, _shares())):
+            if len(held) < number and (path := _hold(folder, uuid, shares)):
                 held[uuid] = path
         if len(held) == number:
             note = {"pid": os.getpid(), "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "run": run}
@@ -123,6 +128,17 @@ def _allowed() -> Sequence[str]:
     return list(dict.fromkeys(uuid for uuid in map(_full_name, names) if uuid))
 
 
+def _with_others(own: Sequence[str]) -> list[str]:
+    """Return some GPUs, then the others of this machine that have the memory of the smallest of them.
+
+    The work queue of a run is chosen by what one of its processes needs.
+    """
+    memory = {gpu.uuid: gpu.gib for gpu in _known()}
+    # cards of one model may differ by some MiB
+    least = _ALIKE * min((memory[uuid] for uuid in own if uuid in memory), default=0.0)
+    return list(dict.fromkeys([*own, *(uuid for uuid, gib in memory.items() if gib >= least)]))
+
+
 def _full_name(name: str) -> str:
     """Return the UUID of a GPU as CUDA_VISIBLE_DEVICES names it: a number, or the beginning of the UUID."""
     if name.isdigit():
@@ -161,6 +177,11 @@ def _hold(folder: Path, uuid: str, shares: int) -> Path | None:
             return part
     let_go(whole)
     return None
+
+
+def _jobs(folder: Path, uuid: str, shares: int) -> int:
+    """Return how many shares of a GPU are in use."""
+    return sum(not is_free(_file(folder, uuid, f".{number}")) for number in range(1, shares + 1))
 
 
 def _file(folder: Path, uuid: str, share: str = "") -> Path:

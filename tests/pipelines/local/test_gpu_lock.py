@@ -137,6 +137,33 @@ def test_n_shares_are_n_jobs_and_a_whole_gpu_is_never_shared(holders: Holders) -
     assert hold(holders, "GPU-a", **shared).startswith("GPU-a")
 
 
+def test_a_share_is_one_of_the_gpu_with_the_fewest_jobs(holders: Holders) -> None:
+    shared = {"ELP_GPU_SHARES": "2"}
+    gpus = [hold(holders, None, **shared).split()[0] for _ in range(5)]
+    assert gpus == ["GPU-a", "GPU-b", "GPU-a", "GPU-b", "none"]
+    for ended in (0, 1, 3):
+        holders[ended].kill()
+        holders[ended].wait()
+    # the first share of GPU-a is free, and GPU-b is idle
+    assert [hold(holders, None, **shared).split()[0] for _ in range(3)] == ["GPU-b", "GPU-a", "GPU-b"]
+
+
+@pytest.mark.parametrize(("own", "gpus"), [("GPU-a", "GPU-a,GPU-d"), ("GPU-b", "GPU-b,GPU-a,GPU-c,GPU-d")])
+def test_a_run_on_several_gpus_gets_none_that_is_smaller_than_its_own(
+    monkeypatch: pytest.MonkeyPatch, own: str, gpus: str
+) -> None:
+    """Its work queue was chosen by what one process needs."""
+    monkeypatch.setenv("ELP_TEST_GPUS", "GPU-a:24,GPU-b:8,GPU-c:16,GPU-d:23.9")
+    number = gpus.count(",") + 1
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", own)
+    if number < 4:
+        with pytest.raises(ServiceError, match=f"needs {number + 1} GPUs, and this machine has {number} with"):
+            hold_gpu("run", number + 1)
+    assert hold_gpu("run", number) == GpuClaim(gpus)
+    for uuid in gpus.split(","):
+        let_go(lock_folder() / f"{uuid}.lock")
+
+
 def test_the_lock_of_a_process_is_taken_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-a")
     assert hold_gpu() == hold_gpu() == GpuClaim("GPU-a")
