@@ -126,7 +126,9 @@ class BucketInbox:
 
     def holds(self, claim: Claim) -> bool:
         """Return whether nobody took the claim over."""
-        return max(self._generations(claim.fingerprint), default=-1) == _generation(claim.place)[1]
+        # by its place: the fingerprint is another one if the delivery has changed since it was claimed
+        fingerprint, own = _generation(claim.place)
+        return max(self._generations(fingerprint), default=-1) == own
 
     def content(self, claim: Claim) -> Entry | None:
         """Return what was claimed, as it is now; None if nothing is there."""
@@ -163,11 +165,11 @@ class BucketInbox:
 
     def release(self, claim: Claim) -> str:
         """End the claim of a delivery, which stayed where it is; return its name."""
-        own = _generation(claim.place)[1]
-        for number in self._generations(claim.fingerprint):
+        fingerprint, own = _generation(claim.place)
+        for number in self._generations(fingerprint):
             # a newer one belongs to a machine that has taken it over
             if number <= own:
-                self.bucket.delete(self.prefix + _claim_key(claim.fingerprint, number))
+                self.bucket.delete(self.prefix + _claim_key(fingerprint, number))
         return claim.name
 
     def refusals(self) -> list[Refusal]:

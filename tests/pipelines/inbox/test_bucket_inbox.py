@@ -228,6 +228,19 @@ def test_a_claim_of_this_machine_is_finished_at_once(store: ObjectStore, bare: W
     assert [one.name for one in Intake().run(bare).taken] == ["monday"]
 
 
+def test_a_claim_whose_delivery_has_changed_since_ends_with_it(
+    store: ObjectStore, bare: Workspace, inbox: BucketInbox
+) -> None:
+    _drop(store, inbox, {"monday/a.wav": b"1"})
+    assert inbox.claim(inbox.entries()[0], owner_id(bare))
+    _drop(store, inbox, {"monday/a.wav": b"22"})
+    intake = Intake()
+    intake.run(bare)
+    assert inbox.claims() == []
+    intake.run(bare)
+    assert (intake.seen, list(intake.kept.values())) == (["monday"], [{"a.wav": b"22"}])
+
+
 def test_an_object_that_is_replaced_while_it_is_read_is_taken_in_as_it_is_then(
     store: ObjectStore, bare: Workspace, inbox: BucketInbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
