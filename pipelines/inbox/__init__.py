@@ -6,6 +6,7 @@
 `delivery_completeness` whether a delivery is complete: a stable listing, a marker, or a manifest of digests
 `folder_listing`        list a folder
 `folder_inbox`, `bucket_inbox`   the two kinds of inbox: a folder (claims are renames), an S3 prefix (conditional puts)
+`folder_records`        the files of the records in a folder
 `bucket_client`         the requests to an S3 store
 `slot_inbox`            the inbox of a slot of a workspace, opened; a folder that is not there is an error
 `take_deliveries`       take in what is complete; finish what a killed run began

@@ -22,8 +22,17 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from elp_core.types import Seconds
+from pipelines.errors import IntakeError
 from pipelines.inbox.bucket_client import Bucket, fetch_object
-from pipelines.inbox.inbox_entry import MARKER, Entry, ListedFile, is_delivery_name, is_left_over, is_temporary
+from pipelines.inbox.inbox_entry import (
+    MARKER,
+    Entry,
+    ListedFile,
+    is_delivery_name,
+    is_file_name,
+    is_left_over,
+    is_temporary,
+)
 from pipelines.inbox.inbox_records import Claim, Refusal, Taken, read_record_json, record_json
 
 _CLAIMED, _TAKEN, _REFUSED = ".claimed/", ".taken/", ".refused/"
@@ -105,7 +114,7 @@ class BucketInbox:
             place = _claim_key(fingerprint, number)
             if (text := self._read(place)) is not None:
                 record = read_record_json(Claim, text) or Claim("", fingerprint, "", "", "")
-                found.append(replace(record, place=place))
+                found.append(replace(record, fingerprint=fingerprint, place=place))
         return found
 
     def expired_after(self, claim: Claim) -> Seconds:
@@ -144,6 +153,9 @@ class BucketInbox:
     def fetched(self, claim: Claim, scratch: Path) -> Iterator[Path]:
         """Fetch a claimed delivery into the folder `scratch`, and give its path there."""
         entry = self.content(claim)
+        if entry and entry.fault:
+            # a claim that was taken over was not looked at before, and any claim may have changed since
+            raise IntakeError(entry.fault)
         target = scratch / claim.name
         files = entry.files if entry else ()
 
@@ -245,8 +257,8 @@ def _entry(name: str, stored: Iterable[_Stored]) -> Entry:
             continue
         if parts and is_temporary(parts[-1]):
             unfinished = f"{inner} is still being written"
-        if any(part in ("", ".", "..") or "\0" in part or len(part.encode()) > 255 for part in parts):
-            fault = f"the object {inner[:80]!r} has a name that no file can have"
+        if not all(is_file_name(part) for part in (name, *parts)):
+            fault = f"the object {one.key[:80]!r} has a name that no file can have"
         files.append(ListedFile(inner, one.size, one.etag, one.modified))
     if len(files) > 1 and any(not one.name for one in files):
         fault = "it is an object and a folder of the same name"
@@ -260,4 +272,4 @@ def _claim_key(fingerprint: str, number: int) -> str:
 def _generation(key: str) -> tuple[str, int]:
     """Return the fingerprint and the number of a claim's key; the number of an unknown name is 0."""
     fingerprint, _, number = key.removeprefix(_CLAIMED).removesuffix(".json").partition(".")
-    return fingerprint, int(number) if number.isdigit() else 0
+    return fingerprint, int(number) if number.isdecimal() else 0

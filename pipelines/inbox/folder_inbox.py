@@ -5,11 +5,8 @@
     .taken/ID/NAME               one that was taken in, next to its .taken.json; nothing here is ever deleted
     .refused/FINGERPRINT.json    why a delivery was left in place
 
-The names of the records are hidden, so no delivery can have them. Earlier releases wrote `claim.json` and `taken.json`:
-these are read if the hidden record is not there and the delivery itself does not have the name.
-
 A rename succeeds for one of two machines only. The age of a claim is measured by the clock of the file server: by the
-difference to a file that is touched now.
+difference to a file that is written now. A sender can write all of this: no link among the records is followed.
 """
 
 from __future__ import annotations
@@ -27,15 +24,20 @@ from typing import BinaryIO
 from elp_core.fail_points import durable_write
 from elp_core.files import replacing_folder, write_whole
 from elp_core.types import Seconds
-from pipelines.errors import WorkspaceError
+from pipelines.errors import IntakeError, WorkspaceError
 from pipelines.inbox.folder_listing import scan_entry
+from pipelines.inbox.folder_records import (
+    CLAIM_FILE,
+    EARLIER_NAMES,
+    TAKEN_FILE,
+    claim_file,
+    read_record_file,
+    record_file,
+)
 from pipelines.inbox.inbox_entry import MARKER, Entry, is_delivery_name
-from pipelines.inbox.inbox_records import Claim, R, Refusal, Taken, read_record_json, record_json
+from pipelines.inbox.inbox_records import Claim, Refusal, Taken, record_json
 
 _CLAIMED, _TAKEN, _REFUSED = ".claimed", ".taken", ".refused"
-_CLAIM, _DONE = ".claim.json", ".taken.json"
-_EARLIER = {_CLAIM: "claim.json", _DONE: "taken.json"}
-"""Names of the records that earlier releases wrote."""
 
 
 class FolderInbox:
@@ -75,7 +77,7 @@ class FolderInbox:
             with self._errors("claimed"):
                 place.mkdir(parents=True)
                 # before the content: what the folder holds then has an owner
-                write_whole(place / _CLAIM, record_json(claim))
+                write_whole(place / CLAIM_FILE, record_json(claim))
                 # the marker first: one that stays alone would mark the next delivery of this name
                 for name in ((entry.name + MARKER,) if entry.marked is not None else ()) + (entry.name,):
                     with durable_write("inbox claim"):
@@ -100,11 +102,10 @@ class FolderInbox:
 
     def expired_after(self, claim: Claim) -> Seconds:
         """Return how long ago a claim was renewed, by the clock of the file server."""
-        clock = self.folder / _CLAIMED / ".clock"
+        clock = self._own(_CLAIMED) / ".clock"
         with contextlib.suppress(FileNotFoundError), self._errors("read"):
-            clock.touch()
-            os.utime(clock)
-            return clock.stat().st_mtime - _claim_file(claim).stat().st_mtime
+            write_whole(clock, "")
+            return clock.lstat().st_mtime - claim_file(claim).lstat().st_mtime
         return 0.0
 
     def take_over(self, claim: Claim, owner: str) -> Claim | None:
@@ -114,13 +115,13 @@ class FolderInbox:
         try:
             with self._errors("claimed"):
                 # renewed before the rename: under its new name it has no age for another machine
-                os.utime(_claim_file(claim))
-                os.utime(claim.place)
+                os.utime(claim_file(claim), follow_symlinks=False)
+                os.utime(claim.place, follow_symlinks=False)
                 with durable_write("inbox claim by another"):
                     os.rename(claim.place, place)
-                write_whole(place / _CLAIM, record_json(taken))
-                if claim.name != _EARLIER[_CLAIM]:
-                    (place / _EARLIER[_CLAIM]).unlink(missing_ok=True)
+                write_whole(place / CLAIM_FILE, record_json(taken))
+                if claim.name != EARLIER_NAMES[CLAIM_FILE]:
+                    (place / EARLIER_NAMES[CLAIM_FILE]).unlink(missing_ok=True)
         except FileNotFoundError:
             return None
         return taken
@@ -128,13 +129,13 @@ class FolderInbox:
     def renew(self, claim: Claim) -> None:
         """Say that the owner of a claim is at work; nothing if it lost it."""
         with contextlib.suppress(FileNotFoundError):
-            os.utime(Path(claim.place) / _CLAIM)
+            os.utime(Path(claim.place) / CLAIM_FILE, follow_symlinks=False)
             # a worker of an earlier release does not know the hidden record, and looks at the age of the folder
-            os.utime(claim.place)
+            os.utime(claim.place, follow_symlinks=False)
 
     def holds(self, claim: Claim) -> bool:
         """Return whether nobody took the claim over."""
-        return (Path(claim.place) / _CLAIM).is_file()
+        return (Path(claim.place) / CLAIM_FILE).is_file()
 
     def content(self, claim: Claim) -> Entry | None:
         """Return what was claimed, as it is now; None if nothing is there."""
@@ -142,26 +143,31 @@ class FolderInbox:
 
     def is_taken(self, claim: Claim) -> bool:
         """Return whether the claimed delivery was taken in and only has to be moved."""
-        file = _record_file(Path(claim.place), _DONE)
+        file = record_file(Path(claim.place), TAKEN_FILE)
         return file.is_file() and file.name != claim.name
 
     @contextlib.contextmanager
     def fetched(self, claim: Claim, scratch: Path) -> Iterator[Path]:
         """Give the path of a claimed delivery on this machine; `scratch` is not used."""
+        entry = self.content(claim)
+        if entry and entry.fault:
+            # nobody looked at a claim that was taken over
+            raise IntakeError(entry.fault)
         yield Path(claim.place) / claim.name
 
     def finish(self, claim: Claim, taken: Taken | None) -> None:
         """Record that a claimed delivery was taken in, and move it to those; None: the record is there already."""
         place = Path(claim.place)
-        record = _record_file(place, _CLAIM).name
+        record = record_file(place, CLAIM_FILE).name
         with self._errors("moved"):
             if taken:
-                write_whole(place / _DONE, record_json(taken), durable=True)
-            (self.folder / _TAKEN).mkdir(exist_ok=True)
+                write_whole(place / TAKEN_FILE, record_json(taken), durable=True)
+            kept = self._own(_TAKEN)
+            kept.mkdir(exist_ok=True)
             with durable_write("inbox move"):
-                os.rename(place, self.folder / _TAKEN / place.name)
+                os.rename(place, kept / place.name)
             if record != claim.name:
-                (self.folder / _TAKEN / place.name / record).unlink(missing_ok=True)
+                (kept / place.name / record).unlink(missing_ok=True)
 
     def release(self, claim: Claim) -> str:
         """Put a claimed delivery back with its marker; return its name, another one if that is taken meanwhile."""
@@ -174,7 +180,7 @@ class FolderInbox:
                     _move_without_replacing(place / claim.name, self.folder / name)
             with contextlib.suppress(FileNotFoundError), durable_write("inbox release of marker"):
                 os.rename(place / (claim.name + MARKER), self.folder / (name + MARKER))
-            (place / _CLAIM).unlink(missing_ok=True)
+            (place / CLAIM_FILE).unlink(missing_ok=True)
             # a folder with something else in it stays, for people
             with contextlib.suppress(OSError):
                 place.rmdir()
@@ -182,10 +188,10 @@ class FolderInbox:
 
     def refusals(self) -> list[Refusal]:
         """Return the refused deliveries, also those that have changed or are gone."""
-        folder = self.folder / _REFUSED
+        folder = self._own(_REFUSED)
         with self._errors("read"):
-            texts = [path.read_bytes() for path in sorted(folder.glob("*.json"))] if folder.is_dir() else []
-        return [found for text in texts if (found := read_record_json(Refusal, text))]
+            paths = sorted(folder.glob("*.json")) if folder.is_dir() else []
+            return [found for path in paths if (found := read_record_file(Refusal, path))]
 
     def refuse(self, refusal: Refusal) -> None:
         """Keep why a delivery was refused."""
@@ -200,7 +206,7 @@ class FolderInbox:
     def taken(self, limit: int) -> list[Taken]:
         """Return the newest deliveries that were taken in, the newest first."""
         places = self._subfolders(_TAKEN)[::-1][:limit]
-        return [found for place in places if (found := _read_record(Taken, _record_file(place, _DONE)))]
+        return [found for place in places if (found := read_record_file(Taken, record_file(place, TAKEN_FILE)))]
 
     def _entry(self, name: str, names: set[str]) -> Entry | None:
         found = scan_entry(self.folder / name)
@@ -213,12 +219,13 @@ class FolderInbox:
 
     def _new_place(self, fingerprint: str) -> Path:
         moment = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
-        return self.folder / _CLAIMED / f"{moment}-{fingerprint[:12]}-{uuid.uuid4().hex[:8]}"
+        return self._own(_CLAIMED) / f"{moment}-{fingerprint[:12]}-{uuid.uuid4().hex[:8]}"
 
     def _subfolders(self, kind: str) -> list[Path]:
-        folder = self.folder / kind
+        folder = self._own(kind)
         with self._errors("read"):
-            return sorted(p for p in folder.iterdir() if p.is_dir()) if folder.is_dir() else []
+            found = sorted(folder.iterdir()) if folder.is_dir() else []
+            return [path for path in found if path.is_dir() and not path.is_symlink()]
 
     def _read_claim(self, place: Path) -> Claim | None:
         """Return the claim of a folder; one without a readable record has no owner. None if it is gone."""
@@ -226,14 +233,24 @@ class FolderInbox:
             names = sorted(name for name in os.listdir(place) if is_delivery_name(name))
         except FileNotFoundError:
             return None
-        if found := _read_record(Claim, _record_file(place, _CLAIM)):
+        if found := read_record_file(Claim, record_file(place, CLAIM_FILE)):
             return replace(found, place=str(place))
         # a damaged record of an earlier release is no delivery, unless nothing else is there
-        content = [name for name in names if name not in _EARLIER.values()] or names or [""]
+        content = [name for name in names if name not in EARLIER_NAMES.values()] or names or [""]
         return Claim(content[0], "", "", "", "", str(place))
 
     def _refusal(self, refusal: Refusal) -> Path:
-        return self.folder / _REFUSED / f"{refusal.fingerprint}.json"
+        return self._own(_REFUSED) / f"{refusal.fingerprint}.json"
+
+    def _own(self, kind: str) -> Path:
+        """Return a folder of records; WorkspaceError if any of them is a link, which may lead out of the inbox."""
+        for folder in (self.folder / one for one in (_CLAIMED, _TAKEN, _REFUSED)):
+            if folder.is_symlink():
+                raise WorkspaceError(
+                    f"{folder} on {socket.gethostname()} is a link, which may lead out of the inbox; remove the link, "
+                    "and the next run makes a folder there"
+                )
+        return self.folder / kind
 
     @contextlib.contextmanager
     def _errors(self, done: str) -> Iterator[None]:
@@ -247,27 +264,6 @@ class FolderInbox:
                 f"the inbox {self.folder} cannot be {done} on {socket.gethostname()} ({error.strerror or error}); give "
                 "the account of the worker the right to read and write there, and run it again"
             ) from error
-
-
-def _record_file(place: Path, name: str) -> Path:
-    """Return the file of a record in the folder of a claimed or taken delivery, which may not be there."""
-    # a folder that has a hidden record is of this release: what has an earlier name there is a delivery
-    earlier = not any((place / hidden).exists() for hidden in _EARLIER)
-    return place / (_EARLIER[name] if earlier else name)
-
-
-def _read_record(kind: type[R], file: Path) -> R | None:
-    """Return the record in a file; None if it is damaged or not there."""
-    # a delivery may be a folder of this name
-    with contextlib.suppress(FileNotFoundError, IsADirectoryError):
-        return read_record_json(kind, file.read_bytes())
-    return None
-
-
-def _claim_file(claim: Claim) -> Path:
-    """Return the file whose age is that of the claim; the folder if its record is missing."""
-    file = _record_file(Path(claim.place), _CLAIM)
-    return file if file.is_file() else Path(claim.place)
 
 
 def _move_without_replacing(source: Path, target: Path) -> None:

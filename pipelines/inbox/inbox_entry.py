@@ -59,6 +59,18 @@ def is_delivery_name(name: str) -> bool:
     return not (name.startswith(".") or is_temporary(name) or name.lower().endswith(MARKER) or is_left_over(name))
 
 
+def is_file_name(name: str) -> bool:
+    """Return whether a file can have this name, so that a path with it stays in its folder.
+
+    >>> is_file_name("monday"), is_file_name(".."), is_file_name("monday/../..")
+    (True, False, False)
+    """
+    try:
+        return name not in ("", ".", "..") and not {"/", "\0"} & set(name) and len(os.fsencode(name)) <= 255
+    except UnicodeEncodeError:
+        return False
+
+
 def is_temporary(name: str) -> bool:
     """Return whether programs use such a name for a file that they are still writing.
 

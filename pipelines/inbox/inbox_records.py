@@ -1,17 +1,24 @@
-"""The records that an inbox keeps next to its deliveries, so that every machine reads the same ones."""
+"""The records that an inbox keeps next to its deliveries, so that every machine reads the same ones.
+
+A sender can write and forge them. Names and fingerprints become parts of paths, so they are checked when they are read.
+"""
 
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import asdict, dataclass
 from typing import TypeVar
 
 from elp_core.config import from_dict
 from elp_core.errors import ConfigError
+from pipelines.inbox.inbox_entry import is_delivery_name, is_file_name
 
 LEASE_SECONDS = 100.0
 """A claim that was not renewed for so long, by the store's clock, belongs to a machine that is gone."""
 RENEW_SECONDS = 20.0
+_FINGERPRINT = re.compile(r"([0-9a-f]{32})?")
+"""Of a delivery; empty in the claim of a delivery whose record was damaged."""
 
 R = TypeVar("R", "Claim", "Refusal", "Taken")
 
@@ -65,8 +72,15 @@ def record_json(record: Claim | Refusal | Taken) -> str:
 
 
 def read_record_json(kind: type[R], text: str | bytes) -> R | None:
-    """Return the record of a text; None if it is damaged, as after a full disk: the delivery itself decides then."""
+    """Return the record of a text; None if it is damaged, as after a full disk: the delivery itself decides then.
+
+    One whose fingerprint, or claimed name, would lead to another folder is damaged, too.
+    """
     try:
-        return from_dict(kind, json.loads(text), kind.__name__.lower())
-    except (ValueError, TypeError, AttributeError, ConfigError):
+        found = from_dict(kind, json.loads(text), kind.__name__.lower())
+    except (ValueError, TypeError, AttributeError, ConfigError, RecursionError):
         return None
+    claimed = found.name if isinstance(found, Claim) else ""
+    if claimed and not (is_delivery_name(claimed) and is_file_name(claimed)):
+        return None
+    return found if _FINGERPRINT.fullmatch(found.fingerprint) else None

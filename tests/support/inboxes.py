@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import io
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -87,3 +93,57 @@ class Clock:
         patch.setattr(take_deliveries, "monotonic", lambda: clock.now)
         patch.setattr(take_deliveries.time, "sleep", clock.sleep)
         return clock
+
+
+@dataclass
+class MemoryBucket:
+    """Stands for a bucket: takes every key, also those that a real store refuses. What is in it is old."""
+
+    content: dict[str, bytes] = field(default_factory=dict)
+    name: str = "memory"
+
+    def objects(self, prefix: str) -> Iterator[Any]:
+        """Yield the objects below a prefix by key."""
+        for key, content in sorted(self.content.items()):
+            if key.startswith(prefix):
+                etag = hashlib.sha256(content).hexdigest()
+                yield {
+                    "Key": key,
+                    "Size": len(content),
+                    "ETag": f'"{etag}"',
+                    "LastModified": datetime(2026, 1, 1, tzinfo=UTC),
+                }
+
+    def head(self, key: str) -> Any:
+        """Return the times of an object, an hour after it was written; None if there is none."""
+        written = datetime(2026, 1, 1, tzinfo=UTC)
+        headers = {"date": format_datetime(written + timedelta(hours=1), usegmt=True)}
+        return {"LastModified": written, "ResponseMetadata": {"HTTPHeaders": headers}} if key in self.content else None
+
+    def open(self, key: str, etag: str = "") -> io.BytesIO:
+        """Return the body of an object."""
+        if key not in self.content:
+            raise FileNotFoundError(key)
+        return io.BytesIO(self.content[key])
+
+    def put(self, key: str, content: str | bytes) -> None:
+        """Write an object."""
+        self.content[key] = content.encode() if isinstance(content, str) else content
+
+    def put_new(self, key: str, text: str) -> bool:
+        """Write an object unless there is one."""
+        if new := key not in self.content:
+            self.put(key, text)
+        return new
+
+    def delete(self, key: str) -> None:
+        """Remove an object."""
+        self.content.pop(key, None)
+
+    def require_space(self, folder: Path, size: int) -> None:
+        """Make the folder."""
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def errors(self, done: str) -> contextlib.AbstractContextManager[None]:
+        """Turn no error into another one."""
+        return contextlib.nullcontext()

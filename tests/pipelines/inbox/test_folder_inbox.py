@@ -320,7 +320,7 @@ def test_a_delivery_that_was_taken_in_and_not_moved_is_moved(bare: Workspace, fo
     claim = inbox.claim(inbox.entries()[0], owner_id(bare))
     assert claim
     (Path(claim.place) / ".taken.json").write_text(
-        json.dumps({"name": "monday", "fingerprint": "f", "version": "v1", "at": "", "host": "h"})
+        json.dumps({"name": "monday", "fingerprint": "f" * 32, "version": "v1", "at": "", "host": "h"})
     )
     intake = Intake()
     assert intake.run(bare).taken == []
@@ -387,7 +387,7 @@ def test_what_an_earlier_release_took_in_is_listed_and_moved(bare: Workspace, fo
     _as_earlier_release(place)
     assert [one.name for one in inbox.taken(5)] == ["monday"]
     # killed before the move
-    record = json.dumps({"name": "monday", "fingerprint": "f", "owner": "o", "host": "h", "at": ""})
+    record = json.dumps({"name": "monday", "fingerprint": "f" * 32, "owner": "o", "host": "h", "at": ""})
     (place / "claim.json").write_text(record)
     place.rename(folder / ".claimed" / place.name)
     assert (Intake().run(bare).taken, inbox.claims()) == ([], [])
