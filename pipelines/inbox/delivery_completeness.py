@@ -16,6 +16,7 @@ from pipelines.number_text import count
 MANIFESTS = ("SHA256SUMS", "sha256sums.txt", "checksums.sha256", "manifest-sha256.txt")
 """Names of a list of digests at the top of a folder: of `sha256sum`, and of BagIt."""
 RIGHT = "right"
+_UNREAD = "not there yet: a file cannot be read"
 _LINE = re.compile(r"\\?(?P<digest>[0-9a-fA-F]{64}) [ *]?(?P<name>.+)")
 _ESCAPES = {"n": "\n", "r": "\r", "\\": "\\"}
 _LONGEST = 64 * 2**20
@@ -51,7 +52,8 @@ def readiness(
         return Readiness("complete"), look
     manifest = next((one for name in MANIFESTS for one in entry.files if one.name == name), None)
     if manifest:
-        if not look.digests:
+        # a read that failed says nothing about the next one; an earlier release kept it as the result
+        if not look.digests or look.digests.startswith(_UNREAD):
             look = replace(look, digests=check_digests(entry, manifest.name, open_file))
         if look.digests == RIGHT:
             return Readiness("complete"), look
@@ -89,7 +91,7 @@ def check_digests(entry: Entry, manifest: str, open_file: OpenFile) -> str:
         return f"{manifest}: {error}"
     except OSError as error:
         # it may be replaced at this moment
-        return f"not there yet: a file cannot be read ({error.strerror or error})"
+        return f"{_UNREAD} ({error.strerror or error})"
     return RIGHT
 
 

@@ -13,13 +13,13 @@ import shutil
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from elp_core.types import Seconds
 from pipelines.errors import DataRefused, IntakeError, WorkspaceError
-from pipelines.inbox.delivery_completeness import Readiness, readiness
+from pipelines.inbox.delivery_completeness import RIGHT, Readiness, readiness
 from pipelines.inbox.inbox_entry import Entry, shown_name
 from pipelines.inbox.inbox_looks import monotonic, read_looks, write_looks
 from pipelines.inbox.inbox_records import LEASE_SECONDS, RENEW_SECONDS, Claim, Refusal, Taken
@@ -121,11 +121,11 @@ class _Taker:
     def take_complete(self) -> Seconds:
         """Look, and take in what is complete; return after how long another look may find more, 0 if none."""
         wait: Seconds = 0.0
-        found = look_at(self.workspace, self.slot, self.inbox)
+        refusals = self.inbox.refusals()
+        refused = {refusal.fingerprint for refusal in refusals}
+        found = look_at(self.workspace, self.slot, self.inbox, refused)
         present = {entry.fingerprint for entry, _ in found}
-        refused = set()
-        for refusal in self.inbox.refusals():
-            refused.add(refusal.fingerprint)
+        for refusal in refusals:
             if refusal.reported and refusal.fingerprint not in present:
                 # the delivery was changed or removed
                 self.inbox.forget(refusal)
@@ -195,15 +195,24 @@ class _Taker:
         self.log(f"refused in the inbox of {self.slot}: {shown_name(name)}: {reason}")
 
 
-def look_at(workspace: Workspace, slot: Slot, inbox: SlotInbox) -> list[tuple[Entry, Readiness]]:
-    """Look at an inbox, keep what was seen, and return each entry with its readiness, by name."""
+def look_at(
+    workspace: Workspace, slot: Slot, inbox: SlotInbox, refused: Collection[str] | None = None
+) -> list[tuple[Entry, Readiness]]:
+    """Look at an inbox, keep what was seen, and return each entry with its readiness, by name.
+
+    With the fingerprints of what was refused, check wrong digests of every other delivery again: the refusal of one may
+    have been removed on another machine, whose looks are not those of this one.
+    """
     settings, address = workspace.settings.inbox, workspace.settings.inbox_of(slot)
     entries, now = inbox.entries(), monotonic()
     looks = read_looks(workspace, slot, address).after({one.name: one.fingerprint for one in entries}, now)
     found = []
     for entry in entries:
         open_file = functools.partial(inbox.open_file, entry.name)
-        ready, look = readiness(entry, looks.entries[entry.name], settings, open_file, now)
+        look = looks.entries[entry.name]
+        if refused is not None and entry.fingerprint not in refused and look.digests != RIGHT:
+            look = replace(look, digests="")
+        ready, look = readiness(entry, look, settings, open_file, now)
         looks = replace(looks, entries={**looks.entries, entry.name: look})
         found.append((entry, ready))
     write_looks(workspace, slot, looks)
@@ -227,7 +236,7 @@ def retry_refused(workspace: Workspace, slot: Slot, names: tuple[str, ...] = ())
     chosen = [one for one in refusals if not names or shown_name(one.name) in names]
     for refusal in chosen:
         inbox.forget(refusal)
-    # its digests are checked again, too
+    # the next look of this workspace checks the digests again; a run does so for all that is not refused
     gone = {one.name for one in chosen}
     write_looks(workspace, slot, replace(looks, entries={k: v for k, v in looks.entries.items() if k not in gone}))
     return sorted({shown_name(one.name) for one in chosen})

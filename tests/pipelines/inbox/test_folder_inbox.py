@@ -11,6 +11,7 @@ import subprocess
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
@@ -191,6 +192,41 @@ def test_a_file_that_differs_from_its_digest_for_good_is_refused(bare: Workspace
     (refused,) = intake.run(bare).refused
     assert refused.reason == "a.wav differs from its digest in manifest-sha256.txt"
     assert intake.seen == []
+
+
+def test_digests_that_could_not_be_read_are_checked_again(
+    bare: Workspace, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drop(folder, "monday", {"SHA256SUMS": _sums({"a.wav": b"1"}), "a.wav": b"1"})
+
+    def denied(self: FolderInbox, entry: str, name: str) -> BinaryIO:
+        raise PermissionError(errno.EACCES, "Permission denied", name)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(FolderInbox, "open_file", denied)
+        reason = "not there yet: a file cannot be read (Permission denied)"
+        assert Intake().run(bare).left == {"monday": reason}
+        assert [(row.state, row.detail) for row in inbox_rows(bare)] == [("incomplete", reason)]
+    # nothing of the listing has changed
+    assert [row.state for row in inbox_rows(bare)] == ["waiting"]
+    assert [one.name for one in Intake().run(bare).taken] == ["monday"]
+
+
+def test_a_retry_on_another_machine_lets_a_run_check_the_digests_again(tmp_path: Path, clock: Clock) -> None:
+    base = drop(tmp_path, "mnt", {})
+    control, clone = (bare_workspace(tmp_path / name, path=str(base)) for name in ("control", "clone"))
+    monday = drop(base / "plant-a/asr", "monday", {"SHA256SUMS": _sums({"a.wav": b"1"}), "a.wav": b"0"})
+    intake = Intake()
+    intake.run(clone)
+    clock.now += 11
+    assert [one.name for one in intake.run(clone).refused] == ["monday"]
+    # a disk that returned other bytes: names, sizes and times are the same now
+    before = (monday / "a.wav").stat()
+    (monday / "a.wav").write_bytes(b"1")
+    os.utime(monday / "a.wav", ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert intake.run(clone).left == {"monday": "it was refused before and has not changed"}
+    assert retry_refused(control, SLOT) == ["monday"]
+    assert [one.name for one in intake.run(clone).taken] == ["monday"]
 
 
 @pytest.mark.parametrize("error", [IntakeError("no audio in it"), DataRefused("plant-a/asr", ["too few speakers"])])
