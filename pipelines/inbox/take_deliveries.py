@@ -17,6 +17,7 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from elp_core.errors import OpsError
 from elp_core.types import Seconds
 from pipelines.errors import DataRefused, IntakeError, WorkspaceError
 from pipelines.inbox.delivery_completeness import RIGHT, Readiness, readiness
@@ -261,7 +262,7 @@ def _renewed(inbox: SlotInbox, claim: Claim) -> Iterator[None]:
     def renew() -> None:
         while not ended.wait(RENEW_SECONDS):
             # a store that does not answer for a while: the next renewal may succeed, and a lost claim does no harm
-            with contextlib.suppress(OSError, WorkspaceError):
+            with contextlib.suppress(OSError, OpsError):
                 inbox.renew(claim)
 
     thread = threading.Thread(target=renew, daemon=True)

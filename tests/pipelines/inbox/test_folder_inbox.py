@@ -8,6 +8,7 @@ import json
 import os
 import socket
 import subprocess
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -15,9 +16,9 @@ from typing import BinaryIO
 
 import pytest
 
-from pipelines.errors import DataRefused, IntakeError, ServiceError, WorkspaceError
+from pipelines.errors import DataRefused, IntakeError, RemoteAway, ServiceError, WorkspaceError
 from pipelines.inbox.folder_inbox import FolderInbox
-from pipelines.inbox.inbox_records import LEASE_SECONDS
+from pipelines.inbox.inbox_records import LEASE_SECONDS, Claim
 from pipelines.inbox.inbox_status import inbox_rows
 from pipelines.inbox.slot_inbox import owner_id
 from pipelines.inbox.take_deliveries import retry_refused
@@ -309,6 +310,31 @@ def test_what_is_neither_file_nor_folder_is_refused_and_never_opened(bare: Works
     (refused,) = intake.run(bare).refused
     assert "put the files themselves there" in refused.reason
     assert intake.seen == []
+
+
+@pytest.mark.parametrize("error", [ServiceError("503"), RemoteAway("no answer"), WorkspaceError("no right"), OSError()])
+def test_a_renewal_that_fails_is_made_again(
+    bare: Workspace, folder: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    from pipelines.inbox import take_deliveries
+
+    drop(folder, "monday", {"a.wav": b"1"})
+    tries, enough = list[str](), threading.Event()
+
+    def renew(self: FolderInbox, claim: Claim) -> None:
+        tries.append(claim.name)
+        if len(tries) > 2:
+            enough.set()
+        raise error
+
+    class Slow(Intake):
+        def __call__(self, path: Path) -> str:
+            assert enough.wait(20)
+            return super().__call__(path)
+
+    monkeypatch.setattr(take_deliveries, "RENEW_SECONDS", 0.01)
+    monkeypatch.setattr(FolderInbox, "renew", renew)
+    assert [one.name for one in Slow().run(bare).taken] == ["monday"]
 
 
 def test_a_claim_of_a_killed_run_of_this_machine_is_finished_at_once(bare: Workspace, folder: Path) -> None:
