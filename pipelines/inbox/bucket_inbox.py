@@ -32,6 +32,7 @@ from pipelines.inbox.inbox_entry import (
     is_file_name,
     is_left_over,
     is_temporary,
+    shown_name,
 )
 from pipelines.inbox.inbox_records import Claim, Refusal, Taken, read_record_json, record_json
 
@@ -260,9 +261,16 @@ def _entry(name: str, stored: Iterable[_Stored]) -> Entry:
         if not all(is_file_name(part) for part in (name, *parts)):
             fault = f"the object {one.key[:80]!r} has a name that no file can have"
         files.append(ListedFile(inner, one.size, one.etag, one.modified))
-    if len(files) > 1 and any(not one.name for one in files):
-        fault = "it is an object and a folder of the same name"
+    folders = {folder for one in files if one.name for folder in _folders(one.name)}
+    if both := sorted(folders & {one.name for one in files}):
+        fault = f"{shown_name(both[0]) or 'it'} is an object and a folder of the same name"
     return Entry(name, tuple(sorted(files, key=lambda one: one.name)), unfinished, fault)
+
+
+def _folders(name: str) -> Iterator[str]:
+    """Return the folders that a file is in, from the delivery itself, whose name is empty."""
+    parts = name.split("/")
+    return ("/".join(parts[:depth]) for depth in range(len(parts)))
 
 
 def _claim_key(fingerprint: str, number: int) -> str:

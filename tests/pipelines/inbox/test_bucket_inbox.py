@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 
 from pipelines.errors import IntakeError, OpsError, WorkspaceError
-from pipelines.inbox import take_deliveries
+from pipelines.inbox import slot_inbox, take_deliveries
 from pipelines.inbox.bucket_inbox import BucketInbox, open_bucket
 from pipelines.inbox.inbox_records import LEASE_SECONDS, Claim
 from pipelines.inbox.inbox_status import inbox_rows
@@ -29,7 +29,7 @@ from pipelines.inbox.slot_inbox import inbox_slots, owner_id
 from pipelines.inbox.take_deliveries import retry_refused
 from pipelines.local.workspace import Workspace
 from pipelines.s3_client import open_s3
-from tests.support.inboxes import SLOT, Clock, Intake, bare_workspace
+from tests.support.inboxes import SLOT, Clock, Intake, MemoryBucket, bare_workspace
 from tests.support.object_store import OWNER, READER, ObjectStore, object_store
 
 pytestmark = pytest.mark.integration
@@ -136,6 +136,28 @@ def test_a_key_that_no_file_can_have_is_refused(key: str) -> None:
     bucket = SimpleNamespace(objects=lambda prefix: [listed])
     (entry,) = BucketInbox(bucket, "in/").entries()
     assert "a name that no file can have" in entry.fault
+
+
+@pytest.mark.parametrize(
+    ("keys", "which"),
+    [
+        (["monday", "monday/a.wav"], "it"),
+        (["monday/x", "monday/x/y.wav"], "x"),
+        (["monday/d/x", "monday/d/x/e/y.wav", "monday/d/x.wav"], "d/x"),
+        (["monday/x", "monday/x.wav", "monday/xy/x"], ""),
+    ],
+)
+def test_an_object_and_a_folder_of_one_name_are_refused_and_stop_no_delivery(
+    tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch, keys: list[str], which: str
+) -> None:
+    # a store may have both, a disk has not
+    bucket = MemoryBucket({f"in/{key}": b"1" for key in [*keys, "tuesday"]})
+    monkeypatch.setattr(slot_inbox, "open_bucket", lambda address, endpoint: BucketInbox(bucket, "in/"))
+    done = Intake().run(bare_workspace(tmp_path, path="s3://memory/in"))
+    assert [one.reason for one in done.refused] == (
+        [f"{which} is an object and a folder of the same name"] if which else []
+    )
+    assert [one.name for one in done.taken] == (["tuesday"] if which else ["monday", "tuesday"])
 
 
 @pytest.mark.parametrize("name", [" with blanks ", "会議 1.zip", "a\nb.zip", "a\u2028b.zip", "50%25+x.zip"])
