@@ -33,7 +33,7 @@ class Readiness:
     state: Literal["complete", "incomplete", "faulty"]
     reason: str = ""
     wait: float = 0.0
-    """Seconds after which another look may find it complete; 0 if waiting alone is not enough."""
+    """Seconds after which another look may find it complete or faulty; 0 if waiting alone is not enough."""
 
 
 def readiness(
@@ -57,9 +57,11 @@ def readiness(
             look = replace(look, digests=check_digests(entry, manifest.name, open_file))
         if look.digests == RIGHT:
             return Readiness("complete"), look
-        # what is missing may still come; a file that differs and no longer changes is wrong
-        wrong = left <= 0 and not look.digests.startswith("not there yet")
-        return Readiness("faulty" if wrong else "incomplete", look.digests), look
+        if look.digests.startswith("not there yet"):
+            # what is missing may still come
+            return Readiness("incomplete", look.digests), look
+        # a file that differs and no longer changes is wrong
+        return Readiness("incomplete" if left > 0 else "faulty", look.digests, max(left, 0.0)), look
     if settings.complete == "marker":
         return Readiness("incomplete", late or f"it waits for its marker {shown_name(entry.name)}{MARKER}"), look
     if left > 0:

@@ -30,6 +30,11 @@ class InboxRow:
     fingerprint: str = ""
     """Changes with its content."""
 
+    @property
+    def needs_run(self) -> bool:
+        """Return whether a run is to take it in, or to record and report that it is refused: only a run does that."""
+        return self.state == "waiting" or (self.state == "refused" and not self.at)
+
 
 def inbox_rows(workspace: Workspace, slots: Sequence[Slot] = (), taken: int = 10) -> list[InboxRow]:
     """Return what is in the inboxes of these slots, or of all; of what was taken in, the newest of each slot.

@@ -35,7 +35,7 @@ class Started:
     """The run that was started last for a slot."""
 
     digest: str
-    """Of the deliveries that waited."""
+    """Of the deliveries that needed a run."""
     tries: int
     at: float
     """Seconds since the epoch."""
@@ -74,7 +74,7 @@ def watch_inboxes(workspace: Workspace, api: Callable[[], str], say: Callable[[s
             faults[str(slot)] = str(error)
             continue
         found[str(slot)] = dict(Counter(row.state for row in rows))
-        if ready := [row for row in rows if row.state == "waiting"]:
+        if ready := [row for row in rows if row.needs_run]:
             waiting[slot] = ready
     counts = InboxCounts(time.time(), found, faults)
     write_whole(counts_file(workspace), json.dumps(asdict(counts)) + "\n")

@@ -12,7 +12,7 @@ import pytest
 from pipelines.local.workspace import Workspace
 from pipelines.orchestration import inbox_watch
 from pipelines.orchestration.inbox_watch import START_PAUSES, Started, counts_file, watch_inboxes
-from tests.support.inboxes import bare_workspace, drop
+from tests.support.inboxes import Intake, bare_workspace, drop
 
 
 class Prefect:
@@ -91,6 +91,26 @@ def test_a_slot_that_no_gpu_can_carry_does_not_hold_up_the_others(tmp_path: Path
     watch_inboxes(Workspace(workspace.root, settings), lambda: "http://prefect/api", said.append)
     assert [run["parameters"]["slot"] for run in prefect.asked.values()] == ["plant-a/asr"]
     assert "plant-0/asr cannot be started" in said[0]
+
+
+def test_one_that_can_only_be_refused_starts_one_run_which_reports_it(
+    tmp_path: Path, prefect: Prefect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace = bare_workspace(tmp_path, stable=0.0, start="retrain")
+    now = inbox_watch.time.time()
+    monkeypatch.setattr(inbox_watch.time, "time", lambda: now)
+    drop(workspace.root / "inbox/plant-a/asr", "monday", {"SHA256SUMS": b"0" * 64 + b" a.wav\n", "a.wav": b"1"})
+    (workspace.root / "inbox/plant-a/asr/tuesday").symlink_to(tmp_path)
+    for _ in range(3):
+        assert _look(workspace).slots == {"plant-a/asr": {"refused": 2}}
+    assert len(prefect.asked) == 1
+    intake = Intake()
+    intake.run(workspace)
+    assert sorted(one.name for one in intake.reported) == ["monday", "tuesday"]
+    # the refusals are recorded
+    now += START_PAUSES[-1]
+    _look(workspace)
+    assert len(prefect.asked) == 1
 
 
 def test_an_incomplete_one_starts_none(tmp_path: Path, prefect: Prefect) -> None:
