@@ -14,13 +14,15 @@ _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{12}\.tmp")
 
 
 @contextlib.contextmanager
-def replacing(path: Path, *, durable: bool = False) -> Iterator[Path]:
+def replacing(path: Path, *, durable: bool = False, make_folder: bool = True) -> Iterator[Path]:
     """Give a temporary path next to `path`; put what was written there in the place of `path` at the end.
 
-    If the block raises, the temporary file is removed and `path` is unchanged. The folder is made if it is missing.
-    With `durable`, wait until the disk has the content, for records that must outlive a power failure.
+    If the block raises, the temporary file is removed and `path` is unchanged. The folder is made if it is missing;
+    without `make_folder`, for one that another process may move, that is a FileNotFoundError. With `durable`, wait
+    until the disk has the content, for records that must outlive a power failure.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    if make_folder:
+        path.parent.mkdir(parents=True, exist_ok=True)
     # in the same folder: a rename over a file system's border is a copy, and a copy can be interrupted
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}.tmp")
     try:
@@ -56,9 +58,11 @@ def replacing_folder(path: Path) -> Iterator[Path]:
             os.replace(folder, path)
 
 
-def write_whole(path: Path, content: str | bytes, *, mode: int | None = None, durable: bool = False) -> None:
+def write_whole(
+    path: Path, content: str | bytes, *, mode: int | None = None, durable: bool = False, make_folder: bool = True
+) -> None:
     """Write text (as UTF-8) or bytes by `replacing`; a `mode` such as ``0o600`` holds from the first byte on."""
-    with replacing(path, durable=durable) as temporary:
+    with replacing(path, durable=durable, make_folder=make_folder) as temporary:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666 if mode is None else mode)
         with os.fdopen(descriptor, "wb") as file:
             file.write(content.encode() if isinstance(content, str) else content)

@@ -161,7 +161,8 @@ class FolderInbox:
         record = record_file(place, CLAIM_FILE).name
         with self._errors("moved"):
             if taken:
-                write_whole(place / TAKEN_FILE, record_json(taken), durable=True)
+                # the folder is gone if another machine has taken it over
+                write_whole(place / TAKEN_FILE, record_json(taken), durable=True, make_folder=False)
             kept = self._own(_TAKEN)
             kept.mkdir(exist_ok=True)
             with durable_write("inbox move"):

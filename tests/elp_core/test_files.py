@@ -41,6 +41,15 @@ def test_a_failure_leaves_the_file_as_it_was(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["record.json"]
 
 
+def test_a_missing_folder_is_made_or_an_error(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        write_whole(tmp_path / "moved" / "record", "x", make_folder=False)
+    assert list(tmp_path.iterdir()) == []
+    write_whole(tmp_path / "new" / "record", "x")
+    write_whole(tmp_path / "new" / "record", "y", make_folder=False)
+    assert (tmp_path / "new" / "record").read_text() == "y"
+
+
 def test_a_folder_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
     place = tmp_path / "evidence"
     for text in ("first", "second"):

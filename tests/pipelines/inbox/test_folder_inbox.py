@@ -366,6 +366,25 @@ def test_a_claim_of_another_machine_is_left_until_its_lease_ends(bare: Workspace
     assert not inbox.holds(claim)
 
 
+def test_a_claim_that_was_lost_makes_no_record(bare: Workspace, folder: Path) -> None:
+    drop(folder, "monday", {"a.wav": b"1"})
+    inbox = FolderInbox(folder)
+
+    class Lost(Intake):
+        def __call__(self, path: Path) -> str:
+            (claim,) = inbox.claims()
+            assert inbox.take_over(claim, owner_id(bare))
+            return super().__call__(Path(inbox.claims()[0].place) / path.name)
+
+    intake = Lost()
+    intake.run(bare)
+    assert [row.state for row in inbox_rows(bare)] == ["claimed"]
+    assert [path for path in folder.rglob(".taken*")] == []
+    Intake().run(bare)
+    assert [row.state for row in inbox_rows(bare)] == ["taken"]
+    assert {path.name for path in folder.glob(".taken/*/*")} == {"monday", ".taken.json"}
+
+
 def test_a_renewed_claim_is_young_for_an_earlier_release_too(folder: Path) -> None:
     drop(folder, "monday", {"a.wav": b"1"})
     inbox = FolderInbox(folder)
