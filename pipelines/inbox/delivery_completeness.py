@@ -12,6 +12,7 @@ from pipelines.inbox.inbox_entry import MARKER, Entry, shown_name
 from pipelines.inbox.inbox_looks import Look
 from pipelines.local.inbox_settings import InboxSettings
 from pipelines.number_text import count
+from pipelines.registry.names import normal_name
 
 MANIFESTS = ("SHA256SUMS", "sha256sums.txt", "checksums.sha256", "manifest-sha256.txt")
 """Names of a list of digests at the top of a folder: of `sha256sum`, and of BagIt."""
@@ -71,7 +72,9 @@ def readiness(
 
 def check_digests(entry: Entry, manifest: str, open_file: OpenFile) -> str:
     """Return `RIGHT` if every file that a list of digests names is there with its digest; else what is wrong."""
-    present = {one.name for one in entry.files}
+    exact = {one.name: one.name for one in entry.files}
+    # macOS lists names in another Unicode form than other systems write
+    present = {normal_name(name): name for name in exact} | exact
     try:
         with open_file(manifest) as file:
             text = file.read(_LONGEST + 1)
@@ -80,11 +83,12 @@ def check_digests(entry: Entry, manifest: str, open_file: OpenFile) -> str:
         listed = dict(_lines(text.decode("utf-8-sig")))
         if not listed:
             return f"not there yet: {manifest} is empty"
-        if absent := sorted(listed.keys() - present):
+        found = {name: present.get(name, present.get(normal_name(name), "")) for name in listed}
+        if absent := sorted(name for name, file in found.items() if not file):
             named = f"{shown_name(absent[0])} of {manifest}"
             return f"not there yet: {named}" + (f" and {count(len(absent) - 1, 'more file')}" if absent[1:] else "")
         for name, digest in listed.items():
-            with open_file(name) as file:
+            with open_file(found[name]) as file:
                 if _sha256(file) != digest:
                     return f"{shown_name(name)} differs from its digest in {manifest}"
     except UnicodeDecodeError:

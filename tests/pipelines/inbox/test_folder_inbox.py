@@ -10,9 +10,10 @@ import socket
 import subprocess
 import threading
 import time
+import unicodedata
 from dataclasses import replace
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Literal
 
 import pytest
 
@@ -201,6 +202,23 @@ def test_one_that_differs_from_its_digest_at_the_first_look_only_is_taken_in(
     drop(folder, "monday", {"SHA256SUMS": _sums({"a.wav": b"1"}), "a.wav": b""})
     monkeypatch.setattr(take_deliveries.time, "sleep", lambda _: drop(folder, "monday", {"a.wav": b"1"}))
     assert [one.name for one in Intake().run(bare).taken] == ["monday"]
+
+
+@pytest.mark.parametrize(("listed", "written"), [("NFD", "NFC"), ("NFC", "NFD")])
+def test_a_list_of_digests_in_another_unicode_form_names_the_same_files(
+    bare: Workspace, folder: Path, listed: Literal["NFC", "NFD"], written: Literal["NFC", "NFD"]
+) -> None:
+    here, there = (unicodedata.normalize(form, "が/ü.wav") for form in (written, listed))
+    assert here != there
+    drop(folder, "monday", {"SHA256SUMS": _sums({there: b"1"}), here: b"1"})
+    # an exact name counts first, and each line is checked
+    drop(folder, "tuesday", {"SHA256SUMS": _sums({there: b"1", here: b"2"}), here: b"2", there: b"1"})
+    drop(folder, "wednesday", {"SHA256SUMS": _sums({there: b"1", here: b"2"}), here: b"2"})
+    done = Intake().run(bare)
+    assert [one.name for one in done.taken] == ["monday", "tuesday"]
+    assert [(one.name, one.reason) for one in done.refused] == [
+        ("wednesday", f"{there} differs from its digest in SHA256SUMS")
+    ]
 
 
 def test_digests_that_could_not_be_read_are_checked_again(
