@@ -112,6 +112,7 @@ _NEXT = {
     "Crashed": "nothing; it is started again automatically, up to three times, and continues at the step it had "
     "reached. If elp down ended it, or if this is its fourth crash: read its log and start it again",
     "TimedOut": "start the run again, it continues at the step it had reached",
-    WRONG_RELEASE: "install one release on all machines, run elp up on the control host, and start the run again",
+    WRONG_RELEASE: "install one release on all machines, run elp down and elp up on the control host, and start the "
+    "run again",
     "Late": "look at: elp status (no worker, or a busy one)",
 }
