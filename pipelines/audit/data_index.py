@@ -20,6 +20,7 @@ from pipelines.datasets.dvc import DvcRemote, dvc_remote, metafile, tracked_hash
 from pipelines.errors import VersioningError
 from pipelines.local import git
 from pipelines.local.workspace import Workspace
+from pipelines.outages import is_away
 from pipelines.registry.lineage import ids_digest
 from pipelines.registry.names import normal_name
 from pipelines.registry.slot import Slot
@@ -234,23 +235,36 @@ def _files(db: sqlite3.Connection, stored: DvcRemote, tracked: str) -> list[int]
 
 
 def add_file(db: sqlite3.Connection, name: str, md5: str, file: IO[bytes]) -> int:
-    """Read who is in a file, add it to the index, and return its number. It is of no version until a span names it."""
-    import pyarrow.parquet as pq
+    """Read who is in a file, add it to the index, and return its number. It is of no version until a span names it.
 
+    Raise VersioningError, and change nothing, if it cannot be read.
+    """
     size = file.seek(0, 2)
     file.seek(0)
+    try:
+        rows = list(_clips(file))
+    except Exception as error:
+        # each kind of storage has its own error classes
+        if is_away(error):
+            raise
+        raise VersioningError(
+            f"{name} (MD5 {md5}) cannot be read, so it is not known who is in it: {error}; restore it from a backup"
+        ) from error
+    number = db.execute("INSERT INTO file (md5, name, bytes) VALUES (?, ?, ?)", (md5, name, size)).lastrowid
+    assert number is not None
+    db.executemany("INSERT INTO clip VALUES (?, ?, ?, ?, ?)", ((number, *row) for row in rows))
+    return number
+
+
+def _clips(file: IO[bytes]) -> Iterator[tuple[bytes, str, str, float]]:
+    import pyarrow.parquet as pq
+
     parquet = pq.ParquetFile(file)
     wanted = ["id", "speaker", "split", "duration"] if "id" in parquet.schema_arrow.names else ["sha256", "speaker"]
     columns = parquet.read(columns=wanted).to_pydict()
-    number = db.execute("INSERT INTO file (md5, name, bytes) VALUES (?, ?, ?)", (md5, name, size)).lastrowid
-    assert number is not None
     ids = columns.get("id") or columns.get("sha256") or []
     # a file in quarantine has neither split nor duration
     splits, lengths = columns.get("split") or [QUARANTINE] * len(ids), columns.get("duration") or [0.0] * len(ids)
-    rows = (
+    for clip, speaker, split, seconds in zip(ids, columns["speaker"], splits, lengths, strict=True):
         # 32 bytes for an id of 64 digits, in the table and in its index
-        (number, bytes.fromhex(clip), normal_name(speaker or ""), split, seconds)
-        for clip, speaker, split, seconds in zip(ids, columns["speaker"], splits, lengths, strict=True)
-    )
-    db.executemany("INSERT INTO clip VALUES (?, ?, ?, ?, ?)", rows)
-    return number
+        yield bytes.fromhex(clip), normal_name(speaker or ""), split, seconds

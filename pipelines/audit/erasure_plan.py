@@ -35,7 +35,7 @@ class StoredFile:
     """Path or address in the remote."""
     clips: int
     versions: tuple[str, ...]
-    """The versions that hold it, such as ``data/plant-a/asr/v1 … v4``."""
+    """The versions that hold it, such as ``data/plant-a/asr/v1 … v4``; empty if no known version does."""
     current: bool
     """Whether a newest version, or a golden set in force, holds it."""
 
@@ -77,14 +77,16 @@ def plan_erasure(
     place: Callable[[str], str] = lambda md5: md5,
     logged: Mapping[str, int] | None = None,
     teachers: Callable[[str], Collection[str]] = lambda slot: (),
+    unnamed: Collection[str] = (),
 ) -> ErasurePlan:
     """Plan the erasure of a subject in one slot or in all.
 
     `place` returns the path of an MD5 in the DVC remote; `logged` has the number of its logged requests by slot;
-    `teachers` returns the bundles that labelled clips of a slot's newest dataset version.
+    `teachers` returns the bundles that labelled clips of a slot's newest dataset version; `unnamed` are indexed files
+    that count although no known version may name them.
     """
-    found = find_trained_on(db, records, subject, slot)
-    if not found.holdings and not found.adapters and not found.unknown and not logged:
+    found, files = find_trained_on(db, records, subject, slot), _files(db, subject, slot, place, unnamed)
+    if not found.holdings and not found.adapters and not found.unknown and not logged and not files:
         similar = f"; similar names: {', '.join(map(repr, found.similar))}" if found.similar else ""
         raise VersioningError(
             f"nothing in {slot or 'any slot'} holds {subject}; speakers are written as the delivery named them{similar}"
@@ -93,7 +95,6 @@ def plan_erasure(
     versions = db.execute("SELECT slot, kind, MAX(version) FROM release GROUP BY slot, kind").fetchall()
     newest = {(name, kind): version for name, kind, version in versions}
     slots = tuple(_slot_plan(newest, records, found, name, teachers(name)) for name in names)
-    files = _files(db, subject, slot, place)
     after = (*_requests(logged or {}, subject, slot), *_after(files, subject))
     return ErasurePlan(found, slots, files, after, what_stays(found))
 
@@ -194,7 +195,11 @@ def _replace_champion(records: ServerRecords, champion: TrainedAdapter, doubtful
 
 
 def _files(
-    db: sqlite3.Connection, subject: Subject, slot: Slot | None, place: Callable[[str], str]
+    db: sqlite3.Connection,
+    subject: Subject,
+    slot: Slot | None,
+    place: Callable[[str], str],
+    unnamed: Collection[str],
 ) -> tuple[StoredFile, ...]:
     where, values = rows_of(subject)
     rows = db.execute(f"SELECT file, COUNT(*) FROM clip WHERE {where} GROUP BY file", values).fetchall()
@@ -207,7 +212,7 @@ def _files(
             FROM span s WHERE s.file = ? AND ? IN ('', s.slot) ORDER BY 1, 2, 3""",
             (file, str(slot or "")),
         ).fetchall()
-        if spans:
+        if spans or (slot is None and md5 in unnamed):
             versions = tuple(_versions(*span[:4]) for span in spans)
             current = any(last == newest for *_, last, newest in spans)
             made.append(StoredFile(name, md5, place(md5), count, versions, current))

@@ -223,7 +223,12 @@ def erasure_answer(plan: ErasurePlan) -> AuditAnswer:
     tables += [_steps(phrase("%(slot)s, in this order", slot=slot.slot), slot.steps) for slot in plan.slots]
     tables.append(_steps(phrase("When every slot is done"), plan.after))
     files = tuple(
-        (one.place, one.clips, ", ".join(one.versions), phrase("yes") if one.current else phrase("no"))
+        (
+            one.place,
+            one.clips,
+            ", ".join(one.versions) or phrase("unknown"),
+            phrase("yes") if one.current else phrase("no"),
+        )
         for one in plan.files
     )
     head = (phrase("file"), phrase("clips"), phrase("versions"), phrase("in use"))

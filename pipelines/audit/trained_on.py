@@ -27,10 +27,14 @@ from pipelines.texts.english_phrases import phrase
 
 _LAST_NAMED = """SELECT every.rowid FROM clip c
     JOIN span s ON s.file = c.file AND s.folder IN ('shards', 'golden')
-    JOIN clip every ON every.id = c.id JOIN span held ON held.file = every.file AND held.slot = s.slot
-    WHERE c.speaker = ? AND s.last = (SELECT MAX(later.last) FROM clip d JOIN span later ON later.file = d.file
-        WHERE d.id = c.id AND later.slot = s.slot AND later.folder = s.folder)"""
-"""All rows in a slot of the recordings that have a speaker's name in the last version of the slot that holds them."""
+    JOIN clip every ON every.id = c.id LEFT JOIN span held ON held.file = every.file
+    WHERE c.speaker = ? AND (held.slot = s.slot OR held.file IS NULL)
+        AND s.last = (SELECT MAX(later.last) FROM clip d JOIN span later ON later.file = d.file
+            WHERE d.id = c.id AND later.slot = s.slot AND later.folder = s.folder)
+    UNION ALL SELECT every.rowid FROM clip c JOIN clip every ON every.id = c.id
+    WHERE c.speaker = ? AND NOT EXISTS (SELECT 1 FROM clip d JOIN span ON span.file = d.file WHERE d.id = c.id)"""
+"""All rows in a slot of the recordings that have a speaker's name in the last version of the slot that holds them; in
+files of no known version, all rows of these recordings, and of those that no known version holds."""
 _Id = tuple[str, int, str]
 """Slot, version and bundle of an adapter."""
 _FEW_SLOTS = 5
@@ -76,7 +80,7 @@ class TrainedOn:
     slot: Slot | None
     """None if the question was about all slots."""
     clips: int
-    """Different recordings of the subject, in all versions."""
+    """Different recordings of the subject, in all files that were read."""
     speakers: tuple[str, ...]
     """Speakers of these recordings: more than the one in question if a recording was delivered under two names."""
     holdings: tuple[Holding, ...]
@@ -125,10 +129,10 @@ def rows_of(subject: Subject) -> tuple[str, tuple[str | bytes, ...]]:
     """Return the SQL condition that selects the subject's rows of `clip` by an index, and its values.
 
     Rows of a speaker are those with the name, and those of recordings that had another name before a correction: in
-    each slot, the last version that holds a recording decides whose it is.
+    each slot, the last version that holds a recording decides whose it is. If none does, every name counts.
     """
     if subject.speaker:
-        return f"(speaker = ? OR rowid IN ({_LAST_NAMED}))", (subject.speaker, subject.speaker)
+        return f"(speaker = ? OR rowid IN ({_LAST_NAMED}))", (subject.speaker,) * 3
     return "id BETWEEN ? AND ?", tuple(bytes.fromhex(subject.clip.ljust(64, digit)) for digit in "0f")
 
 

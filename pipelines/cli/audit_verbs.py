@@ -93,14 +93,17 @@ def plan(workspace: Workspace, slot: Slot | None, speaker: str, clip: str, form:
     from pipelines.datasets.dvc import dvc_remote
     from pipelines.datasets.subject import Subject
     from pipelines.registry.client.server_api import read_holds
+    from pipelines.retention.removal_plan import unnamed_files
     from pipelines.retention.subject_files import holds_on
 
     subject = Subject(speaker, clip)
     records = ServerRecords(mlflow_uri(workspace))
     with _index(workspace, records) as db, dvc_remote(workspace.root) as stored:
         logged = _logged(workspace, subject, slot)
+        # files of no known version belong to no slot
+        unnamed = unnamed_files(workspace, db, stored, progress) if slot is None else ()
         planned = plan_erasure(
-            db, records, subject, slot, stored.place, logged, lambda name: _teachers(workspace, name)
+            db, records, subject, slot, stored.place, logged, lambda name: _teachers(workspace, name), unnamed
         )
     for hold in holds_on(planned, read_holds(records.uri)):
         text = f"HELD: {hold.summary}; nothing is erased before: elp hold end {hold.number}"

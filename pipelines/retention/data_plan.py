@@ -31,6 +31,10 @@ class RemoteFile:
     at: datetime | None
     """When it was written; None if the storage does not say."""
 
+    def is_young(self, policy: RetentionPolicy, now: datetime) -> bool:
+        """Return whether it may belong to a push that is in flight."""
+        return self.at is None or now - self.at < policy.grace
+
 
 @dataclass(frozen=True)
 class DataPlan:
@@ -114,7 +118,7 @@ def decide_files(
             continue
         elif md5 in held:
             spared += file.bytes
-        elif file.at is None or now - file.at < policy.grace:
+        elif file.is_young(policy, now):
             young += file.bytes
         else:
             removed[md5] = file.bytes

@@ -13,7 +13,8 @@ from typing import IO
 
 from elp_core.fail_points import durable_write
 from pipelines.datasets.dvc import DvcRemote
-from pipelines.errors import VersioningError
+from pipelines.errors import DataRemoteAway, VersioningError
+from pipelines.outages import is_away
 from pipelines.retention.data_plan import list_files
 
 FOLDER = "elp-trash"
@@ -106,7 +107,7 @@ def _asked(stored: DvcRemote, path: str) -> Iterator[None]:
         raise
     except Exception as error:
         # each kind of storage has its own error classes
-        raise VersioningError(
+        raise (DataRemoteAway if is_away(error) else VersioningError)(
             f"the DVC remote {stored.address} does not do what was asked at {path}: {error}; run elp gc again"
         ) from error
 

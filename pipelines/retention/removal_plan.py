@@ -1,5 +1,6 @@
 """The plan of `elp gc`: every adapter, dataset version and golden set, whether it is kept, why, and what is freed."""
 
+import sqlite3
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -14,11 +15,11 @@ from pipelines.local.workspace import Workspace
 from pipelines.registry.client.server_api import call_server
 from pipelines.registry.holds import Hold
 from pipelines.registry.retention import AdapterKey, KeepDecision, RetentionPolicy, StoredAdapter, decide_retention
-from pipelines.retention.data_plan import DataPlan, decide_files, decide_versions, read_stored
+from pipelines.retention.data_plan import DataPlan, RemoteFile, decide_files, decide_versions, read_stored
 from pipelines.retention.data_trash import list_trash, read_listing
 from pipelines.retention.deleted_data import deleted_files
 from pipelines.retention.named_data import TaggedData, fetch_named, named_elsewhere, named_in_history, tagged_data
-from pipelines.retention.subject_files import files_to_erase, held_files
+from pipelines.retention.subject_files import files_to_erase, held_files, read_unknown
 
 Log = Callable[[str], None]
 
@@ -131,27 +132,53 @@ def _plan_data(
         hold = next((one for one in records.holds if one.held.covers_dataset(tag)), None)
         if hold is not None and not decision.keep:
             versions[tag] = KeepDecision(True, hold.summary)
-    others = [repository for repository in policy.shared_with or ()]
-    cache = workspace.cache
-    named = set(named_elsewhere(workspace.root, tagged)).union(*(named_in_history(one, cache) for one in others))
-    listings = _Listings(stored, uri)
+    others = set[str]().union(*(named_in_history(one, workspace.cache) for one in policy.shared_with or ()))
+    listings, files = _Listings(stored, uri), read_stored(stored)
     holding = {one.tag: listings.files(one.hashes, one.tag, needed=versions[one.tag].keep) for one in tagged}
-    elsewhere = listings.files(sorted(named), "a branch or another repository", needed=False)
+    theirs = listings.files(sorted(others), "another repository", needed=False)
+    elsewhere = theirs | listings.files(sorted(named_elsewhere(workspace.root, tagged)), "a branch", needed=False)
+    undeclared = _undeclared(workspace, policy)
     held, erased = frozenset[str](), frozenset[str]()
     if subject is not None or any(one.held.speaker for one in records.holds):
         log("looking for the recordings")
+        trashed = list_trash(stored)
         with open_index(workspace, log) as db:
-            held = held_files(db, records.holds)
+            unread = read_unknown(db, stored, files, trashed, log)
+            if any(one.held.speaker for one in records.holds):
+                # a held speaker may be in a file that cannot be read
+                held = held_files(db, records.holds) | unread
             if subject is not None:
-                erased = files_to_erase(db, stored, uri, subject, records.holds)
-    plan = decide_files(read_stored(stored), versions, holding, elsewhere, held, erased, policy, now)
-    blocked = _undeclared(workspace, policy) or listings.gap
-    # an erasure is of files that this repository's versions are known to have
+                # what only others name is theirs to erase
+                ours = frozenset[str]().union(*holding.values())
+                alone = frozenset[str]() if undeclared else _settled(files, policy, now) - theirs
+                unnamed = ours | alone | {one.md5 for one in trashed}
+                erased = files_to_erase(db, stored, uri, subject, records.holds, unnamed)
+    plan = decide_files(files, versions, holding, elsewhere, held, erased, policy, now)
+    blocked = undeclared or listings.gap
+    # an erasure is of files that belong to this repository
     kept = {md5: size for md5, size in plan.removed.items() if md5 in erased} if blocked else plan.removed
     tags = {one.dataset for one in records.adapters if one.hold}
     tags |= {tag for tag in versions if any(one.held.covers_dataset(tag) for one in records.holds)}
     on_hold = held.union(*(holding[tag] for tag in tags & holding.keys()))
     return replace(plan, blocked=blocked, removed=kept, on_hold=on_hold)
+
+
+def unnamed_files(workspace: Workspace, db: sqlite3.Connection, stored: DvcRemote, log: Log) -> frozenset[str]:
+    """Read who is in every stored file; return those that an erasure takes although no known version may name them.
+
+    In a remote that others use, these are only the files in the trash: the plan of `elp gc` finds out whose the others
+    are.
+    """
+    files, trashed, policy = read_stored(stored), list_trash(stored), workspace.settings.retention
+    read_unknown(db, stored, files, trashed, log)
+    shared = policy.shared_with or _undeclared(workspace, policy)
+    alone = frozenset[str]() if shared else _settled(files, policy, datetime.now(UTC))
+    return alone | {one.md5 for one in trashed}
+
+
+def _settled(files: Mapping[str, RemoteFile], policy: RetentionPolicy, now: datetime) -> frozenset[str]:
+    """Return the files that belong to no push in flight."""
+    return frozenset(md5 for md5, file in files.items() if not file.is_young(policy, now))
 
 
 def _undeclared(workspace: Workspace, policy: RetentionPolicy) -> str:

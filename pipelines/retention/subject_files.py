@@ -1,7 +1,10 @@
 """The files of the DVC remote that hold the recordings of a person: those that are held, and those of an erasure."""
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
+from contextlib import AbstractContextManager
+from functools import partial
+from typing import IO
 
 from pipelines.audit.data_index import add_file
 from pipelines.audit.erasure_plan import ErasurePlan, plan_erasure
@@ -9,11 +12,15 @@ from pipelines.audit.server_records import ServerRecords
 from pipelines.audit.trained_on import rows_of
 from pipelines.datasets.dvc import DvcRemote
 from pipelines.datasets.subject import Subject
-from pipelines.errors import GateRefused, UsageError, VersioningError
+from pipelines.errors import DataRemoteAway, GateRefused, UsageError, VersioningError
+from pipelines.number_text import count
 from pipelines.registry.holds import Hold, speaker_digest
 from pipelines.registry.slot import Slot
-from pipelines.retention.data_trash import TrashedFile, list_trash, open_trashed
+from pipelines.retention.data_trash import TrashedFile, open_trashed
 from pipelines.sqlite_transaction import sqlite_transaction
+
+_PARQUET = b"PAR1"
+"""The first bytes of a shard."""
 
 
 def held_files(db: sqlite3.Connection, holds: Iterable[Hold]) -> frozenset[str]:
@@ -30,37 +37,66 @@ def held_files(db: sqlite3.Connection, holds: Iterable[Hold]) -> frozenset[str]:
 
 
 def files_to_erase(
-    db: sqlite3.Connection, stored: DvcRemote, uri: str, subject: Subject, holds: Sequence[Hold]
+    db: sqlite3.Connection,
+    stored: DvcRemote,
+    uri: str,
+    subject: Subject,
+    holds: Sequence[Hold],
+    unnamed: Collection[str],
 ) -> frozenset[str]:
     """Return the MD5 of every file that goes for the erasure of a subject, in the remote or in its trash.
 
-    Raise what `erased_files` raises, and VersioningError if no file holds the subject.
+    `unnamed` are files that go although no known version names them. Raise what `erased_files` raises, and
+    VersioningError if nothing holds the subject.
     """
-    trashed = [one for one in list_trash(stored) if not one.md5.endswith(".dir")]
-    _index_trashed(db, stored, trashed)
-    waiting = _files_with(db, subject) & {one.md5 for one in trashed}
-    try:
-        planned = plan_erasure(db, ServerRecords(uri), subject, None, stored.place)
-    except VersioningError:
-        # the index may lack the versions that held it: their listings are in the trash, too
-        if not waiting:
-            raise
-        for hold in holds:
-            if hold.held.speaker == speaker_digest(subject.speaker):
-                raise _held(subject, hold) from None
-        return waiting
-    return erased_files(planned, holds) | waiting
+    plan = plan_erasure(db, ServerRecords(uri), subject, None, stored.place, unnamed=unnamed)
+    return erased_files(plan, holds)
 
 
-def _index_trashed(db: sqlite3.Connection, stored: DvcRemote, trashed: Iterable[TrashedFile]) -> None:
-    """Read who is in the files of the trash that the index does not know: of versions that were collected before."""
+def read_unknown(
+    db: sqlite3.Connection,
+    stored: DvcRemote,
+    md5s: Iterable[str],
+    trashed: Iterable[TrashedFile],
+    log: Callable[[str], None],
+) -> frozenset[str]:
+    """Read who is in the files of the remote and of its trash that the index does not know.
+
+    The index follows the listings of versions. The listing of a file's version may be gone, and the index may be new.
+    Return the files that cannot be read. Each of the others is read once.
+    """
     known = {md5 for (md5,) in db.execute("SELECT md5 FROM file")}
+    opened: dict[str, Callable[[], AbstractContextManager[IO[bytes]]]] = {
+        **{one.md5: partial(open_trashed, stored, one) for one in trashed},
+        **{md5: partial(stored.open, md5) for md5 in md5s},
+    }
+    unknown = sorted(md5 for md5 in opened.keys() - known if not md5.endswith(".dir"))
+    if unknown:
+        log(f"reading who is in {count(len(unknown), 'file')} that no known version names")
+    unread = set[str]()
+    for md5 in unknown:
+        try:
+            with opened[md5]() as file:
+                _add(db, md5, file)
+        except DataRemoteAway:
+            raise
+        except VersioningError as error:
+            log(str(error))
+            unread.add(md5)
+    return frozenset(unread)
+
+
+def _add(db: sqlite3.Connection, md5: str, file: IO[bytes]) -> None:
+    begin = file.read(len(_PARQUET))
     with sqlite_transaction(db):
-        for one in trashed:
-            if one.md5 not in known:
-                with open_trashed(stored, one) as file:
-                    add_file(db, one.md5, one.md5, file)
-                known.add(one.md5)
+        if db.execute("SELECT 1 FROM file WHERE md5 = ?", (md5,)).fetchone():
+            # another process has read it meanwhile
+            return
+        if begin == _PARQUET:
+            add_file(db, md5, md5, file)
+        else:
+            # DVC keeps other files in a remote, too
+            db.execute("INSERT INTO file (md5, name, bytes) VALUES (?, ?, ?)", (md5, md5, file.seek(0, 2)))
 
 
 def _files_with(db: sqlite3.Connection, subject: Subject) -> frozenset[str]:

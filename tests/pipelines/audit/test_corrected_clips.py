@@ -53,3 +53,19 @@ def test_who_never_had_another_name_is_found_as_before(copy: Workspace) -> None:
     for speaker in ("ann", "ben"):
         assert {name for _, name in _found(copy, speaker)} == {speaker}
     assert _found(copy, "nobody") == set()
+
+
+def test_the_earlier_name_counts_in_files_of_no_known_version(copy: Workspace, tmp_path: Path) -> None:
+    every = sorted(clip for clip, _ in _found(copy, "ann"))
+    (tmp_path / "in").mkdir()
+    correct_clips(copy, ASR, write_manifest(tmp_path / "in", [{"id": every[0], "speaker": "zoe"}]))
+    with open_index(copy, lambda line: None) as db:
+        # as in an index that was built when the listings of the versions before were gone
+        db.execute("DELETE FROM span WHERE slot != ? OR last < 3", (str(ASR),))
+        both = {(every[0], "ann"), (every[0], "zoe")}
+        where, values = rows_of(Subject(speaker="zoe"))
+        rows = f"SELECT id, speaker FROM clip WHERE {where}"
+        assert {(clip.hex(), name) for clip, name in db.execute(rows, values)} == both
+        # no version that is known decides any more
+        db.execute("DELETE FROM span")
+        assert {(clip.hex(), name) for clip, name in db.execute(rows, values)} == both

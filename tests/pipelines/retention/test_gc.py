@@ -9,31 +9,22 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
-import pyarrow.parquet as pq
 import pytest
 
 from pipelines.audit.checks.data_checks import check_data
 from pipelines.audit.facts import Fact
 from pipelines.audit.server_records import ServerRecords
 from pipelines.datasets.dataset_version import SHARDS
-from pipelines.datasets.drop import drop_clips
 from pipelines.datasets.dvc import dvc_remote, metafile, tracked_hash
-from pipelines.datasets.ingest import add_delivery
 from pipelines.datasets.subject import Subject
-from pipelines.datasets.versions import load_split
-from pipelines.errors import GateRefused, UsageError, VersioningError, WorkspaceError
+from pipelines.errors import GateRefused, UsageError, WorkspaceError
 from pipelines.local import git
-from pipelines.local.initialise import init_workspace
 from pipelines.local.settings import read_settings
-from pipelines.local.workspace import Workspace, open_workspace
+from pipelines.local.workspace import Workspace
 from pipelines.locks import file_lock
 from pipelines.registry.ledger.entry import read_entry
-from pipelines.registry.retention import POLICY_VARIABLE
-from pipelines.registry.signing.keys import load_trusted_keys
-from pipelines.registry.slot import Slot
 from pipelines.registry.statements import Material
 from pipelines.retention import sweep as sweeping
 from pipelines.retention.data_trash import list_trash
@@ -41,19 +32,15 @@ from pipelines.retention.deleted_data import deleted_files
 from pipelines.retention.removal_plan import plan_removal
 from pipelines.retention.sweep import sweep, undo
 from tests.docs.pages import fences
+from tests.support.collected import SLOT, TAGS, readable, with_policy, with_recordings
 from tests.support.command import Elp, elp_in
-from tests.support.deliveries import write_delivery
-from tests.support.guarded_server import GuardedServer, guarded_server
+from tests.support.guarded_server import GuardedServer
 from tests.support.proof import lineage
 from tests.support.rest import Rest
-from tests.support.versions_by_hand import ELP, gate, promote, register
-from tests.support.workspaces import isolate
+from tests.support.versions_by_hand import ELP
 
 pytestmark = pytest.mark.integration
 
-SLOT = Slot("plant", "asr")
-AT_ONCE = {"grace_days": 0, "trash_days": 0, "keep_last": 0}
-TAGS = [f"data/plant/asr/v{number}" for number in (1, 2, 3, 4)]
 UNTIL = "2099-01-01T00:00:00+00:00"
 
 
@@ -61,67 +48,8 @@ def _quiet(_: str) -> None:
     pass
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GuardedServer]:
-    """A champion that was trained on v1, and a version that the gate rejected."""
-    folder = tmp_path_factory.mktemp("gc-server")
-    with guarded_server(folder, environment={POLICY_VARIABLE: json.dumps(AT_ONCE)}) as running:
-        rest, keys = Rest(running.uri), load_trusted_keys(running.keys)
-        champion, rejected = (register(rest, SLOT.model_name, f"gc-{mark}", lineage=keys) for mark in (1, 2))
-        gate(rest, champion, "passed", None, keys)
-        promote(rest, champion)
-        gate(rest, rejected, "failed", champion, keys)
-        yield running
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory, server: GuardedServer) -> Iterator[Path]:
-    """Three deliveries, then a drop: v4 holds nothing of anna's."""
-    root = tmp_path_factory.mktemp("gc") / "site"
-    with pytest.MonkeyPatch.context() as patch:
-        isolate(root.parent / "home", patch)
-        init_workspace(root)
-        settings = {
-            "remote": ".elp/remote",
-            "servers": {"mlflow_uri": server.uri},
-            "retention": AT_ONCE,
-            "defaults": {"asr": {"data": {"min_speakers": 2}}},
-        }
-        (root / "elp.yaml").write_text(json.dumps(settings))
-        subprocess.run(["git", "-C", str(root), "commit", "-qam", "Set it up"], check=True)
-        workspace = open_workspace(root)
-        for seed in range(3):
-            add_delivery(workspace, SLOT, write_delivery(root.parent / f"delivery-{seed}", each=2, seed=seed))
-        drop_clips(workspace, SLOT, Subject(speaker="anna"))
-        yield root
-
-
-@pytest.fixture
-def workspace(made: Path, tmp_path: Path) -> Workspace:
-    """A copy of it, with its own remote."""
-    shutil.copytree(made, tmp_path / "site", symlinks=True)
-    return open_workspace(tmp_path / "site")
-
-
-def _with_policy(workspace: Workspace, **over: object) -> Workspace:
-    settings = json.loads((workspace.root / "elp.yaml").read_text())
-    settings["retention"] |= over
-    (workspace.root / "elp.yaml").write_text(json.dumps(settings))
-    return open_workspace(workspace.root)
-
-
 def _files(workspace: Workspace) -> set[str]:
     return {path.name for path in (workspace.root / ".elp" / "remote" / "files").rglob("*") if path.is_file()}
-
-
-def _readable(workspace: Workspace, tag: str, tmp_path: Path) -> bool:
-    # DVC's cache would give what the remote has lost
-    shutil.rmtree(workspace.root / ".dvc" / "cache", ignore_errors=True)
-    cache = tmp_path / f"cache-{tag.rsplit('/', 1)[1]}-{len(list(tmp_path.iterdir()))}"
-    try:
-        return bool(load_split(str(workspace.root), tag, SLOT, None, cache))
-    except VersioningError:
-        return False
 
 
 def test_the_plan_names_what_is_kept_and_why(workspace: Workspace) -> None:
@@ -147,12 +75,12 @@ def _paths(workspace: Workspace) -> list[Path]:
 
 
 def test_what_is_kept_can_be_read_and_what_went_comes_back(workspace: Workspace, tmp_path: Path) -> None:
-    workspace = _with_policy(workspace, trash_days=14)
+    workspace = with_policy(workspace, trash_days=14)
     plan, done = sweep(workspace, _quiet)
     assert done.files == len(plan.data.removed) > 0
-    assert [_readable(workspace, tag, tmp_path) for tag in TAGS] == [True, False, False, True]
+    assert [readable(workspace, tag, tmp_path) for tag in TAGS] == [True, False, False, True]
     assert undo(workspace)[1] >= done.files
-    assert [_readable(workspace, tag, tmp_path) for tag in TAGS] == [True] * 4
+    assert [readable(workspace, tag, tmp_path) for tag in TAGS] == [True] * 4
 
 
 def test_a_second_gc_empties_the_trash_for_good(workspace: Workspace, tmp_path: Path) -> None:
@@ -163,7 +91,7 @@ def test_a_second_gc_empties_the_trash_for_good(workspace: Workspace, tmp_path: 
     assert first.emptied_files == first.files
     _, second = sweep(workspace, _quiet)
     assert (second.files, second.emptied_files) == (0, 0)
-    assert [_readable(workspace, tag, tmp_path) for tag in TAGS] == [True, False, False, True]
+    assert [readable(workspace, tag, tmp_path) for tag in TAGS] == [True, False, False, True]
     events = [read_entry(row.entry).event for row in ServerRecords(str(workspace.settings.servers.mlflow_uri)).ledger()]
     assert {"data deleted", "trash emptied"} <= set(events)
 
@@ -184,9 +112,9 @@ def test_killed_anywhere_and_run_again(workspace: Workspace, tmp_path: Path, fai
         with pytest.raises(KeyboardInterrupt):
             sweep(workspace, _quiet)
     assert calls
-    assert _readable(workspace, TAGS[0], tmp_path)
+    assert readable(workspace, TAGS[0], tmp_path)
     sweep(workspace, _quiet)
-    assert [_readable(workspace, tag, tmp_path) for tag in TAGS] == [True, False, False, True]
+    assert [readable(workspace, tag, tmp_path) for tag in TAGS] == [True, False, False, True]
 
 
 _MOVES = ["before move to trash or back", "after move to trash or back"]
@@ -205,35 +133,35 @@ def _killed(workspace: Workspace, point: str, *words: str) -> None:
 )
 def test_a_collection_that_is_killed_at_a_write_is_continued(workspace: Workspace, tmp_path: Path, point: str) -> None:
     _killed(workspace, point, "gc", "--yes")
-    assert _readable(workspace, TAGS[0], tmp_path)
+    assert readable(workspace, TAGS[0], tmp_path)
     sweep(workspace, _quiet)
     with dvc_remote(workspace.root) as stored:
         assert list_trash(stored) == []
-    assert [_readable(workspace, tag, tmp_path) for tag in TAGS] == [True, False, False, True]
+    assert [readable(workspace, tag, tmp_path) for tag in TAGS] == [True, False, False, True]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("point", _MOVES)
 def test_an_undo_that_is_killed_at_a_write_is_continued(workspace: Workspace, tmp_path: Path, point: str) -> None:
-    workspace = _with_policy(workspace, trash_days=14)
+    workspace = with_policy(workspace, trash_days=14)
     sweep(workspace, _quiet)
     _killed(workspace, point, "gc", "undo")
     undo(workspace)
     with dvc_remote(workspace.root) as stored:
         assert list_trash(stored) == []
-    assert [_readable(workspace, tag, tmp_path) for tag in TAGS] == [True] * 4
+    assert [readable(workspace, tag, tmp_path) for tag in TAGS] == [True] * 4
 
 
 def test_what_is_named_again_comes_back_from_the_trash(workspace: Workspace, tmp_path: Path) -> None:
-    workspace = _with_policy(workspace, trash_days=14)
+    workspace = with_policy(workspace, trash_days=14)
     _, done = sweep(workspace, _quiet)
     assert (done.files > 0, done.emptied_files) == (True, 0)
     # a branch that names v2 as a whole
     subprocess.run(["git", "-C", str(workspace.root), "branch", "old", TAGS[1]], check=True)
     _, again = sweep(workspace, _quiet)
     assert again.rescued > 0
-    assert _readable(workspace, TAGS[1], tmp_path)
-    assert not _readable(workspace, TAGS[2], tmp_path) or TAGS[2] == TAGS[1]
+    assert readable(workspace, TAGS[1], tmp_path)
+    assert not readable(workspace, TAGS[2], tmp_path) or TAGS[2] == TAGS[1]
 
 
 def test_a_hold_keeps_a_dataset_version_and_a_speaker(workspace: Workspace, server: GuardedServer) -> None:
@@ -262,7 +190,7 @@ def test_what_was_deleted_by_policy_is_no_fault_of_an_audit(workspace: Workspace
         asked={"dataset": TAGS[1], "golden": "", "seed": 0},
         materials=(Material("dataset", digests), Material("clips", {"elpIds": "0" * 64})),
     )
-    sweep(_with_policy(workspace, trash_days=14), _quiet)
+    sweep(with_policy(workspace, trash_days=14), _quiet)
     shutil.rmtree(root / ".dvc" / "cache")
     without = Fact("data", "", children=check_data(root, SLOT, signed, _quiet)["dataset"])
     assert any("holds no file" in fact.note for fact in without.not_verified)
@@ -277,63 +205,51 @@ def test_an_erasure_beats_what_keeps_a_file(workspace: Workspace, tmp_path: Path
     plan, _ = sweep(workspace, _quiet, Subject(speaker="anna"))
     assert plan.data.versions[TAGS[0]].keep
     # v1 is the champion's, and is erased all the same
-    assert [_readable(workspace, tag, tmp_path) for tag in TAGS] == [False, False, False, True]
+    assert [readable(workspace, tag, tmp_path) for tag in TAGS] == [False, False, False, True]
 
 
 def test_only_a_hold_brings_back_what_an_erasure_removed(
     workspace: Workspace, server: GuardedServer, tmp_path: Path
 ) -> None:
-    workspace = _with_policy(workspace, trash_days=14)
+    workspace = with_policy(workspace, trash_days=14)
     _, first = sweep(workspace, _quiet, Subject(speaker="anna"))
     # the files are still in the trash, and v1, which is kept for its champion, still names them
     plan, second = sweep(workspace, _quiet)
     assert (plan.data.versions[TAGS[0]].keep, first.files > 0, second.rescued) == (True, True, 0)
-    assert not _readable(workspace, TAGS[0], tmp_path)
+    assert not readable(workspace, TAGS[0], tmp_path)
     rest = Rest(server.uri)
     hold = rest.post(f"{ELP}/hold", {"subject": TAGS[0], "until": UNTIL, "reason": "a dispute"})["number"]
     _, third = sweep(workspace, _quiet)
     rest.post(f"{ELP}/end-hold", {"hold": hold, "reason": "settled"})
     assert third.rescued > 0
-    assert _readable(workspace, TAGS[0], tmp_path)
+    assert readable(workspace, TAGS[0], tmp_path)
 
 
 def test_undo_leaves_what_an_erasure_removed(workspace: Workspace, tmp_path: Path) -> None:
-    workspace = _with_policy(workspace, trash_days=14)
+    workspace = with_policy(workspace, trash_days=14)
     _, collected = sweep(workspace, _quiet)
     assert collected.files > 0
     # v2 and v3 are in the trash already when anna's recordings are erased: v1 of the champion is all that names them
     sweep(workspace, _quiet, Subject(speaker="anna"))
     done = undo(workspace)
     assert done.erased > 0
-    assert [_readable(workspace, tag, tmp_path) for tag in TAGS] == [False, False, False, True]
-    assert _with_recordings(workspace, "anna") == {"trash"}
+    assert [readable(workspace, tag, tmp_path) for tag in TAGS] == [False, False, False, True]
+    assert with_recordings(workspace, "anna") == {"trash"}
     # a second collection brings nothing back, either
     sweep(workspace, _quiet)
     assert undo(workspace).erased == done.erased
-    assert _with_recordings(workspace, "anna") == {"trash"}
+    assert with_recordings(workspace, "anna") == {"trash"}
 
 
 def test_an_erasure_finds_recordings_in_the_trash_that_no_index_knows(workspace: Workspace) -> None:
-    workspace = _with_policy(workspace, trash_days=14)
+    workspace = with_policy(workspace, trash_days=14)
     sweep(workspace, _quiet)
     # the cache may be deleted at any time, and the listings of v2 and v3 are in the trash
     shutil.rmtree(workspace.cache, ignore_errors=True)
     shutil.rmtree(workspace.root / ".dvc" / "cache")
     sweep(workspace, _quiet, Subject(speaker="anna"))
     undo(workspace)
-    assert _with_recordings(workspace, "anna") == {"trash"}
-
-
-def _with_recordings(workspace: Workspace, speaker: str) -> set[str]:
-    """Return which parts of the remote hold recordings of a speaker: its ``files``, its ``trash``."""
-    remote = workspace.root / ".elp" / "remote"
-    found = set[str]()
-    for part, folder in (("files", remote / "files"), ("trash", remote / "elp-trash")):
-        for path in folder.rglob("*"):
-            if path.is_file() and not path.name.endswith(".dir"):
-                table = pq.read_table(path, columns=["speaker"])
-                found |= {part} if speaker in table["speaker"].to_pylist() else set()
-    return found
+    assert with_recordings(workspace, "anna") == {"trash"}
 
 
 def test_a_remote_that_others_may_use_is_left_alone(workspace: Workspace, tmp_path: Path) -> None:
@@ -347,7 +263,7 @@ def test_a_remote_that_others_may_use_is_left_alone(workspace: Workspace, tmp_pa
     other = tmp_path / "other"
     subprocess.run(["git", "clone", "-q", str(workspace.root), str(other)], check=True)
     for others, removed in (([], True), ([str(other)], False)):
-        plan = plan_removal(_with_policy(workspace, shared_with=others), _quiet)
+        plan = plan_removal(with_policy(workspace, shared_with=others), _quiet)
         assert (plan.data.blocked, bool(plan.data.removed)) == ("", removed)
 
 
@@ -376,7 +292,7 @@ def test_two_at_once(workspace: Workspace) -> None:
 
 
 def test_the_grace_keeps_what_was_just_pushed(workspace: Workspace) -> None:
-    plan = plan_removal(_with_policy(workspace, grace_days=14), _quiet)
+    plan = plan_removal(with_policy(workspace, grace_days=14), _quiet)
     assert plan.data.removed == {}
     assert plan.data.versions[TAGS[1]].reason.startswith("in its grace for 14.0 more days")
 
@@ -394,7 +310,7 @@ def test_the_command_line(workspace: Workspace, capsys: pytest.CaptureFixture[st
 
 
 def test_every_command_of_the_page_runs(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
-    elp = elp_in(_with_policy(workspace, trash_days=14).root, capsys)
+    elp = elp_in(with_policy(workspace, trash_days=14).root, capsys)
     lines = [line for fence in fences("sh") if fence.page == "retention.md" for line in fence.commands]
     assert len(lines) == 6
     number = ""

@@ -1,0 +1,154 @@
+"""Files with a person's recordings that no listing names any more: holds keep them, and erasures find them."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from pipelines.datasets.subject import Subject
+from pipelines.local.workspace import Workspace
+from pipelines.retention.sweep import sweep, undo
+from tests.support.collected import with_policy, with_recordings
+from tests.support.command import elp_in
+from tests.support.guarded_server import GuardedServer
+from tests.support.rest import Rest
+from tests.support.versions_by_hand import ELP
+
+pytestmark = pytest.mark.integration
+
+ANNA = Subject(speaker="anna")
+
+
+def _quiet(_: str) -> None:
+    pass
+
+
+@pytest.fixture
+def hold(server: GuardedServer) -> Iterator[Callable[[str], Callable[[], None]]]:
+    """A function that holds something and returns the function that ends the hold; all end with the test."""
+    rest, numbers = Rest(server.uri), list[int]()
+
+    def end(number: int) -> None:
+        if number in numbers:
+            numbers.remove(number)
+            rest.post(f"{ELP}/end-hold", {"hold": number, "reason": "settled"})
+
+    def make(subject: str) -> Callable[[], None]:
+        body = {"subject": subject, "until": "2099-01-01T00:00:00+00:00", "reason": "a dispute"}
+        number = rest.post(f"{ELP}/hold", body)["number"]
+        numbers.append(number)
+        return lambda: end(number)
+
+    yield make
+    for number in [*numbers]:
+        end(number)
+
+
+def _lose_caches(workspace: Workspace) -> None:
+    """The index and DVC's cache are caches: another machine, or a new format, begins without them."""
+    shutil.rmtree(workspace.cache, ignore_errors=True)
+    shutil.rmtree(workspace.root / ".dvc" / "cache", ignore_errors=True)
+
+
+def _put(workspace: Workspace, content: bytes, suffix: str = "") -> str:
+    """Put a file into the remote, as a push does."""
+    md5 = hashlib.md5(content, usedforsecurity=False).hexdigest() + suffix
+    place = workspace.root / ".elp" / "remote" / "files" / "md5" / md5[:2] / md5[2:]
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.write_bytes(content)
+    return md5
+
+
+def _shard(speaker: str, mark: str) -> bytes:
+    row = {"id": hashlib.sha256(mark.encode()).hexdigest(), "speaker": speaker, "split": "train", "duration": 1.0}
+    content = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist([row]), content)
+    return content.getvalue()
+
+
+def _there(workspace: Workspace, md5: str) -> bool:
+    return (workspace.root / ".elp" / "remote" / "files" / "md5" / md5[:2] / md5[2:]).is_file()
+
+
+def _with_anna(workspace: Workspace) -> set[Path]:
+    folder = workspace.root / ".elp" / "remote" / "files"
+    shards = (path for path in folder.rglob("*") if path.is_file() and not path.name.endswith(".dir"))
+    return {path for path in shards if "anna" in pq.read_table(path, columns=["speaker"])["speaker"].to_pylist()}
+
+
+def test_a_hold_keeps_files_whose_listing_is_gone(
+    workspace: Workspace, hold: Callable[[str], Callable[[], None]]
+) -> None:
+    before = _with_anna(workspace)
+    hold("speaker:anna")
+    # the listings of v2 and v3 go, the held shards stay
+    sweep(workspace, _quiet)
+    _lose_caches(workspace)
+    _, done = sweep(workspace, _quiet)
+    assert len(before) == 3
+    assert (_with_anna(workspace), done.files) == (before, 0)
+
+
+def test_a_hold_brings_back_what_no_index_knew(workspace: Workspace, hold: Callable[[str], Callable[[], None]]) -> None:
+    before = _with_anna(workspace)
+    workspace = with_policy(workspace, trash_days=14)
+    sweep(workspace, _quiet)
+    assert _with_anna(workspace) < before
+    _lose_caches(workspace)
+    hold("speaker:anna")
+    sweep(with_policy(workspace, trash_days=0), _quiet)
+    assert _with_anna(workspace) == before
+
+
+def test_an_erasure_finds_files_whose_listing_is_gone(
+    workspace: Workspace, hold: Callable[[str], Callable[[], None]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    end = hold("speaker:anna")
+    workspace = with_policy(workspace, trash_days=14)
+    sweep(workspace, _quiet)
+    shutil.rmtree(workspace.root / ".elp" / "remote" / "elp-trash")
+    _lose_caches(workspace)
+    end()
+    code, out, error = elp_in(workspace.root, capsys)("erasure", "plan", "--speaker", "anna", "--json")
+    assert code == 0, error
+    assert sorted(bool(one["versions"]) for one in json.loads(out)["files"]) == [False, False, True]
+    sweep(workspace, _quiet, ANNA)
+    undo(workspace)
+    assert with_recordings(workspace, "anna") == {"trash"}
+
+
+def test_what_is_no_shard_goes_and_what_cannot_be_read_is_kept(
+    workspace: Workspace, hold: Callable[[str], Callable[[], None]]
+) -> None:
+    hold("speaker:anna")
+    other, damaged, said = _put(workspace, b"a text"), _put(workspace, _shard("anna", "x")[:-9]), list[str]()
+    sweep(workspace, said.append)
+    assert (_there(workspace, other), _there(workspace, damaged)) == (False, True)
+    assert any(f"(MD5 {damaged}) cannot be read, so it is not known who is in it" in line for line in said)
+
+
+def test_an_erasure_leaves_what_only_another_repository_names_and_what_may_be_in_flight(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    shard = _put(workspace, _shard("anna", "of another repository"))
+    listing = _put(workspace, json.dumps([{"relpath": "a.parquet", "md5": shard}]).encode(), ".dir")
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "shards.dvc").write_text(f"outs:\n- md5: {listing}\n  path: shards\n")
+    for words in (["init", "-q"], ["add", "."], ["-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "It"]):
+        subprocess.run(["git", "-C", str(other), *words], check=True)
+    young = _put(workspace, _shard("anna", "of a push in flight"))
+    sweep(with_policy(workspace, shared_with=[str(other)], grace_days=14), _quiet, ANNA)
+    assert (_there(workspace, shard), _there(workspace, young)) == (True, True)
+    plan, _ = sweep(with_policy(workspace, grace_days=0), _quiet, ANNA)
+    assert (_there(workspace, shard), _there(workspace, young)) == (True, False)
+    assert young in plan.data.erased
