@@ -17,7 +17,7 @@ from typing import IO, Any
 
 from pipelines.datasets.dataset_version import DATASET_FILE, GOLDEN, GOLDEN_FILE, QUARANTINE, SHARDS
 from pipelines.datasets.dvc import DvcRemote, dvc_remote, metafile, tracked_hash
-from pipelines.errors import VersioningError
+from pipelines.errors import DataRemoteAway, VersioningError
 from pipelines.local import git
 from pipelines.local.workspace import Workspace
 from pipelines.outages import is_away
@@ -29,9 +29,9 @@ from pipelines.sqlite_transaction import sqlite_transaction
 Log = Callable[[str], None]
 LEARNING = ("train", "validation")
 """Splits that an adapter is trained on: the first fits the weights, the second selects the epoch and the threshold."""
-FORMAT = 3
+FORMAT = 4
 """Format of the tables below; a file of another format is built again. Format 1 held the server's records, too; formats
-1 and 2 had the names of speakers as they are stored, not their normal form."""
+1 and 2 had the names of speakers as they are stored, not their normal form; up to format 3 an outage made gaps."""
 FILE = Path("cache") / "audit.db"
 """Below the workspace's state folder."""
 _WAIT_SECONDS = 60.0
@@ -54,7 +54,7 @@ CREATE TABLE clip (file INTEGER, id BLOB, speaker TEXT, split TEXT, seconds REAL
 CREATE INDEX clip_id ON clip (id);
 CREATE INDEX clip_speaker ON clip (speaker);
 CREATE INDEX clip_file ON clip (file);
-CREATE TABLE gap (tag TEXT, folder TEXT, reason TEXT, PRIMARY KEY (tag, folder)) WITHOUT ROWID;
+CREATE TABLE gap (tag TEXT, folder TEXT, hash TEXT, reason TEXT, PRIMARY KEY (tag, folder)) WITHOUT ROWID;
 CREATE TABLE used (              -- digest of the clips that training on a dataset version uses
     tag TEXT PRIMARY KEY, digest TEXT) WITHOUT ROWID;
 """
@@ -107,9 +107,12 @@ def _create(db: sqlite3.Connection) -> None:
 
 
 def _update(db: sqlite3.Connection, workspace: Workspace, log: Log) -> None:
-    """Update the index from the workspace's tags. A version whose files are gone is recorded as a gap."""
-    tags = _tags(workspace.root)
-    if {one.tag: one.revision for one in tags} == dict(db.execute("SELECT tag, revision FROM release")):
+    """Update the index from the workspace's tags. A version whose files are gone is recorded as a gap.
+
+    Raise DataRemoteAway, and change nothing, if the remote does not answer when something is read.
+    """
+    tags, gaps = _tags(workspace.root), db.execute("SELECT 1 FROM gap").fetchone()
+    if not gaps and {one.tag: one.revision for one in tags} == dict(db.execute("SELECT tag, revision FROM release")):
         return
     by_slot: defaultdict[tuple[Slot, str], list[TaggedVersion]] = defaultdict(list)
     for one in tags:
@@ -118,8 +121,23 @@ def _update(db: sqlite3.Connection, workspace: Workspace, log: Log) -> None:
         # a slot without tags any more keeps its place, so that its rows are deleted; an index may have a foreign tag
         by_slot[Slot(*slot.split("/")), kind] += []
     with dvc_remote(workspace.root) as stored:
+        _find_healed(db, stored)
         for (slot, kind), tagged in sorted(by_slot.items(), key=str):
             _sync_slot(db, workspace.root, stored, slot, kind, sorted(tagged, key=lambda one: one.version), log)
+
+
+def _find_healed(db: sqlite3.Connection, stored: DvcRemote) -> None:
+    """Have the slots of gaps built again whose files are back: by a push, a restored remote or `elp gc undo`."""
+    gaps = db.execute("SELECT tag, hash FROM gap").fetchall()
+    # what cannot be read stays a gap, also during an outage
+    with contextlib.suppress(VersioningError):
+        gone = stored.missing({tracked.removeprefix("md5:") for _, tracked in gaps}) if gaps else ()
+        for tag, tracked in gaps:
+            if tracked.removeprefix("md5:") not in gone:
+                with contextlib.suppress(VersioningError):
+                    _files(db, stored, tracked)
+                    # no commit has this name
+                    db.execute("UPDATE release SET revision = '' WHERE tag = ?", (tag,))
 
 
 def used_digests(db: sqlite3.Connection, tags: Iterable[str]) -> dict[str, str]:
@@ -209,9 +227,12 @@ def _extend(
     present = dict(db.execute(query, (str(one.slot), folder, before)))
     try:
         files = _files(db, stored, tracked)
+    except DataRemoteAway:
+        raise
     except VersioningError as error:
+        stored.require_there()
         # an erasure removes files of old versions for good: their content is then unknown
-        db.execute("INSERT OR REPLACE INTO gap VALUES (?, ?, ?)", (one.tag, folder, str(error)))
+        db.execute("INSERT OR REPLACE INTO gap VALUES (?, ?, ?, ?)", (one.tag, folder, tracked, str(error)))
         return
     continued = [(one.version, present[file]) for file in files if before and file in present]
     db.executemany("UPDATE span SET last = ? WHERE rowid = ?", continued)

@@ -177,9 +177,7 @@ class DvcRemote:
     @contextlib.contextmanager
     def open(self, md5: str) -> Iterator[IO[bytes]]:
         """Open a file by its hash; only the parts that are read are fetched. Raise VersioningError if there is none."""
-        for store in (self.cache, self.remote):
-            if store is None:
-                continue
+        for store in filter(None, (self.cache, self.remote)):
             try:
                 file = store.fs.open(store.oid_to_path(md5), "rb")
             except FileNotFoundError:
@@ -213,6 +211,11 @@ class DvcRemote:
     def holds(self, md5: str) -> bool:
         """Return whether the cache or the remote has a file."""
         return bool(self.cache and self.cache.exists(md5)) or md5 not in self.missing({md5})
+
+    def require_there(self) -> None:
+        """Raise DataRemoteAway if the remote is a folder that is missing, such as a share that is not mounted."""
+        if self.remote.fs.protocol == "local" and not Path(self.remote.path).is_dir():
+            raise DataRemoteAway(f"the DVC remote {self.address} is not there; if it is a share, mount it")
 
     def missing(self, md5s: Collection[str]) -> set[str]:
         """Return which files the remote lacks; nothing is changed. In a folder, a file of another size counts as such.

@@ -152,7 +152,8 @@ def list_files(stored: DvcRemote, folder: str) -> Mapping[str, Mapping[str, Any]
 
 
 def read_stored(stored: DvcRemote) -> dict[str, RemoteFile]:
-    """Return every file of the remote; raise VersioningError if the remote does not answer."""
+    """Return every file of the remote; raise VersioningError if the remote does not answer or is not there."""
+    stored.require_there()
     found = dict[str, RemoteFile]()
     for path, about in list_files(stored, str(stored.remote.path)).items():
         folder, name = posixpath.split(path.replace("\\", "/"))

@@ -9,7 +9,7 @@ from pathlib import Path
 from pipelines.audit.data_index import open_index
 from pipelines.datasets.dvc import DvcRemote, dvc_remote
 from pipelines.datasets.subject import Subject
-from pipelines.errors import VersioningError
+from pipelines.errors import UsageError, VersioningError
 from pipelines.local.addresses import mlflow_uri
 from pipelines.local.workspace import Workspace
 from pipelines.registry.client.server_api import call_server
@@ -153,6 +153,7 @@ def _plan_data(
                 alone = frozenset[str]() if undeclared else _settled(files, policy, now) - theirs
                 unnamed = ours | alone | {one.md5 for one in trashed}
                 erased = files_to_erase(db, stored, uri, subject, records.holds, unnamed)
+                _require_dropped(tagged, holding, listings, erased, subject)
     plan = decide_files(files, versions, holding, elsewhere, held, erased, policy, now)
     blocked = undeclared or listings.gap
     # an erasure is of files that belong to this repository
@@ -161,6 +162,29 @@ def _plan_data(
     tags |= {tag for tag in versions if any(one.held.covers_dataset(tag) for one in records.holds)}
     on_hold = held.union(*(holding[tag] for tag in tags & holding.keys()))
     return replace(plan, blocked=blocked, removed=kept, on_hold=on_hold)
+
+
+def _require_dropped(
+    tagged: Iterable[TaggedData],
+    holding: Mapping[str, frozenset[str]],
+    listings: "_Listings",
+    erased: frozenset[str],
+    subject: Subject,
+) -> None:
+    """Raise UsageError if a newest version has a file of an erasure, VersioningError if its files are not known.
+
+    The listings decide, not the index, which has no files of a version that it could not read as a whole.
+    """
+    newest = {(str(one.slot), one.kind): one for one in sorted(tagged, key=lambda one: one.number)}.values()
+    for one in newest:
+        if not listings.known(one.hashes):
+            raise VersioningError(
+                f"the listing of {one.tag}, a newest version, cannot be read, so it is not known whether it holds "
+                f"{subject}; restore the remote, or push it from a machine that has it: dvc push --all-tags"
+            )
+    if current := sorted({str(one.slot) for one in newest if erased & holding[one.tag]}):
+        drops = " && ".join(f"elp data drop {slot} {subject.option}" for slot in current)
+        raise UsageError(f"the newest version of {current[0]} holds {subject}; drop the recordings first: {drops}")
 
 
 def unnamed_files(workspace: Workspace, db: sqlite3.Connection, stored: DvcRemote, log: Log) -> frozenset[str]:
@@ -208,6 +232,10 @@ class _Listings:
     def files(self, hashes: Iterable[str], name: str, *, needed: bool) -> frozenset[str]:
         """Return the hashes with the files of those that are folders; a missing listing has none."""
         return frozenset().union(*(self._folder(one, name, needed=needed) for one in hashes))
+
+    def known(self, hashes: Iterable[str]) -> bool:
+        """Return whether the files of all of these folders are known, which `files` was asked for before."""
+        return all(self._known.get(one, True) for one in hashes)
 
     def _folder(self, md5: str, name: str, *, needed: bool) -> frozenset[str]:
         if not md5.endswith(".dir"):

@@ -12,7 +12,7 @@ from pipelines.audit.server_records import ServerRecords
 from pipelines.audit.trained_on import rows_of
 from pipelines.datasets.dvc import DvcRemote
 from pipelines.datasets.subject import Subject
-from pipelines.errors import DataRemoteAway, GateRefused, UsageError, VersioningError
+from pipelines.errors import DataRemoteAway, GateRefused, VersioningError
 from pipelines.number_text import count
 from pipelines.registry.holds import Hold, speaker_digest
 from pipelines.registry.slot import Slot
@@ -108,18 +108,10 @@ def _files_with(db: sqlite3.Connection, subject: Subject) -> frozenset[str]:
 def erased_files(plan: ErasurePlan, holds: Iterable[Hold]) -> frozenset[str]:
     """Return the MD5 of every file that goes for the erasure of a subject, whatever else names it.
 
-    Raise GateRefused if a hold is on the subject or on what holds its recordings, and UsageError if a newest version
-    still has them: they are dropped first.
+    Raise GateRefused if a hold is on the subject or on what holds its recordings.
     """
     for hold in holds_on(plan, holds):
         raise _held(plan.found.subject, hold)
-    if current := [one for one in plan.files if one.current]:
-        slots = sorted({one.slot for one in plan.slots if one.holds})
-        drops = " && ".join(f"elp data drop {slot} {plan.found.subject.option}" for slot in slots)
-        raise UsageError(
-            f"{current[0].name} is in a newest version and holds {plan.found.subject}; "
-            f"drop the recordings first: {drops}"
-        )
     return frozenset(one.md5 for one in plan.files)
 
 

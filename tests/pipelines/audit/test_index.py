@@ -11,8 +11,12 @@ import pytest
 
 from pipelines.audit.data_index import FILE, open_index, opened, used_digests
 from pipelines.audit.trained_on import find_trained_on
+from pipelines.datasets.dataset_version import SHARDS
 from pipelines.datasets.drop import drop_clips
+from pipelines.datasets.dvc import DvcRemote, dvc_remote, metafile, tracked_hash
 from pipelines.datasets.subject import Subject
+from pipelines.errors import DataRemoteAway
+from pipelines.local import git
 from pipelines.local.workspace import Workspace, open_workspace
 from pipelines.registry.slot import Slot
 from tests.support.audited import ASR, ASV, Ground, used
@@ -76,6 +80,52 @@ def test_a_shard_is_read_once(copy: Workspace) -> None:
     before = _content(copy)
     shutil.rmtree(copy.root / ".elp" / "remote")
     shutil.rmtree(copy.root / ".dvc" / "cache")
+    assert _content(copy) == before
+
+
+def _refuse(workspace: Workspace, patch: pytest.MonkeyPatch) -> None:
+    def listing(stored: DvcRemote, folder: str) -> dict[str, str]:
+        raise DataRemoteAway(f"{stored.address} refuses the connection")
+
+    patch.setattr(DvcRemote, "listing", listing)
+
+
+def _unmount(workspace: Workspace, patch: pytest.MonkeyPatch) -> None:
+    shutil.move(workspace.root / ".elp" / "remote", workspace.root / "away")
+    shutil.rmtree(workspace.root / ".dvc" / "cache")
+
+
+@pytest.mark.parametrize("begin", [_refuse, _unmount])
+def test_an_outage_makes_no_gap(copy: Workspace, begin: Callable[[Workspace, pytest.MonkeyPatch], None]) -> None:
+    before = _content(copy)
+    (copy.state / FILE).unlink()
+    with pytest.MonkeyPatch.context() as patch:
+        begin(copy, patch)
+        with pytest.raises(DataRemoteAway, match=r"refuses the connection|is not there; if it is a share, mount it"):
+            _content(copy)
+    if (copy.root / "away").is_dir():
+        shutil.move(copy.root / "away", copy.root / ".elp" / "remote")
+    assert _content(copy) == before
+
+
+@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize("lost", ["listing", "shard"])
+def test_a_gap_ends_when_the_files_are_back(copy: Workspace, version: int, lost: str, tmp_path: Path) -> None:
+    before = _content(copy)
+    with dvc_remote(copy.root, remote_only=True) as stored:
+        revision = git.resolve(copy.root, ASR.tag(version))
+        md5 = tracked_hash(git.show(copy.root, revision, metafile(ASR.folder / SHARDS))).removeprefix("md5:")
+        if lost == "shard":
+            # the last one, so that the others are read
+            md5 = list(stored.listing(md5).values())[-1]
+        place = Path(stored.place(md5))
+    (copy.state / FILE).unlink()
+    shutil.rmtree(copy.root / ".dvc" / "cache")
+    shutil.move(place, tmp_path / "lost")
+    gaps = {tag for tag, *_ in _content(copy)["gap"]}
+    assert ASR.tag(version) in gaps
+    assert {tag for tag, *_ in _content(copy)["gap"]} == gaps
+    shutil.move(tmp_path / "lost", place)
     assert _content(copy) == before
 
 

@@ -162,7 +162,7 @@ def test_an_adapter_with_unknown_training_data_is_listed_with_the_reason(
 
 
 def test_a_version_without_its_files_is_listed_with_the_reason(db: Connection, records: OneAdapter) -> None:
-    db.execute("INSERT INTO gap VALUES ('data/a/asr/v1', 'shards', 'the DVC remote holds no file m1')")
+    db.execute("INSERT INTO gap VALUES ('data/a/asr/v1', 'shards', 'md5:m1.dir', 'the DVC remote holds no file m1')")
     found = find_trained_on(db, records, Subject(speaker="nobody"))
     assert found.unknown[0].note == "the DVC remote holds no file m1"
 
@@ -221,7 +221,7 @@ def test_who_learned_from_an_adapter_that_was_trained_on_them_is_in_the_answer(
 def test_who_learned_from_an_adapter_of_unknown_data_is_unknown(db: Connection, chained: Several) -> None:
     (alone,) = find_trained_on(db, chained, Subject(speaker="nobody")).unknown
     assert (alone.version, alone.note) == (3, "it learned from lost, of which the server has no record (v3 ← lost)")
-    db.execute("INSERT INTO gap VALUES ('data/a/asr/v1', 'shards', 'the DVC remote holds no file m1')")
+    db.execute("INSERT INTO gap VALUES ('data/a/asr/v1', 'shards', 'md5:m1.dir', 'the DVC remote holds no file m1')")
     notes = {one.version: one.note for one in find_trained_on(db, chained, Subject(speaker="nobody")).unknown[1:]}
     assert notes[2] == "it learned from a/asr v1 (v2 ← v1 ← a/asr v1): the DVC remote holds no file m1"
 

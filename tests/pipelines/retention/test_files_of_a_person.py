@@ -14,10 +14,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from pipelines.datasets.dataset_version import SHARDS
+from pipelines.datasets.dvc import dvc_remote, metafile, tracked_hash
 from pipelines.datasets.subject import Subject
+from pipelines.errors import DataRemoteAway, UsageError, VersioningError
+from pipelines.local import git
 from pipelines.local.workspace import Workspace
 from pipelines.retention.sweep import sweep, undo
-from tests.support.collected import with_policy, with_recordings
+from tests.support.collected import SLOT, TAGS, with_policy, with_recordings
 from tests.support.command import elp_in
 from tests.support.guarded_server import GuardedServer
 from tests.support.rest import Rest
@@ -152,3 +156,26 @@ def test_an_erasure_leaves_what_only_another_repository_names_and_what_may_be_in
     plan, _ = sweep(with_policy(workspace, grace_days=0), _quiet, ANNA)
     assert (_there(workspace, shard), _there(workspace, young)) == (True, False)
     assert young in plan.data.erased
+
+
+@pytest.mark.parametrize(
+    ("lost", "kind", "message"),
+    [
+        ("shard", UsageError, "drop the recordings first: elp data drop plant/asr --speaker bert"),
+        ("listing", VersioningError, "the listing of data/plant/asr/v4, a newest version, cannot be read"),
+        ("remote", DataRemoteAway, "is not there; if it is a share, mount it"),
+    ],
+)
+def test_an_erasure_is_refused_while_a_newest_version_has_a_gap(
+    workspace: Workspace, lost: str, kind: type[Exception], message: str
+) -> None:
+    tracked = tracked_hash(git.show(workspace.root, TAGS[3], metafile(SLOT.folder / SHARDS))).removeprefix("md5:")
+    with dvc_remote(workspace.root) as stored:
+        shards = sorted(stored.listing(tracked).values())
+        place = Path(stored.place(tracked if lost == "listing" else shards[0]))
+    shutil.rmtree(workspace.root / ".elp" / "remote") if lost == "remote" else place.unlink()
+    _lose_caches(workspace)
+    before = _with_anna(workspace)
+    with pytest.raises(kind, match=message):
+        sweep(workspace, _quiet, Subject(speaker="bert"))
+    assert _with_anna(workspace) == before
