@@ -138,30 +138,39 @@ def _plan_data(
     theirs = listings.files(sorted(others), "another repository", needed=False)
     elsewhere = theirs | listings.files(sorted(named_elsewhere(workspace.root, tagged)), "a branch", needed=False)
     undeclared = _undeclared(workspace, policy)
+    on_hold = _files_on_hold(records, holding)
     held, erased = frozenset[str](), frozenset[str]()
-    if subject is not None or any(one.held.speaker for one in records.holds):
+    speakers = [one for one in records.holds if one.held.speaker]
+    if subject is not None or speakers:
         log("looking for the recordings")
         trashed = list_trash(stored)
         with open_index(workspace, log) as db:
             unread = read_unknown(db, stored, files, trashed, log)
-            if any(one.held.speaker for one in records.holds):
-                # a held speaker may be in a file that cannot be read
-                held = held_files(db, records.holds) | unread
+            on_hold |= {hold: held_files(db, hold) for hold in speakers}
+            # a held speaker may be in a file that cannot be read
+            held = unread.union(*(on_hold[hold] for hold in speakers)) if speakers else held
             if subject is not None:
                 # what only others name is theirs to erase
                 ours = frozenset[str]().union(*holding.values())
                 alone = frozenset[str]() if undeclared else _settled(files, policy, now) - theirs
                 unnamed = ours | alone | {one.md5 for one in trashed}
-                erased = files_to_erase(db, stored, uri, subject, records.holds, unnamed)
+                erased = files_to_erase(db, stored, uri, subject, on_hold, unnamed)
                 _require_dropped(tagged, holding, listings, erased, subject)
     plan = decide_files(files, versions, holding, elsewhere, held, erased, policy, now)
     blocked = undeclared or listings.gap
     # an erasure is of files that belong to this repository
     kept = {md5: size for md5, size in plan.removed.items() if md5 in erased} if blocked else plan.removed
-    tags = {one.dataset for one in records.adapters if one.hold}
-    tags |= {tag for tag in versions if any(one.held.covers_dataset(tag) for one in records.holds)}
-    on_hold = held.union(*(holding[tag] for tag in tags & holding.keys()))
-    return replace(plan, blocked=blocked, removed=kept, on_hold=on_hold)
+    return replace(plan, blocked=blocked, removed=kept, on_hold=held.union(*on_hold.values()))
+
+
+def _files_on_hold(records: StoredRecords, holding: Mapping[str, frozenset[str]]) -> dict[Hold, frozenset[str]]:
+    """Return the files that each hold keeps, but for those of a held speaker: of dataset versions, and of adapters."""
+    found = {}
+    for hold in records.holds:
+        tags = {tag for tag in holding if hold.held.covers_dataset(tag)}
+        tags |= {one.dataset for one in records.adapters if hold.held.covers_adapter(*one.key)}
+        found[hold] = frozenset[str]().union(*(holding[tag] for tag in tags & holding.keys()))
+    return found
 
 
 def _require_dropped(

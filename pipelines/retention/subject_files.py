@@ -1,7 +1,7 @@
 """The files of the DVC remote that hold the recordings of a person: those that are held, and those of an erasure."""
 
 import sqlite3
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import AbstractContextManager
 from functools import partial
 from typing import IO
@@ -23,17 +23,11 @@ _PARQUET = b"PAR1"
 """The first bytes of a shard."""
 
 
-def held_files(db: sqlite3.Connection, holds: Iterable[Hold]) -> frozenset[str]:
-    """Return the MD5 of every file with a recording of a speaker who is held."""
-    wanted = {hold.held.speaker for hold in holds if hold.held.speaker}
-    if not wanted:
-        return frozenset()
-    names = [name for (name,) in db.execute("SELECT DISTINCT speaker FROM clip WHERE speaker != ''")]
-    found = set[str]()
-    for name in names:
-        if speaker_digest(name) in wanted:
-            found |= _files_with(db, Subject(speaker=name))
-    return frozenset(found)
+def held_files(db: sqlite3.Connection, hold: Hold) -> frozenset[str]:
+    """Return the MD5 of every file with a recording of the speaker whom a hold names."""
+    names = db.execute("SELECT DISTINCT speaker FROM clip WHERE speaker != ''").fetchall()
+    held = (name for (name,) in names if speaker_digest(name) == hold.held.speaker)
+    return frozenset[str]().union(*(_files_with(db, Subject(speaker=name)) for name in held))
 
 
 def files_to_erase(
@@ -41,16 +35,24 @@ def files_to_erase(
     stored: DvcRemote,
     uri: str,
     subject: Subject,
-    holds: Sequence[Hold],
+    on_hold: Mapping[Hold, frozenset[str]],
     unnamed: Collection[str],
 ) -> frozenset[str]:
     """Return the MD5 of every file that goes for the erasure of a subject, in the remote or in its trash.
 
-    `unnamed` are files that go although no known version names them. Raise what `erased_files` raises, and
-    VersioningError if nothing holds the subject.
+    `on_hold` has the files that each hold keeps; `unnamed` are files that go although no known version names them.
+    Raise GateRefused if a hold is on the subject, on what holds its recordings, or on one of the files: the next
+    collection would bring it back. Raise VersioningError if nothing holds the subject.
     """
     plan = plan_erasure(db, ServerRecords(uri), subject, None, stored.place, unnamed=unnamed)
-    return erased_files(plan, holds)
+    erased, covering = frozenset(one.md5 for one in plan.files), holds_on(plan, on_hold)
+    for hold, kept in on_hold.items():
+        if hold in covering or erased & kept:
+            raise GateRefused(
+                f"{subject} is not erased: {hold.summary}; elp data drop takes the recordings out of use all the same. "
+                f"Ask {hold.by}, or end the hold: elp hold end {hold.number} --reason TEXT"
+            )
+    return erased
 
 
 def read_unknown(
@@ -103,23 +105,6 @@ def _files_with(db: sqlite3.Connection, subject: Subject) -> frozenset[str]:
     where, values = rows_of(subject)
     rows = f"SELECT DISTINCT file FROM clip WHERE {where}"
     return frozenset(md5 for (md5,) in db.execute(f"SELECT md5 FROM file WHERE id IN ({rows})", values))
-
-
-def erased_files(plan: ErasurePlan, holds: Iterable[Hold]) -> frozenset[str]:
-    """Return the MD5 of every file that goes for the erasure of a subject, whatever else names it.
-
-    Raise GateRefused if a hold is on the subject or on what holds its recordings.
-    """
-    for hold in holds_on(plan, holds):
-        raise _held(plan.found.subject, hold)
-    return frozenset(one.md5 for one in plan.files)
-
-
-def _held(subject: Subject, hold: Hold) -> GateRefused:
-    return GateRefused(
-        f"{subject} is not erased: {hold.summary}; elp data drop takes the recordings out of use all the same. "
-        f"Ask {hold.by}, or end the hold: elp hold end {hold.number} --reason TEXT"
-    )
 
 
 def holds_on(plan: ErasurePlan, holds: Iterable[Hold]) -> list[Hold]:

@@ -15,14 +15,18 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipelines.datasets.dataset_version import SHARDS
+from pipelines.datasets.drop import drop_clips
 from pipelines.datasets.dvc import dvc_remote, metafile, tracked_hash
+from pipelines.datasets.golden_set import pin_golden
+from pipelines.datasets.ingest import add_delivery
 from pipelines.datasets.subject import Subject
-from pipelines.errors import DataRemoteAway, UsageError, VersioningError
+from pipelines.errors import DataRemoteAway, GateRefused, UsageError, VersioningError
 from pipelines.local import git
 from pipelines.local.workspace import Workspace
 from pipelines.retention.sweep import sweep, undo
 from tests.support.collected import SLOT, TAGS, with_policy, with_recordings
 from tests.support.command import elp_in
+from tests.support.deliveries import write_delivery
 from tests.support.guarded_server import GuardedServer
 from tests.support.rest import Rest
 from tests.support.versions_by_hand import ELP
@@ -179,3 +183,36 @@ def test_an_erasure_is_refused_while_a_newest_version_has_a_gap(
     with pytest.raises(kind, match=message):
         sweep(workspace, _quiet, Subject(speaker="bert"))
     assert _with_anna(workspace) == before
+
+
+@pytest.mark.parametrize("subject", ["plant/asr@v1", "speaker:bert"])
+def test_a_hold_on_a_file_of_an_erasure_refuses_it(
+    workspace: Workspace, hold: Callable[[str], Callable[[], None]], subject: str, tmp_path: Path
+) -> None:
+    """The data of adapter v1 has doris in its test split only, and bert in the same file."""
+    workspace = with_policy(workspace, trash_days=14)
+    more = write_delivery(
+        tmp_path / "more", each=2, seed=9, **{f"doris_{take}": {"speaker": "emil"} for take in (0, 1)}
+    )
+    add_delivery(workspace, SLOT, more)
+    pin_golden(workspace, SLOT, SLOT.tag(5))
+    drop_clips(workspace, SLOT, Subject(speaker="doris"))
+    end = hold(subject)
+    with pytest.raises(GateRefused, match=r"speaker doris is not erased: hold \d+ by .*; elp data drop takes"):
+        sweep(workspace, _quiet, Subject(speaker="doris"))
+    end()
+    sweep(workspace, _quiet, Subject(speaker="doris"))
+    sweep(workspace, _quiet)
+    assert with_recordings(workspace, "doris") == {"trash"}
+
+
+def test_a_hold_on_the_speaker_of_a_clip_that_only_the_trash_has_refuses_its_erasure(
+    workspace: Workspace, hold: Callable[[str], Callable[[], None]]
+) -> None:
+    workspace = with_policy(workspace, trash_days=14)
+    shard = _put(workspace, _shard("zoe", "in no version"))
+    sweep(workspace, _quiet)
+    assert not _there(workspace, shard)
+    hold("speaker:zoe")
+    with pytest.raises(GateRefused, match=r"clip [0-9a-f]{64} is not erased: hold"):
+        sweep(workspace, _quiet, Subject(clip=hashlib.sha256(b"in no version").hexdigest()))
