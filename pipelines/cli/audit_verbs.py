@@ -101,7 +101,7 @@ def plan(workspace: Workspace, slot: Slot | None, speaker: str, clip: str, form:
     with _index(workspace, records) as db, dvc_remote(workspace.root) as stored:
         logged = _logged(workspace, subject, slot)
         # files of no known version belong to no slot
-        unnamed = unnamed_files(workspace, db, stored, progress) if slot is None else ()
+        unnamed = unnamed_files(workspace, db, stored, records.uri, progress) if slot is None else ()
         planned = plan_erasure(
             db, records, subject, slot, stored.place, logged, lambda name: _teachers(workspace, name), unnamed
         )

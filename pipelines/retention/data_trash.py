@@ -31,7 +31,7 @@ class TrashedFile:
 
 
 def list_trash(stored: DvcRemote) -> list[TrashedFile]:
-    """Return what is in the trash, by entry and name."""
+    """Return what is in the trash, by entry and name; entries of other servers may have their files there, too."""
     found = []
     for path, about in list_files(stored, _root(stored)).items():
         folder, md5 = posixpath.split(path.replace("\\", "/"))

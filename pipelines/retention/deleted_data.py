@@ -4,8 +4,10 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 from pipelines.audit.server_records import ServerRecords
+from pipelines.datasets.dvc import DvcRemote
 from pipelines.errors import AttestationError
 from pipelines.registry.ledger.entry import LedgerEntry, read_entry
+from pipelines.retention.data_trash import TrashedFile, list_trash
 
 ERASURE = "an erasure"
 """The reason in the entries about files that an erasure removed."""
@@ -14,6 +16,18 @@ ERASURE = "an erasure"
 def data_deletions(uri: str) -> dict[int, LedgerEntry]:
     """Return the entries that record deleted data files, by number."""
     return {entry.seq: entry for entry in _entries(uri) if entry.event == "data deleted"}
+
+
+def own_trash(stored: DvcRemote, uri: str) -> dict[TrashedFile, LedgerEntry]:
+    """Return the files that this ledger's entries moved to the trash, each with its entry, by number and name.
+
+    A workspace with another server on the same remote has its files in the same trash, and entries of its own.
+    """
+    trashed = list_trash(stored)
+    made = data_deletions(uri) if trashed else {}
+    return {
+        one: made[one.seq] for one in trashed if one.seq in made and one.md5 in made[one.seq].detail.get("files", {})
+    }
 
 
 def deleted_files(uri: str) -> dict[str, int]:

@@ -17,7 +17,7 @@ from pipelines.registry.holds import Hold
 from pipelines.registry.retention import AdapterKey, KeepDecision, RetentionPolicy, StoredAdapter, decide_retention
 from pipelines.retention.data_plan import DataPlan, RemoteFile, decide_files, decide_versions, read_stored
 from pipelines.retention.data_trash import list_trash, read_listing
-from pipelines.retention.deleted_data import deleted_files
+from pipelines.retention.deleted_data import deleted_files, own_trash
 from pipelines.retention.named_data import TaggedData, fetch_named, named_elsewhere, named_in_history, tagged_data
 from pipelines.retention.subject_files import files_to_erase, held_files, read_unknown
 
@@ -143,7 +143,7 @@ def _plan_data(
     speakers = [one for one in records.holds if one.held.speaker]
     if subject is not None or speakers:
         log("looking for the recordings")
-        trashed = list_trash(stored)
+        trashed = own_trash(stored, uri)
         with open_index(workspace, log) as db:
             unread = read_unknown(db, stored, files, trashed, log)
             on_hold |= {hold: held_files(db, hold) for hold in speakers}
@@ -196,13 +196,15 @@ def _require_dropped(
         raise UsageError(f"the newest version of {current[0]} holds {subject}; drop the recordings first: {drops}")
 
 
-def unnamed_files(workspace: Workspace, db: sqlite3.Connection, stored: DvcRemote, log: Log) -> frozenset[str]:
+def unnamed_files(
+    workspace: Workspace, db: sqlite3.Connection, stored: DvcRemote, uri: str, log: Log
+) -> frozenset[str]:
     """Read who is in every stored file; return those that an erasure takes although no known version may name them.
 
     In a remote that others use, these are only the files in the trash: the plan of `elp gc` finds out whose the others
     are.
     """
-    files, trashed, policy = read_stored(stored), list_trash(stored), workspace.settings.retention
+    files, trashed, policy = read_stored(stored), own_trash(stored, uri), workspace.settings.retention
     read_unknown(db, stored, files, trashed, log)
     shared = policy.shared_with or _undeclared(workspace, policy)
     alone = frozenset[str]() if shared else _settled(files, policy, datetime.now(UTC))

@@ -23,14 +23,8 @@ from pipelines.registry.client.server_api import call_server, current_user
 from pipelines.registry.retention import RetentionPolicy, StoredAdapter
 from pipelines.registry.signing.canonical_json import moment
 from pipelines.retention.data_plan import DataPlan
-from pipelines.retention.data_trash import (
-    TrashedFile,
-    delete_trashed,
-    list_trash,
-    restore_files,
-    trash_files,
-)
-from pipelines.retention.deleted_data import ERASURE, data_deletions, erased_data
+from pipelines.retention.data_trash import TrashedFile, delete_trashed, restore_files, trash_files
+from pipelines.retention.deleted_data import ERASURE, erased_data, own_trash
 from pipelines.retention.removal_plan import Log, RemovalPlan, plan_removal
 
 _ADAPTERS, _FILES = 500, 5000
@@ -101,7 +95,7 @@ def undo(workspace: Workspace, slot: str = "", version: int | None = None, by: s
         erased = erased_data(uri)
         # the data first: an adapter that is back has its data
         with dvc_remote(workspace.root) as stored:
-            trashed = list_trash(stored)
+            trashed = own_trash(stored, uri)
             files = _restore_data(stored, uri, [one for one in trashed if one.md5 not in erased], name, "undone")
         answer = call_server(uri, "POST", "/restore", json=body)
         return Undone(len(answer["restored"]), files, tuple(answer["left"]), len(trashed) - files)
@@ -167,15 +161,17 @@ def _mark_erased(stored: DvcRemote, uri: str, plan: DataPlan, by: str) -> None:
 
     They keep their place, and so the time at which they are deleted for good.
     """
-    known = erased_data(uri) if plan.erased else frozenset()
-    waiting = {one.md5: one.bytes for one in list_trash(stored) if one.md5 in plan.erased - known}
+    if not plan.erased:
+        return
+    known = erased_data(uri)
+    waiting = {one.md5: one.bytes for one in own_trash(stored, uri) if one.md5 in plan.erased - known}
     for some in _chunks(sorted(waiting), _FILES):
         _record(uri, "data deleted", {md5: waiting[md5] for md5 in some}, ERASURE, by)
 
 
 def _rescue(stored: DvcRemote, uri: str, plan: RemovalPlan, by: str) -> int:
     """Bring back from the trash what something that is kept names; what an erasure removed, for a hold only."""
-    wanted = [one for one in list_trash(stored) if one.md5 in plan.data.kept]
+    wanted = [one for one in own_trash(stored, uri) if one.md5 in plan.data.kept]
     if not wanted:
         return 0
     erased = erased_data(uri)
@@ -194,12 +190,8 @@ def _restore_data(stored: DvcRemote, uri: str, trashed: Sequence[TrashedFile], b
 
 
 def _empty_data(stored: DvcRemote, uri: str, policy: RetentionPolicy, by: str) -> int:
-    trashed = list_trash(stored)
-    if not trashed:
-        return 0
-    made, now = {seq: moment(entry.at, "at") for seq, entry in data_deletions(uri).items()}, datetime.now(UTC)
-    # what no entry names was put there by somebody else, and stays
-    due = [one for one in trashed if one.seq in made and now - made[one.seq] >= policy.trash]
+    now, trashed = datetime.now(UTC), own_trash(stored, uri)
+    due = [one for one, entry in trashed.items() if now - moment(entry.at, "at") >= policy.trash]
     for some in _chunks(due, _FILES):
         _record(uri, "trash emptied", {one.md5: one.bytes for one in some}, "its time in the trash is over", by)
         delete_trashed(stored, some)

@@ -267,6 +267,26 @@ def test_a_remote_that_others_may_use_is_left_alone(workspace: Workspace, tmp_pa
         assert (plan.data.blocked, bool(plan.data.removed)) == ("", removed)
 
 
+def test_the_trash_of_another_workspace_is_left_alone(workspace: Workspace) -> None:
+    """Its server has a ledger of its own, so that its entries may have the same numbers."""
+    workspace = with_policy(workspace, trash_days=14)
+    sweep(workspace, _quiet)
+    with dvc_remote(workspace.root) as stored:
+        own = list_trash(stored)
+    trash = workspace.root / ".elp" / "remote" / "elp-trash"
+    theirs = [trash / str(own[0].seq) / ("0" * 32), trash / "999999" / own[0].md5]
+    for path in theirs:
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"of the other one")
+    done = undo(workspace)
+    assert (done.files, done.erased) == (len(own), 0)
+    # something names a file that is in their trash, too, and the time in the trash is over
+    subprocess.run(["git", "-C", str(workspace.root), "branch", "old", TAGS[1]], check=True)
+    _, again = sweep(with_policy(workspace, trash_days=0), _quiet)
+    assert again.rescued == 0
+    assert [path.is_file() for path in theirs] == [True, True]
+
+
 @pytest.mark.parametrize(("content", "sentence"), [(None, "lacks the listing"), ("[]", "cannot be read")])
 def test_a_kept_version_whose_listing_is_lost_stops_the_data(
     workspace: Workspace, content: str | None, sentence: str
