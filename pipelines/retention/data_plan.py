@@ -164,6 +164,12 @@ def read_stored(stored: DvcRemote) -> dict[str, RemoteFile]:
     return found
 
 
+def cached_files(stored: DvcRemote) -> frozenset[str]:
+    """Return the MD5 of every file of DVC's cache on this machine, listings included."""
+    places = Path(stored.cache.path).glob("??/*") if stored.cache else ()
+    return frozenset(md5 for one in places if _OBJECT.fullmatch(md5 := one.parent.name + one.name))
+
+
 def _written(about: Mapping[str, Any]) -> datetime | None:
     """Return when a file was written, as the storage says it: as a number, or as a moment."""
     value = about.get("mtime") or about.get("LastModified") or about.get("last_modified")

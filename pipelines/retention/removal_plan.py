@@ -15,7 +15,14 @@ from pipelines.local.workspace import Workspace
 from pipelines.registry.client.server_api import call_server
 from pipelines.registry.holds import Hold
 from pipelines.registry.retention import AdapterKey, KeepDecision, RetentionPolicy, StoredAdapter, decide_retention
-from pipelines.retention.data_plan import DataPlan, RemoteFile, decide_files, decide_versions, read_stored
+from pipelines.retention.data_plan import (
+    DataPlan,
+    RemoteFile,
+    cached_files,
+    decide_files,
+    decide_versions,
+    read_stored,
+)
 from pipelines.retention.data_trash import list_trash, read_listing
 from pipelines.retention.deleted_data import deleted_files, own_trash
 from pipelines.retention.named_data import TaggedData, fetch_named, named_elsewhere, named_in_history, tagged_data
@@ -145,7 +152,9 @@ def _plan_data(
         log("looking for the recordings")
         trashed = own_trash(stored, uri)
         with open_index(workspace, log) as db:
-            unread = read_unknown(db, stored, files, trashed, log)
+            # DVC's cache may have files that the remote has lost
+            cached = cached_files(stored) - files.keys() if subject is not None else frozenset[str]()
+            unread = read_unknown(db, stored, files.keys() | cached, trashed, log)
             on_hold |= {hold: held_files(db, hold) for hold in speakers}
             # a held speaker may be in a file that cannot be read
             held = unread.union(*(on_hold[hold] for hold in speakers)) if speakers else held
@@ -153,7 +162,7 @@ def _plan_data(
                 # what only others name is theirs to erase
                 ours = frozenset[str]().union(*holding.values())
                 alone = frozenset[str]() if undeclared else _settled(files, policy, now) - theirs
-                unnamed = ours | alone | {one.md5 for one in trashed}
+                unnamed = ours | alone | cached | {one.md5 for one in trashed}
                 erased = files_to_erase(db, stored, uri, subject, on_hold, unnamed)
                 _require_dropped(tagged, holding, listings, erased, subject)
     plan = decide_files(files, versions, holding, elsewhere, held, erased, policy, now)

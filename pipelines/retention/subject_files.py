@@ -62,7 +62,7 @@ def read_unknown(
     trashed: Iterable[TrashedFile],
     log: Callable[[str], None],
 ) -> frozenset[str]:
-    """Read who is in the files of the remote and of its trash that the index does not know.
+    """Read who is in those files of the remote, of its trash or of DVC's cache that the index does not know.
 
     The index follows the listings of versions. The listing of a file's version may be gone, and the index may be new.
     Return the files that cannot be read. Each of the others is read once.

@@ -138,6 +138,11 @@ def _sweep_runs(uri: str, by: str) -> tuple[int, int]:
 
 def _trash_data(stored: DvcRemote, uri: str, workspace: Workspace, plan: DataPlan, by: str) -> int:
     gone = plan.removed
+    # the copies of this machine first, also of files that a run moved before it was killed: the moves take long
+    for md5 in {*gone, *plan.erased}:
+        for place in (stored.cached(md5), workspace.cache / "files" / md5[:2] / f"{md5}.parquet"):
+            if place is not None:
+                place.unlink(missing_ok=True)
     # listings first: DVC takes a folder for complete if the remote has its listing
     ordered = sorted(gone, key=lambda md5: (not md5.endswith(".dir"), md5))
     # apart, each with its reason: what an erasure removed does not come back if a kept version names it
@@ -149,10 +154,6 @@ def _trash_data(stored: DvcRemote, uri: str, workspace: Workspace, plan: DataPla
             # the entry first: a file that is gone without one would be reported as missing
             entry = _record(uri, "data deleted", files, reason, by)
             trash_files(stored, entry, some)
-            for md5 in some:
-                for place in (stored.cached(md5), workspace.cache / "files" / md5[:2] / f"{md5}.parquet"):
-                    if place is not None:
-                        place.unlink(missing_ok=True)
     return len(gone)
 
 

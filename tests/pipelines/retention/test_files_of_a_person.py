@@ -16,13 +16,15 @@ import pytest
 
 from pipelines.datasets.dataset_version import SHARDS
 from pipelines.datasets.drop import drop_clips
-from pipelines.datasets.dvc import dvc_remote, metafile, tracked_hash
+from pipelines.datasets.dvc import DvcRemote, dvc_remote, metafile, tracked_hash
 from pipelines.datasets.golden_set import pin_golden
 from pipelines.datasets.ingest import add_delivery
 from pipelines.datasets.subject import Subject
 from pipelines.errors import DataRemoteAway, GateRefused, UsageError, VersioningError
 from pipelines.local import git
 from pipelines.local.workspace import Workspace
+from pipelines.retention import sweep as sweeping
+from pipelines.retention.data_trash import trash_files
 from pipelines.retention.sweep import sweep, undo
 from tests.support.collected import SLOT, TAGS, with_policy, with_recordings
 from tests.support.command import elp_in
@@ -87,8 +89,8 @@ def _there(workspace: Workspace, md5: str) -> bool:
     return (workspace.root / ".elp" / "remote" / "files" / "md5" / md5[:2] / md5[2:]).is_file()
 
 
-def _with_anna(workspace: Workspace) -> set[Path]:
-    folder = workspace.root / ".elp" / "remote" / "files"
+def _with_anna(workspace: Workspace, below: Path | None = None) -> set[Path]:
+    folder = below or workspace.root / ".elp" / "remote" / "files"
     shards = (path for path in folder.rglob("*") if path.is_file() and not path.name.endswith(".dir"))
     return {path for path in shards if "anna" in pq.read_table(path, columns=["speaker"])["speaker"].to_pylist()}
 
@@ -216,3 +218,22 @@ def test_a_hold_on_the_speaker_of_a_clip_that_only_the_trash_has_refuses_its_era
     hold("speaker:zoe")
     with pytest.raises(GateRefused, match=r"clip [0-9a-f]{64} is not erased: hold"):
         sweep(workspace, _quiet, Subject(clip=hashlib.sha256(b"in no version").hexdigest()))
+
+
+def test_an_erasure_that_is_killed_leaves_no_copy_in_the_cache_of_dvc(workspace: Workspace) -> None:
+    cache = workspace.root / ".dvc" / "cache"
+    only_here = cache / "files" / "md5" / "ab" / ("c" * 30)
+    only_here.parent.mkdir(exist_ok=True)
+    only_here.write_bytes(_shard("anna", "in no remote"))
+
+    def killed(stored: DvcRemote, seq: int, md5s: list[str]) -> None:
+        trash_files(stored, seq, md5s)
+        raise KeyboardInterrupt
+
+    assert _with_anna(workspace, cache) > {only_here}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sweeping, "trash_files", killed)
+        with pytest.raises(KeyboardInterrupt):
+            sweep(workspace, _quiet, ANNA)
+    sweep(workspace, _quiet, ANNA)
+    assert _with_anna(workspace, cache) == set()
