@@ -13,7 +13,7 @@ from pipelines.registry.slot import Slot
 from pipelines.texts.english_phrases import phrase
 
 CACHES = "files sets features trials verdicts tuning sweeps audit.db audit.db-wal audit.db-shm"
-"""Entries of ``.elp/cache`` that may hold sound, words or names."""
+"""Entries of ``.elp/cache``, and of the cache of a worker, that may hold sound, words or names."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ def plan_erasure(
     versions = db.execute("SELECT slot, kind, MAX(version) FROM release GROUP BY slot, kind").fetchall()
     newest = {(name, kind): version for name, kind, version in versions}
     slots = tuple(_slot_plan(newest, records, found, name, teachers(name)) for name in names)
-    after = (*_requests(logged or {}, subject, slot), *_after(files, subject))
+    after = (*_requests(logged or {}, subject, slot), *_after(files, found))
     return ErasurePlan(found, slots, files, after, what_stays(found))
 
 
@@ -237,7 +237,7 @@ def _requests(logged: Mapping[str, int], subject: Subject, slot: Slot | None) ->
     return (Step(what, (f"elp requests erase {f'{slot} ' if slot else ''}{subject.option}",)),)
 
 
-def _after(files: tuple[StoredFile, ...], subject: Subject) -> tuple[Step, ...]:
+def _after(files: tuple[StoredFile, ...], found: TrainedOn) -> tuple[Step, ...]:
     if not files:
         return ()
     current = sum(one.current for one in files)
@@ -255,10 +255,31 @@ def _after(files: tuple[StoredFile, ...], subject: Subject) -> tuple[Step, ...]:
             all=len(files),
         )
     empty = phrase(
-        "empty the caches of this machine (a training that is not registered yet is kept), and those of every worker: "
-        "on another machine, the same entries of cache/ and the folder clones/ in the worker's home"
+        "while no run is in progress, empty the caches of this machine (a training that is not registered yet is "
+        "kept), and those of every worker: the workers of %(up)s have theirs in .elp/worker if the workspace has a Git "
+        "address; on another machine, the same entries of cache/ and the folder clones/ in the worker's home",
+        up="elp up",
+    )
+    # in parentheses, so that the commands can be typed one after the other
+    caches = (
+        "rm -rf .elp/data-docs .elp/worker/clones",
+        f"(cd .elp/cache && rm -rf {CACHES})",
+        f"test ! -d .elp/worker/cache || (cd .elp/worker/cache && rm -rf {CACHES})",
     )
     return (
-        Step(collect, (f"elp gc {subject.option} --yes",)),
-        Step(empty, (f"cd .elp/cache && rm -rf {CACHES}", "rm -rf .elp/data-docs")),
+        Step(collect, (f"elp gc {found.subject.option} --yes",)),
+        Step(empty, (*caches, *_references(found))),
+    )
+
+
+def _references(found: TrainedOn) -> tuple[str, ...]:
+    """Return the commands that delete the monitor's references on golden sets with the subject: they name its blocks.
+
+    The one on the golden set in force stays: its champion's training data may be gone, so it could not be made again.
+    """
+    folders = ((f".elp/monitor/{one.slot}/references", one.tag) for one in found.holdings if one.kind == "golden")
+    return tuple(
+        f"test ! -d {folder} || find {folder} -mindepth 1 -maxdepth 1 "
+        f"-exec grep -qs '\"{tag}\"' {{}}/reference.json \\; -exec rm -rf {{}} +"
+        for folder, tag in folders
     )

@@ -41,6 +41,15 @@ def what_stays(found: TrainedOn) -> tuple[str, ...]:
     if found.subject.speaker:
         stays.append(
             phrase(
+                "The monitor: the looks of a slot (%(looks)s, the last one in %(state)s) have the names of sessions or "
+                "speakers with too few recordings. Each line has the digest of the one before it, so none can be "
+                "removed.",
+                looks=".elp/monitor/SITE/TASK/looks.jsonl",
+                state="state.json",
+            )
+        )
+        stays.append(
+            phrase(
                 "Enrolled voices: a template and its kept recordings have the name that the enrolment gave, which may "
                 "differ from the speaker's name in the data. List them with %(list)s, and delete them with %(revoke)s, "
                 "for those of an edge box at the box, with %(box)s.",

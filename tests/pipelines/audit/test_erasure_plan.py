@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import shutil
@@ -63,6 +64,7 @@ def test_a_champion_trained_on_them_is_replaced_and_the_data_dropped(ground: Gro
     ]
     assert "plant-a/asr v1, plant-a/asr v2, plant-a/asr v3, plant-b/asv v1" in " ".join(found.stays)
     assert any(one.startswith("Enrolled voices: ") for one in found.stays)
+    assert any("have the names of sessions or speakers with too few recordings" in one for one in found.stays)
 
 
 def test_an_earlier_champion_that_was_not_trained_on_them_can_be_restored(ground: Ground, index: Connection) -> None:
@@ -102,7 +104,7 @@ def test_a_subject_that_nothing_holds_is_refused(ground: Ground, index: Connecti
 def test_every_command_of_a_plan_exists(ground: Ground, index: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ELP_WORKSPACE", str(ground.workspace.root))
     for line in _commands(plan_erasure(index, ground.records, Subject(speaker="ann"))):
-        words = shlex.split(line)
+        words = shlex.split(line.removeprefix("("))
         if words[0] != "elp":
             assert shutil.which(words[0]) or words[0] in ("cd", "dvc"), line
             continue
@@ -112,6 +114,30 @@ def test_every_command_of_a_plan_exists(ground: Ground, index: Connection, monke
             name, found, rest = command.resolve_command(context, [*context._protected_args, *context.args])
             assert found is not None, line
             command, context = found, found.make_context(name, rest, parent=context)
+
+
+def test_the_last_step_empties_what_holds_names_and_nothing_else(
+    ground: Ground, index: Connection, tmp_path: Path
+) -> None:
+    cache, references = "cache/files/ab", ".elp/monitor/plant-a/asr/references"
+    gone = {
+        *(f".elp/{place}{cache}/shard" for place in ("", "worker/")),
+        *(".elp/cache/audit.db", ".elp/data-docs/plant-a/asr/index.html", ".elp/worker/clones/1/.dvc/cache/shard"),
+        *(f"{references}/old/{name}" for name in ("reference.json", "distance.npz")),
+    }
+    kept = {
+        *(f".elp/{place}cache/bundles/one" for place in ("", "worker/")),
+        *(".elp/worker/keys/one", ".elp/monitor/plant-a/asr/looks.jsonl", f"{references}/new/reference.json"),
+    }
+    for name in gone | kept:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(json.dumps({"golden": ASR.tag(1, "golden")}, indent=1) if "old" in name else "{}")
+    step = plan_erasure(index, ground.records, Subject(speaker="eve")).after[-1]
+    for root in (tmp_path, tmp_path / "without-worker-and-monitor"):
+        (root / ".elp" / "cache").mkdir(parents=True, exist_ok=True)
+        done = subprocess.run(["sh", "-ec", "\n".join(step.commands)], cwd=root, capture_output=True, text=True)
+        assert (done.returncode, done.stderr) == (0, "")
+    assert {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()} == kept
 
 
 @pytest.fixture
