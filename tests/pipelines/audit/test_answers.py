@@ -30,7 +30,7 @@ from pipelines.audit.tables import (
 from pipelines.audit.trained_on import find_trained_on
 from pipelines.datasets.subject import Subject
 from pipelines.errors import RegistryError
-from pipelines.registry.lineage import LearnedFrom
+from pipelines.registry.statements import Material
 from pipelines.texts.english_phrases import phrase
 from tests.support.audited import ASR, Ground
 from tests.support.both_languages import compare_pages
@@ -153,10 +153,11 @@ def test_an_adapter_that_this_one_started_from_and_that_labelled_its_clips_is_on
     subject: AdapterRecords,
 ) -> None:
     assert subject.lineage
-    bundle = f"sha256:{'7' * 64}"
-    learned = tuple(LearnedFrom(bundle, "plant-a/asr", 1, role) for role in ("init", "teacher"))
-    found = json.loads(bill_of_materials(replace(subject, lineage=replace(subject.lineage, learned=learned))))
-    (parent,) = (one for one in found["components"] if one["bom-ref"] == f"adapter:{bundle}")
+    roles = [{"slot": "plant-a/asr", "version": 1, "role": role} for role in ("init", "teacher")]
+    learned = [Material(f"adapter {n}", {"elpBundle": "7" * 64}, annotations=role) for n, role in enumerate(roles)]
+    lineage = replace(subject.lineage, materials=(*subject.lineage.materials, *learned))
+    found = json.loads(bill_of_materials(replace(subject, lineage=lineage)))
+    (parent,) = (one for one in found["components"] if one["bom-ref"] == f"adapter:sha256:{'7' * 64}")
     assert {"name": "elp:role", "value": "init, teacher"} in parent["properties"]
 
 
