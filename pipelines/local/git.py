@@ -15,23 +15,28 @@ from pipelines.errors import VersioningError, WorkspaceError
 _INHERITED = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX")
 
 
-def git(
-    folder: Path,
-    *arguments: str,
-    stdin: str | None = None,
-    extra: Mapping[str, str] | None = None,
-    timeout: Seconds | None = None,
-) -> str:
+def git(folder: Path, *arguments: str, extra: Mapping[str, str] | None = None, timeout: Seconds | None = None) -> str:
     """Run ``git`` in `folder`; return its standard output without the last line's end, or raise a VersioningError.
 
     `extra` are environment variables; a command that takes longer than `timeout` is ended.
     """
+    return _run(folder, *arguments, extra=extra, timeout=timeout).decode().rstrip("\r\n")
+
+
+def _run(
+    folder: Path,
+    *arguments: str,
+    stdin: bytes | None = None,
+    extra: Mapping[str, str] | None = None,
+    timeout: Seconds | None = None,
+) -> bytes:
     # the environment of a hook names the index of another repository; a prompt would wait for ever
     environment = {key: value for key, value in os.environ.items() if key not in _INHERITED}
     environment |= {"LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0", **(extra or {})}
     command = ["git", "-C", str(folder), *arguments]
     try:
-        done = subprocess.run(command, input=stdin, capture_output=True, text=True, env=environment, timeout=timeout)
+        # not as text, which would change the ends of lines in what Git shows
+        done = subprocess.run(command, input=stdin, capture_output=True, env=environment, timeout=timeout)
     except subprocess.TimeoutExpired as error:
         raise VersioningError(f"git {arguments[0]} did not end within {error.timeout:.0f} s in {folder}") from error
     except FileNotFoundError as error:
@@ -39,9 +44,9 @@ def git(
     except OSError as error:
         raise VersioningError(f"git cannot be run: {error.strerror}; check the git on PATH") from error
     if done.returncode:
-        said = (done.stderr.strip() or done.stdout.strip() or "nothing")[-2000:]
+        said = (done.stderr.strip() or done.stdout.strip() or b"nothing").decode(errors="replace")[-2000:]
         raise VersioningError(f"git {arguments[0]} failed in {folder}: {said}")
-    return done.stdout.rstrip("\n")
+    return done.stdout
 
 
 def _try(folder: Path, *arguments: str) -> str | None:
@@ -171,11 +176,11 @@ def show_each(folder: Path, wanted: Sequence[tuple[str, Path | None]]) -> list[s
         return []
     asked = "".join(f"{one}\n" if path is None else f"{one}:{path.as_posix()}\n" for one, path in wanted)
     # each answer is a line that ends with the size in bytes (or with "missing"), then so many bytes, then a line's end
-    answers = io.BytesIO(git(folder, "cat-file", "--batch", stdin=asked).encode())
+    answers = io.BytesIO(_run(folder, "cat-file", "--batch", stdin=asked.encode()))
     texts: list[str | None] = []
     for _ in wanted:
         size = answers.readline().split()[-1]
-        texts.append(None if size == b"missing" else answers.read(int(size)).decode())
+        texts.append(None if size == b"missing" else answers.read(int(size)).decode(errors="replace"))
         if size != b"missing":
             answers.readline()
     return texts
