@@ -149,7 +149,7 @@ def _again_on(workspace: Workspace, subject: Slot | Path, revision: str, tip: st
             f"git pull --rebase {address} {git.current_branch(root)}"
         )
     message = git.git(root, "log", "-1", "--format=%B", revision)
-    paths = git.git(root, "diff", "--name-only", base, revision).splitlines()
+    paths = git.listed(root, "diff", "--name-only", base, revision)
     # between these two commands the change is one that was not committed yet: a recovery undoes it
     _move(root, base, tip, "reset", "--quiet", "--keep")
     git.git(root, "checkout", "--quiet", revision, "--", *paths)
@@ -164,7 +164,7 @@ def _move(root: Path, before: str, tip: str, *command: str) -> None:
         with durable_write("move of branch"):
             git.git(root, *command, tip)
     except VersioningError as error:
-        names = git.git(root, "diff", "--name-only", "HEAD").splitlines()
+        names = git.listed(root, "diff", "--name-only", "HEAD")
         raise WorkspaceError(
             f"{root} cannot follow its Git server: {', '.join(names[:3]) or tip[:12]} is changed here and there; "
             "commit or put back the changes here and try again"
@@ -175,10 +175,11 @@ def _remove_old_files(root: Path, before: str, after: str) -> None:
     """Remove the files of tracked folders that changed between two commits; the next reader fetches the new ones."""
     if not before:
         return
-    for name in git.git(root, "diff", "--name-only", before, after, "--", "*.dvc").splitlines():
+    for name in git.listed(root, "diff", "--name-only", before, after, "--", "*.dvc"):
         metafile = Path(name)
         tracked = tracked_hash(git.show(root, before, metafile))
-        for file in listed_names(root, tracked) if tracked else ():
+        # a person may track a single file, which has no listing
+        for file in listed_names(root, tracked) if tracked.endswith(".dir") else ():
             # some are of the new version, too: it is fetched as a whole
             with contextlib.suppress(FileNotFoundError):
                 (root / metafile.with_suffix("") / file).unlink()

@@ -23,6 +23,12 @@ def git(folder: Path, *arguments: str, extra: Mapping[str, str] | None = None, t
     return _run(folder, *arguments, extra=extra, timeout=timeout).decode().rstrip("\r\n")
 
 
+def listed(folder: Path, command: str, *arguments: str) -> list[str]:
+    """Return what a command of Git lists, such as paths, each as it is."""
+    # without -z, Git quotes a path that is not ASCII
+    return [os.fsdecode(entry) for entry in _run(folder, command, "-z", *arguments).split(b"\0")[:-1]]
+
+
 def _run(
     folder: Path,
     *arguments: str,
@@ -106,13 +112,13 @@ def require_clean(folder: Path, path: Path) -> None:
     if not is_repository(folder):
         raise WorkspaceError(f"{folder} is not the top of a Git repository; make a workspace with: elp init DIR")
     current_branch(folder)
-    if staged := git(folder, "diff", "--cached", "--name-only").splitlines():
+    if staged := listed(folder, "diff", "--cached", "--name-only"):
         raise WorkspaceError(
             f"{folder} has staged changes ({_some(staged)}); commit them, or unstage them with: git restore --staged ."
         )
-    lines = git(folder, "status", "--porcelain", "--untracked-files=all", "--", str(path)).splitlines()
-    # a porcelain line begins with two status letters and a space
-    if changed := [line[3:] for line in lines]:
+    entries = listed(folder, "status", "--porcelain", "--no-renames", "--untracked-files=all", "--", str(path))
+    # an entry begins with two status letters and a space
+    if changed := [entry[3:] for entry in entries]:
         raise WorkspaceError(
             f"{path} has changes that are not committed ({_some(changed)}); commit them or put them back "
             f"with: git restore {path}"

@@ -17,7 +17,7 @@ from pipelines.registry.slot import Slot
 
 _MD5 = re.compile(r"\bmd5: ['\"]?([0-9a-f]{32}(?:\.dir)?)\b")
 _FOLDERS = {"data": (SHARDS, QUARANTINE), "golden": (GOLDEN,)}
-_METAFILES = ("*.dvc", "dvc.lock")
+_METAFILES = ("*.dvc", "dvc.lock", "*/dvc.lock")
 
 
 @dataclass(frozen=True)
@@ -65,27 +65,28 @@ def tagged_data(root: Path) -> list[TaggedData]:
 def named_elsewhere(root: Path, tagged: Iterable[TaggedData]) -> Mapping[str, str]:
     """Return what every other ref and the working tree name: the ref by hash."""
     ours = {f"refs/tags/{one.tag}" for one in tagged}
-    lines = git.git(root, "for-each-ref", "--format=%(refname)").splitlines()
+    # not splitlines: the name of a ref may have a line separator of Unicode
+    lines = git.git(root, "for-each-ref", "--format=%(refname)").split("\n")
     refs = [ref for ref in lines if ref not in ours]
     found: dict[str, str] = {}
     # refs of one commit name the same; a tag may name something else than a commit
     commits = {commit: ref for ref in (*refs, "HEAD") if (commit := git.resolve(root, ref))}
     for commit, ref in commits.items():
-        paths = _metafiles(git.git(root, "ls-tree", "-r", "--name-only", commit))
-        for text in git.show_each(root, [(commit, path) for path in paths]):
+        # each entry is ``MODE TYPE HASH<tab>PATH``
+        entries = [entry.partition("\t") for entry in git.listed(root, "ls-tree", "-r", commit)]
+        blobs = [about.split(" ")[2] for about, _, path in entries if _is_metafile(path)]
+        for text in git.show_each(root, [(blob, None) for blob in blobs]):
             found |= dict.fromkeys(_MD5.findall(text or ""), ref.removeprefix("refs/heads/"))
-    listed = git.git(root, "ls-files", "--cached", "--others", "--exclude-standard", "--", *_METAFILES)
-    for path in _metafiles(listed):
+    for path in git.listed(root, "ls-files", "--cached", "--others", "--exclude-standard", "--", *_METAFILES):
         # a file that Git lists may have been removed from the working tree
-        if (root / path).is_file():
-            found |= dict.fromkeys(_MD5.findall((root / path).read_text(encoding="utf-8", errors="replace")), str(path))
+        if _is_metafile(path) and (root / path).is_file():
+            found |= dict.fromkeys(_MD5.findall((root / path).read_text(encoding="utf-8", errors="replace")), path)
     return found
 
 
-def _metafiles(listing: str) -> list[Path]:
+def _is_metafile(path: str) -> bool:
     # the folder ``.dvc`` is none
-    paths = map(Path, listing.splitlines())
-    return [path for path in paths if path.suffix == ".dvc" or path.name == "dvc.lock"]
+    return Path(path).suffix == ".dvc" or Path(path).name == "dvc.lock"
 
 
 def named_in_history(repository: str, cache: Path) -> set[str]:

@@ -14,6 +14,7 @@ import pytest
 from pipelines.datasets import shared_branch, slot_change
 from pipelines.datasets.drop import drop_clips
 from pipelines.datasets.ingest import add_delivery
+from pipelines.datasets.shared_branch import bring_up_to_date
 from pipelines.datasets.subject import Subject
 from pipelines.datasets.versions import dataset_versions, find_latest, load_split
 from pipelines.errors import ServiceError, SlotChangedElsewhere, VersioningError, WorkspaceError
@@ -103,6 +104,28 @@ def test_a_clone_follows_before_it_changes_anything(control: Workspace, worker: 
     numbers = [version.version for version in dataset_versions(control, ASR)]
     assert numbers == [1, 2, 3, 4]
     assert add_delivery(worker, ASR, place / "delivery-3") == made, "taken in already, on another machine"
+
+
+def test_the_old_files_of_a_folder_of_any_name_leave_it(control: Workspace, worker: Workspace) -> None:
+    folder, single = Path("データ/録音"), Path("データ/例.wav")
+    cache = control.root / ".dvc" / "cache" / "files" / "md5" / "aa"
+    cache.mkdir(parents=True)
+    (cache / f"{1:030}.dir").write_text('[{"relpath": "old.wav", "md5": "0"}]')
+    (cache / f"{1:030}").write_bytes(b"RIFF")
+    (control.root / folder).mkdir(parents=True)
+    (control.root / folder / "old.wav").write_bytes(b"RIFF")
+    for number in (1, 2):
+        clone = control if number == 1 else worker
+        bring_up_to_date(clone)
+        for path, kind in ((folder, ".dir"), (single, "")):
+            (clone.root / path).parent.mkdir(exist_ok=True)
+            (clone.root / f"{path}.dvc").write_text(f"outs:\n- md5: aa{number:030}{kind}\n  path: {path.name}\n")
+        git.git(clone.root, "add", "--", "データ/*.dvc")
+        git.git(clone.root, "commit", "--quiet", "--message", "Track it")
+        git.git(clone.root, "push", "--quiet", clone.address, "HEAD:main")
+    bring_up_to_date(control)
+    assert not (control.root / folder / "old.wav").exists()
+    assert clean(control)
 
 
 def test_a_change_of_another_slot_in_between_is_kept(

@@ -80,3 +80,16 @@ def test_a_repository_elsewhere_is_mirrored_and_kept_up_to_date(repository: Path
     git.git(bare, "tag", "new")
     assert git.local_copy(url.replace("file://", "file://localhost"), tmp_path / "cache") == mirror
     assert git.resolve(mirror, "new") == git.resolve(repository)
+
+
+def test_listed_paths_are_as_they_are(repository: Path) -> None:
+    names = {"データ/録音.dvc", 'a "b".dvc', "two\nlines.dvc"}
+    for name in names:
+        (repository / name).parent.mkdir(exist_ok=True)
+        (repository / name).write_text("one\n")
+    assert set(git.listed(repository, "ls-files", "--others")) == names
+    with pytest.raises(WorkspaceError, match=r"has changes that are not committed \(データ/録音.dvc\)"):
+        git.require_clean(repository, Path("データ"))
+    git.git(repository, "add", "--", "データ/録音.dvc")
+    with pytest.raises(WorkspaceError, match=r"has staged changes \(データ/録音.dvc\)"):
+        git.require_clean(repository, Path("data"))

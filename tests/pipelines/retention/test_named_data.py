@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from pipelines.retention.named_data import named_elsewhere, named_in_history
 
 MD5 = "0123456789abcdef0123456789abcdef"
 TEXT = f"outs:\n- md5: {MD5}\n  path: audio\n"
+NAMES = ["データ/録音.dvc", "tür.dvc", 'a "b"\\c.dvc', "two\nlines.dvc", "below/dvc.lock"]
 
 
 @pytest.fixture
@@ -26,6 +28,40 @@ def root(tmp_path: Path) -> Path:
 def _write(root: Path, name: str, content: bytes = TEXT.encode()) -> None:
     (root / name).parent.mkdir(parents=True, exist_ok=True)
     (root / name).write_bytes(content)
+
+
+def _on_a_branch(root: Path, name: str) -> None:
+    git.git(root, "checkout", "--quiet", "-b", "other")
+    git.commit(root, [Path(name)], "Track it")
+    git.git(root, "checkout", "--quiet", "main")
+
+
+def _tracked_and_changed(root: Path, name: str) -> None:
+    now = (root / name).read_bytes()
+    (root / name).write_text("outs: []\n")
+    git.commit(root, [Path(name)], "Track it")
+    (root / name).write_bytes(now)
+
+
+def _untracked(root: Path, name: str) -> None:
+    pass
+
+
+@pytest.mark.parametrize("place", [_on_a_branch, _tracked_and_changed, _untracked])
+@pytest.mark.parametrize("name", NAMES)
+def test_what_a_file_of_any_name_names_is_found(root: Path, name: str, place: Callable[[Path, str], None]) -> None:
+    _write(root, name)
+    place(root, name)
+    assert set(named_elsewhere(root, [])) == {MD5}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_history_of_another_repository_counts(root: Path, name: str, tmp_path: Path) -> None:
+    _write(root, name)
+    git.commit(root, [Path(name)], "Track it")
+    git.git(root, "rm", "--quiet", "--", name)
+    git.git(root, "commit", "--quiet", "--message", "Track it no more")
+    assert named_in_history(str(root), tmp_path / "cache") == {MD5}
 
 
 @pytest.mark.parametrize("content", [TEXT.replace("\n", "\r\n").encode(), TEXT.encode() + "# 録音".encode("cp932")])
