@@ -71,6 +71,8 @@ def named_elsewhere(root: Path, tagged: Iterable[TaggedData]) -> Mapping[str, st
     found: dict[str, str] = {}
     # refs of one commit name the same; a tag may name something else than a commit
     commits = {commit: ref for ref in (*refs, "HEAD") if (commit := git.resolve(root, ref))}
+    # a ref names the newest stash only, and the untracked files of each are in a parent
+    commits |= dict.fromkeys(git.git(root, "stash", "list", "--format=%H %P").split(), "a stash")
     for commit, ref in commits.items():
         # each entry is ``MODE TYPE HASH<tab>PATH``
         entries = [entry.partition("\t") for entry in git.listed(root, "ls-tree", "-r", commit)]
@@ -93,7 +95,7 @@ def named_in_history(repository: str, cache: Path) -> set[str]:
     """Return every hash that any commit of another repository names."""
     folder = git.local_copy(repository, cache)
     # every change of such a file in any commit, merges included: the text before it and after it
-    options = ("--all", "--full-history", "-m", "--raw", "--no-abbrev", "--format=")
+    options = ("--all", "--reflog", "--full-history", "-m", "--raw", "--no-abbrev", "--format=")
     lines = git.git(folder, "log", *options, "--", *_METAFILES).splitlines()
     changes = (line.split("\t", 1)[0].split(" ") for line in lines if line.startswith(":"))
     blobs = sorted({blob for change in changes for blob in change[2:4] if blob.strip("0")})

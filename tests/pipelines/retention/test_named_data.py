@@ -47,7 +47,13 @@ def _untracked(root: Path, name: str) -> None:
     pass
 
 
-@pytest.mark.parametrize("place", [_on_a_branch, _tracked_and_changed, _untracked])
+def _in_an_older_stash(root: Path, name: str) -> None:
+    git.git(root, "stash", "push", "--quiet", "--include-untracked")
+    (root / "a").write_text("b")
+    git.git(root, "stash", "push", "--quiet")
+
+
+@pytest.mark.parametrize("place", [_on_a_branch, _tracked_and_changed, _untracked, _in_an_older_stash])
 @pytest.mark.parametrize("name", NAMES)
 def test_what_a_file_of_any_name_names_is_found(root: Path, name: str, place: Callable[[Path, str], None]) -> None:
     _write(root, name)
@@ -61,6 +67,12 @@ def test_the_history_of_another_repository_counts(root: Path, name: str, tmp_pat
     git.commit(root, [Path(name)], "Track it")
     git.git(root, "rm", "--quiet", "--", name)
     git.git(root, "commit", "--quiet", "--message", "Track it no more")
+    assert named_in_history(str(root), tmp_path / "cache") == {MD5}
+
+
+def test_the_stashes_of_another_repository_count(root: Path, tmp_path: Path) -> None:
+    _write(root, "audio.dvc")
+    _in_an_older_stash(root, "audio.dvc")
     assert named_in_history(str(root), tmp_path / "cache") == {MD5}
 
 
