@@ -12,11 +12,13 @@ from pathlib import Path
 
 from pipelines.datasets.dataset_version import GOLDEN, QUARANTINE, SHARDS
 from pipelines.datasets.dvc import metafile
+from pipelines.errors import VersioningError
 from pipelines.local import git
 from pipelines.registry.slot import Slot
 
 _MD5 = re.compile(r"\bmd5: ['\"]?([0-9a-f]{32}(?:\.dir)?)\b")
 _FOLDERS = {"data": (SHARDS, QUARANTINE), "golden": (GOLDEN,)}
+_REWRITTEN = re.compile(r"\[rejected\] +(?P<tag>\S+) +-> .*would clobber existing tag")
 _METAFILES = ("*.dvc", "dvc.lock", "*/dvc.lock")
 
 
@@ -35,11 +37,25 @@ class TaggedData:
 
 
 def fetch_named(root: Path, address: str) -> None:
-    """Fetch the tags and branches of the repository that the workers push to; raise VersioningError if that fails."""
+    """Fetch the tags and branches of the repository that the workers push to.
+
+    Raise VersioningError if that fails, or if a tag was rewritten there: the old one may name data that is kept.
+    """
     branches = "+refs/heads/*:refs/remotes/elp-gc/*"
-    git.git(root, "fetch", "--quiet", "--prune", "--no-write-fetch-head", address, branches)
-    # without --prune: a version that was not pushed yet keeps its tag
-    git.git(root, "fetch", "--quiet", "--no-write-fetch-head", address, "refs/tags/*:refs/tags/*")
+    # without --quiet, which would hide the reason if a tag is rejected
+    git.git(root, "fetch", "--prune", "--no-write-fetch-head", address, branches)
+    try:
+        # without --prune: a version that was not pushed yet keeps its tag
+        git.git(root, "fetch", "--no-write-fetch-head", address, "refs/tags/*:refs/tags/*")
+    except VersioningError as error:
+        if not (found := _REWRITTEN.search(str(error))):
+            raise
+        tag = found["tag"]
+        raise VersioningError(
+            f"{address} has another commit at the tag {tag} than this workspace, so the tag was rewritten; keep the "
+            f"data that the old tag names on a branch: git branch kept/{tag} {tag}; then take the new tag: "
+            f"git fetch {address} +refs/tags/{tag}:refs/tags/{tag}"
+        ) from error
 
 
 def tagged_data(root: Path) -> list[TaggedData]:

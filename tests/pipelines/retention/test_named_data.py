@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from pipelines.errors import VersioningError
 from pipelines.local import git
-from pipelines.retention.named_data import named_elsewhere, named_in_history
+from pipelines.retention.named_data import fetch_named, named_elsewhere, named_in_history
 
 MD5 = "0123456789abcdef0123456789abcdef"
 TEXT = f"outs:\n- md5: {MD5}\n  path: audio\n"
@@ -85,3 +87,23 @@ def test_the_ends_of_lines_and_the_encoding_do_not_matter(root: Path, content: b
     git.git(root, "rm", "--quiet", "--cached", "one.dvc", "two.dvc")
     assert set(named_elsewhere(root, [])) == {MD5}
     assert named_in_history(str(root), tmp_path / "cache") == {MD5}
+
+
+def test_a_tag_that_was_rewritten_on_the_server_is_named_and_kept(root: Path, tmp_path: Path) -> None:
+    server, tag = tmp_path / "server.git", "data/a/asr/v1"
+    git.tag(root, tag, "a version")
+    git.git(root, "clone", "--quiet", "--bare", ".", str(server))
+    fetch_named(root, str(server))
+    old = git.resolve(root, tag)
+    _write(root, "audio.dvc")
+    git.commit(root, [Path("audio.dvc")], "Track it")
+    git.git(server, "fetch", "--quiet", str(root), "main")
+    git.git(server, "tag", "--force", tag, "FETCH_HEAD")
+    git.git(server, "tag", "other", "FETCH_HEAD")
+    with pytest.raises(VersioningError, match=rf"at the tag {tag} than this workspace.*git branch kept/") as caught:
+        fetch_named(root, str(server))
+    assert git.resolve(root, tag) == old
+    for step in re.findall(": git ([^;]*)", str(caught.value)):
+        git.git(root, *step.split())
+    fetch_named(root, str(server))
+    assert (git.resolve(root, f"kept/{tag}"), git.resolve(root, tag)) == (old, git.resolve(server, tag))
