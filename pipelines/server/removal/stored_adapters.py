@@ -15,7 +15,7 @@ from mlflow.store.tracking.dbmodels.models import SqlExperiment, SqlRun, SqlTag
 
 from elp_core.errors import ConfigError
 from pipelines.errors import AttestationError
-from pipelines.registry.adapter_version import CHALLENGER, CHAMPION, Tags
+from pipelines.registry.adapter_version import CHALLENGER, CHAMPION, OPENED_TAG, Tags
 from pipelines.registry.holds import Hold
 from pipelines.registry.retention import StoredAdapter
 from pipelines.registry.slot import Slot
@@ -88,20 +88,27 @@ def stored_adapters(
 
 
 def datasets_in_use(connection: sa.Connection, since: datetime) -> set[str]:
-    """Return the dataset versions that a training run reads which began after `since` and has not ended."""
-    tag, started = sa.orm.aliased(SqlTag), int(since.timestamp() * 1000)
+    """Return the dataset versions that a training run reads which was begun or continued after `since`, and is open."""
+    tag, opened, started = sa.orm.aliased(SqlTag), sa.orm.aliased(SqlTag), int(since.timestamp() * 1000)
     running = (
-        sa.select(tag.value)
+        sa.select(tag.value, SqlRun.start_time, opened.value)
         .join(SqlRun, SqlRun.run_uuid == tag.run_uuid)
         .join(SqlExperiment, SqlExperiment.experiment_id == SqlRun.experiment_id)
+        .outerjoin(opened, sa.and_(opened.run_uuid == SqlRun.run_uuid, opened.key == OPENED_TAG))
         .where(
             tag.key == Tags.DATASET,
             SqlExperiment.name.startswith("elp."),
             SqlRun.status.in_(("RUNNING", "SCHEDULED")),
-            SqlRun.start_time >= started,
         )
     )
-    return {str(value) for value in connection.scalars(running)}
+    rows = connection.execute(running)
+    return {str(dataset) for dataset, began, again in rows if max(began or 0, opened_at(again)) >= started}
+
+
+def opened_at(tag: str | None) -> int:
+    """Return when a training was tried last, from the tag of its run: milliseconds since the epoch, 0 without one."""
+    # the run itself has its first attempt; anyone who trains may set the tag to something else
+    return int(tag) if tag and tag.isascii() and tag.isdigit() and len(tag) < 20 else 0
 
 
 def _live_versions() -> Any:

@@ -23,6 +23,7 @@ from pipelines.server.ledger import TRASH
 from pipelines.server.mlflow_private import delete_logged_model, delete_run_rows
 from pipelines.server.refusal import Attempt
 from pipelines.server.removal.artifact_deletion import prune_folder
+from pipelines.server.removal.stored_adapters import opened_at
 from pipelines.server.storage.artifact_bytes import frozen_by, served_path
 from pipelines.server.storage.locked_store import LockedStore
 
@@ -110,7 +111,7 @@ def _old_runs(session: Any, before: int, used: set[str], keys: set[str]) -> list
     return [
         (run_id, location or "")
         for run_id, location, status, of_key, at in session.execute(query)
-        if run_id not in used and of_key not in keys and not (status in _OPEN and _number(at) >= before)
+        if run_id not in used and of_key not in keys and not (status in _OPEN and opened_at(at) >= before)
     ]
 
 
@@ -131,10 +132,6 @@ def _loose(session: Any, location: str) -> bool:
     """Return whether a folder is in the store of this server, and neither frozen nor with frozen folders in it."""
     path = served_path(location)
     return path is not None and frozen_by(session, path, tree=True) is None
-
-
-def _number(text: str | None) -> int:
-    return int(text) if text and text.isascii() and text.isdigit() else 0
 
 
 def _delete(store: LockedStore, location: Any, where: Any) -> None:

@@ -105,11 +105,17 @@ def test_failed_trainings_and_cut_off_uploads_go_when_they_are_old(ground: Groun
 
 
 def test_what_a_training_uses_now_stays(ground: Ground) -> None:
-    again = ground.run("RUNNING", **{"elp.opened": str(int(time.time() * 1000))})
+    slot, now = ground.contest.slot, str(int(time.time() * 1000))
+    again = ground.run("RUNNING", **{"elp.opened": now, "elp.dataset": f"data/{slot}/v1"})
+    for number, opened in ((2, str(LONG_AGO)), (3, "9" * 5000), (4, "")):
+        tags = {"elp.opened": opened} if opened else {}
+        ground.run("RUNNING", **tags, **{"elp.dataset": f"data/{slot}/v{number}"})
     own = ground.run(
         experiment=str(ground.contest.rest.post(f"{API}/experiments/create", {"name": "mine"})["experiment_id"])
     )
     ground.age()
+    in_use = ground.contest.rest.get(f"{ELP}/retention")["datasets_in_use"]
+    assert [tag for tag in in_use if tag.startswith(f"data/{slot}/")] == [f"data/{slot}/v1"]
     done = ground.sweep()
     # an attempt of today in a run that began long ago, and the run of a person's own experiment
     assert not {again, own} & set(done["runs"])
