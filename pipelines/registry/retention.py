@@ -172,6 +172,16 @@ def decide_retention(
     }
 
 
+def learned_bundles(bundles: Iterable[str], learned: Mapping[str, Iterable[str]]) -> set[str]:
+    """Return the bundles that these learned from, up to the first ones; `learned` has the parents of a bundle."""
+    found, waiting = set[str](), list(bundles)
+    while waiting:
+        new = set(learned.get(waiting.pop(), ())) - found
+        found |= new
+        waiting += new
+    return found
+
+
 def _root(one: StoredAdapter) -> str:
     if one.champion:
         return "champion"

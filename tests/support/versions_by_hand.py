@@ -82,6 +82,7 @@ def register(
     before_registration: Callable[[str], None] = lambda path: None,
     fingerprint: str = "",
     backbone: str = "",
+    parent: str = "",
 ) -> Made:
     """Log a bundle and register it, as `elp train` does.
 
@@ -94,6 +95,7 @@ def register(
         before_registration: Called with the path of the weights when they are logged, before the version exists.
         fingerprint: Of another backbone than the bundle's own.
         backbone: What the version's tag calls the backbone; empty means no such tag.
+        parent: Bundle that its lineage names as its start.
     """
     experiment = _experiment(rest, model)
     run_id = rest.post(f"{API}/runs/create", {"experiment_id": experiment})["run"]["info"]["run_id"]
@@ -126,7 +128,7 @@ def register(
     )["model_version"]
     made = Made(model, int(created["version"]), digest, files, fingerprint, run_id, model_id, folder)
     if lineage:
-        state(rest, made, lineage_of(made).payload, lineage, "lineage")
+        state(rest, made, lineage_of(made, parent).payload, lineage, "lineage")
     return made
 
 
@@ -154,7 +156,7 @@ def posted(made: Made, envelope: str) -> dict[str, Any]:
     return {"model": made.model, "version": made.version, "envelope": json.loads(envelope)}
 
 
-def lineage_of(made: Made) -> LineageStatement:
+def lineage_of(made: Made, parent: str = "") -> LineageStatement:
     """What the bundle was made from."""
     digests = {
         "dataset": {"gitCommit": "a" * 40, "dvcMd5": "d" * 32},
@@ -163,7 +165,7 @@ def lineage_of(made: Made) -> LineageStatement:
         "code": {"sha256": "c" * 64},
         "packages": {"sha256": "b" * 64},
         "clips": {"sha256": "f" * 64},
-    }
+    } | ({"parent": {"elpBundle": parent.removeprefix("sha256:")}} if parent else {})
     return LineageStatement(
         model=made.model,
         bundle=made.bundle,

@@ -26,7 +26,7 @@ from pipelines.server.ledger import TRASH, LedgerTransaction
 from pipelines.server.mlflow_private import delete_logged_model, tracking_store
 from pipelines.server.refusal import Attempt
 from pipelines.server.removal.artifact_deletion import prune_folder
-from pipelines.server.removal.stored_adapters import same_origin, stored_adapters
+from pipelines.server.removal.stored_adapters import needed_parents, same_origin, stored_adapters
 from pipelines.server.storage.artifact_bytes import run_location, served_path, thaw
 from pipelines.server.storage.locked_store import LockedStore
 from pipelines.server.storage.trash_rows import (
@@ -160,7 +160,7 @@ def empty_trash(
     """Delete for good what has been in the trash for `policy.trash`, and what a killed call began to delete.
 
     One call deletes `MOST` versions or a few more; the next one continues. What is held by now keeps its bytes, and so
-    does what another version is based on, in the registry or in the trash.
+    does what another version is based on or learned from, in the registry or in the trash.
     """
     with store.refusing(principal):
         authorize(ADMINISTER, Attempt("empty the trash"))
@@ -203,8 +203,13 @@ def _trash(
 def _begin(transaction: LedgerTransaction, policy: RetentionPolicy, principal: Principal, now: datetime) -> None:
     """Lift the freeze of what is due, and record what goes, in one transaction."""
     session = transaction.session
-    rows = session.execute(select(TRASH).where(TRASH.c.state == "trashed").order_by(TRASH.c.seq)).all()
-    due = [row for row in rows if now - moment(row.at, "at") >= policy.trash and not _held(session, row, now)][:MOST]
+    rows = waiting_rows(session)
+    over = {row.seq for row in rows if now - moment(row.at, "at") >= policy.trash and not _held(session, row, now)}
+    if not over:
+        return
+    # what stays in the trash may come back, and needs its parents as a live version does
+    needed = needed_parents(session.connection(), [_bundle(row) for row in rows if row.seq not in over])
+    due = [row for row in rows if row.seq in over and _bundle(row) not in needed][:MOST]
     if not due:
         return
     # before the question below: what goes now keeps nothing else
@@ -219,6 +224,10 @@ def _begin(transaction: LedgerTransaction, policy: RetentionPolicy, principal: P
             thaw(session, path)
             removed.append({"slot": slot_name(row), "version": row.version, "entry": row.seq, "path": path})
     transaction.append("trash emptied", "", principal, detail={"removed": removed})
+
+
+def _bundle(row: Any) -> str:
+    return str(json.loads(row.row)["bundle"])
 
 
 def _held(session: Any, row: Any, now: datetime) -> bool:

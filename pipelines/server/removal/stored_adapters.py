@@ -17,7 +17,7 @@ from elp_core.errors import ConfigError
 from pipelines.errors import AttestationError
 from pipelines.registry.adapter_version import CHALLENGER, CHAMPION, OPENED_TAG, Tags
 from pipelines.registry.holds import Hold
-from pipelines.registry.retention import StoredAdapter
+from pipelines.registry.retention import StoredAdapter, learned_bundles
 from pipelines.registry.slot import Slot
 from pipelines.server.holds import stored_holds
 from pipelines.server.ledger import LEDGER, STATEMENTS, TRASH
@@ -157,6 +157,17 @@ def _known(connection: sa.Connection) -> _Known:
         known.override |= {(request.slot, request.version)}
         known.override |= {(request.slot, request.before)} if request.before is not None else set()
     return known
+
+
+def needed_parents(connection: sa.Connection, bundles: Iterable[str]) -> set[str]:
+    """Return the bundles that the live versions and these bundles learned from, up to the first ones."""
+    live = {one.bundle for one in stored_adapters(connection)}
+    lineages = sa.select(STATEMENTS.c.bundle, STATEMENTS.c.digest).where(STATEMENTS.c.kind == "lineage")
+    # those of deleted versions, too: their statements stay, and a chain of parents may lead through them
+    learned = defaultdict[str, set[str]](set)
+    for bundle, digest in connection.execute(lineages):
+        learned[bundle].update(_parents[digest])
+    return learned_bundles({*live, *bundles}, learned)
 
 
 def _learn_parents(connection: sa.Connection) -> None:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from elp_core.errors import ConfigError
-from pipelines.registry.retention import RetentionPolicy, StoredAdapter, decide_retention
+from pipelines.registry.retention import RetentionPolicy, StoredAdapter, decide_retention, learned_bundles
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 POLICY = RetentionPolicy(keep_last=0)
@@ -68,6 +68,12 @@ def test_the_parents_of_what_is_kept_are_kept() -> None:
     # a bundle that names itself, or a child of its child, is no endless loop
     loop = [_adapter(1, parent="sha256:2", champion=True), _adapter(2, parent="sha256:1")]
     assert all(decision.keep for decision in decide_retention(loop, POLICY, NOW).values())
+
+
+def test_ancestors_are_found_up_to_the_first_and_once() -> None:
+    learned = {"d": ["c", "x"], "c": ["b"], "b": ["a", "c"], "e": ["d"]}
+    assert learned_bundles(["d"], learned) == {"a", "b", "c", "x"}
+    assert learned_bundles(["a", "unknown"], learned) == set()
 
 
 @pytest.mark.parametrize(

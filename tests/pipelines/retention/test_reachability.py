@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from pipelines.registry.holds import HeldSubject
-from pipelines.registry.retention import AdapterKey, RetentionPolicy, StoredAdapter, decide_retention
+from pipelines.registry.retention import AdapterKey, RetentionPolicy, StoredAdapter, decide_retention, learned_bundles
 from pipelines.registry.slot import Slot
 from pipelines.retention.data_plan import RemoteFile, decide_files, decide_versions
 from pipelines.retention.named_data import TaggedData
@@ -33,6 +33,8 @@ class World:
     """Files of each dataset version and golden set, by tag."""
     remote: dict[str, RemoteFile] = field(default_factory=dict)
     trash: dict[str, tuple[RemoteFile, datetime]] = field(default_factory=dict)
+    learned: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """The parents of each bundle that was ever made."""
     holds: list[HeldSubject] = field(default_factory=list)
     erased: set[str] = field(default_factory=set)
     """Files that an erasure removed: nothing brings them back."""
@@ -93,15 +95,27 @@ class Sequences(RuleBasedStateMachine):
     @precondition(lambda self: any(one.kind == "data" for one in self.world.tagged))
     @rule(pick=PICK, grown=st.booleans())
     def train(self, pick: int, grown: bool) -> None:
+        able = sorted(self.world.adapters) if grown else []
+        self._train(pick, self.world.adapters[able[pick % len(able)]].bundle if able else "")
+
+    @precondition(lambda self: self.world.trashed)
+    @rule(pick=PICK)
+    def train_from_the_trash(self, pick: int) -> None:
+        """A training ends whose start went to the trash meanwhile, and the time of the trash is over."""
+        able = sorted(self.world.trashed)
+        self._train(pick, self.world.trashed[able[pick % len(able)]][0].bundle)
+        self.time_passes(20)
+        self.collect()
+
+    def _train(self, pick: int, parent: str) -> None:
         """On the newest version of a slot: an older one may be gone."""
         data = [one for one in self.world.tagged if one.kind == "data"]
         slot = data[pick % len(data)].slot
         newest = [one.tag for one in data if one.slot == slot][-1]
-        champions = [one for one in self.world.adapters.values() if one.champion]
-        parent = champions[pick % len(champions)].bundle if grown and champions else ""
         version = self.world.number()
         made = StoredAdapter(str(slot), version, f"sha256:{version}", self.world.at(), "", "", parent=parent)
         self.world.adapters[made.key] = replace(made, dataset=newest)
+        self.world.learned[made.bundle] = (parent,) if parent else ()
 
     @precondition(lambda self: self.world.adapters)
     @rule(pick=PICK, outcome=st.sampled_from(["passed", "failed", "undecided"]))
@@ -186,18 +200,24 @@ class Sequences(RuleBasedStateMachine):
         for key, decision in decided.items():
             if not decision.keep:
                 world.trashed[key] = (world.adapters.pop(key), world.now)
-        for key in [key for key, (_, at) in world.trashed.items() if world.now - at >= POLICY.trash]:
-            if not any(held.covers_adapter(*key) for held in world.holds):
+        over = {key for key, (_, at) in world.trashed.items() if world.now - at >= POLICY.trash}
+        over -= {key for key in over if any(held.covers_adapter(*key) for held in world.holds)}
+        staying = [one.bundle for key, (one, _) in world.trashed.items() if key not in over]
+        needed = learned_bundles([*staying, *(one.bundle for one in world.adapters.values())], world.learned)
+        for key in over:
+            if world.trashed[key][0].bundle not in needed:
                 del world.trashed[key]
 
-    @rule()
-    def undo(self) -> None:
+    @precondition(lambda self: self.world.trash or self.world.trashed)
+    @rule(pick=PICK, every=st.booleans())
+    def undo(self, pick: int, every: bool) -> None:
+        """All adapters, or one of them; always all data."""
         world = self.world
         for md5 in world.trash.keys() - world.erased:
             world.remote.setdefault(md5, world.trash.pop(md5)[0])
-        for one, _ in world.trashed.values():
-            world.adapters[one.key] = replace(one, since=world.at())
-        world.trashed.clear()
+        keys = sorted(world.trashed)
+        for key in keys if every or not keys else [keys[pick % len(keys)]]:
+            world.adapters[key] = replace(world.trashed.pop(key)[0], since=world.at())
 
     def _whole(self, tag: str) -> bool:
         return self.world.content[tag] - self.world.erased <= self.world.remote.keys()
@@ -209,11 +229,13 @@ class Sequences(RuleBasedStateMachine):
     @invariant()
     def what_is_reachable_is_there(self) -> None:
         world = self.world
-        bundles = {one.bundle for one in world.adapters.values()}
+        # of a version in the trash, the bytes are still there
+        bundles = {one.bundle for one in [*world.adapters.values(), *(one for one, _ in world.trashed.values())]}
         for one in world.adapters.values():
             if one.champion or one.former or one.challenger:
                 assert self._whole(one.dataset), f"{one} lost {one.dataset}"
-                assert not one.parent or one.parent in bundles, f"{one} lost its parent"
+        needed = learned_bundles([one.bundle for one in world.adapters.values()], world.learned)
+        assert needed <= bundles, f"{needed - bundles} are parents and are gone"
         # a champion is in the registry, and one of each slot that ever had one
         newest = {(str(one.slot), one.kind): one.tag for one in world.tagged}
         for tag in [*newest.values(), *(one.tag for one in world.tagged if one.kind == "golden")]:

@@ -54,6 +54,10 @@ class Ground:
         listed = self.contest.rest.get(f"{ELP}/retention?sizes=true&slot={self.contest.slot.replace('/', '%2F')}")
         return {one["version"]: one for one in listed["adapters"]}
 
+    def empty(self) -> set[int]:
+        """Empty the trash; return the versions of this slot that went for good."""
+        return {one["version"] for one in self.post("empty-trash").json["emptied"] if one["slot"] == self.contest.slot}
+
     def events(self) -> list[str]:
         return [entry["event"] for entry in self.contest.ledger(self.contest.mark)]
 
@@ -200,6 +204,44 @@ def test_a_model_that_was_deleted_meanwhile_does_not_come_back(server: GuardedSe
     assert made.version == 1
     assert [one["version"] for one in ground.post("empty-trash").json["emptied"]] == [FAILED]
     assert (server.artifacts / made.folder).exists()
+
+
+def test_the_trash_keeps_the_parents_of_what_may_be_used(ground: Ground) -> None:
+    contest, slot = ground.contest, ground.contest.slot
+    chain, parent = [], ""
+    for number in range(4):
+        made = register(contest.rest, contest.model, f"{slot}-chain-{number}", lineage=contest.keys, parent=parent)
+        contest.made[made.version], parent = made, made.bundle
+        chain.append(made.version)
+    ground.trash(*chain).must_be(200)
+    # the third comes back alone; the one before it was deleted by hand, and the chain leads through it
+    ground.post("restore", slot=slot, version=chain[2]).must_be(200)
+    ground.post("restore", slot=slot, version=chain[1]).must_be(200)
+    contest.rest("DELETE", f"{API}/model-versions/delete", {"name": made.model, "version": str(chain[1])}).must_be(200)
+    assert ground.empty() == {chain[3]}
+    assert ground.folder(chain[0]).exists()
+    # in the trash and held, it keeps its parents as well
+    ground.trash(chain[2]).must_be(200)
+    hold = ground.post("hold", subject=slot, until="2099-01-01T00:00:00+00:00", reason="x").json["number"]
+    assert ground.empty() == set()
+    ground.post("end-hold", hold=hold, reason="x").must_be(200)
+    assert ground.empty() == {chain[0], chain[2]}
+
+
+def test_the_trash_keeps_the_parent_of_what_may_come_back(ground: Ground) -> None:
+    contest, slot = ground.contest, ground.contest.slot
+    first = register(contest.rest, contest.model, f"{slot}-first", lineage=contest.keys)
+    second = register(contest.rest, contest.model, f"{slot}-second", lineage=contest.keys, parent=first.bundle)
+    contest.made |= {made.version: made for made in (first, second)}
+    ground.trash(first.version, second.version).must_be(200)
+    with sqlite3.connect(contest.server.database.removeprefix("sqlite:///")) as rows:
+        # its time is not over
+        later = "UPDATE elp_trash SET at = '2099-01-01T00:00:00.000000+00:00' WHERE version = ?"
+        rows.execute(later, (second.version,))
+    assert ground.empty() == set()
+    ground.post("restore", slot=slot).must_be(200)
+    ground.trash(first.version, second.version).must_be(200)
+    assert ground.empty() == {first.version, second.version}
 
 
 def _again(ground: Ground, version: int) -> Answer:

@@ -7,7 +7,6 @@ import json
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -46,12 +45,15 @@ class Requests(RuleBasedStateMachine):
         self.rest, self.keys = Rest(self.server.uri), load_trusted_keys(self.server.keys)
         self.model = f"elp.sequence-{next(_numbers)}.asr"
         self.made: dict[int, Made] = {}
+        self.parent: dict[int, int] = {}
+        """Of each version that started from another one."""
         self.champions: list[int] = []
         """Every version that was champion, the present one last."""
         self.holds: dict[int, int] = {}
         """The held version, by the hold's number."""
         self.trash: set[int] = set()
         self.gone: set[int] = set()
+        self.by_hand: set[int] = set()
         self.gated: set[int] = set()
 
     @property
@@ -67,10 +69,23 @@ class Requests(RuleBasedStateMachine):
     def _say(self, verb: str, **values: Any) -> Any:
         return self.rest("POST", f"{ELP}/{verb}", values)
 
-    @rule()
-    def register(self) -> None:
-        made = register(self.rest, self.model, f"{self.model}-{len(self.made)}", lineage=self.keys)
+    @rule(pick=PICK, grown=st.booleans())
+    def register(self, pick: int, grown: bool) -> None:
+        self._register(self._one(pick) if grown and self._there() else None)
+
+    @precondition(lambda self: self.trash)
+    @rule(pick=PICK)
+    def train_from_the_trash(self, pick: int) -> None:
+        """A training ends whose start went to the trash meanwhile, just before the trash is emptied."""
+        self._register(self.made[sorted(self.trash)[pick % len(self.trash)]])
+        self.empty()
+
+    def _register(self, parent: Made | None) -> None:
+        mark, bundle = f"{self.model}-{len(self.made)}", parent.bundle if parent else ""
+        made = register(self.rest, self.model, mark, lineage=self.keys, parent=bundle)
         self.made[made.version] = made
+        if parent:
+            self.parent[made.version] = parent.version
 
     @precondition(lambda self: self._there())
     @rule(pick=PICK, passed=st.booleans())
@@ -129,12 +144,15 @@ class Requests(RuleBasedStateMachine):
         body = {"name": self.model, "version": str(version)}
         if self.rest("DELETE", f"{API}/model-versions/delete", body).status == 200:
             self.gone.add(version)
+            self.by_hand.add(version)
 
     @precondition(lambda self: self.trash)
-    @rule()
-    def undo(self) -> None:
-        assert self._say("restore", slot=self.slot).status == 200
-        self.trash.clear()
+    @rule(pick=PICK, every=st.booleans())
+    def undo(self, pick: int, every: bool) -> None:
+        back = set(self.trash) if every else {sorted(self.trash)[pick % len(self.trash)]}
+        one = {} if every else {"version": min(back)}
+        assert self._say("restore", slot=self.slot, **one).status == 200
+        self.trash -= back
 
     @precondition(lambda self: self.trash)
     @rule(pick=PICK)
@@ -171,20 +189,28 @@ class Requests(RuleBasedStateMachine):
 
     @rule()
     def empty(self) -> None:
-        while self._say("empty-trash").json["emptied"]:
-            continue
-        self.gone |= self.trash
-        self.trash.clear()
+        while emptied := self._say("empty-trash").json["emptied"]:
+            went = {one["version"] for one in emptied if one["slot"] == self.slot}
+            assert went <= self.trash
+            self.gone |= went
+            self.trash -= went
 
-    def _folder(self, version: int) -> Path:
-        return self.server.artifacts / self.made[version].folder
+    def _has_bytes(self, version: int) -> bool:
+        folder = self.server.artifacts / self.made[version].folder
+        return (folder / "artifacts" / "bundle" / "adapter_model.safetensors").is_file()
 
     @invariant()
     def what_is_reachable_has_its_bytes(self) -> None:
         kept = {*self.champions, *self.holds.values()}
         assert not kept & (self.trash | self.gone), f"{kept & (self.trash | self.gone)} are reachable and were removed"
         for version in {*kept, *self.trash, *self._there()}:
-            assert (self._folder(version) / "artifacts" / "bundle" / "adapter_model.safetensors").is_file()
+            assert self._has_bytes(version)
+
+    @invariant()
+    def so_have_its_parents(self) -> None:
+        for version in {*self.champions, *self.holds.values(), *self._there()}:
+            while version := self.parent.get(version, 0):
+                assert version in self.by_hand or self._has_bytes(version), f"v{version} is a parent and lost its bytes"
 
     @invariant()
     def the_alias_is_as_the_ledger_says(self) -> None:
