@@ -73,10 +73,7 @@ def tracked_hash(text: str | None) -> str:
     """Return the hash in the text of a `.dvc` file, as ``md5:<hex>.dir``; empty for None."""
     import yaml
 
-    if not text:
-        return ""
-    out = yaml.safe_load(text)["outs"][0]
-    return f"md5:{out['md5']}"
+    return f"md5:{yaml.safe_load(text)['outs'][0]['md5']}" if text else ""
 
 
 def tracked_bytes(text: str | None) -> int | None:
@@ -137,7 +134,9 @@ def _kind(error: Exception) -> type[VersioningError]:
 
 def _lost(md5: str) -> VersioningError:
     return VersioningError(
-        f"the DVC remote holds no file {md5}; push it from a machine that has it: dvc push --all-tags"
+        f"the DVC remote holds no file {md5}; if elp gc moved it to the trash, bring it back: elp gc undo, and keep it "
+        "with: elp hold data/SITE/TASK/vN --until DATE --reason TEXT; else push it from a machine that has it: "
+        "dvc push --all-tags"
     )
 
 
