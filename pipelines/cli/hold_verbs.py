@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, time
+from datetime import UTC, date, datetime, time
 from typing import Any
 
 import click
@@ -104,14 +104,20 @@ def end_verb(workspace: Workspace, number: int, **why: Any) -> None:
 def _moment(text: str) -> str:
     """Return the end of a day, or a moment, in UTC; a moment without an offset is read as UTC."""
     try:
-        found = datetime.fromisoformat(text)
-        if len(text) == len(_DATE):
-            found = datetime.combine(found.date(), time.max)
+        found = _end_of_day(text) or datetime.fromisoformat(text)
         return found.replace(tzinfo=found.tzinfo or UTC).astimezone(UTC).isoformat(timespec="microseconds")
     except (ValueError, OverflowError) as error:
         raise UsageError(
             f"--until takes a date or moment such as {_DATE} or {_DATE}T18:00+01:00, got {text!r}"
         ) from error
+
+
+def _end_of_day(text: str) -> datetime | None:
+    # first: `datetime.fromisoformat` reads a date, in whatever form, as its beginning
+    try:
+        return datetime.combine(date.fromisoformat(text), time.max)
+    except ValueError:
+        return None
 
 
 def _table(found: list[Hold]) -> str:
