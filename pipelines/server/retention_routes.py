@@ -66,6 +66,15 @@ def get_retention() -> Response:
     return jsonify(found)
 
 
+@blueprint.post("/may-remove")
+def post_may_remove() -> Response:
+    """Refuse a caller who may not delete by policy, or bring back: {by?}. A client asks before it moves a data file."""
+    caller = caller_of(read_body((), ("by",)))
+    with registry().refusing(caller):
+        authorize(ADMINISTER, Attempt("delete by policy"))
+    return jsonify({})
+
+
 @blueprint.post("/trash")
 def post_trash() -> Response:
     """Delete versions by policy into the trash: {versions: [{slot, version, bundle}], by?}."""

@@ -89,6 +89,7 @@ def test_our_own_routes_without_the_role(login: LoginServer, ground: Contest, ve
         ("trash", {"versions": [{"slot": "plant-r/asr", "version": UNGATED, "bundle": "sha256:" + "0" * 64}]}),
         ("restore", {"slot": "plant-r/asr"}),
         ("empty-trash", {}),
+        ("may-remove", {}),
         ("data-files", {"event": "data deleted", "files": {"0" * 32: 1}, "reason": "an attack"}),
     ],
 )

@@ -306,6 +306,11 @@ def test_data_files_that_are_none(ground: Ground, values: dict[str, Any], senten
     ground.post("data-files", **values).must_be(400, sentence)
 
 
+def test_who_may_remove_may_ask_before(ground: Ground) -> None:
+    ground.post("may-remove").must_be(200)
+    assert ground.events() == []
+
+
 def test_data_files_are_recorded(ground: Ground) -> None:
     files = {"0" * 32: 7, "1" * 32 + ".dir": 2}
     answer = ground.post("data-files", event="data deleted", files=files, reason="retention").json
