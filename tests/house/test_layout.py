@@ -19,10 +19,10 @@ def _sources() -> list[Path]:
 
 
 def _tracked() -> list[Path]:
-    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True)
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True)
     if listed.returncode:
         pytest.skip("not a Git checkout")
-    return [ROOT / line for line in listed.stdout.splitlines() if (ROOT / line).is_file()]
+    return [ROOT / line for line in listed.stdout.split("\0")[:-1] if (ROOT / line).is_file()]
 
 
 def test_the_folder_mlflow_holds_nothing_importable() -> None:
