@@ -5,6 +5,7 @@ files only when it ends. Everything else goes, if the remote is declared to be t
 named.
 """
 
+import itertools
 import posixpath
 import re
 from collections.abc import Iterable, Mapping
@@ -68,14 +69,16 @@ def decide_versions(
     tagged: Iterable[TaggedData], reasons: Mapping[str, str], policy: RetentionPolicy, now: datetime
 ) -> dict[str, KeepDecision]:
     """Decide on dataset versions and golden sets; `reasons` say by tag what else keeps a dataset version."""
-    every = list(tagged)
-    newest = {(str(one.slot), one.kind): one.tag for one in sorted(every, key=lambda one: one.number)}
+    every = sorted(tagged, key=lambda one: (str(one.slot), one.kind, one.number))
+    pairs = itertools.pairwise(every)
+    following = {old.tag: new for old, new in pairs if (old.slot, old.kind) == (new.slot, new.kind)}
     found = {}
     for one in every:
-        age = now - datetime.fromisoformat(one.made)
+        # the grace begins when a newer version arrives: until then, a training is queued on this one
+        age = now - datetime.fromisoformat(following.get(one.tag, one).made)
         if one.kind == "golden":
             found[one.tag] = KeepDecision(True, "golden set")
-        elif newest[str(one.slot), one.kind] == one.tag:
+        elif one.tag not in following:
             found[one.tag] = KeepDecision(True, "newest of the slot")
         elif one.tag in reasons:
             found[one.tag] = KeepDecision(True, reasons[one.tag])
