@@ -1,7 +1,8 @@
 """Which version was champion at a moment, and which adapters use a backbone."""
 
+import contextlib
 from dataclasses import dataclass
-from datetime import UTC, datetime, time
+from datetime import UTC, date, datetime, time
 
 from pipelines.audit.server_records import ServerRecords
 from pipelines.errors import RegistryError, UsageError
@@ -42,15 +43,17 @@ class OnBackbone:
 def read_moment(text: str) -> str:
     """Read a date or moment and return it in UTC; a moment without an offset is read as UTC."""
     example = "2026-03-01"
+    found = None
+    with contextlib.suppress(ValueError):
+        # first: `datetime.fromisoformat` reads a date, in whatever form, as its beginning. It means its end here: the
+        # champion at midnight of the next day is another question
+        found = datetime.combine(date.fromisoformat(text), time.max)
     try:
-        found = datetime.fromisoformat(text)
+        found = found or datetime.fromisoformat(text)
     except ValueError as error:
         raise UsageError(
             f"--at takes a date or moment such as {example} or {example}T08:00+01:00, got {text!r}"
         ) from error
-    if len(text) == len(example):
-        # a date means its end: the champion at midnight of the next day is another question
-        found = datetime.combine(found.date(), time.max)
     return found.replace(tzinfo=found.tzinfo or UTC).astimezone(UTC).isoformat(timespec="microseconds")
 
 

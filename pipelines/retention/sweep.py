@@ -1,8 +1,8 @@
 """Carry out a plan: adapters through the server, data through the trash of the DVC remote; undo, and the end of both.
 
-Killed anywhere and run again, it continues. Of two at once, the second is refused. The lock on the workspace's data is
-held while files move, so that no intake of this machine runs; a push from another machine is covered by the grace, and
-by the trash: what is named again goes back.
+Killed anywhere and run again, it continues. Of two at once in one workspace folder, the second is refused. The lock on
+the workspace's data is held while files move, so that no intake of this machine runs; a push from another machine is
+covered by the grace, and by the trash: what is named again goes back.
 """
 
 import contextlib
@@ -57,7 +57,9 @@ class Swept:
 def sweep(workspace: Workspace, log: Log, subject: Subject | None = None, by: str = "") -> tuple[RemovalPlan, Swept]:
     """Make the plan and carry it out under the locks. Raise WorkspaceError if another one is running."""
     with _alone(workspace):
-        plan, uri, name = plan_removal(workspace, log, subject), mlflow_uri(workspace), by or current_user()
+        uri, name = mlflow_uri(workspace), by or current_user()
+        _require_right(uri, name)
+        plan = plan_removal(workspace, log, subject)
         removed, gone = plan.removed_adapters, plan.data.removed
         if removed:
             log(f"{count(len(removed), 'adapter')} into the trash")
@@ -91,6 +93,7 @@ def undo(workspace: Workspace, slot: str = "", version: int | None = None, by: s
     """Bring back what is in the trash: all, or the adapters of one slot; all data comes back, but what was erased."""
     with _alone(workspace):
         uri, name = mlflow_uri(workspace), by or current_user()
+        _require_right(uri, name)
         body = {"by": name} | ({"slot": slot} if slot else {}) | ({} if version is None else {"version": version})
         erased = erased_data(uri)
         # the data first: an adapter that is back has its data
@@ -99,6 +102,11 @@ def undo(workspace: Workspace, slot: str = "", version: int | None = None, by: s
             files = _restore_data(stored, uri, [one for one in trashed if one.md5 not in erased], name, "undone")
         answer = call_server(uri, "POST", "/restore", json=body)
         return Undone(len(answer["restored"]), files, tuple(answer["left"]), len(trashed) - files)
+
+
+def _require_right(uri: str, by: str) -> None:
+    """Raise GateRefused before files move if the server lets only others delete by policy."""
+    call_server(uri, "POST", "/may-remove", json={"by": by})
 
 
 @contextlib.contextmanager

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -94,6 +95,31 @@ def test_a_second_gc_empties_the_trash_for_good(workspace: Workspace, tmp_path: 
     assert [readable(workspace, tag, tmp_path) for tag in TAGS] == [True, False, False, True]
     events = [read_entry(row.entry).event for row in ServerRecords(str(workspace.settings.servers.mlflow_uri)).ledger()]
     assert {"data deleted", "trash emptied"} <= set(events)
+
+
+def test_nothing_moves_for_a_caller_who_may_not(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    workspace = with_policy(workspace, trash_days=14)
+    before = _files(workspace)
+    real = sweeping.call_server
+
+    def refused(uri: str, method: str, route: str, **content: Any) -> Any:
+        if route == "/may-remove":
+            raise GateRefused("for administrators only")
+        return real(uri, method, route, **content)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sweeping, "call_server", refused)
+        with pytest.raises(GateRefused, match="administrators"):
+            sweep(workspace, _quiet)
+        assert _files(workspace) == before
+    sweep(workspace, _quiet)
+    after = _files(workspace)
+    assert after != before
+    with monkeypatch.context() as patch:
+        patch.setattr(sweeping, "call_server", refused)
+        with pytest.raises(GateRefused, match="administrators"):
+            undo(workspace)
+        assert _files(workspace) == after
 
 
 @pytest.mark.parametrize("fail", ["_record", "trash_files", "delete_trashed"])
