@@ -5,7 +5,7 @@ import io
 import os
 import subprocess
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from elp_core.fail_points import durable_write
@@ -66,6 +66,11 @@ def is_repository(folder: Path) -> bool:
     """Return whether `folder` is the top of a Git working tree."""
     top = _try(folder, "rev-parse", "--show-toplevel")
     return top is not None and Path(top).resolve() == folder.resolve()
+
+
+def delete_refs(folder: Path, names: Iterable[str]) -> None:
+    """Delete branches and tags by their full names, all or none."""
+    _run(folder, "update-ref", "--stdin", stdin="".join(f"delete {name}\n" for name in names).encode())
 
 
 def current_branch(folder: Path) -> str:

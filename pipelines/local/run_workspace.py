@@ -116,7 +116,7 @@ def _fetched(workspace: Workspace) -> bool:
         # in this order: a change has its journal before its tags, and pushes them under the lock that this run holds
         if gone := here.keys() - there.keys() - _unpushed_tags(workspace):
             with durable_write("branches and tags removed"):
-                git.git(root, "update-ref", "--stdin", stdin="".join(f"delete {name}\n" for name in sorted(gone)))
+                git.delete_refs(root, sorted(gone))
         if there.items() - here.items():
             ask_server(root, address, "fetch", "--quiet", "--no-prune", "--no-tags", "origin", BRANCHES, *TAGS)
         if f"{_ORIGIN}{default}" not in there:

@@ -1,6 +1,7 @@
 """Which release the workspace's own MLflow server runs with: an upgrade in place does not reach a process that runs."""
 
-from pipelines.errors import OpsError, ServiceError
+from elp_core.errors import OpsError
+from pipelines.errors import ServiceError
 from pipelines.local.addresses import MLFLOW, mlflow_uri, read_record
 from pipelines.local.processes import alive
 from pipelines.local.workspace import Workspace
