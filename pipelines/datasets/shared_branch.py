@@ -14,7 +14,8 @@ from pipelines.datasets.dvc import tracked_hash
 from pipelines.datasets.local_files import listed_names
 from pipelines.errors import PushRejected, SlotChangedElsewhere, VersioningError, WorkspaceError
 from pipelines.local import git
-from pipelines.local.git_server import ORIGIN_HEAD, fetch_branch, push_branch
+from pipelines.local.dvc_repository import DVC_CONFIG
+from pipelines.local.git_server import ORIGIN_HEAD, fetch_branch, git_lock, push_branch
 from pipelines.local.workspace import Workspace
 from pipelines.number_text import count
 from pipelines.registry.slot import Slot
@@ -150,8 +151,12 @@ def _again_on(workspace: Workspace, subject: Slot | Path, revision: str, tip: st
         )
     message = git.git(root, "log", "-1", "--format=%B", revision)
     paths = git.listed(root, "diff", "--name-only", base, revision)
-    # between these two commands the change is one that was not committed yet: a recovery undoes it
-    _move(root, base, tip, "reset", "--quiet", "--keep")
+    with git_lock(workspace):
+        if workspace.home:
+            # a run that was opened meanwhile may have put a newer one there, which would count as a change
+            git.git(root, "checkout", "--quiet", "HEAD", "--", str(DVC_CONFIG))
+        # between this and the commit, the change is one that was not committed yet: a recovery undoes it
+        _move(root, base, tip, "reset", "--quiet", "--keep")
     git.git(root, "checkout", "--quiet", revision, "--", *paths)
     return git.commit(root, [Path(path) for path in paths], message)
 

@@ -107,8 +107,8 @@ def data_turn(workspace: Workspace, slot: Slot | None = None, wait: float = _WAI
         if slot and workspace.home is None:
             git.require_clean(root, slot.folder)
         if address:
-            require_shared_remote(root, address)
             bring_up_to_date(workspace)
+            require_shared_remote(root, address)
         yield
 
 

@@ -23,6 +23,7 @@ from pipelines.outages import disk_is_full, is_away
 
 REMOTE = "storage"
 """Name of the DVC remote in `.dvc/config`."""
+DVC_CONFIG = Path(".dvc", "config")
 _CONNECT_SECONDS, _READ_SECONDS = 10, 30
 _TRANSFER_LOGGERS = ("dvc", "dvc_data", "dvc_objects")
 

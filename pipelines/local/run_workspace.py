@@ -18,9 +18,10 @@ from pathlib import Path
 
 from elp_core.checkpoint_folders import look_below
 from elp_core.fail_points import durable_write
+from elp_core.files import write_whole
 from pipelines.errors import ServiceError, VersioningError, WorkspaceError, WrongRelease
 from pipelines.local import git
-from pipelines.local.dvc_repository import require_shared_remote
+from pipelines.local.dvc_repository import DVC_CONFIG, require_shared_remote
 from pipelines.local.git_address import address_faults, is_git_address
 from pipelines.local.git_server import BRANCHES, ORIGIN_HEAD, TAGS, ask_server, git_lock, server_refs
 from pipelines.local.settings import Settings, read_settings
@@ -53,11 +54,9 @@ def open_for_run(workspace: str, revision: str = "") -> Workspace:
         if not _fetched(opened):
             _clone(opened)
         commit = _commit(opened, revision)
+        _follow_dvc_config(opened)
     require_shared_remote(opened.root, workspace)
-    try:
-        text = git.show(opened.root, commit, Path(SETTINGS_FILE))
-    except UnicodeDecodeError as error:
-        raise WorkspaceError(f"{SETTINGS_FILE} of {workspace} is not UTF-8: {error}") from error
+    text = _text_at(opened, commit, Path(SETTINGS_FILE))
     if text is None:
         raise WorkspaceError(
             f"{workspace} has no {SETTINGS_FILE} at {commit[:12]}; make a workspace with: elp init DIR"
@@ -195,6 +194,21 @@ def _default_branch(root: Path, address: str) -> str:
         f"{address} names no branch of its own and has {', '.join(branches)}; run there: "
         f"git symbolic-ref HEAD refs/heads/{branches[0]}"
     )
+
+
+def _follow_dvc_config(workspace: Workspace) -> None:
+    """Write the DVC settings of the newest commit into the clone: its files follow only while a run changes data."""
+    path = workspace.root / DVC_CONFIG
+    text = f"{_text_at(workspace, ORIGIN_HEAD, DVC_CONFIG) or ''}\n"
+    if not path.is_file() or path.read_bytes() != text.encode():
+        write_whole(path, text)
+
+
+def _text_at(workspace: Workspace, revision: str, path: Path) -> str | None:
+    try:
+        return git.show(workspace.root, revision, path)
+    except UnicodeDecodeError as error:
+        raise WorkspaceError(f"{path} of {workspace.settings.git} is not UTF-8: {error}") from error
 
 
 def _give_identity(root: Path) -> None:

@@ -156,6 +156,25 @@ def test_the_same_delivery_on_two_machines_at_once_makes_one_version(
     assert len(git.tags(server(control), "data")) == 1
 
 
+def test_a_dvc_remote_that_moves_during_a_change_is_followed(
+    control: Workspace, worker: Workspace, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def move() -> None:
+        config = control.root / ".dvc" / "config"
+        for number in (1, 2):
+            config.write_text(config.read_text().replace("dvc-remote", f"dvc-remote-{number}", 1))
+            git.commit(control.root, [Path(".dvc/config")], f"Move the data {number}")
+            git.git(control.root, "push", "--quiet", control.address, "main")
+            if number == 1:
+                # a training on the same machine
+                open_for_run(control.address)
+
+    _in_between(monkeypatch, move)
+    assert add_delivery(worker, ASR, place / "delivery-1").version == 1
+    assert clean(worker)
+    assert git.show(worker.root, "HEAD", Path(".dvc/config")) == (worker.root / ".dvc/config").read_text().rstrip()
+
+
 def _in_between(monkeypatch: pytest.MonkeyPatch, change: Callable[[], object]) -> None:
     """Do something on another machine just before the first push."""
     push, left = shared_branch.push_branch, [change]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,11 @@ import pytest
 
 from elp_core.errors import ConfigError
 from pipelines.datasets.shared_branch import bring_up_to_date, push_change
+from pipelines.datasets.slot_change import data_turn
 from pipelines.datasets.versions import find_latest, latest_number
 from pipelines.errors import ServiceError, VersioningError, WorkerEnded, WorkspaceError, WrongRelease
 from pipelines.local import git
+from pipelines.local.dvc_repository import remote_options
 from pipelines.local.run_workspace import clone_folder, open_for_run, require_release_of_run
 from pipelines.local.settings import read_settings
 from pipelines.local.worker_home import worker_home
@@ -54,6 +57,15 @@ def change(control: Workspace, line: str) -> str:
     path.write_text(path.read_text() + line + "\n")
     commit = git.commit(control.root, [Path("elp.yaml")], line)
     git.git(control.root, "push", "--quiet", "--force", control.address, "main")
+    return commit
+
+
+def move_remote(control: Workspace, url: str) -> str:
+    """Commit another DVC remote and push it; return the commit."""
+    config = control.root / ".dvc" / "config"
+    config.write_text(re.sub(r"url = .*", f"url = {url}", config.read_text()))
+    commit = git.commit(control.root, [Path(".dvc/config")], f"Move the data to {url}")
+    git.git(control.root, "push", "--quiet", control.address, "main")
     return commit
 
 
@@ -218,13 +230,30 @@ def test_a_repository_without_a_commit_or_without_settings_says_so(control: Work
         open_for_run(address)
 
 
-def test_a_dvc_remote_inside_the_clone_is_refused(control: Workspace) -> None:
-    config = control.root / ".dvc" / "config"
-    config.write_text(config.read_text().replace(f"url = {control.remote}", "url = ../.elp/remote"))
-    git.git(control.root, "commit", "--quiet", "--all", "--message", "Move it")
-    git.git(control.root, "push", "--quiet", control.address, "main")
-    with pytest.raises(WorkspaceError, match=r"is the folder ../.elp/remote inside each clone.*dvc remote modify"):
-        open_for_run(control.address)
+def test_a_dvc_remote_inside_the_clone_is_refused_until_it_is_moved(control: Workspace) -> None:
+    shared = control.remote
+    move_remote(control, "../.elp/remote")
+    for _ in range(2):
+        with pytest.raises(WorkspaceError, match=r"is the folder ../.elp/remote inside each clone.*dvc remote modify"):
+            open_for_run(control.address)
+    move_remote(control, shared)
+    opened = open_for_run(control.address)
+    assert remote_options(opened.root)["url"] == shared
+    # of the time when each run read the settings of the working tree
+    git.git(opened.root, "reset", "--quiet", "--hard", "HEAD~1")
+    with data_turn(opened):
+        pass
+
+
+def test_a_run_reads_the_dvc_remote_of_the_newest_commit(control: Workspace) -> None:
+    old = open_for_run(control.address).revision
+    for url in ("s3://new/store", "s3://newer/store"):
+        new = move_remote(control, url)
+        opened = open_for_run(control.address, old)
+        assert (opened.revision, remote_options(opened.root)["url"]) == (old, url)
+    with data_turn(opened):
+        assert git.resolve(opened.root) == new
+        assert not git.git(opened.root, "status", "--porcelain")
 
 
 def test_another_release_is_refused_with_both_names(control: Workspace) -> None:
