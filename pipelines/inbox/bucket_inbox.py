@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from elp_core.types import Seconds
-from pipelines.errors import IntakeError
 from pipelines.inbox.bucket_client import Bucket, fetch_object
 from pipelines.inbox.inbox_entry import (
     MARKER,
@@ -151,23 +150,18 @@ class BucketInbox:
         return self.bucket.head(f"{self.prefix}{_TAKEN}{claim.fingerprint}.json") is not None
 
     @contextlib.contextmanager
-    def fetched(self, claim: Claim, scratch: Path) -> Iterator[Path]:
-        """Fetch a claimed delivery into the folder `scratch`, and give its path there."""
-        entry = self.content(claim)
-        if entry and entry.fault:
-            # a claim that was taken over was not looked at before, and any claim may have changed since
-            raise IntakeError(entry.fault)
+    def fetched(self, claim: Claim, entry: Entry, scratch: Path) -> Iterator[Path]:
+        """Fetch a claimed delivery, which has no fault, into the folder `scratch`, and give its path there."""
         target = scratch / claim.name
-        files = entry.files if entry else ()
 
         def fetch(one: ListedFile) -> None:
             key = f"{claim.name}/{one.name}" if one.name else claim.name
             # of the version that was listed: an object that was replaced meanwhile is an error
             fetch_object(self.bucket, self.prefix + key, target / one.name if one.name else target, one.stamp)
 
-        self.bucket.require_space(scratch, sum(one.size for one in files))
+        self.bucket.require_space(scratch, entry.size)
         with ThreadPoolExecutor(_FETCHES) as pool:
-            list(pool.map(fetch, files))
+            list(pool.map(fetch, entry.files))
         yield target
 
     def finish(self, claim: Claim, taken: Taken | None) -> None:

@@ -24,7 +24,7 @@ from typing import BinaryIO
 from elp_core.fail_points import durable_write
 from elp_core.files import replacing_folder, write_whole
 from elp_core.types import Seconds
-from pipelines.errors import IntakeError, WorkspaceError
+from pipelines.errors import WorkspaceError
 from pipelines.inbox.folder_listing import scan_entry
 from pipelines.inbox.folder_records import (
     CLAIM_FILE,
@@ -147,12 +147,8 @@ class FolderInbox:
         return file.is_file() and file.name != claim.name
 
     @contextlib.contextmanager
-    def fetched(self, claim: Claim, scratch: Path) -> Iterator[Path]:
+    def fetched(self, claim: Claim, entry: Entry, scratch: Path) -> Iterator[Path]:
         """Give the path of a claimed delivery on this machine; `scratch` is not used."""
-        entry = self.content(claim)
-        if entry and entry.fault:
-            # nobody looked at a claim that was taken over
-            raise IntakeError(entry.fault)
         yield Path(claim.place) / claim.name
 
     def finish(self, claim: Claim, taken: Taken | None) -> None:

@@ -1,8 +1,8 @@
 """Take in what is complete in a slot's inbox, each delivery once, and finish what a killed run began.
 
 A delivery is claimed, taken in, and moved to those that were taken. A kill between two of these steps leaves a claim:
-the next run of the same machine, or after the lease one of another machine, takes the delivery in again, which makes no
-second version, because a dataset version knows its deliveries by their content.
+the next run of the same machine, or after the lease one of another machine, takes the delivery in again, unless it has
+changed. This makes no second version, because a dataset version knows its deliveries by their content.
 """
 
 from __future__ import annotations
@@ -113,11 +113,8 @@ class _Taker:
                 if claim.name:
                     self.done.left[claim.name] = f"it is being taken in by {claim.host or 'another machine'}"
             elif own := self.inbox.take_over(claim, self.owner):
-                if (entry := self.inbox.content(own)) is None:
-                    self.inbox.release(own)
-                else:
-                    self.log(f"finishing {shown_name(claim.name)}, which {claim.host or 'a machine'} had claimed")
-                    self.take(replace(own, fingerprint=entry.fingerprint))
+                self.log(f"taking over the claim of {claim.host or 'a machine'}: {shown_name(claim.name) or 'empty'}")
+                self.take(own)
 
     def take_complete(self) -> Seconds:
         """Look, and take in what is complete; return after how long another look may find more, 0 if none."""
@@ -150,11 +147,19 @@ class _Taker:
         return wait
 
     def take(self, claim: Claim) -> None:
-        """Take a claimed delivery in, and move it to those that were taken; a refused one goes back."""
+        """Take a claimed delivery in, and move it to those that were taken; a refused or changed one goes back.
+
+        A sender may write it again after a kill of the run that claimed it: a look has to find it complete again.
+        """
         scratch = self.workspace.state / "inbox" / "fetched" / claim.fingerprint[:16]
         entry, path = self.inbox.content(claim), scratch
+        if entry is None or entry.unfinished or entry.fault or entry.fingerprint != claim.fingerprint:
+            if entry:
+                self.done.left[claim.name] = "it has changed since it was claimed"
+            self.inbox.release(claim)
+            return
         try:
-            with _renewed(self.inbox, claim), self.inbox.fetched(claim, scratch) as path:
+            with _renewed(self.inbox, claim), self.inbox.fetched(claim, entry, scratch) as path:
                 version = self.ingest(path)
         except Exception as error:
             after = self.inbox.content(claim)
@@ -170,8 +175,8 @@ class _Taker:
                 self.inbox.release(claim)
                 raise
         else:
-            files, size = (len(entry.files), entry.size) if entry else (0, 0)
-            record = Taken(claim.name, claim.fingerprint, version, _now(), socket.gethostname(), files, size)
+            host, files = socket.gethostname(), len(entry.files)
+            record = Taken(claim.name, claim.fingerprint, version, _now(), host, files, entry.size)
             # gone if another machine has taken it over: that one finds the same version
             with contextlib.suppress(FileNotFoundError):
                 self.inbox.finish(claim, record)

@@ -23,6 +23,7 @@ import pytest
 from pipelines.errors import IntakeError, OpsError, WorkspaceError
 from pipelines.inbox import slot_inbox, take_deliveries
 from pipelines.inbox.bucket_inbox import BucketInbox, open_bucket
+from pipelines.inbox.inbox_entry import Entry
 from pipelines.inbox.inbox_records import LEASE_SECONDS, Claim
 from pipelines.inbox.inbox_status import inbox_rows
 from pipelines.inbox.slot_inbox import inbox_slots, owner_id
@@ -270,16 +271,10 @@ def test_an_object_that_is_replaced_while_it_is_read_is_taken_in_as_it_is_then(
     fetched = BucketInbox.fetched
 
     @contextlib.contextmanager
-    def replaced(self: BucketInbox, claim: Claim, scratch: Path) -> Iterator[Path]:
-        content = self.content
-        monkeypatch.setattr(self, "content", lambda claim: entry)
-        entry = content(claim)
+    def replaced(self: BucketInbox, claim: Claim, entry: Entry, scratch: Path) -> Iterator[Path]:
         _drop(store, inbox, {"monday/a.wav": b"22"})
-        try:
-            with fetched(self, claim, scratch) as path:
-                yield path
-        finally:
-            monkeypatch.setattr(self, "content", content)
+        with fetched(self, claim, entry, scratch) as path:
+            yield path
 
     monkeypatch.setattr(BucketInbox, "fetched", replaced)
     intake = Intake()

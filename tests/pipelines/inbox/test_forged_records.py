@@ -12,6 +12,7 @@ import pytest
 from pipelines.errors import IntakeError, WorkspaceError
 from pipelines.inbox import slot_inbox
 from pipelines.inbox.bucket_inbox import BucketInbox
+from pipelines.inbox.folder_inbox import FolderInbox
 from pipelines.inbox.inbox_records import Claim, Refusal, Taken, read_record_json, record_json
 from pipelines.inbox.inbox_status import inbox_rows
 from pipelines.inbox.slot_inbox import owner_id
@@ -186,12 +187,41 @@ def test_an_object_that_comes_after_the_claim_is_looked_at_too(
 ) -> None:
     bucket.content = {"in/monday/a.wav": b"1"}
     inbox = BucketInbox(bucket, "in/")
-    claim = inbox.claim(inbox.entries()[0], owner_id(stored))
-    assert claim
+    assert inbox.claim(inbox.entries()[0], owner_id(stored))
     bucket.content["in/monday/../../secret"] = b"forged"
-    with pytest.raises(IntakeError, match="no file can have"), inbox.fetched(claim, tmp_path / "scratch"):
-        pass
-    assert list(tmp_path.glob("**/secret")) == []
+    intake = Intake()
+    (refused,) = intake.run(stored).refused
+    assert "no file can have" in refused.reason
+    assert (intake.seen, list(tmp_path.glob("**/secret"))) == ([], [])
+
+
+def test_a_delivery_that_is_written_again_after_a_kill_is_looked_at_again(
+    stored: Workspace, bucket: MemoryBucket
+) -> None:
+    bucket.content = {"in/monday/a.wav": b"1"}
+    inbox, intake = BucketInbox(bucket, "in/"), Intake()
+    assert inbox.claim(inbox.entries()[0], owner_id(stored))
+    bucket.content |= {"in/monday/a.wav": b"2", "in/monday/b.wav.part": b"3"}
+    assert intake.run(stored).left == {"monday": "b.wav.part is still being written"}
+    bucket.content["in/monday/b.wav"] = bucket.content.pop("in/monday/b.wav.part")
+    intake.run(stored)
+    assert list(intake.kept.values()) == [{"a.wav": b"2", "b.wav": b"3"}]
+    assert [key for key in bucket.content if key.startswith("in/.claimed")] == []
+
+
+@pytest.mark.parametrize("name", ["b.wav.part", "pipe"])
+def test_a_claimed_folder_with_a_half_file_or_a_pipe_goes_back(bare: Workspace, folder: Path, name: str) -> None:
+    drop(folder, "monday", {"a.wav": b"1"})
+    drop(folder, "monday.done", b"")
+    inbox, intake = FolderInbox(folder), Intake()
+    claim = inbox.claim(inbox.entries()[0], owner_id(bare))
+    assert claim
+    os.mkfifo(Path(claim.place) / "monday" / name)
+    assert intake.run(bare).left["monday"].startswith(name)
+    assert (intake.seen, sorted(os.listdir(folder))) == ([], [".claimed", "monday", "monday.done"])
+    (folder / "monday" / name).unlink()
+    (folder / "monday.done").touch()
+    assert [one.name for one in intake.run(bare).taken] == ["monday"]
 
 
 @pytest.mark.parametrize("key", ["²", "9" * 900, "", "x", "-1", "a/b"])
