@@ -67,6 +67,8 @@ def take_waiting(
             inbox, looks = open_inbox(workspace, slot, read_looks(workspace, slot, workspace.settings.inbox_of(slot)))
             write_looks(workspace, slot, looks)
             taker = _Taker(workspace, slot, inbox, ingest, log, done)
+            # a run that was killed has left it
+            shutil.rmtree(taker.scratch, ignore_errors=True)
             taker.finish_claims()
             if (wait := taker.take_complete()) > 0:
                 log(f"waiting {wait:.0f} s for the second look at the inbox of {slot}")
@@ -96,6 +98,11 @@ class _Taker:
     @property
     def owner(self) -> str:
         return owner_id(self.workspace)
+
+    @property
+    def scratch(self) -> Path:
+        """Return the folder for a fetched delivery, one of the slot's own: two slots may get the same one at once."""
+        return self.workspace.state / "inbox" / "fetched" / f"{self.slot.site}.{self.slot.task}"
 
     def finish_claims(self) -> None:
         """Take over the claims of runs that are dead, and take in what they claimed."""
@@ -151,15 +158,14 @@ class _Taker:
 
         A sender may write it again after a kill of the run that claimed it: a look has to find it complete again.
         """
-        scratch = self.workspace.state / "inbox" / "fetched" / claim.fingerprint[:16]
-        entry, path = self.inbox.content(claim), scratch
+        entry, path = self.inbox.content(claim), self.scratch
         if entry is None or entry.unfinished or entry.fault or entry.fingerprint != claim.fingerprint:
             if entry:
                 self.done.left[claim.name] = "it has changed since it was claimed"
             self.inbox.release(claim)
             return
         try:
-            with _renewed(self.inbox, claim), self.inbox.fetched(claim, entry, scratch) as path:
+            with _renewed(self.inbox, claim), self.inbox.fetched(claim, entry, self.scratch) as path:
                 version = self.ingest(path)
         except Exception as error:
             after = self.inbox.content(claim)
@@ -182,7 +188,7 @@ class _Taker:
                 self.inbox.finish(claim, record)
             self.done.taken.append(record)
         finally:
-            shutil.rmtree(scratch, ignore_errors=True)
+            shutil.rmtree(self.scratch, ignore_errors=True)
 
     def _put_back(self, claim: Claim, reason: str) -> None:
         # the refusal first: a kill between the two leaves a claim, whose delivery is refused again, and nothing is lost

@@ -18,6 +18,7 @@ from pipelines.inbox.inbox_status import inbox_rows
 from pipelines.inbox.slot_inbox import owner_id
 from pipelines.inbox.take_deliveries import retry_refused
 from pipelines.local.workspace import Workspace
+from pipelines.registry.slot import Slot
 from tests.support.inboxes import SLOT, Clock, Intake, MemoryBucket, bare_workspace, drop
 
 FINGERPRINT = "f" * 32
@@ -207,6 +208,29 @@ def test_a_delivery_that_is_written_again_after_a_kill_is_looked_at_again(
     intake.run(stored)
     assert list(intake.kept.values()) == [{"a.wav": b"2", "b.wav": b"3"}]
     assert [key for key in bucket.content if key.startswith("in/.claimed")] == []
+
+
+def test_the_same_delivery_of_two_slots_at_once_is_fetched_for_each(
+    monkeypatch: pytest.MonkeyPatch, stored: Workspace, bucket: MemoryBucket
+) -> None:
+    inboxes = {"s3://memory/in/plant-a/asr": "in/", "s3://memory/in/plant-a/ser": "other/"}
+    monkeypatch.setattr(slot_inbox, "open_bucket", lambda address, _: BucketInbox(bucket, inboxes[address]))
+    bucket.content = {"in/monday/a.wav": b"1", "other/monday/a.wav": b"1"}
+
+    class During(Intake):
+        def __call__(self, path: Path) -> str:
+            assert len(Intake().run(stored, Slot("plant-a", "ser")).taken) == 1
+            return super().__call__(path)
+
+    intake = During()
+    intake.run(stored)
+    assert list(intake.kept.values()) == [{"a.wav": b"1"}]
+
+
+def test_what_a_killed_run_has_fetched_is_removed(stored: Workspace, bucket: MemoryBucket) -> None:
+    left = drop(stored.state / "inbox" / "fetched", "plant-a.asr", {"monday/a.wav": b"1"})
+    Intake().run(stored)
+    assert not left.exists()
 
 
 @pytest.mark.parametrize("name", ["b.wav.part", "pipe"])
