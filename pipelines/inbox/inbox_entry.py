@@ -87,5 +87,4 @@ def is_left_over(name: str) -> bool:
 
 def shown_name(name: str) -> str:
     """Return a name on one line, for people; what cannot be printed becomes an escape."""
-    text = os.fsencode(name).decode("utf-8", "backslashreplace")
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name)

@@ -13,6 +13,7 @@ from pipelines.errors import IntakeError, WorkspaceError
 from pipelines.inbox import slot_inbox
 from pipelines.inbox.bucket_inbox import BucketInbox
 from pipelines.inbox.folder_inbox import FolderInbox
+from pipelines.inbox.inbox_entry import shown_name
 from pipelines.inbox.inbox_records import Claim, Refusal, Taken, read_record_json, record_json
 from pipelines.inbox.inbox_status import inbox_rows
 from pipelines.inbox.slot_inbox import owner_id
@@ -96,6 +97,12 @@ def _refusal_that_is_a_link(folder: Path, outside: Path) -> None:
     os.mkfifo(folder / ".refused/pipe.json")
 
 
+def _names_that_no_file_can_have(folder: Path, outside: Path) -> None:
+    refusal, taken = Refusal("\ud800", FINGERPRINT, "\ud800", "", ""), Taken("\ud800", FINGERPRINT, "\ud800", "", "")
+    drop(folder, f".refused/{FINGERPRINT}.json", record_json(refusal).encode())
+    drop(folder, ".taken/1", {".taken.json": record_json(taken).encode()})
+
+
 def _record_of_a_taken_one_that_is_a_link(folder: Path, outside: Path) -> None:
     drop(folder, ".taken/1", {})
     (folder / ".taken/1/.taken.json").symlink_to(outside / "schedules.json")
@@ -113,6 +120,7 @@ def _record_of_a_taken_one_that_is_a_link(folder: Path, outside: Path) -> None:
         _clock_that_is_a_link,
         _refusal_of_another_file,
         _refusal_that_is_a_link,
+        _names_that_no_file_can_have,
         _record_of_a_taken_one_that_is_a_link,
     ],
 )
@@ -126,8 +134,9 @@ def test_a_forged_folder_leads_nowhere_and_stops_no_delivery(
     inbox_rows(bare)
     intake.run(bare)
     intake.run(bare)
-    retry_refused(bare, SLOT)
-    inbox_rows(bare)
+    shown = [shown_name(one.name) for one in intake.reported]
+    shown += [*retry_refused(bare, SLOT), *(row.name for row in inbox_rows(bare))]
+    assert all(map(str.isprintable, shown))
     assert _state(outside) == before
     # this one has a delivery of its own in the claim
     assert set(intake.seen) == {"tuesday", *(["monday"] if forge == _record_that_is_a_link else [])}
