@@ -14,7 +14,7 @@ from elp_core.errors import ConfigError
 from pipelines.datasets.shared_branch import bring_up_to_date, push_change
 from pipelines.datasets.slot_change import data_turn
 from pipelines.datasets.versions import find_latest, latest_number
-from pipelines.errors import ServiceError, VersioningError, WorkerEnded, WorkspaceError, WrongRelease
+from pipelines.errors import RemoteAway, ServiceError, VersioningError, WorkerEnded, WorkspaceError, WrongRelease
 from pipelines.local import git
 from pipelines.local.dvc_repository import remote_options
 from pipelines.local.run_workspace import clone_folder, open_for_run, require_release_of_run
@@ -192,6 +192,28 @@ def test_a_server_that_is_away_is_one_sentence(control: Workspace) -> None:
         place.with_name("away").rename(place)
         open_for_run(control.address)
         place.rename(place.with_name("away"))
+
+
+@pytest.mark.parametrize(
+    "reason", ["failed in {}: fetch-pack: unexpected disconnect", "did not end within 180 s in {}"]
+)
+def test_an_outage_during_the_fetch_keeps_the_clone(
+    control: Workspace, monkeypatch: pytest.MonkeyPatch, reason: str
+) -> None:
+    opened, real = open_for_run(control.address), git.git
+    change(control, "auto_promote: true")
+    inode, errors = opened.root.stat().st_ino, [VersioningError(f"git fetch {reason.format(opened.root)}")]
+
+    def away_once(folder: Path, *arguments: str, **options: Any) -> str:
+        if arguments[0] == "fetch" and errors:
+            raise errors.pop()
+        return real(folder, *arguments, **options)
+
+    monkeypatch.setattr(git, "git", away_once)
+    with pytest.raises(RemoteAway, match="does not answer"):
+        open_for_run(control.address)
+    assert open_for_run(control.address).settings.auto_promote
+    assert opened.root.stat().st_ino == inode
 
 
 @pytest.mark.parametrize("part", ["HEAD", "index", "config", "objects", "refs", "packed-refs"])
