@@ -17,7 +17,7 @@ from pipelines.registry.names import normal_name
 MANIFESTS = ("SHA256SUMS", "sha256sums.txt", "checksums.sha256", "manifest-sha256.txt")
 """Names of a list of digests at the top of a folder: of `sha256sum`, and of BagIt."""
 RIGHT = "right"
-_UNREAD = "not there yet: a file cannot be read"
+_ABSENT = "not there yet: "
 _LINE = re.compile(r"\\?(?P<digest>[0-9a-fA-F]{64}) [ *]?(?P<name>.+)")
 _ESCAPES = {"n": "\n", "r": "\r", "\\": "\\"}
 _LONGEST = 64 * 2**20
@@ -53,12 +53,12 @@ def readiness(
         return Readiness("complete"), look
     manifest = next((one for name in MANIFESTS for one in entry.files if one.name == name), None)
     if manifest:
-        # a read that failed says nothing about the next one; an earlier release kept it as the result
-        if not look.digests or look.digests.startswith(_UNREAD):
+        # a read that failed says nothing about the next one, and an earlier release may have found less
+        if not look.digests or look.digests.startswith(_ABSENT):
             look = replace(look, digests=check_digests(entry, manifest.name, open_file))
         if look.digests == RIGHT:
             return Readiness("complete"), look
-        if look.digests.startswith("not there yet"):
+        if look.digests.startswith(_ABSENT):
             # what is missing may still come
             return Readiness("incomplete", look.digests), look
         # a file that differs and no longer changes is wrong
@@ -82,11 +82,11 @@ def check_digests(entry: Entry, manifest: str, open_file: OpenFile) -> str:
             return f"{manifest} is longer than {_LONGEST // 2**20} MiB"
         listed = dict(_lines(text.decode("utf-8-sig")))
         if not listed:
-            return f"not there yet: {manifest} is empty"
+            return f"{_ABSENT}{manifest} is empty"
         found = {name: present.get(name, present.get(normal_name(name), "")) for name in listed}
         if absent := sorted(name for name, file in found.items() if not file):
             named = f"{shown_name(absent[0])} of {manifest}"
-            return f"not there yet: {named}" + (f" and {count(len(absent) - 1, 'more file')}" if absent[1:] else "")
+            return f"{_ABSENT}{named}" + (f" and {count(len(absent) - 1, 'more file')}" if absent[1:] else "")
         for name, digest in listed.items():
             with open_file(found[name]) as file:
                 if _sha256(file) != digest:
@@ -97,7 +97,7 @@ def check_digests(entry: Entry, manifest: str, open_file: OpenFile) -> str:
         return f"{manifest}: {error}"
     except OSError as error:
         # it may be replaced at this moment
-        return f"{_UNREAD} ({error.strerror or error})"
+        return f"{_ABSENT}a file cannot be read ({error.strerror or error})"
     return RIGHT
 
 

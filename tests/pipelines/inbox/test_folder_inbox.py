@@ -239,6 +239,17 @@ def test_digests_that_could_not_be_read_are_checked_again(
     assert [one.name for one in Intake().run(bare).taken] == ["monday"]
 
 
+def test_what_an_earlier_release_did_not_find_is_checked_again_by_a_look(bare: Workspace, folder: Path) -> None:
+    from pipelines.inbox.inbox_looks import read_looks, write_looks
+
+    drop(folder, "monday", {"SHA256SUMS": _sums({"a.wav": b"1"}), "a.wav": b"1"})
+    inbox_rows(bare)
+    looks = read_looks(bare, SLOT, bare.settings.inbox_of(SLOT))
+    found = replace(looks.entries["monday"], digests="not there yet: a.wav of SHA256SUMS")
+    write_looks(bare, SLOT, replace(looks, entries={"monday": found}))
+    assert [row.state for row in inbox_rows(bare)] == ["waiting"]
+
+
 def test_a_retry_on_another_machine_lets_a_run_check_the_digests_again(tmp_path: Path, clock: Clock) -> None:
     base = drop(tmp_path, "mnt", {})
     control, clone = (bare_workspace(tmp_path / name, path=str(base)) for name in ("control", "clone"))
