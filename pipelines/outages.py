@@ -35,6 +35,7 @@ _AWAY = frozenset(
 _CLASSES = frozenset(
     {
         ("botocore.exceptions", "ConnectionError"), ("botocore.exceptions", "HTTPClientError"),
+        ("botocore.exceptions", "IncompleteReadError"),
         ("asyncssh.misc", "ConnectionLost"), ("http.client", "IncompleteRead"),
         ("urllib3.exceptions", "ProtocolError"), ("urllib3.exceptions", "TimeoutError"),
     }

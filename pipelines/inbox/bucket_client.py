@@ -7,7 +7,7 @@ import importlib
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from pipelines.errors import DiskFull, RemoteAway, ServiceError, WorkspaceError
 from pipelines.outages import is_away
@@ -55,11 +55,16 @@ class Bucket:
             return self.client.head_object(Bucket=self.name, Key=key)
         return None
 
-    def open(self, key: str, etag: str = "") -> Any:
-        """Return the body of an object; FileNotFoundError if there is none, or none with this etag any more."""
+    @contextlib.contextmanager
+    def open(self, key: str, etag: str = "") -> Iterator[BinaryIO]:
+        """Give the body of an object; FileNotFoundError if there is none, or none with this etag any more."""
         only = {"IfMatch": etag} if etag else {}
+        # around the block: an answer can end at each read
         with self.errors("read"):
-            return self.client.get_object(Bucket=self.name, Key=key, **only)["Body"]
+            body = self.client.get_object(Bucket=self.name, Key=key, **only)["Body"]
+            # not as a context manager, which gives the stream below it: that one raises errors of another library
+            with contextlib.closing(body):
+                yield body
 
     def put(self, key: str, content: str | bytes) -> None:
         """Write an object; text as UTF-8."""
@@ -125,5 +130,5 @@ class Bucket:
 def fetch_object(bucket: Bucket, key: str, target: Path, etag: str) -> None:
     """Write an object of a certain etag to a file; FileNotFoundError if it was replaced or removed."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    with bucket.errors("read"), contextlib.closing(bucket.open(key, etag)) as body, target.open("wb") as file:
+    with bucket.open(key, etag) as body, target.open("wb") as file:
         shutil.copyfileobj(body, file, _BLOCK)

@@ -19,7 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO
 
 from elp_core.types import Seconds
 from pipelines.inbox.bucket_client import Bucket, fetch_object
@@ -76,9 +76,9 @@ class BucketInbox:
         ]
         return [entry for entry in found if entry.fingerprint not in taken]
 
-    def open_file(self, entry: str, name: str) -> BinaryIO:
+    def open_file(self, entry: str, name: str) -> contextlib.AbstractContextManager[BinaryIO]:
         """Open an object of an entry."""
-        return self._open(f"{entry}/{name}")
+        return self.bucket.open(f"{self.prefix}{entry}/{name}")
 
     def deliver(self, name: str, files: Mapping[str, bytes]) -> None:
         """Put the objects of a delivery below its name; the last one is its list of digests, which completes it."""
@@ -219,13 +219,10 @@ class BucketInbox:
     def _read(self, key: str) -> bytes | None:
         """Return the bytes of a record; None if it was removed meanwhile."""
         try:
-            with self._open(key) as body:
+            with self.bucket.open(self.prefix + key) as body:
                 return body.read()
         except FileNotFoundError:
             return None
-
-    def _open(self, key: str) -> BinaryIO:
-        return cast(BinaryIO, self.bucket.open(self.prefix + key))
 
 
 def open_bucket(address: str, endpoint: str) -> BucketInbox:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import BinaryIO, Literal
 
@@ -23,7 +24,7 @@ _ESCAPES = {"n": "\n", "r": "\r", "\\": "\\"}
 _LONGEST = 64 * 2**20
 """Bytes of a list of digests: a million lines."""
 
-OpenFile = Callable[[str], BinaryIO]
+OpenFile = Callable[[str], AbstractContextManager[BinaryIO]]
 """Open a file of the entry by its name in it."""
 
 

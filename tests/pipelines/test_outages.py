@@ -63,6 +63,7 @@ def test_a_fault_of_the_server_is_an_outage_and_a_refusal_is_not(status: int, aw
         (exceptions.ReadTimeoutError(endpoint_url="x"), True),
         (exceptions.ConnectionClosedError(endpoint_url="x"), True),
         (exceptions.SSLError(endpoint_url="x", error="self-signed"), False),
+        (exceptions.IncompleteReadError(actual_bytes=1, expected_bytes=2), True),
         (exceptions.NoCredentialsError(), False),
     ],
 )

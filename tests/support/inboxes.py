@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import io
 from collections.abc import Iterator
@@ -143,7 +142,3 @@ class MemoryBucket:
     def require_space(self, folder: Path, size: int) -> None:
         """Make the folder."""
         folder.mkdir(parents=True, exist_ok=True)
-
-    def errors(self, done: str) -> contextlib.AbstractContextManager[None]:
-        """Turn no error into another one."""
-        return contextlib.nullcontext()

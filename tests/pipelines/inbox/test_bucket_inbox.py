@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
+import io
 import os
 import subprocess
 import sys
@@ -11,7 +13,7 @@ import textwrap
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,11 +21,15 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from botocore.response import StreamingBody
+from urllib3.exceptions import ProtocolError
 
-from pipelines.errors import IntakeError, OpsError, WorkspaceError
-from pipelines.inbox import slot_inbox, take_deliveries
+from pipelines.errors import IntakeError, OpsError, RemoteAway, WorkspaceError
+from pipelines.inbox import bucket_client, slot_inbox, take_deliveries
+from pipelines.inbox.bucket_client import Bucket, fetch_object
 from pipelines.inbox.bucket_inbox import BucketInbox, open_bucket
-from pipelines.inbox.inbox_entry import Entry
+from pipelines.inbox.delivery_completeness import check_digests
+from pipelines.inbox.inbox_entry import Entry, ListedFile
 from pipelines.inbox.inbox_records import LEASE_SECONDS, Claim
 from pipelines.inbox.inbox_status import inbox_rows
 from pipelines.inbox.slot_inbox import inbox_slots, owner_id
@@ -282,6 +288,30 @@ def test_an_object_that_is_replaced_while_it_is_read_is_taken_in_as_it_is_then(
     monkeypatch.setattr(BucketInbox, "fetched", fetched)
     intake.run(bare)
     assert list(intake.kept.values()) == [{"a.wav": b"22"}]
+
+
+class _Broken(io.BytesIO):
+    def read(self, size: int | None = -1) -> bytes:
+        raise ProtocolError("Connection broken")
+
+
+def test_an_answer_that_breaks_is_an_outage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    listed = {"Key": ".taken/x.json", "Size": 9, "ETag": "x", "LastModified": datetime.now(UTC)}
+    client = SimpleNamespace(
+        get_object=lambda **_: {"Body": StreamingBody(_Broken(), 9)},
+        get_paginator=lambda _: SimpleNamespace(paginate=lambda **_: [{"Contents": [listed]}]),
+    )
+    monkeypatch.setattr(bucket_client, "open_s3", lambda *_, **__: client)
+    inbox = BucketInbox(Bucket("deliveries"), "")
+    sums = Entry("monday", (ListedFile("SHA256SUMS", 9, "x"),))
+    reads: list[Callable[[], object]] = [
+        lambda: fetch_object(inbox.bucket, "monday", tmp_path / "monday", "x"),
+        lambda: check_digests(sums, "SHA256SUMS", functools.partial(inbox.open_file, "monday")),
+        lambda: list(inbox.taken(9)),
+    ]
+    for read in reads:
+        with pytest.raises(RemoteAway, match="the inbox s3://deliveries cannot be read"):
+            read()
 
 
 @pytest.mark.parametrize(
