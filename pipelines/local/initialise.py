@@ -1,6 +1,5 @@
 """Make a workspace: a Git and DVC repository with an `elp.yaml`."""
 
-import json
 import shlex
 from pathlib import Path
 
@@ -8,7 +7,7 @@ from elp_core.files import write_whole
 from pipelines.errors import WorkspaceError
 from pipelines.local import git
 from pipelines.local.dvc_repository import dvc_config, make_dvc_repository
-from pipelines.local.profiles import LOCAL_REMOTE, Profile
+from pipelines.local.profiles import LOCAL_REMOTE, Profile, yaml_text
 from pipelines.local.secret_values import write_template
 from pipelines.local.settings import read_settings
 from pipelines.local.workspace import SETTINGS_FILE, Workspace, open_workspace
@@ -47,10 +46,8 @@ def init_workspace(
     fresh = not (root / ".git").exists()
     if not fresh:
         git.require_clean(root, Path(SETTINGS_FILE))
-    git_line = f"git: {json.dumps(profile.git)}\n" if profile.git else ""
-    # YAML does not join the two escapes of a character beyond the first 65,536
-    remote_text = json.dumps(profile.remote, ensure_ascii=False)
-    text = _SETTINGS.format(remote=remote_text, git=git_line, servers=profile.server_lines)
+    git_line = f"git: {yaml_text(profile.git)}\n" if profile.git else ""
+    text = _SETTINGS.format(remote=yaml_text(profile.remote), git=git_line, servers=profile.server_lines)
     read_settings(text)
     # before anything is made
     dvc_config(profile.remote, profile.s3_endpoint)

@@ -16,6 +16,12 @@ from pipelines.s3_client import ARTIFACTS_KEY, ARTIFACTS_SECRET
 LOCAL_REMOTE = ".elp/remote"
 
 
+def yaml_text(text: str) -> str:
+    """Return a text as YAML reads it back, in quotation marks."""
+    # YAML does not join the two escapes of a character beyond the first 65,536
+    return json.dumps(text, ensure_ascii=False)
+
+
 @dataclass(frozen=True)
 class Profile:
     """What `elp init` writes into `elp.yaml` and `.dvc/config`; the defaults are those of a laptop."""
@@ -39,7 +45,7 @@ class Profile:
             "artifacts": self.artifacts,
             "s3_endpoint": self.s3_endpoint,
         }
-        given = {name: json.dumps(value) for name, value in values.items() if value}
+        given = {name: yaml_text(value) for name, value in values.items() if value}
         if list(given) in ([], ["host"]):
             return f"servers: {{host: {given['host']}}}\n" if given else ""
         return "servers:\n" + "".join(f"  {name}: {value}\n" for name, value in given.items())

@@ -68,6 +68,17 @@ def test_a_whole_bucket_of_data_takes_artifacts_in_another_one(tmp_path: Path) -
     assert open_workspace(tmp_path / "w").settings.servers.artifacts == "s3://adapters"
 
 
+def test_addresses_with_characters_beyond_the_first_65536_are_read_back(tmp_path: Path) -> None:
+    options = {
+        "--git": "ssh://elp@control/srv/𠮷野.git",
+        "--remote": "s3://speech/𠮷野",
+        "--artifacts": "s3://adapters/𠮷野",
+    }
+    assert _init(tmp_path / "w", {**TEAM, **options}) == 0
+    settings = open_workspace(tmp_path / "w").settings
+    assert [settings.git, settings.remote, settings.servers.artifacts] == list(options.values())
+
+
 def test_the_laptop_is_as_before(tmp_path: Path) -> None:
     assert run(["init", str(tmp_path / "one")]) == 0
     assert run(["init", str(tmp_path / "two"), "--profile", "laptop"]) == 0
