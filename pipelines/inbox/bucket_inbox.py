@@ -191,10 +191,10 @@ class BucketInbox:
         """Remove a refusal, so that the delivery is tried again."""
         self.bucket.delete(f"{self.prefix}{_REFUSED}{refusal.fingerprint}.json")
 
-    def taken(self, limit: int) -> list[Taken]:
-        """Return the newest deliveries that were taken in, the newest first."""
+    def taken(self, limit: int) -> Iterator[Taken]:
+        """Yield the newest deliveries that were taken in, the newest first."""
         newest = sorted(self._listed(_TAKEN), key=lambda one: one.modified, reverse=True)[:limit]
-        return list(self._records(Taken, (one.key for one in newest)))
+        yield from self._records(Taken, (one.key for one in newest))
 
     def _listed(self, below: str = "") -> Iterator[_Stored]:
         for one in self.bucket.objects(self.prefix + below):

@@ -200,10 +200,11 @@ class FolderInbox:
         with self._errors("written to"):
             self._refusal(refusal).unlink(missing_ok=True)
 
-    def taken(self, limit: int) -> list[Taken]:
-        """Return the newest deliveries that were taken in, the newest first."""
-        places = self._subfolders(_TAKEN)[::-1][:limit]
-        return [found for place in places if (found := read_record_file(Taken, record_file(place, TAKEN_FILE)))]
+    def taken(self, limit: int) -> Iterator[Taken]:
+        """Yield the newest deliveries that were taken in, the newest first."""
+        for place in self._subfolders(_TAKEN)[::-1][:limit]:
+            if found := read_record_file(Taken, record_file(place, TAKEN_FILE)):
+                yield found
 
     def _entry(self, name: str, names: set[str]) -> Entry | None:
         found = scan_entry(self.folder / name)

@@ -70,15 +70,16 @@ def deliver_request(root: Path, record: ServedRequest, correction: RequestCorrec
 def delivery_state(root: Path, slot: Slot, name: str) -> DeliveryState:
     """Return what became of a delivery that was put into the inbox of a slot."""
     inbox = _opened(open_workspace(root), slot)
-    taken = next((one for one in inbox.taken(_LISTED) if one.name == name), None)
-    claim = next((one for one in inbox.claims() if one.name == name), None)
+    # in the order in which it moves, so that one that moves meanwhile is found; those that were taken are many
     entry = next((one for one in inbox.entries() if one.name == name), None)
+    claim = next((one for one in inbox.claims() if one.name == name), None)
     if claim:
         return DeliveryState("claimed", claim.host)
     if entry:
         # another content than the refused one is tried again
         refused = next((one for one in inbox.refusals() if one.fingerprint == entry.fingerprint), None)
         return DeliveryState("refused", refused.reason) if refused else DeliveryState("waiting")
+    taken = next((one for one in inbox.taken(_LISTED) if one.name == name), None)
     return DeliveryState("taken", taken.version) if taken else DeliveryState("gone")
 
 

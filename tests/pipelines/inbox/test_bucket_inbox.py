@@ -382,7 +382,7 @@ def test_two_workers_that_are_killed_on_one_prefix(
 
     workers, ends, kills = {n: start(n) for n in range(2)}, time.monotonic() + 200, 3
     try:
-        while time.monotonic() < ends and len(inbox.taken(99)) < len(names):
+        while time.monotonic() < ends and len(list(inbox.taken(99))) < len(names):
             done = len(ledger.read_text().splitlines()) if ledger.exists() else 0
             if kills and done >= 3 * (4 - kills):
                 n = kills % 2
