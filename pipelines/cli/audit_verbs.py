@@ -94,7 +94,7 @@ def plan(workspace: Workspace, slot: Slot | None, speaker: str, clip: str, form:
     from pipelines.datasets.subject import Subject
     from pipelines.registry.client.server_api import read_holds
     from pipelines.retention.removal_plan import unnamed_files
-    from pipelines.retention.subject_files import holds_on
+    from pipelines.retention.subject_files import held_files, holds_against
 
     subject = Subject(speaker, clip)
     records = ServerRecords(mlflow_uri(workspace))
@@ -105,7 +105,10 @@ def plan(workspace: Workspace, slot: Slot | None, speaker: str, clip: str, form:
         planned = plan_erasure(
             db, records, subject, slot, stored.place, logged, lambda name: _teachers(workspace, name), unnamed
         )
-    for hold in holds_on(planned, read_holds(records.uri)):
+        adapters, holds = records.adapters(), read_holds(records.uri)
+        on_hold = {one: held_files(db, one, adapters) for one in holds}
+        holds = holds_against(planned, on_hold, stored, records.uri)
+    for hold in holds:
         text = f"HELD: {hold.summary}; nothing is erased before: elp hold end {hold.number}"
         click.echo(click.style(text, fg="red", bold=True), err=True)
     _put(planned, tables.erasure_answer(planned), records.uri, "json" if wants_json() else form, output)

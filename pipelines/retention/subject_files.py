@@ -15,19 +15,26 @@ from pipelines.datasets.subject import Subject
 from pipelines.errors import DataRemoteAway, GateRefused, VersioningError
 from pipelines.number_text import count
 from pipelines.registry.holds import Hold, speaker_digest
+from pipelines.registry.registered_adapter import RegisteredAdapter
 from pipelines.registry.slot import Slot
 from pipelines.retention.data_trash import TrashedFile, open_trashed
+from pipelines.retention.deleted_data import own_trash
 from pipelines.sqlite_transaction import sqlite_transaction
 
 _PARQUET = b"PAR1"
 """The first bytes of a shard."""
 
 
-def held_files(db: sqlite3.Connection, hold: Hold) -> frozenset[str]:
-    """Return the MD5 of every file with a recording of the speaker whom a hold names."""
+def held_files(db: sqlite3.Connection, hold: Hold, adapters: Iterable[RegisteredAdapter] = ()) -> frozenset[str]:
+    """Return the MD5 of every file with a recording of the speaker whom a hold names.
+
+    With `adapters`, also the files of the dataset versions of those that it names.
+    """
     names = db.execute("SELECT DISTINCT speaker FROM clip WHERE speaker != ''").fetchall()
     held = (name for (name,) in names if speaker_digest(name) == hold.held.speaker)
-    return frozenset[str]().union(*(_files_with(db, Subject(speaker=name)) for name in held))
+    tags = {one.dataset for one in adapters if not one.deleted and hold.held.covers_adapter(one.slot, one.version)}
+    files = (_files_with(db, Subject(speaker=name)) for name in held)
+    return frozenset[str]().union(*files, *(_files_of(db, tag) for tag in tags))
 
 
 def files_to_erase(
@@ -45,14 +52,12 @@ def files_to_erase(
     collection would bring it back. Raise VersioningError if nothing holds the subject.
     """
     plan = plan_erasure(db, ServerRecords(uri), subject, None, stored.place, unnamed=unnamed)
-    erased, covering = frozenset(one.md5 for one in plan.files), holds_on(plan, on_hold)
-    for hold, kept in on_hold.items():
-        if hold in covering or erased & kept:
-            raise GateRefused(
-                f"{subject} is not erased: {hold.summary}; elp data drop takes the recordings out of use all the same. "
-                f"Ask {hold.by}, or end the hold: elp hold end {hold.number} --reason TEXT"
-            )
-    return erased
+    for hold in holds_against(plan, on_hold, stored, uri):
+        raise GateRefused(
+            f"{subject} is not erased: {hold.summary}; elp data drop takes the recordings out of use all the same. "
+            f"Ask {hold.by}, or end the hold: elp hold end {hold.number} --reason TEXT"
+        )
+    return frozenset(one.md5 for one in plan.files)
 
 
 def read_unknown(
@@ -107,9 +112,23 @@ def _files_with(db: sqlite3.Connection, subject: Subject) -> frozenset[str]:
     return frozenset(md5 for (md5,) in db.execute(f"SELECT md5 FROM file WHERE id IN ({rows})", values))
 
 
-def holds_on(plan: ErasurePlan, holds: Iterable[Hold]) -> list[Hold]:
-    """Return the holds on the subject of an erasure, or on what holds its recordings."""
-    return [hold for hold in holds if _covers(hold, plan)]
+def _files_of(db: sqlite3.Connection, tag: str) -> frozenset[str]:
+    rows = """SELECT f.md5 FROM release r JOIN span s ON s.slot = r.slot AND s.folder != 'golden'
+        AND r.version BETWEEN s.first AND s.last JOIN file f ON f.id = s.file WHERE r.kind = 'data' AND r.tag = ?"""
+    return frozenset(md5 for (md5,) in db.execute(rows, (tag,)))
+
+
+def holds_against(plan: ErasurePlan, on_hold: Mapping[Hold, frozenset[str]], stored: DvcRemote, uri: str) -> list[Hold]:
+    """Return the holds that refuse an erasure: on its subject, on what holds its recordings, or on a file of it.
+
+    `on_hold` has the files that each hold keeps.
+    """
+    shared = frozenset(one.md5 for one in plan.files).intersection(frozenset[str]().union(*on_hold.values()))
+    # the index never forgets a file, and one that was deleted for good needs no hold
+    gone = {md5 for md5 in stored.missing(shared) if not stored.cached(md5)} if shared else set[str]()
+    if gone:
+        gone -= {one.md5 for one in own_trash(stored, uri)}
+    return [hold for hold, kept in on_hold.items() if _covers(hold, plan) or shared & kept - gone]
 
 
 def _covers(hold: Hold, plan: ErasurePlan) -> bool:

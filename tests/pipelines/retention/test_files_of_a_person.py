@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from pipelines.audit.data_index import open_index
 from pipelines.datasets.dataset_version import SHARDS
 from pipelines.datasets.drop import drop_clips
 from pipelines.datasets.dvc import DvcRemote, dvc_remote, metafile, tracked_hash
@@ -189,7 +190,11 @@ def test_an_erasure_is_refused_while_a_newest_version_has_a_gap(
 
 @pytest.mark.parametrize("subject", ["plant/asr@v1", "speaker:bert"])
 def test_a_hold_on_a_file_of_an_erasure_refuses_it(
-    workspace: Workspace, hold: Callable[[str], Callable[[], None]], subject: str, tmp_path: Path
+    workspace: Workspace,
+    hold: Callable[[str], Callable[[], None]],
+    subject: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     """The data of adapter v1 has doris in its test split only, and bert in the same file."""
     workspace = with_policy(workspace, trash_days=14)
@@ -202,10 +207,27 @@ def test_a_hold_on_a_file_of_an_erasure_refuses_it(
     end = hold(subject)
     with pytest.raises(GateRefused, match=r"speaker doris is not erased: hold \d+ by .*; elp data drop takes"):
         sweep(workspace, _quiet, Subject(speaker="doris"))
+    _, _, said = elp_in(workspace.root, capsys)("erasure", "plan", "--speaker", "doris")
+    assert "HELD: hold " in said
     end()
     sweep(workspace, _quiet, Subject(speaker="doris"))
     sweep(workspace, _quiet)
     assert with_recordings(workspace, "doris") == {"trash"}
+
+
+def test_a_hold_on_another_speaker_in_files_that_are_gone_refuses_no_erasure(
+    workspace: Workspace, hold: Callable[[str], Callable[[], None]]
+) -> None:
+    with open_index(workspace, _quiet):
+        pass
+    gone = _with_anna(workspace)
+    (other, *_) = {*pq.read_table(min(gone), columns=["speaker"])["speaker"].to_pylist()} - {"anna"}
+    for shard in gone | _with_anna(workspace, workspace.root / ".dvc" / "cache"):
+        shard.unlink()
+    left = _put(workspace, _shard("anna", "with nobody else"))
+    hold(f"speaker:{other}")
+    sweep(workspace, _quiet, ANNA)
+    assert not _there(workspace, left)
 
 
 def test_a_hold_on_the_speaker_of_a_clip_that_only_the_trash_has_refuses_its_erasure(
