@@ -91,7 +91,8 @@ def plan_erasure(
         raise VersioningError(
             f"nothing in {slot or 'any slot'} holds {subject}; speakers are written as the delivery named them{similar}"
         )
-    names = sorted({one.slot for one in found.holdings} | {one.slot for one in found.adapters})
+    doubtful = (one for one in found.unknown if one.is_champion)
+    names = sorted({one.slot for one in found.holdings} | {one.slot for one in (*found.adapters, *doubtful)})
     versions = db.execute("SELECT slot, kind, MAX(version) FROM release GROUP BY slot, kind").fetchall()
     newest = {(name, kind): version for name, kind, version in versions}
     slots = tuple(_slot_plan(newest, records, found, name, teachers(name)) for name in names)

@@ -172,10 +172,15 @@ def test_an_executed_plan_leaves_no_sound_in_the_remote_and_the_answers_stay_tru
 def test_after_the_erasure_a_fresh_index_reports_unknown_training_data(ground: Ground, erased: Workspace) -> None:
     (erased.state / FILE).unlink(missing_ok=True)
     with open_index(erased, print) as db:
-        found = find_trained_on(db, ground.records, Subject(speaker="ann"))
+        plan = plan_erasure(db, ground.records, Subject(speaker="ann"))
+    found = plan.found
     assert (found.holdings, found.adapters) == ((), ())
     assert {one.slot for one in found.unknown} == {"plant-a/asr", "plant-b/asv"}
     assert "the DVC remote holds no file" in found.unknown[0].note
+    assert [step.commands for slot in plan.slots for step in slot.steps] == [
+        ("elp retrain plant-a/asr", "elp promote plant-a/asr"),
+        ("elp retrain plant-b/asv", "elp promote plant-b/asv"),
+    ]
 
 
 def test_once_replaced_nothing_is_left_to_retrain(ground: Ground, tmp_path: Path) -> None:
