@@ -6,6 +6,7 @@ with a status below 500 are no outages: they stay as they are until a person cha
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import socket
@@ -13,7 +14,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from pipelines.errors import DiskFull, RemoteAway, WorkerEnded
+from pipelines.errors import DataRemoteAway, DiskFull, RemoteAway, VersioningError, WorkerEnded
 
 WAITS = "waits for the end of an outage: "
 """Beginning of the message of a flow run that waits."""
@@ -71,6 +72,22 @@ def disk_is_full(error: BaseException, databases: Path | None = None) -> OSError
 def is_away(error: BaseException) -> bool:
     """Return whether an error was caused by a server that does not answer, or answers with a fault of its own."""
     return any(_away(one) for one in _chain(error)) and not any(_certificate(one) for one in _chain(error))
+
+
+@contextlib.contextmanager
+def read_faults(what: str, so: str = "") -> Iterator[None]:
+    """Raise a VersioningError if a read of the DVC remote fails: DataRemoteAway if an outage is the cause.
+
+    `what` names the file in the message, `so` is what follows from the fault.
+    """
+    try:
+        yield
+    except Exception as error:
+        # each kind of storage has its own error classes
+        kind, remedy = VersioningError, "restore it from a backup"
+        if is_away(error):
+            kind, remedy = DataRemoteAway, "try again when the DVC remote answers"
+        raise kind(f"{what} cannot be read{so}: {error}; {remedy}") from error
 
 
 def _full(error: BaseException) -> bool:

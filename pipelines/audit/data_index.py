@@ -20,7 +20,7 @@ from pipelines.datasets.dvc import DvcRemote, dvc_remote, metafile, tracked_hash
 from pipelines.errors import DataRemoteAway, VersioningError
 from pipelines.local import git
 from pipelines.local.workspace import Workspace
-from pipelines.outages import is_away
+from pipelines.outages import read_faults
 from pipelines.registry.lineage import ids_digest
 from pipelines.registry.names import normal_name
 from pipelines.registry.slot import Slot
@@ -258,19 +258,12 @@ def _files(db: sqlite3.Connection, stored: DvcRemote, tracked: str) -> list[int]
 def add_file(db: sqlite3.Connection, name: str, md5: str, file: IO[bytes]) -> int:
     """Read who is in a file, add it to the index, and return its number. It is of no version until a span names it.
 
-    Raise VersioningError, and change nothing, if it cannot be read.
+    Raise VersioningError, and change nothing, if it cannot be read; DataRemoteAway during an outage.
     """
-    size = file.seek(0, 2)
-    file.seek(0)
-    try:
+    with read_faults(f"{name} (MD5 {md5})", ", so it is not known who is in it"):
+        size = file.seek(0, 2)
+        file.seek(0)
         rows = list(_clips(file))
-    except Exception as error:
-        # each kind of storage has its own error classes
-        if is_away(error):
-            raise
-        raise VersioningError(
-            f"{name} (MD5 {md5}) cannot be read, so it is not known who is in it: {error}; restore it from a backup"
-        ) from error
     number = db.execute("INSERT INTO file (md5, name, bytes) VALUES (?, ?, ?)", (md5, name, size)).lastrowid
     assert number is not None
     db.executemany("INSERT INTO clip VALUES (?, ?, ?, ?, ?)", ((number, *row) for row in rows))

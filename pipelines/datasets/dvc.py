@@ -14,7 +14,7 @@ from pipelines.errors import DataRemoteAway, VersioningError
 from pipelines.local import git
 from pipelines.local.dvc_repository import dvc_errors, dvc_repository
 from pipelines.local.secret_values import give_data_secrets
-from pipelines.outages import is_away
+from pipelines.outages import is_away, read_faults
 
 
 def track(root: Path, folders: Sequence[Path]) -> dict[Path, str]:
@@ -164,7 +164,7 @@ class DvcRemote:
     def listing(self, folder: str) -> dict[str, str]:
         """Return the MD5 of each file of a tracked folder (given by its DVC hash, ``md5:<hex>.dir``), by name."""
         name = folder.removeprefix("md5:")
-        with self.open(name) as file:
+        with self.open(name) as file, read_faults(f"the listing {name} of the DVC remote"):
             content = file.read()
         got = _md5(content).hexdigest()
         if got != name.removesuffix(".dir"):

@@ -14,6 +14,7 @@ from pipelines.datasets.dvc import DvcRemote
 from pipelines.datasets.subject import Subject
 from pipelines.errors import DataRemoteAway, GateRefused, VersioningError
 from pipelines.number_text import count
+from pipelines.outages import read_faults
 from pipelines.registry.holds import Hold, speaker_digest
 from pipelines.registry.registered_adapter import RegisteredAdapter
 from pipelines.registry.slot import Slot
@@ -94,7 +95,8 @@ def read_unknown(
 
 
 def _add(db: sqlite3.Connection, md5: str, file: IO[bytes]) -> None:
-    begin = file.read(len(_PARQUET))
+    with read_faults(f"the file with the MD5 {md5}", ", so it is not known who is in it"):
+        begin, size = file.read(len(_PARQUET)), file.seek(0, 2)
     with sqlite_transaction(db):
         if db.execute("SELECT 1 FROM file WHERE md5 = ?", (md5,)).fetchone():
             # another process has read it meanwhile
@@ -103,7 +105,7 @@ def _add(db: sqlite3.Connection, md5: str, file: IO[bytes]) -> None:
             add_file(db, md5, md5, file)
         else:
             # DVC keeps other files in a remote, too
-            db.execute("INSERT INTO file (md5, name, bytes) VALUES (?, ?, ?)", (md5, md5, file.seek(0, 2)))
+            db.execute("INSERT INTO file (md5, name, bytes) VALUES (?, ?, ?)", (md5, md5, size))
 
 
 def _files_with(db: sqlite3.Connection, subject: Subject) -> frozenset[str]:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import errno
+import io
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -19,6 +21,7 @@ from pipelines.errors import DataRemoteAway
 from pipelines.local import git
 from pipelines.local.workspace import Workspace, open_workspace
 from pipelines.registry.slot import Slot
+from pipelines.retention.subject_files import read_unknown
 from tests.support.audited import ASR, ASV, Ground, used
 
 pytestmark = pytest.mark.integration
@@ -126,7 +129,43 @@ def test_a_gap_ends_when_the_files_are_back(copy: Workspace, version: int, lost:
     assert ASR.tag(version) in gaps
     assert {tag for tag, *_ in _content(copy)["gap"]} == gaps
     shutil.move(tmp_path / "lost", place)
+    with pytest.MonkeyPatch.context() as patch:
+        _fail_reads(patch, ConnectionResetError(errno.ECONNRESET, "reset"))
+        assert {tag for tag, *_ in _content(copy)["gap"]} == gaps
     assert _content(copy) == before
+
+
+class _Failing(io.BytesIO):
+    """A shard whose storage gives its first bytes at most, then an error."""
+
+    def __init__(self, good: int, error: OSError) -> None:
+        super().__init__(b"PAR1" + bytes(99))
+        self.good, self.error = good, error
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if not self.good:
+            raise self.error
+        self.good -= 1
+        return super().read(size)
+
+
+def _fail_reads(patch: pytest.MonkeyPatch, error: OSError, good: int = 0) -> None:
+    patch.setattr(DvcRemote, "open", lambda stored, md5: _Failing(good, error))
+
+
+@pytest.mark.parametrize("good", [0, 1])
+def test_a_read_that_fails_is_an_outage_or_leaves_the_file_unread(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, good: int
+) -> None:
+    stored, md5, said = DvcRemote(None, None), "a" * 32, list[str]()
+    with opened(tmp_path) as db:
+        _fail_reads(monkeypatch, OSError(errno.EIO, "broken"), good)
+        assert read_unknown(db, stored, [md5], (), said.append) == {md5}
+        assert f"MD5 {md5}" in said[-1]
+        assert "cannot be read, so it is not known who is in it: [Errno 5] broken; restore it from a backup" in said[-1]
+        _fail_reads(monkeypatch, ConnectionResetError(errno.ECONNRESET, "reset"), good)
+        with pytest.raises(DataRemoteAway, match="try again when the DVC remote answers"):
+            read_unknown(db, stored, [md5], (), said.append)
 
 
 def test_the_digest_of_the_clips_used_is_that_of_training(ground: Ground, index: Connection, tmp_path: Path) -> None:
