@@ -106,6 +106,7 @@ def _plain(plan: RemovalPlan, done: Swept | None) -> dict[str, Any]:
             "young_bytes": plan.data.young,
             "held_bytes": plan.data.held,
             "blocked": plan.data.blocked,
+            "foreign": plan.data.foreign,
         },
         "in_trash": list(plan.records.trash),
         "without_version": {"runs": plan.records.old_runs, "models": plan.records.old_models},
@@ -124,6 +125,7 @@ def _text(plan: RemovalPlan, done: Swept | None) -> str:
         f"{size_text(data.young)} of data files that nothing names are in their grace" if data.young else "",
         f"{size_text(data.held)} of data files are kept by holds on speakers" if data.held else "",
         f"no data is removed: {data.blocked}" if data.blocked else "",
+        data.foreign,
         f"{count(len(plan.records.trash), 'adapter')} in the trash: elp gc undo" if plan.records.trash else "",
     ]
     old, left = plan.records, done is None

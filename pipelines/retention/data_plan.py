@@ -63,6 +63,8 @@ class DataPlan:
     """Files that a hold keeps: they come back from the trash even after an erasure."""
     blocked: str = ""
     """Why no data is removed; empty if it may be."""
+    foreign: str = ""
+    """How many files of the trash are in no entry of this ledger, and where; empty if there is none."""
 
 
 def decide_versions(

@@ -1,13 +1,14 @@
 """What the ledger says of deleted data files: by which entry each of them went, and which ones an erasure removed."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 
 from pipelines.audit.server_records import ServerRecords
 from pipelines.datasets.dvc import DvcRemote
 from pipelines.errors import AttestationError
+from pipelines.number_text import count
 from pipelines.registry.ledger.entry import LedgerEntry, read_entry
-from pipelines.retention.data_trash import TrashedFile, list_trash
+from pipelines.retention.data_trash import FOLDER, TrashedFile, list_trash
 
 ERASURE = "an erasure"
 """The reason in the entries about files that an erasure removed."""
@@ -28,6 +29,16 @@ def own_trash(stored: DvcRemote, uri: str) -> dict[TrashedFile, LedgerEntry]:
     return {
         one: made[one.seq] for one in trashed if one.seq in made and one.md5 in made[one.seq].detail.get("files", {})
     }
+
+
+def foreign_trash(stored: DvcRemote, trashed: Collection[TrashedFile], own: Collection[TrashedFile]) -> str:
+    """Return how many files of the trash are not this ledger's own, and where they are; empty if there is none."""
+    if len(trashed) <= len(own):
+        return ""
+    return (
+        f"no entry of this ledger names {count(len(trashed) - len(own), 'data file')} in {stored.address}/{FOLDER}: "
+        "another workspace moved them there, or this one did after the backup that was restored"
+    )
 
 
 def deleted_files(uri: str) -> dict[str, int]:

@@ -24,7 +24,7 @@ from pipelines.retention.data_plan import (
     read_stored,
 )
 from pipelines.retention.data_trash import list_trash, read_listing
-from pipelines.retention.deleted_data import deleted_files, own_trash
+from pipelines.retention.deleted_data import deleted_files, foreign_trash, own_trash
 from pipelines.retention.named_data import TaggedData, fetch_named, named_elsewhere, named_in_history, tagged_data
 from pipelines.retention.subject_files import files_to_erase, held_files, read_unknown
 
@@ -147,10 +147,9 @@ def _plan_data(
     undeclared = _undeclared(workspace, policy)
     on_hold = _files_on_hold(records, holding)
     held, erased = frozenset[str](), frozenset[str]()
-    speakers = [one for one in records.holds if one.held.speaker]
+    speakers, trashed = [one for one in records.holds if one.held.speaker], own_trash(stored, uri)
     if subject is not None or speakers:
         log("looking for the recordings")
-        trashed = own_trash(stored, uri)
         with open_index(workspace, log) as db:
             # DVC's cache may have files that the remote has lost
             cached = cached_files(stored) - files.keys() if subject is not None else frozenset[str]()
@@ -169,7 +168,8 @@ def _plan_data(
     blocked = undeclared or listings.gap
     # an erasure is of files that belong to this repository
     kept = {md5: size for md5, size in plan.removed.items() if md5 in erased} if blocked else plan.removed
-    return replace(plan, blocked=blocked, removed=kept, on_hold=held.union(*on_hold.values()))
+    foreign = foreign_trash(stored, listings.trash, trashed)
+    return replace(plan, blocked=blocked, foreign=foreign, removed=kept, on_hold=held.union(*on_hold.values()))
 
 
 def _files_on_hold(records: StoredRecords, holding: Mapping[str, frozenset[str]]) -> dict[Hold, frozenset[str]]:
@@ -246,7 +246,8 @@ class _Listings:
         self.gap = ""
         """Why the files of the first listing that cannot be read, or is missing without a deletion, are not known."""
         self._known: dict[str, frozenset[str]] = {}
-        self._trashed = {one.md5: one for one in list_trash(stored) if one.md5.endswith(".dir")}
+        self.trash = list_trash(stored)
+        self._trashed = {one.md5: one for one in self.trash if one.md5.endswith(".dir")}
         self._by_policy: frozenset[str] | None = None
 
     def files(self, hashes: Iterable[str], name: str, *, needed: bool) -> frozenset[str]:

@@ -293,7 +293,7 @@ def test_a_remote_that_others_may_use_is_left_alone(workspace: Workspace, tmp_pa
         assert (plan.data.blocked, bool(plan.data.removed)) == ("", removed)
 
 
-def test_the_trash_of_another_workspace_is_left_alone(workspace: Workspace) -> None:
+def test_the_trash_of_another_workspace_is_left_alone(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
     """Its server has a ledger of its own, so that its entries may have the same numbers."""
     workspace = with_policy(workspace, trash_days=14)
     sweep(workspace, _quiet)
@@ -306,10 +306,13 @@ def test_the_trash_of_another_workspace_is_left_alone(workspace: Workspace) -> N
         path.write_bytes(b"of the other one")
     done = undo(workspace)
     assert (done.files, done.erased) == (len(own), 0)
+    _, out, _ = elp_in(workspace.root, capsys)("gc")
+    line = f"no entry of this ledger names 2 data files in {trash}: another workspace moved them there"
+    assert line in out
     # something names a file that is in their trash, too, and the time in the trash is over
     subprocess.run(["git", "-C", str(workspace.root), "branch", "old", TAGS[1]], check=True)
-    _, again = sweep(with_policy(workspace, trash_days=0), _quiet)
-    assert again.rescued == 0
+    plan, again = sweep(with_policy(workspace, trash_days=0), _quiet)
+    assert (again.rescued, plan.data.foreign.startswith(line)) == (0, True)
     assert [path.is_file() for path in theirs] == [True, True]
 
 
