@@ -9,7 +9,7 @@ from pathlib import Path
 from pipelines.audit.data_index import open_index
 from pipelines.datasets.dvc import DvcRemote, dvc_remote
 from pipelines.datasets.subject import Subject
-from pipelines.errors import UsageError, VersioningError
+from pipelines.errors import UsageError, VersioningError, WorkspaceError
 from pipelines.local.addresses import mlflow_uri
 from pipelines.local.workspace import Workspace
 from pipelines.registry.client.server_api import call_server
@@ -84,7 +84,7 @@ def plan_removal(
 ) -> RemovalPlan:
     """Plan what the policy removes; with a `subject`, also the files that an erasure removes.
 
-    Raise GateRefused if the subject is held, UsageError if it was not dropped.
+    Raise GateRefused if the subject is held, UsageError if it was not dropped, WorkspaceError if there is no version.
     """
     now, policy, uri = now or datetime.now(UTC), workspace.settings.retention, mlflow_uri(workspace)
     log("asking the server what is stored")
@@ -96,6 +96,11 @@ def plan_removal(
         fetch_named(workspace.root, address)
     tagged = tagged_data(workspace.root)
     versions = decide_versions(tagged, _dataset_reasons(records, decided), policy, now)
+    if not tagged and subject is not None:
+        raise WorkspaceError(
+            f"{subject} is not erased: {workspace.root} has no tag of a dataset version, so it is not known which "
+            "files are its own; expected tags such as data/SITE/TASK/v1; fetch them: git fetch --tags"
+        )
     if not tagged:
         return RemovalPlan(policy, records, decided, DataPlan(versions, {}))
     log("listing the DVC remote")

@@ -21,7 +21,7 @@ from pipelines.datasets.dvc import DvcRemote, dvc_remote, metafile, tracked_hash
 from pipelines.datasets.golden_set import pin_golden
 from pipelines.datasets.ingest import add_delivery
 from pipelines.datasets.subject import Subject
-from pipelines.errors import DataRemoteAway, GateRefused, UsageError, VersioningError
+from pipelines.errors import DataRemoteAway, GateRefused, UsageError, VersioningError, WorkspaceError
 from pipelines.local import git
 from pipelines.local.workspace import Workspace
 from pipelines.retention import sweep as sweeping
@@ -163,6 +163,16 @@ def test_an_erasure_leaves_what_only_another_repository_names_and_what_may_be_in
     plan, _ = sweep(with_policy(workspace, grace_days=0), _quiet, ANNA)
     assert (_there(workspace, shard), _there(workspace, young)) == (True, False)
     assert young in plan.data.erased
+
+
+def test_an_erasure_is_refused_in_a_clone_without_tags(workspace: Workspace) -> None:
+    git.delete_refs(
+        workspace.root, [f"refs/tags/{tag}" for kind in ("data", "golden") for tag in git.tags(workspace.root, kind)]
+    )
+    before = _with_anna(workspace)
+    with pytest.raises(WorkspaceError, match=r"speaker anna is not erased: .*fetch them: git fetch --tags"):
+        sweep(workspace, _quiet, ANNA)
+    assert _with_anna(workspace) == before
 
 
 @pytest.mark.parametrize(
