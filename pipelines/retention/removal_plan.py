@@ -9,7 +9,7 @@ from pathlib import Path
 from pipelines.audit.data_index import open_index
 from pipelines.datasets.dvc import DvcRemote, dvc_remote
 from pipelines.datasets.subject import Subject
-from pipelines.errors import UsageError, VersioningError, WorkspaceError
+from pipelines.errors import DataRemoteAway, UsageError, VersioningError, WorkspaceError
 from pipelines.local.addresses import mlflow_uri
 from pipelines.local.workspace import Workspace
 from pipelines.registry.client.server_api import call_server
@@ -163,9 +163,9 @@ def _plan_data(
             # a held speaker may be in a file that cannot be read
             held = unread.union(*(on_hold[hold] for hold in speakers)) if speakers else held
             if subject is not None:
-                # what only others name is theirs to erase
-                ours = frozenset[str]().union(*holding.values())
-                alone = frozenset[str]() if undeclared else _settled(files, policy, now) - theirs
+                # what only others name is theirs to erase, and what they name may be in a listing that cannot be read
+                ours, unclear = frozenset[str]().union(*holding.values()), undeclared or others & listings.unreadable
+                alone = frozenset[str]() if unclear else _settled(files, policy, now) - theirs
                 unnamed = ours | alone | cached | {one.md5 for one in trashed}
                 erased = files_to_erase(db, stored, uri, subject, on_hold, unnamed)
                 _require_dropped(tagged, holding, listings, erased, subject)
@@ -250,6 +250,7 @@ class _Listings:
         self.stored, self.uri = stored, uri
         self.gap = ""
         """Why the files of the first listing that cannot be read, or is missing without a deletion, are not known."""
+        self.unreadable = set[str]()
         self._known: dict[str, frozenset[str]] = {}
         self.trash = list_trash(stored)
         self._trashed = {one.md5: one for one in self.trash if one.md5.endswith(".dir")}
@@ -279,12 +280,16 @@ class _Listings:
         """Return a listing and the files in it; an empty set if it is nowhere or cannot be read."""
         try:
             return frozenset(self.stored.listing(f"md5:{md5}").values()) | {md5}
+        except DataRemoteAway:
+            raise
         except VersioningError as error:
             if md5 in self._trashed:
                 return read_listing(self.stored, self._trashed[md5]) | {md5}
             # one that is there and cannot be read is no empty folder: files that something keeps would go
-            if not self.gap and self.stored.holds(md5):
-                self.gap = f"the listing {md5} of {name} cannot be read, so its files are not known: {error}"
+            if self.stored.holds(md5):
+                self.unreadable.add(md5)
+                why = f"the listing {md5} of {name} cannot be read, so its files are not known: {error}"
+                self.gap = self.gap or why
             return frozenset()
 
     def deleted_by_policy(self) -> frozenset[str]:

@@ -90,6 +90,18 @@ def _there(workspace: Workspace, md5: str) -> bool:
     return (workspace.root / ".elp" / "remote" / "files" / "md5" / md5[:2] / md5[2:]).is_file()
 
 
+def _failing_at(lost: str, kind: type[VersioningError]) -> Callable[[DvcRemote, str], dict[str, str]]:
+    """Return a function that reads listings as a remote does that fails at one."""
+    real = DvcRemote.listing
+
+    def listing(stored: DvcRemote, folder: str) -> dict[str, str]:
+        if folder == f"md5:{lost}":
+            raise kind("not now")
+        return real(stored, folder)
+
+    return listing
+
+
 def _with_anna(workspace: Workspace, below: Path | None = None) -> set[Path]:
     folder = below or workspace.root / ".elp" / "remote" / "files"
     shards = (path for path in folder.rglob("*") if path.is_file() and not path.name.endswith(".dir"))
@@ -158,7 +170,16 @@ def test_an_erasure_leaves_what_only_another_repository_names_and_what_may_be_in
     for words in (["init", "-q"], ["add", "."], ["-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "It"]):
         subprocess.run(["git", "-C", str(other), *words], check=True)
     young = _put(workspace, _shard("anna", "of a push in flight"))
-    sweep(with_policy(workspace, shared_with=[str(other)], grace_days=14), _quiet, ANNA)
+    # as long as their listing cannot be read, it may name anything
+    shared = with_policy(workspace, shared_with=[str(other)])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(DvcRemote, "listing", _failing_at(listing, DataRemoteAway))
+        with pytest.raises(DataRemoteAway, match="not now"):
+            sweep(shared, _quiet, ANNA)
+        patch.setattr(DvcRemote, "listing", _failing_at(listing, VersioningError))
+        sweep(shared, _quiet, ANNA)
+    assert (_there(workspace, shard), _there(workspace, young)) == (True, True)
+    sweep(with_policy(workspace, grace_days=14), _quiet, ANNA)
     assert (_there(workspace, shard), _there(workspace, young)) == (True, True)
     plan, _ = sweep(with_policy(workspace, grace_days=0), _quiet, ANNA)
     assert (_there(workspace, shard), _there(workspace, young)) == (True, False)
