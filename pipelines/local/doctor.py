@@ -157,7 +157,7 @@ def _git(workspace: Workspace) -> Result:
     if not git.is_repository(workspace.root):
         return "fail", f"{workspace.root} is not a Git repository", f"run: elp init {workspace.root}"
     git.require_identity(workspace.root)
-    if changed := git.git(workspace.root, "status", "--porcelain", "--untracked-files=no").splitlines():
+    if changed := git.lines(git.git(workspace.root, "status", "--porcelain", "--untracked-files=no")):
         return "warn", count(len(changed), "uncommitted change"), "commit them, or lineage will say dirty"
     return "ok", "identity set, nothing uncommitted", ""
 

@@ -13,6 +13,8 @@ from elp_core.types import Seconds
 from pipelines.errors import VersioningError, WorkspaceError
 
 _INHERITED = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX")
+_ANY = "surrogateescape"
+"""The name of a ref need not be UTF-8, and is written back as it was read."""
 
 
 def git(folder: Path, *arguments: str, extra: Mapping[str, str] | None = None, timeout: Seconds | None = None) -> str:
@@ -20,7 +22,12 @@ def git(folder: Path, *arguments: str, extra: Mapping[str, str] | None = None, t
 
     `extra` are environment variables; a command that takes longer than `timeout` is ended.
     """
-    return _run(folder, *arguments, extra=extra, timeout=timeout).decode().rstrip("\r\n")
+    return _run(folder, *arguments, extra=extra, timeout=timeout).decode(errors=_ANY).rstrip("\r\n")
+
+
+def lines(text: str) -> list[str]:
+    """Return the lines of what Git printed; the name of a ref may have a line separator of Unicode in it."""
+    return text.split("\n") if text else []
 
 
 def listed(folder: Path, command: str, *arguments: str) -> list[str]:
@@ -70,7 +77,7 @@ def is_repository(folder: Path) -> bool:
 
 def delete_refs(folder: Path, names: Iterable[str]) -> None:
     """Delete branches and tags by their full names, all or none."""
-    _run(folder, "update-ref", "--stdin", stdin="".join(f"delete {name}\n" for name in names).encode())
+    _run(folder, "update-ref", "--stdin", stdin="".join(f"delete {name}\n" for name in names).encode(errors=_ANY))
 
 
 def current_branch(folder: Path) -> str:
@@ -161,8 +168,8 @@ def tags(folder: Path, pattern: str) -> dict[str, str]:
     """Return the commit of every tag that matches `pattern` (``data/plant-a/asr/v*``) or is under it (``data``)."""
     # an annotated tag is an object: the star follows it to its commit, and a plain tag has nothing to follow
     form = "%(refname:strip=2) %(if)%(*objectname)%(then)%(*objectname)%(else)%(objectname)%(end)"
-    lines = git(folder, "for-each-ref", f"--format={form}", f"refs/tags/{pattern}").splitlines()
-    return dict(line.rsplit(" ", 1) for line in lines)
+    found = lines(git(folder, "for-each-ref", f"--format={form}", f"refs/tags/{pattern}"))
+    return dict(line.rsplit(" ", 1) for line in found)
 
 
 def resolve(folder: Path, revision: str = "HEAD") -> str:
@@ -172,8 +179,11 @@ def resolve(folder: Path, revision: str = "HEAD") -> str:
 
 
 def show(folder: Path, revision: str, path: Path) -> str | None:
-    """Return the text of a file at a revision; None if it is not there."""
-    return _try(folder, "show", f"{revision}:{path.as_posix()}")
+    """Return the text of a file at a revision; None if it is not there. Raise UnicodeDecodeError if it is not UTF-8."""
+    try:
+        return _run(folder, "show", f"{revision}:{path.as_posix()}").decode().rstrip("\r\n")
+    except VersioningError:
+        return None
 
 
 def show_all(folder: Path, revisions: Sequence[str], path: Path) -> list[str | None]:
@@ -187,7 +197,7 @@ def show_each(folder: Path, wanted: Sequence[tuple[str, Path | None]]) -> list[s
         return []
     asked = "".join(f"{one}\n" if path is None else f"{one}:{path.as_posix()}\n" for one, path in wanted)
     # each answer is a line that ends with the size in bytes (or with "missing"), then so many bytes, then a line's end
-    answers = io.BytesIO(_run(folder, "cat-file", "--batch", stdin=asked.encode()))
+    answers = io.BytesIO(_run(folder, "cat-file", "--batch", stdin=asked.encode(errors=_ANY)))
     texts: list[str | None] = []
     for _ in wanted:
         size = answers.readline().split()[-1]

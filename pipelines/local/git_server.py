@@ -76,7 +76,7 @@ def examine_git_address(workspace: Workspace, patience: Seconds = DEADLINE - 1) 
 
 def server_refs(folder: Path, address: str) -> tuple[str, dict[str, str]]:
     """Return the default branch of the server, empty if it names none, and the object of each of its refs by name."""
-    lines = ask_server(folder, address, "ls-remote", "--symref", address).splitlines()
+    lines = git.lines(ask_server(folder, address, "ls-remote", "--symref", address))
     pairs = [(name, value) for value, name in (line.split("\t") for line in lines)]
     default = dict(reversed(pairs)).get("HEAD", "").partition("ref: refs/heads/")[2]
     return default, {name: value for name, value in pairs if not value.startswith("ref: ")}

@@ -134,8 +134,8 @@ def _refs(root: Path) -> dict[str, str]:
     """Return the object of each remote branch and tag of data in a clone; raise VersioningError if one is missing."""
     # the type is read from the object
     form = "--format=%(refname) %(objectname) %(objecttype)"
-    lines = git.git(root, "for-each-ref", form, _ORIGIN, *_TAGS).splitlines()
-    return {name: value for name, value, _ in map(str.split, lines) if name != ORIGIN_HEAD}
+    lines = git.lines(git.git(root, "for-each-ref", form, _ORIGIN, *_TAGS))
+    return {name: value for name, value, _ in (line.split(" ") for line in lines) if name != ORIGIN_HEAD}
 
 
 def _unpushed_tags(workspace: Workspace) -> set[str]:
@@ -188,7 +188,7 @@ def _default_branch(root: Path, address: str) -> str:
     """Return the branch that the repository names as its own; if that does not exist, the only one that does."""
     if git.resolve(root, ORIGIN_HEAD):
         return git.git(root, "symbolic-ref", ORIGIN_HEAD).removeprefix(_ORIGIN)
-    found = git.git(root, "for-each-ref", "--format=%(refname)", _ORIGIN).splitlines()
+    found = git.lines(git.git(root, "for-each-ref", "--format=%(refname)", _ORIGIN))
     if len(branches := [name.removeprefix(_ORIGIN) for name in found if name != ORIGIN_HEAD]) == 1:
         return branches[0]
     if not branches:

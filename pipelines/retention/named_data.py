@@ -6,7 +6,7 @@ repository the whole history counts.
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,7 +61,7 @@ def fetch_named(root: Path, address: str) -> None:
 def tagged_data(root: Path) -> list[TaggedData]:
     """Return every dataset version and golden set of a repository, by slot, kind and number."""
     form = "%(refname:strip=2) %(creatordate:iso-strict)"
-    lines = git.git(root, "for-each-ref", f"--format={form}", "refs/tags/data", "refs/tags/golden").splitlines()
+    lines = git.lines(git.git(root, "for-each-ref", f"--format={form}", "refs/tags/data", "refs/tags/golden"))
     dated = [line.rsplit(" ", 1) for line in lines]
     # whatever another tag is, `named_elsewhere` reads it
     known = [(tag, made, *named, tag.partition("/")[0]) for tag, made in dated if (named := Slot.of_tag(tag))]
@@ -78,27 +78,25 @@ def tagged_data(root: Path) -> list[TaggedData]:
     return sorted(found, key=lambda one: (str(one.slot), one.kind, one.number))
 
 
-def named_elsewhere(root: Path, tagged: Iterable[TaggedData]) -> Mapping[str, str]:
-    """Return what every other ref and the working tree name: the ref by hash."""
+def named_elsewhere(root: Path, tagged: Iterable[TaggedData]) -> set[str]:
+    """Return every hash that another ref or the working tree names."""
     ours = {f"refs/tags/{one.tag}" for one in tagged}
-    # not splitlines: the name of a ref may have a line separator of Unicode
-    lines = git.git(root, "for-each-ref", "--format=%(refname)").split("\n")
-    refs = [ref for ref in lines if ref not in ours]
-    found: dict[str, str] = {}
+    refs = [ref for ref in git.lines(git.git(root, "for-each-ref", "--format=%(refname)")) if ref not in ours]
+    found = set[str]()
     # refs of one commit name the same; a tag may name something else than a commit
-    commits = {commit: ref for ref in (*refs, "HEAD") if (commit := git.resolve(root, ref))}
+    commits = {commit for ref in (*refs, "HEAD") if (commit := git.resolve(root, ref))}
     # a ref names the newest stash only, and the untracked files of each are in a parent
-    commits |= dict.fromkeys(git.git(root, "stash", "list", "--format=%H %P").split(), "a stash")
-    for commit, ref in commits.items():
+    commits.update(git.git(root, "stash", "list", "--format=%H %P").split())
+    for commit in commits:
         # each entry is ``MODE TYPE HASH<tab>PATH``
         entries = [entry.partition("\t") for entry in git.listed(root, "ls-tree", "-r", commit)]
         blobs = [about.split(" ")[2] for about, _, path in entries if _is_metafile(path)]
         for text in git.show_each(root, [(blob, None) for blob in blobs]):
-            found |= dict.fromkeys(_MD5.findall(text or ""), ref.removeprefix("refs/heads/"))
+            found.update(_MD5.findall(text or ""))
     for path in git.listed(root, "ls-files", "--cached", "--others", "--exclude-standard", "--", *_METAFILES):
         # a file that Git lists may have been removed from the working tree
         if _is_metafile(path) and (root / path).is_file():
-            found |= dict.fromkeys(_MD5.findall((root / path).read_text(encoding="utf-8", errors="replace")), path)
+            found.update(_MD5.findall((root / path).read_text(encoding="utf-8", errors="replace")))
     return found
 
 
@@ -112,7 +110,7 @@ def named_in_history(repository: str, cache: Path) -> set[str]:
     folder = git.local_copy(repository, cache)
     # every change of such a file in any commit, merges included: the text before it and after it
     options = ("--all", "--reflog", "--full-history", "-m", "--raw", "--no-abbrev", "--format=")
-    lines = git.git(folder, "log", *options, "--", *_METAFILES).splitlines()
+    lines = git.lines(git.git(folder, "log", *options, "--", *_METAFILES))
     changes = (line.split("\t", 1)[0].split(" ") for line in lines if line.startswith(":"))
     blobs = sorted({blob for change in changes for blob in change[2:4] if blob.strip("0")})
     texts = git.show_each(folder, [(blob, None) for blob in blobs])

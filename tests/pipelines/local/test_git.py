@@ -6,6 +6,8 @@ import pytest
 
 from pipelines.errors import VersioningError, WorkspaceError
 from pipelines.local import git
+from pipelines.local.git_server import server_refs
+from pipelines.local.run_workspace import _default_branch, _refs
 
 
 @pytest.fixture
@@ -34,6 +36,20 @@ def test_tags_name_commits(repository: Path) -> None:
     assert git.tags(repository, "data/x/asr/v*") == {"data/x/asr/v1": first, "data/x/asr/v2": first}
 
 
+@pytest.mark.parametrize("name", ["a\u2028b", "a\u00a0b", b"caf\xe9".decode(errors="surrogateescape")])
+def test_the_name_of_a_ref_may_have_any_separator_and_encoding(repository: Path, name: str) -> None:
+    commit = git.resolve(repository)
+    tag, branch, there = f"refs/tags/data/{name}", f"refs/heads/{name}", f"refs/remotes/origin/{name}"
+    for ref in (tag, branch, there):
+        git.git(repository, "update-ref", ref, "HEAD")
+    assert git.tags(repository, "data") == {f"data/{name}": commit}
+    assert {tag, branch, there} <= server_refs(repository, str(repository))[1].keys()
+    assert _refs(repository) == {tag: commit, there: commit}
+    assert _default_branch(repository, "") == name
+    git.delete_refs(repository, [tag])
+    assert git.tags(repository, "data") == {}
+
+
 def test_texts_of_many_revisions_come_in_one_call(repository: Path) -> None:
     first = git.resolve(repository)
     (repository / "a.txt").write_text("zwei\nöl\n")
@@ -45,6 +61,13 @@ def test_texts_of_many_revisions_come_in_one_call(repository: Path) -> None:
 def test_what_is_not_there_is_none(repository: Path) -> None:
     assert git.show(repository, "HEAD", Path("b.txt")) is None
     assert git.resolve(repository, "data/x/asr/v9") == ""
+
+
+def test_a_text_that_is_not_utf8_is_not_changed_silently(repository: Path) -> None:
+    (repository / "b").write_bytes(b"caf\xe9")
+    git.commit(repository, [Path("b")], "Add it")
+    with pytest.raises(UnicodeDecodeError):
+        git.show(repository, "HEAD", Path("b"))
 
 
 def test_unstaging_keeps_the_file(repository: Path) -> None:

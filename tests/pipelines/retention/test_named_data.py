@@ -10,7 +10,7 @@ import pytest
 
 from pipelines.errors import VersioningError
 from pipelines.local import git
-from pipelines.retention.named_data import fetch_named, named_elsewhere, named_in_history
+from pipelines.retention.named_data import fetch_named, named_elsewhere, named_in_history, tagged_data
 
 MD5 = "0123456789abcdef0123456789abcdef"
 TEXT = f"outs:\n- md5: {MD5}\n  path: audio\n"
@@ -60,7 +60,7 @@ def _in_an_older_stash(root: Path, name: str) -> None:
 def test_what_a_file_of_any_name_names_is_found(root: Path, name: str, place: Callable[[Path, str], None]) -> None:
     _write(root, name)
     place(root, name)
-    assert set(named_elsewhere(root, [])) == {MD5}
+    assert named_elsewhere(root, []) == {MD5}
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -70,6 +70,15 @@ def test_the_history_of_another_repository_counts(root: Path, name: str, tmp_pat
     git.git(root, "rm", "--quiet", "--", name)
     git.git(root, "commit", "--quiet", "--message", "Track it no more")
     assert named_in_history(str(root), tmp_path / "cache") == {MD5}
+
+
+@pytest.mark.parametrize("name", ["a\u2028b", b"caf\xe9".decode(errors="surrogateescape")])
+def test_a_ref_of_any_name_is_read(root: Path, name: str) -> None:
+    _write(root, "audio.dvc")
+    _on_a_branch(root, "audio.dvc")
+    git.git(root, "tag", f"data/{name}", "other")
+    git.git(root, "branch", "--move", "other", name)
+    assert (tagged_data(root), named_elsewhere(root, [])) == ([], {MD5})
 
 
 def test_the_stashes_of_another_repository_count(root: Path, tmp_path: Path) -> None:
@@ -85,7 +94,7 @@ def test_the_ends_of_lines_and_the_encoding_do_not_matter(root: Path, content: b
         _write(root, name, content)
     git.commit(root, [Path("one.dvc"), Path("two.dvc")], "Track them")
     git.git(root, "rm", "--quiet", "--cached", "one.dvc", "two.dvc")
-    assert set(named_elsewhere(root, [])) == {MD5}
+    assert named_elsewhere(root, []) == {MD5}
     assert named_in_history(str(root), tmp_path / "cache") == {MD5}
 
 
