@@ -1,8 +1,6 @@
 """Which version was champion at a moment, and which adapters use a backbone."""
 
-import contextlib
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time
 
 from pipelines.audit.server_records import ServerRecords
 from pipelines.errors import RegistryError, UsageError
@@ -40,25 +38,8 @@ class OnBackbone:
     adapters: tuple[RegisteredAdapter, ...]
 
 
-def read_moment(text: str) -> str:
-    """Read a date or moment and return it in UTC; a moment without an offset is read as UTC."""
-    example = "2026-03-01"
-    found = None
-    with contextlib.suppress(ValueError):
-        # first: `datetime.fromisoformat` reads a date, in whatever form, as its beginning. It means its end here: the
-        # champion at midnight of the next day is another question
-        found = datetime.combine(date.fromisoformat(text), time.max)
-    try:
-        found = found or datetime.fromisoformat(text)
-    except ValueError as error:
-        raise UsageError(
-            f"--at takes a date or moment such as {example} or {example}T08:00+01:00, got {text!r}"
-        ) from error
-    return found.replace(tzinfo=found.tzinfo or UTC).astimezone(UTC).isoformat(timespec="microseconds")
-
-
 def find_champions(records: ServerRecords, at: str, slot: Slot | None = None) -> ChampionsAt:
-    """Find the champions at a moment (as `read_moment` returns it), of one slot or of every slot that ever had one."""
+    """Find the champions at a moment (ISO 8601 in UTC), of one slot or of every slot that ever had one."""
     periods, without = records.champions_at(at, str(slot or ""))
     found = [PastChampion(period.slot, period.version, period.bundle, period) for period in periods]
     missing = {*without, *([str(slot)] if slot else [])} - {period.slot for period in periods}

@@ -4,6 +4,7 @@
 `*_verb`, `*_verbs`  the verbs by subject, imported when they run
 `options`, `output`  what the verbs share; printing as text or JSON
 `box_hints`          ``--box DIR`` in the commands that a message names, at a box
+`moments`            the dates and moments that options take
 `progress_bar`       long work as a bar, or as lines
 `run_panel`          the end of a run on screen
 `known_slots`        slots and versions for suggestions and shell completion

@@ -12,11 +12,12 @@ import click
 from pipelines.audit import tables
 from pipelines.audit.adapter_records import AdapterRecords, find_records
 from pipelines.audit.adapter_tree import adapter_tree
-from pipelines.audit.champion_periods import find_champions, find_on_backbone, read_moment
+from pipelines.audit.champion_periods import find_champions, find_on_backbone
 from pipelines.audit.data_index import open_index
 from pipelines.audit.facts import Fact, tree_text
 from pipelines.audit.server_records import ServerRecords
 from pipelines.audit.trained_on import find_trained_on
+from pipelines.cli.moments import read_moment
 from pipelines.cli.options import SLOT, complete_adapter, on_workspace
 from pipelines.cli.output import progress, table, wants_json, warn_of_override
 from pipelines.errors import UsageError
@@ -140,7 +141,7 @@ def _answer(workspace: Workspace, slot: Slot | None, question: str, value: str, 
     found: Any
     records = ServerRecords(mlflow_uri(workspace))
     if question == "at":
-        found = find_champions(records, read_moment(value), slot)
+        found = find_champions(records, read_moment("--at", value), slot)
         answer = tables.champions_answer(found)
     elif question == "backbone":
         found = find_on_backbone(records, value, slot)

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, time
 from typing import Any
 
 import click
 
+from pipelines.cli.moments import DATE, read_moment
 from pipelines.cli.options import complete_slot_at, on_workspace
 from pipelines.cli.output import emit, table
-from pipelines.errors import UsageError
 from pipelines.local.addresses import mlflow_uri
 from pipelines.local.workspace import Workspace
 from pipelines.registry.client.server_api import call_server, current_user, read_holds
 from pipelines.registry.holds import HeldSubject, Hold
 
-_DATE = "2027-01-31"
 _subject = click.argument("subject", metavar="SUBJECT", shell_complete=complete_slot_at)
 _reason = click.option("--reason", required=True, metavar="TEXT", help="The reason, for the record; no person's name.")
 _by = click.option("--by", default="", metavar="NAME", help="Who decides [default: you].")
@@ -63,7 +61,7 @@ def hold() -> None:
 
 @hold.command(name="make", cls=HoldCommand, hidden=True)
 @_subject
-@click.option("--until", required=True, metavar="DATE", help=f"Last day (UTC), such as {_DATE}, or a moment.")
+@click.option("--until", required=True, metavar="DATE", help=f"Last day (UTC), such as {DATE}, or a moment.")
 @_reason
 @_by
 @on_workspace
@@ -74,7 +72,7 @@ def make_verb(workspace: Workspace, subject: str, until: str, reason: str, by: s
     held, uri = HeldSubject.parse(subject), mlflow_uri(workspace)
     require_known_subject(workspace, uri, held)
     # the server gets a digest of a speaker's name, never the name
-    body = {"subject": str(held), "until": _moment(until), "reason": reason, "by": by or current_user()}
+    body = {"subject": str(held), "until": read_moment("--until", until), "reason": reason, "by": by or current_user()}
     made = Hold(**call_server(uri, "POST", "/hold", json=body))
     emit(made, lambda done: f"hold {done.number}: {subject} is kept until {done.until[:16].replace('T', ' ')} UTC")
 
@@ -99,25 +97,6 @@ def end_verb(workspace: Workspace, number: int, **why: Any) -> None:
     body = {"hold": number, "reason": why["reason"], "by": why["by"] or current_user()}
     ended = Hold(**call_server(mlflow_uri(workspace), "POST", "/end-hold", json=body))
     emit(ended, lambda done: f"hold {done.number} on {done.subject} is over")
-
-
-def _moment(text: str) -> str:
-    """Return the end of a day, or a moment, in UTC; a moment without an offset is read as UTC."""
-    try:
-        found = _end_of_day(text) or datetime.fromisoformat(text)
-        return found.replace(tzinfo=found.tzinfo or UTC).astimezone(UTC).isoformat(timespec="microseconds")
-    except (ValueError, OverflowError) as error:
-        raise UsageError(
-            f"--until takes a date or moment such as {_DATE} or {_DATE}T18:00+01:00, got {text!r}"
-        ) from error
-
-
-def _end_of_day(text: str) -> datetime | None:
-    # first: `datetime.fromisoformat` reads a date, in whatever form, as its beginning
-    try:
-        return datetime.combine(date.fromisoformat(text), time.max)
-    except ValueError:
-        return None
 
 
 def _table(found: list[Hold]) -> str:

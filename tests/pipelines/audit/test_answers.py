@@ -14,7 +14,7 @@ import pytest
 from pipelines.audit.adapter_records import AdapterRecords, find_records
 from pipelines.audit.adapter_tree import adapter_tree
 from pipelines.audit.bill_of_materials import bill_of_materials
-from pipelines.audit.champion_periods import find_champions, find_on_backbone, read_moment
+from pipelines.audit.champion_periods import find_champions, find_on_backbone
 from pipelines.audit.erasure_plan import plan_erasure
 from pipelines.audit.facts import Fact
 from pipelines.audit.tables import (
@@ -28,6 +28,7 @@ from pipelines.audit.tables import (
     tree_answer,
 )
 from pipelines.audit.trained_on import find_trained_on
+from pipelines.cli.moments import read_moment
 from pipelines.datasets.subject import Subject
 from pipelines.errors import RegistryError
 from pipelines.registry.statements import Material
@@ -48,7 +49,7 @@ def subject(ground: Ground) -> AdapterRecords:
 def _answers(index: Connection, ground: Ground) -> list[AuditAnswer]:
     records, ann = ground.records, Subject(speaker="ann")
     return [
-        champions_answer(find_champions(records, read_moment("2026-01-04"))),
+        champions_answer(find_champions(records, read_moment("--at", "2026-01-04"))),
         backbone_answer(find_on_backbone(records, FINGERPRINT)),
         trained_on_answer(find_trained_on(index, records, ann)),
         erasure_answer(plan_erasure(index, records, ann)),

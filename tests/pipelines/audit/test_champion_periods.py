@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.audit.champion_periods import find_champions, find_on_backbone, read_moment
+from pipelines.audit.champion_periods import find_champions, find_on_backbone
+from pipelines.cli.moments import read_moment
 from pipelines.errors import RegistryError, UsageError
 from pipelines.registry.ledger.entry import LedgerRow
 from pipelines.registry.slot import Slot
@@ -25,7 +26,7 @@ LIFE = [
 
 
 def _at(records: Recorded, day: str, slot: Slot | None = None) -> list[tuple[str, int | None]]:
-    found = find_champions(records, read_moment(f"2026-01-{day}T18:00"), slot)
+    found = find_champions(records, read_moment("--at", f"2026-01-{day}T18:00"), slot)
     return [(one.slot, one.version) for one in found.champions]
 
 
@@ -64,12 +65,14 @@ def test_the_answer_is_about_every_slot_or_about_one(tmp_path: Path) -> None:
     ],
 )
 def test_moments_are_read_as_utc_and_a_date_to_its_end(text: str, moment: str) -> None:
-    assert read_moment(text) == moment
+    assert read_moment("--at", text) == moment
 
 
-def test_a_text_that_is_not_a_moment_is_refused() -> None:
-    with pytest.raises(UsageError, match="--at takes a date or moment such as 2026-03-01"):
-        read_moment("yesterday")
+@pytest.mark.parametrize("text", ["yesterday", "0001-01-01T00:00+01:00", "9999-12-31T23:59-01:00"])
+@pytest.mark.parametrize("option", ["--at", "--until"])
+def test_a_text_that_is_not_a_moment_is_refused(option: str, text: str) -> None:
+    with pytest.raises(UsageError, match=f"{option} takes a date or moment such as 2027-01-31 or .*, got '{text[:4]}"):
+        read_moment(option, text)
 
 
 def test_an_entry_that_cannot_be_read_is_left_to_the_verification(tmp_path: Path) -> None:
