@@ -213,16 +213,17 @@ def _require_dropped(
 def unnamed_files(
     workspace: Workspace, db: sqlite3.Connection, stored: DvcRemote, uri: str, log: Log
 ) -> frozenset[str]:
-    """Read who is in every stored file; return those that an erasure takes although no known version may name them.
+    """Read who is in the stored files that an erasure takes although no known version may name them; return these.
 
     In a remote that others use, these are only the files in the trash: the plan of `elp gc` finds out whose the others
-    are.
+    are, and the index keeps the speakers of all files that were read.
     """
-    files, trashed, policy = read_stored(stored), own_trash(stored, uri), workspace.settings.retention
-    read_unknown(db, stored, files, trashed, log)
+    stored.require_there()
+    policy, trashed = workspace.settings.retention, own_trash(stored, uri)
     shared = policy.shared_with or _undeclared(workspace, policy)
-    alone = frozenset[str]() if shared else _settled(files, policy, datetime.now(UTC))
-    return alone | {one.md5 for one in trashed}
+    files = {} if shared else read_stored(stored)
+    read_unknown(db, stored, files, trashed, log)
+    return _settled(files, policy, datetime.now(UTC)) | {one.md5 for one in trashed}
 
 
 def _settled(files: Mapping[str, RemoteFile], policy: RetentionPolicy, now: datetime) -> frozenset[str]:

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipelines.audit.data_index import open_index
+from pipelines.audit.data_index import open_index, opened
 from pipelines.datasets.dataset_version import SHARDS
 from pipelines.datasets.drop import drop_clips
 from pipelines.datasets.dvc import DvcRemote, dvc_remote, metafile, tracked_hash
@@ -157,6 +157,18 @@ def test_what_is_no_shard_goes_and_what_cannot_be_read_is_kept(
     sweep(workspace, said.append)
     assert (_there(workspace, other), _there(workspace, damaged)) == (False, True)
     assert any(f"(MD5 {damaged}) cannot be read, so it is not known who is in it" in line for line in said)
+
+
+def test_the_plan_of_an_erasure_reads_no_file_of_others(
+    workspace: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    theirs = _put(workspace, _shard("anna", "of another repository"))
+    shared = with_policy(workspace, shared_with=["https://git.example.org/speech/other.git"])
+    code, out, error = elp_in(shared.root, capsys)("erasure", "plan", "--speaker", "anna", "--json")
+    assert code == 0, error
+    assert theirs not in {one["md5"] for one in json.loads(out)["files"]}
+    with opened(workspace.state) as db:
+        assert (theirs,) not in db.execute("SELECT md5 FROM file").fetchall()
 
 
 def test_an_erasure_leaves_what_only_another_repository_names_and_what_may_be_in_flight(
