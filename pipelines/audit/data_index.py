@@ -29,6 +29,8 @@ from pipelines.sqlite_transaction import sqlite_transaction
 Log = Callable[[str], None]
 LEARNING = ("train", "validation")
 """Splits that an adapter is trained on: the first fits the weights, the second selects the epoch and the threshold."""
+FOLDERS = {"data": (SHARDS, QUARANTINE), "golden": (GOLDEN,)}
+"""Tracked folders by the kind of a version."""
 FORMAT = 4
 """Format of the tables below; a file of another format is built again. Format 1 held the server's records, too; formats
 1 and 2 had the names of speakers as they are stored, not their normal form; up to format 3 an outage made gaps."""
@@ -36,7 +38,6 @@ FILE = Path("cache") / "audit.db"
 """Below the workspace's state folder."""
 _WAIT_SECONDS = 60.0
 _MOST_VALUES = 500
-_FOLDERS = {"data": (SHARDS, QUARANTINE), "golden": (GOLDEN,)}
 _RECORDS = {"data": DATASET_FILE, "golden": GOLDEN_FILE}
 _TABLES = """
 CREATE TABLE release (           -- a dataset version or a golden set, as Git tags it
@@ -171,7 +172,7 @@ def _used_digest(db: sqlite3.Connection, tag: str, golden: str) -> str:
 
 def _tags(root: Path) -> list[TaggedVersion]:
     found = []
-    for kind in _FOLDERS:
+    for kind in FOLDERS:
         for tag, revision in git.tags(root, kind).items():
             if named := Slot.of_tag(tag):
                 found.append(TaggedVersion(named[0], kind, named[1], tag, revision))
@@ -195,7 +196,7 @@ def _sync_slot(
     if any(here.get(tag) != revision for tag, revision in known.items()) or any(v.version < newest for v in fresh):
         # a tag was moved, deleted or set between two others: the spans of this slot are built again
         db.execute("DELETE FROM release WHERE slot = ? AND kind = ?", place)
-        for folder in _FOLDERS[kind]:
+        for folder in FOLDERS[kind]:
             db.execute("DELETE FROM span WHERE slot = ? AND folder = ?", (str(slot), folder))
         db.execute("DELETE FROM used WHERE tag LIKE ?", (f"data/{slot}/v%",))
         db.execute("DELETE FROM gap WHERE tag LIKE ?", (f"{kind}/{slot}/v%",))
@@ -206,14 +207,14 @@ def _sync_slot(
     texts = git.show_all(root, revisions, slot.folder / _RECORDS[kind])
     hashes = {
         folder: [tracked_hash(text) for text in git.show_all(root, revisions, metafile(slot.folder / folder))]
-        for folder in _FOLDERS[kind]
+        for folder in FOLDERS[kind]
     }
     for position, (one, text) in enumerate(zip(fresh, texts, strict=True)):
         record: dict[str, Any] = json.loads(text) if text else {}
-        recorded = str(record.get("golden", "")), hashes[_FOLDERS[kind][0]][position], str(record.get("created", ""))
+        recorded = str(record.get("golden", "")), hashes[FOLDERS[kind][0]][position], str(record.get("created", ""))
         row = (*place, one.version, one.tag, one.revision, *recorded)
         db.execute("INSERT INTO release VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
-        for folder in _FOLDERS[kind]:
+        for folder in FOLDERS[kind]:
             _extend(db, stored, one, folder, hashes[folder][position], newest)
         newest = one.version
     log(f"indexed {fresh[0].tag}" + (f" to {fresh[-1].tag.rsplit('/', 1)[1]}" if len(fresh) > 1 else ""))

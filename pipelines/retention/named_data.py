@@ -10,14 +10,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipelines.datasets.dataset_version import GOLDEN, QUARANTINE, SHARDS
+from pipelines.audit.data_index import FOLDERS
 from pipelines.datasets.dvc import metafile
 from pipelines.errors import VersioningError
 from pipelines.local import git
 from pipelines.registry.slot import Slot
 
 _MD5 = re.compile(r"\bmd5: ['\"]?([0-9a-f]{32}(?:\.dir)?)\b")
-_FOLDERS = {"data": (SHARDS, QUARANTINE), "golden": (GOLDEN,)}
 _REWRITTEN = re.compile(r"\[rejected\] +(?P<tag>\S+) +-> .*would clobber existing tag")
 _METAFILES = ("*.dvc", "dvc.lock", "*/dvc.lock")
 
@@ -68,12 +67,12 @@ def tagged_data(root: Path) -> list[TaggedData]:
     asked = [
         (f"refs/tags/{tag}", metafile(slot.folder / folder))
         for tag, _, slot, _, kind in known
-        for folder in _FOLDERS[kind]
+        for folder in FOLDERS[kind]
     ]
     texts = iter(git.show_each(root, asked))
     found = []
     for tag, made, slot, number, kind in known:
-        hashes = tuple(md5 for _ in _FOLDERS[kind] for md5 in _MD5.findall(next(texts) or ""))
+        hashes = tuple(md5 for _ in FOLDERS[kind] for md5 in _MD5.findall(next(texts) or ""))
         found.append(TaggedData(tag, slot, kind, number, made, hashes))
     return sorted(found, key=lambda one: (str(one.slot), one.kind, one.number))
 
