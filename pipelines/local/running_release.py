@@ -1,4 +1,4 @@
-"""Which release the workspace's own MLflow server runs with: an upgrade in place does not reach a process that runs."""
+"""Which release the workspace's MLflow server runs with: an upgrade in place does not reach a process that runs."""
 
 from elp_core.errors import OpsError
 from pipelines.errors import ServiceError
@@ -10,19 +10,28 @@ from pipelines.release import installed_release
 
 
 def require_current_servers(workspace: Workspace) -> None:
-    """Raise ServiceError if the own MLflow server runs with another release than the installed one.
+    """Raise ServiceError if the MLflow server, here or elsewhere, runs with another release than the installed one.
 
-    `elp up` keeps what runs and would register runs for the new release, which no worker of the old server may take.
+    `elp up` would register runs for the installed release, which no worker of that server may take.
     """
     running = read_record(workspace).find(MLFLOW)
-    if running is None or not alive(running):
+    # without a Git address, no run names a release
+    elsewhere = workspace.settings.git and workspace.settings.servers.mlflow_uri
+    if not elsewhere and (running is None or not alive(running)):
         return
     try:
         found = server_release(mlflow_uri(workspace))
     except OpsError:
         # `elp up` waits for a server that does not answer, and says so
         return
-    if found and found != (installed := installed_release()):
+    if not found or found == (installed := installed_release()):
+        return
+    if elsewhere:
         raise ServiceError(
-            f"the servers of this workspace run with {found}, and {installed} is installed; run: elp down, then: elp up"
+            f"the MLflow server at {elsewhere} (servers.mlflow_uri) runs with {found}, and {installed} is installed "
+            f"here: the runs of this workspace would be for workers with {installed} only; install one release on "
+            "all machines, upgrade that server first, then run: elp up"
         )
+    raise ServiceError(
+        f"the servers of this workspace run with {found}, and {installed} is installed; run: elp down, then: elp up"
+    )
