@@ -71,8 +71,8 @@ class WorkerHost:
     """When the server is asked again whether it trusts this worker, by the monotonic clock."""
     release: str = field(default_factory=installed_release)
     """Of this process: an upgrade in place changes what is installed, and not what runs."""
-    other_release: str = ""
-    """Of the server, if it is another one and a run for this release is in progress."""
+    finishing: set[str] | None = None
+    """Runs that are still finished, by id, because the server has another release; None if it has the same."""
 
     def begin(self) -> None:
         """Take over the workers that an earlier `elp worker` left, end all others, and start what is missing."""
@@ -111,7 +111,7 @@ class WorkerHost:
     def require_trust(self, settings: WorkerSettings) -> None:
         """Raise WorkerEnded if the server has ended this worker; without an answer nothing is known.
 
-        Raise it for another release of the server, too, when no run for the release of this worker is in progress.
+        Raise it for another release of the server, too, when no run is in progress that this worker can finish.
         """
         if time.monotonic() < self.trust_at:
             return
@@ -119,24 +119,37 @@ class WorkerHost:
         account = Account(settings.username, settings.password) if settings.username else None
         try:
             server = refresh_keys(settings.mlflow_uri, self.home / "keys", account, _ANSWERS_WITHIN).release
-            working = server not in ("", self.release) and self._works()
+            # a run is a new process: after an upgrade in place it has another release than this one
+            installed = installed_release()
+            differs = server and {server} != {installed, self.release}
+            finishing = self._running(installed) if differs else None
         except WorkerEnded:
             raise
-        except (OpsError, OSError, LookupError, TypeError, ValueError):
-            # an outage, a strange answer, or a full disk: the runs say what is wrong, and this process outlives it
+        except (OpsError, OSError, LookupError, TypeError, ValueError, ImportError):
+            # an outage, a strange answer, a full disk, or an upgrade that has just begun: the runs say what is wrong,
+            # and this process outlives it
             return
-        if not working:
+        if finishing is not None and not finishing:
+            require_same_release(installed, server)
             require_same_release(self.release, server)
-        elif server != self.other_release:
+        if finishing and self.finishing is None:
             self.log(f"the server has {server} now; this worker, with {self.release}, ends when its run has ended")
-        self.other_release = server if working else ""
+        self.finishing = finishing
 
-    def _works(self) -> bool:
-        """Return whether a run for the release of this worker is in progress: those for others are sent back."""
+    def _running(self, installed: str) -> set[str]:
+        """Return the ids of the runs of this worker that are in progress, without those that are sent back.
+
+        A run for the release of before an upgrade in place began before it if it was in progress when that was seen.
+        """
         workers = {spec.worker for spec in self.specs}
         runs = unfinished_runs(self.api, {spec.pool for spec in self.specs})
         mine = [run for run in runs if worker_of(run) in workers and run["state_type"] == "RUNNING"]
-        return any(run["parameters"].get("release") in ("", None, self.release) for run in mine)
+        return {
+            run["id"]
+            for run in mine
+            if (release := run["parameters"].get("release")) in ("", None, installed)
+            or (release == self.release and (self.finishing is None or run["id"] in self.finishing))
+        }
 
     def end(self) -> None:
         """End all workers with their runs, and report the runs."""

@@ -21,14 +21,15 @@ from urllib.parse import unquote
 import psutil
 import pytest
 
-from pipelines.errors import ServiceError, WorkspaceError
+from pipelines.errors import ServiceError, WorkerEnded, WorkspaceError
+from pipelines.local import worker_host
 from pipelines.local.gpus import Gpu
 from pipelines.local.worker_home import WorkerSettings, read_worker, worker_home, write_worker
-from pipelines.local.worker_host import run_worker
+from pipelines.local.worker_host import WorkerHost, run_worker
 from pipelines.local.worker_plan import WorkerSpec, plan_workers
 from pipelines.local.worker_runs import end_processes_of
 from pipelines.registry.signing.key_folder import new_key, retire_key, revoke_key
-from pipelines.registry.signing.keys import load_trusted_keys, write_keys
+from pipelines.registry.signing.keys import TRUSTED_FILE, load_trusted_keys, write_keys
 from pipelines.registry.worker_request import WORKER_ROLES, worker_key_name
 from pipelines.release import installed_release
 from tests.support.pretended_prefect import answering
@@ -291,6 +292,44 @@ def test_a_worker_with_another_release_than_the_server_finishes_its_run_and_ends
     prefect.release = installed_release()
     machine.start()
     _until(machine.runs, "runs again")
+
+
+def _host(home: Path, prefect: PrefectStandIn, log: Callable[[str], None]) -> tuple[WorkerHost, WorkerSettings]:
+    (home / "keys").mkdir()
+    (home / "keys" / TRUSTED_FILE).write_text(write_keys(()))
+    settings = WorkerSettings("host", prefect.api, prefect.api.removesuffix("/api"))
+    return WorkerHost(home, prefect.api, plan_workers([], "host"), {}, log), settings
+
+
+def test_a_worker_upgraded_before_the_server_takes_no_further_runs_and_ends(
+    tmp_path: Path, prefect: PrefectStandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its runs are new processes, and each would go back to its queue for days."""
+    old, said = installed_release(), list[str]()
+    host, settings = _host(tmp_path, prefect, said.append)
+    monkeypatch.setattr(worker_host, "_TRUST_EVERY", 0.0)
+    run = {"state_type": "RUNNING", "labels": {"prefect.worker.name": "host:elp-cpu"}, "parameters": {"release": old}}
+    prefect.release, prefect.runs = old, [run | {"id": "begun before"}]
+    host.require_trust(settings)
+    monkeypatch.setattr(worker_host, "installed_release", lambda: "elp 9.9, recipe 7")
+    for later in range(3):
+        host.require_trust(settings)
+        # sent back soon
+        prefect.runs[1:] = [run | {"id": f"begun {later} later"}]
+    assert said == [f"the server has {old} now; this worker, with {old}, ends when its run has ended"]
+    del prefect.runs[0]
+    with pytest.raises(WorkerEnded, match=rf"this worker has elp 9.9, recipe 7, and the server runs with {old}"):
+        host.require_trust(settings)
+
+
+def test_a_worker_upgraded_after_the_server_ends_to_start_again(
+    tmp_path: Path, prefect: PrefectStandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host, settings = _host(tmp_path, prefect, print)
+    prefect.release = "elp 9.9, recipe 7"
+    monkeypatch.setattr(worker_host, "installed_release", lambda: prefect.release)
+    with pytest.raises(WorkerEnded, match=r", and the server runs with elp 9.9, recipe 7"):
+        host.require_trust(settings)
 
 
 def test_one_home_has_one_elp_worker(machine: Machine) -> None:
