@@ -22,9 +22,10 @@ import pytest
 from pipelines.local.schedule_settings import read_entries
 from pipelines.local.workspace import Workspace
 from pipelines.orchestration.deployments import register_deployments
-from pipelines.orchestration.schedule_apply import apply_schedules, plan_apply, whole_seconds_now
+from pipelines.orchestration.schedule_apply import apply_schedules, plan_apply
 from pipelines.orchestration.schedule_list import read_schedules
 from pipelines.orchestration.schedule_plan import busiest_minute, planned_starts
+from pipelines.orchestration.slot_deployments import server_now
 from pipelines.registry.slot import Slot
 from tests.support.scheduled_workspace import scheduled_workspace
 from tests.support.workspaces import isolate
@@ -49,12 +50,12 @@ def measure(workspace: Workspace, api: str) -> None:
     """Print the times on a server that has no schedules yet."""
 
     def apply(cron: str = "0 2 * * *") -> None:
-        apply_schedules(workspace, api, entry(cron), whole_seconds_now())
+        apply_schedules(workspace, api, entry(cron), server_now(api))
 
     print(f"| apply, {len(SLOTS)} new slots | {seconds(apply):.1f} s |")
     print(f"| apply again, nothing changes | {seconds(apply):.1f} s |")
     print(f"| apply, every slot changes | {seconds(lambda: apply('0 3 * * *')):.1f} s |")
-    plan = [seconds(lambda: plan_apply(workspace, api, entry("0 3 * * *"), whole_seconds_now())) for _ in range(TURNS)]
+    plan = [seconds(lambda: plan_apply(workspace, api, entry("0 3 * * *"), server_now(api))) for _ in range(TURNS)]
     print(f"| the difference | {statistics.median(plan):.2f} s |")
     listed = [seconds(lambda: read_schedules(workspace, api, entry("0 3 * * *"))) for _ in range(TURNS)]
     print(f"| `elp schedule list` | {statistics.median(listed):.2f} s |")

@@ -23,11 +23,10 @@ from pipelines.orchestration.schedule_apply import (
     apply_schedules,
     plan_apply,
     read_applied,
-    whole_seconds_now,
     write_applied,
 )
 from pipelines.orchestration.schedule_list import Schedule, read_schedules
-from pipelines.orchestration.slot_deployments import ALL, rest_errors
+from pipelines.orchestration.slot_deployments import ALL, rest_errors, server_now
 from pipelines.registry.plain_json import plain
 
 _SHOWN = 10
@@ -67,7 +66,7 @@ def apply_verb(workspace: Workspace, yes: bool) -> None:
     """
     entries, api = workspace.settings.schedule_entries(), prefect_api(workspace)
     with rest_errors(api):
-        diff = plan_apply(workspace, api, entries, whole_seconds_now())
+        diff = plan_apply(workspace, api, entries, server_now(api))
         applied = yes or (diff.nothing and not wants_json())
         if not wants_json():
             click.echo(_difference(diff, entries))
@@ -77,7 +76,7 @@ def apply_verb(workspace: Workspace, yes: bool) -> None:
             write_applied(workspace)
             with long_work(quiet=wants_json()) as display:
                 report = display.counting("apply", "schedules")
-                apply_schedules(workspace, api, entries, whole_seconds_now(), lambda done, of: report(done, of, ""))
+                apply_schedules(workspace, api, entries, server_now(api), lambda done, of: report(done, of, ""))
     if wants_json():
         emit({"applied": applied, "counts": diff.counts, **plain(diff)}, str)
     else:

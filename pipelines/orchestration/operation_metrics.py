@@ -32,7 +32,7 @@ from pipelines.orchestration.inbox_watch import counts_file
 from pipelines.orchestration.overdue_runs import is_overdue
 from pipelines.orchestration.prefect_api import deployment_name
 from pipelines.orchestration.schedule_apply import data_slots
-from pipelines.orchestration.slot_deployments import pages
+from pipelines.orchestration.slot_deployments import pages, server_now
 from pipelines.registry.operation_figures import (
     FIGURES_FILE,
     DurationHistogram,
@@ -76,7 +76,7 @@ def collect_figures(workspace: Workspace, api: str, ends: Mapping[str, Ends]) ->
     figures = replace(figures, at=now, prefect=False)
     try:
         if api:
-            figures = replace(_of_prefect(workspace, api, figures, now), prefect=True)
+            figures = replace(_of_prefect(workspace, api, figures, server_now(api).timestamp()), prefect=True)
     except OSError:
         # shown as elp_prefect_up 0
         pass
@@ -129,6 +129,7 @@ def _gone(workspace: Workspace, slots: set[str]) -> set[str]:
 
 
 def _of_prefect(workspace: Workspace, api: str, before: OperationFigures, now: float) -> OperationFigures:
+    """Return the figures with what Prefect knows; `now` is by the clock of its server, as all its times are."""
     tags = {"tags": {"all_": ["elp", deployment_name(workspace)]}}
     # it is later than now if the clock was ahead and has been set back
     before = replace(before, read_until=min(before.read_until, now))

@@ -11,7 +11,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Literal
 
 from elp_core.errors import ConfigError, OpsError
@@ -250,8 +250,3 @@ def _slot_steps(
         if not schedule.entry:
             kept_one = ScheduleChange(slot, "kept", paused=not schedule.active, timing=schedule.timing, flow=flow)
             yield _Step(kept_one, present)
-
-
-def whole_seconds_now() -> datetime:
-    """Return the present moment, in whole seconds."""
-    return datetime.now(UTC).replace(microsecond=0)

@@ -15,8 +15,8 @@ from pipelines.orchestration.schedule_apply import (
     apply_schedules,
     read_applied,
     slots_to_retrain,
-    whole_seconds_now,
 )
+from pipelines.orchestration.slot_deployments import server_now
 from pipelines.registry.slot import Slot
 
 _EVERY: Seconds = 60.0
@@ -66,7 +66,8 @@ def watch_schedules(
             else "schedules: inboxes are read"
         )
     if present != watch.made_for:
-        diff = apply_schedules(now, api(), entries, whole_seconds_now())
+        address = api()
+        diff = apply_schedules(now, address, entries, server_now(address))
         if not diff.nothing:
             say(f"schedules as they were applied: {', '.join(f'{n} {kind}' for kind, n in diff.counts.items() if n)}")
         watch.made_for = present

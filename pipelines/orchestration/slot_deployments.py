@@ -118,12 +118,12 @@ def patient_request(url: str, body: Any = None, method: str | None = None, repea
 
 
 def server_now(api: str) -> datetime:
-    """Return the present moment by the clock of Prefect's server: what is due is so by that one, not by a worker's."""
+    """Return the present moment by the clock of Prefect's server, in whole seconds: what is due is so by that one."""
     try:
         return web.date_of(f"{api}/health", _PATIENCE)
     except OSError:
         # the request that the moment is for says what is wrong
-        return datetime.now(UTC)
+        return datetime.now(UTC).replace(microsecond=0)
 
 
 def pages(api: str, route: str, body: Mapping[str, Any], most: int = 100) -> Iterator[dict[str, Any]]:
@@ -225,7 +225,7 @@ def change_starts(
     api: str, deployment: SlotDeployment, schedule: DeploymentSchedule, entry: str, starts: Sequence[datetime]
 ) -> None:
     """Give a schedule other dates; one that is paused stays so. Prefect keeps the runs that are late."""
-    begun = datetime.now(UTC).isoformat()
+    begun = server_now(api).isoformat()
     # without `active`: Prefect then leaves it as it is
     content = {key: value for key, value in _content(entry, starts).items() if key != "active"}
     patient_request(f"{api}/deployments/{deployment.id}/schedules/{schedule.id}", content, "PATCH", repeatable=True)

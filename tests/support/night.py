@@ -20,8 +20,8 @@ from pipelines.local.prefect_request import prefect_request
 from pipelines.local.profiles import Profile
 from pipelines.local.workspace import Workspace, open_workspace
 from pipelines.orchestration.deployments import register_deployments
-from pipelines.orchestration.schedule_apply import apply_schedules, whole_seconds_now
-from pipelines.orchestration.slot_deployments import change_starts, read_slot_deployments
+from pipelines.orchestration.schedule_apply import apply_schedules
+from pipelines.orchestration.slot_deployments import change_starts, read_slot_deployments, server_now
 from pipelines.registry.client import model_registry
 from pipelines.registry.client.connection import connect
 from pipelines.registry.slot import Slot
@@ -45,7 +45,7 @@ class Night:
 
     def start(self, *sites: str) -> dict[str, str]:
         """Let some slots become due at the same moment; return their runs by site, when Prefect has planned them."""
-        at = whole_seconds_now() + timedelta(seconds=6)
+        at = server_now(self.api) + timedelta(seconds=6)
         for one in read_slot_deployments(self.workspace, self.api):
             if one.slot.removesuffix("/asr") in sites:
                 starts = [at, at + timedelta(days=1)]
@@ -138,7 +138,7 @@ def night_of(
     try:
         lifecycle.up(workspace, register_deployments, log=lambda _: None)
         api = prefect_api(workspace)
-        apply_schedules(workspace, api, workspace.settings.schedule_entries(), whole_seconds_now())
+        apply_schedules(workspace, api, workspace.settings.schedule_entries(), server_now(api))
         yield Night(workspace, api)
     finally:
         lifecycle.down(workspace, log=lambda _: None)

@@ -128,6 +128,9 @@ def answering(
         def do_POST(self) -> None:
             self.respond(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
 
+        def do_PATCH(self) -> None:
+            self.do_POST()
+
         def do_GET(self) -> None:
             self.respond(None)
 

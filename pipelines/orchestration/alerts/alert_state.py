@@ -23,6 +23,7 @@ from pipelines.orchestration.alerts.alert_channels import Channel, folder, priva
 from pipelines.orchestration.alerts.alert_queue import Queue, accept
 from pipelines.orchestration.alerts.automations import drop_begun, emit, firings, selected_events
 from pipelines.orchestration.alerts.ledger_alerts import ledger_alerts, read_head
+from pipelines.orchestration.slot_deployments import server_now
 
 _OVERLAP = timedelta(minutes=10)
 """Prefect stores an event some seconds after it occurred, so the newest ones are read again."""
@@ -38,7 +39,7 @@ class AlertState:
     """How far the sources were read, and what is to be sent."""
 
     since: float
-    """Firings before this moment were read: seconds since the epoch."""
+    """Firings before this moment of Prefect's server were read: seconds since the epoch."""
     began: float = 0.0
     """What happened before this moment is of no interest."""
     checked: float = 0.0
@@ -79,10 +80,12 @@ def read_firings(
 
     An event on which no automation has fired in time is taken in, too, unless its automation is paused.
     """
-    moment = datetime.fromtimestamp(now, UTC)
-    begin = max(
-        datetime.fromtimestamp(state.since, UTC) - _OVERLAP, datetime.fromtimestamp(state.began, UTC), moment - _FAR
-    )
+    # events have the times of Prefect's server, and `since` is one of these; `began` is by the clock of this machine
+    moment = server_now(api)
+    at = moment.timestamp()
+    # of an earlier version, and at the first look, it is later than `at` if the clock of this machine is ahead
+    since, began = min(state.since, at), state.began - (now - at)
+    begin = max(datetime.fromtimestamp(since, UTC) - _OVERLAP, datetime.fromtimestamp(began, UTC), moment - _FAR)
     seen, found = dict.fromkeys(state.seen), []
     for firing, alert in firings(workspace, api, begin, moment):
         if firing not in seen and alert.id not in seen:
@@ -98,7 +101,7 @@ def read_firings(
                 found.append(alert)
             seen[alert.id] = None
     # without news the file is written when the events are looked for, not at every look
-    since = now if found or checked != state.checked else state.since
+    since = at if found or checked != state.checked else state.since
     return replace(take_in(state, channels, found, now), since=since, checked=checked, seen=tuple(seen)[-_SEEN:])
 
 

@@ -38,6 +38,8 @@ class Prefect:
         self.ended: list[dict[str, Any]] = []
         self.tasks: list[dict[str, Any]] = []
         self.away = False
+        self.ahead = 0.0
+        """So many seconds its clock is ahead of this machine's."""
 
     def request(
         self, url: str, body: Mapping[str, Any], timeout: float = 0.0, method: str | None = None
@@ -52,12 +54,16 @@ class Prefect:
             rows = self.ended if "end_time" in body["flow_runs"] else self.open
         return rows[body["offset"] : body["offset"] + body["limit"]]
 
+    def now(self, api: str) -> datetime:
+        return datetime.fromtimestamp(operation_metrics.time.time() + self.ahead, UTC)
+
 
 @pytest.fixture
 def prefect(monkeypatch: pytest.MonkeyPatch) -> Prefect:
     made = Prefect()
     for module in (operation_metrics, slot_deployments):
         monkeypatch.setattr(module, "prefect_request", made.request)
+    monkeypatch.setattr(operation_metrics, "server_now", made.now)
     monkeypatch.setattr(operation_metrics.time, "time", lambda: NOW)
     return made
 
@@ -194,6 +200,19 @@ def test_after_the_clock_was_ahead_what_ends_is_counted(
         monkeypatch.setattr(operation_metrics.time, "time", lambda later=later: NOW + later)
         prefect.ended = [_run(n, "COMPLETED", NOW + later - 10), *prefect.ended]
         assert _collect(workspace).ended == {"retrain": {"completed": n}}
+
+
+@pytest.mark.parametrize("ahead", [-3600.0, 3600.0])
+def test_ends_are_counted_by_the_clock_of_the_server(
+    tmp_path: Path, prefect: Prefect, monkeypatch: pytest.MonkeyPatch, ahead: float
+) -> None:
+    workspace, prefect.ahead = bare_workspace(tmp_path), ahead
+    for n, later in enumerate((0.0, 300.0, 600.0)):
+        monkeypatch.setattr(operation_metrics.time, "time", lambda later=later: NOW + later)
+        found = _collect(workspace)
+        prefect.ended = [_run(n, "COMPLETED", NOW + ahead + later + 10), *prefect.ended]
+    assert found.ended == {"retrain": {"completed": 2}}
+    assert found.last_success == {"plant-a/asr": NOW + ahead + 310}
 
 
 def test_a_slot_that_the_workspace_has_no_more_has_no_last_success(workspace: Workspace, prefect: Prefect) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -30,12 +31,19 @@ class Prefect:
 
     def __init__(self) -> None:
         self.asked: list[str] = []
+        self.read: list[tuple[float, float]] = []
+        """Begin and end of the times whose events were read."""
+        self.ahead = 0.0
 
     def answer(self, path: str, query: Any, body: Any) -> tuple[int, Any]:
         self.asked.append(path)
+        if path.endswith("/health"):
+            return 200, True
         if path.endswith("/automations/filter"):
             return 200, []
         if path.endswith("/events/filter"):
+            occurred = body["filter"]["occurred"]
+            self.read.append(tuple(datetime.fromisoformat(occurred[key]).timestamp() for key in ("since", "until")))
             of_automations = body["filter"]["event"]["name"] == ["prefect.automation.triggered"]
             return 200, {"events": [_firing(run) for run in (*STATES, "deleted")] if of_automations else []}
         wanted = body["flow_runs"]["state"]["name"]["any_"]
@@ -50,7 +58,7 @@ def _firing(run: str) -> dict[str, Any]:
 @pytest.fixture
 def prefect() -> Iterator[tuple[Prefect, str]]:
     made = Prefect()
-    with answering(made.answer) as api:
+    with answering(made.answer, lambda: made.ahead) as api:
         yield made, api
 
 
@@ -63,3 +71,17 @@ def test_a_late_run_that_was_ended_begun_or_deleted_is_not_overdue(
     # the firings are read again, the runs are not
     assert read_firings(workspace, state, CHANNELS, prefect[1], now + 5).queues == state.queues
     assert [path for path in prefect[0].asked if "flow_runs" in path] == ["/api/flow_runs/filter"]
+
+
+@pytest.mark.parametrize("ahead", [-3600.0, 3600.0])
+def test_events_are_read_by_the_clock_of_the_server(tmp_path: Path, prefect: tuple[Prefect, str], ahead: float) -> None:
+    server, api = prefect
+    workspace, now = Workspace(tmp_path, Settings()), time.time()
+    # the alerts began a minute ago
+    state = AlertState(now - 60, now - 60)
+    for later in (0, 1200, 1240):
+        server.ahead = ahead + later
+        state = read_firings(workspace, state, CHANNELS, api, now + later)
+    # of the firings and of the events that fired on no automation
+    assert [round(begin - now - ahead, -1) for begin, _ in server.read[::2]] == [-60, -60, 600]
+    assert [round(end - now - ahead, -1) for _, end in server.read[::2]] == [0, 1200, 1240]

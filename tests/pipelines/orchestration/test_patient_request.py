@@ -7,11 +7,20 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
 from pipelines.orchestration import slot_deployments
-from pipelines.orchestration.slot_deployments import patient_request
+from pipelines.orchestration.slot_deployments import (
+    DeploymentSchedule,
+    SlotDeployment,
+    change_starts,
+    patient_request,
+    server_now,
+)
+from tests.support.pretended_prefect import answering
 
 
 @contextmanager
@@ -69,3 +78,15 @@ def test_a_minute_without_an_answer_is_the_end(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(slot_deployments, "_BUSY", 0.0)
     with _late(9) as url, pytest.raises(OSError, match="timed out"):
         patient_request(url, {}, repeatable=True)
+
+
+def test_starts_are_planned_from_the_moment_of_the_server_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a clock that is ahead, the starts of the time between would be lost."""
+    monkeypatch.setattr(slot_deployments, "_PATIENCE", 30.0)
+    sent: dict[str, Any] = {}
+    with answering(lambda path, _, body: (200, sent.update({path: body})), lambda: -600.0) as api:
+        schedule = DeploymentSchedule("s", True, "elp-nightly", "", "UTC", ())
+        deployment = SlotDeployment("d", "plant-plant-a-asr", "plant-a/asr", False, (schedule,))
+        change_starts(api, deployment, schedule, "nightly", [datetime(2030, 1, 1, tzinfo=UTC)])
+        begun = datetime.fromisoformat(sent["/api/deployments/d/schedule"]["start_time"])
+        assert timedelta(0) <= server_now(api) - begun < timedelta(seconds=20)

@@ -24,10 +24,10 @@ from pipelines.orchestration import catch_up, joined_runs, schedule_apply, sched
 from pipelines.orchestration.catch_up import end_late_runs, of_entry
 from pipelines.orchestration.deployments import register_deployments
 from pipelines.orchestration.prefect_api import connect_prefect, find_deployment
-from pipelines.orchestration.schedule_apply import apply_schedules, read_applied, whole_seconds_now
+from pipelines.orchestration.schedule_apply import apply_schedules, read_applied
 from pipelines.orchestration.schedule_watch import ScheduleWatch, watch_schedules
 from pipelines.orchestration.schedules import set_active, set_schedule
-from pipelines.orchestration.slot_deployments import change_starts, read_slot_deployments
+from pipelines.orchestration.slot_deployments import change_starts, read_slot_deployments, server_now
 from pipelines.registry.slot import Slot
 from tests.support.scheduled_workspace import scheduled_workspace, tag_slots, write_settings
 from tests.support.workspaces import isolate
@@ -70,7 +70,7 @@ class Server:
         """Let Prefect's planner make runs of a slot's schedule that were due so long ago."""
         deployment = self.present(slot)
         (schedule,) = deployment.declared
-        now = whole_seconds_now()
+        now = server_now(self.api)
         starts = sorted([now - age for age in ages] + [now + timedelta(days=1)])
         change_starts(self.api, deployment, schedule, schedule.entry, starts)
         body = {
@@ -96,7 +96,7 @@ def server(module_server: Server) -> Server:
     module_server.settings(NIGHTLY)
     schedule_apply.write_applied(module_server.workspace)
     entries = module_server.workspace.settings.schedule_entries()
-    apply_schedules(module_server.workspace, module_server.api, entries, whole_seconds_now())
+    apply_schedules(module_server.workspace, module_server.api, entries, server_now(module_server.api))
     return module_server
 
 
@@ -153,10 +153,10 @@ def test_an_apply_that_was_interrupted_is_completed(server: Server, monkeypatch:
     with monkeypatch.context() as patch:
         patch.setattr(schedule_apply, "change_starts", interrupt)
         with pytest.raises(KeyboardInterrupt):
-            apply_schedules(server.workspace, server.api, entries, whole_seconds_now())
-    rest = apply_schedules(server.workspace, server.api, entries, whole_seconds_now())
+            apply_schedules(server.workspace, server.api, entries, server_now(server.api))
+    rest = apply_schedules(server.workspace, server.api, entries, server_now(server.api))
     assert (rest.counts["changed"], rest.counts["unchanged"]) == (3, 3)
-    assert apply_schedules(server.workspace, server.api, entries, whole_seconds_now()).nothing
+    assert apply_schedules(server.workspace, server.api, entries, server_now(server.api)).nothing
 
 
 def test_what_a_person_made_or_paused_stays(server: Server, capfd) -> None:
@@ -394,12 +394,12 @@ def test_the_schedules_of_the_folder_end_when_the_repository_has_another_name(se
     server.settings(f"{NIGHTLY}git: file:///nowhere/shared.git\n")
     shared, entries = server.workspace, server.workspace.settings.schedule_entries()
     register_deployments(shared, server.api)
-    assert apply_schedules(shared, server.api, entries, whole_seconds_now()).counts["added"] == len(of_folder)
+    assert apply_schedules(shared, server.api, entries, server_now(server.api)).counts["added"] == len(of_folder)
     assert [one.slot for one in read_slot_deployments(shared, server.api) if one.declared] == of_folder
     left = [one for one in read_slot_deployments(folder, server.api) if one.schedules]
     assert [one.slot for one in left] == ["plant-3/asr"], "a person's stays"
     assert not left[0].declared
     # those that a person puts back by hand, or an apply that was interrupted has left, end at the next one
-    apply_schedules(folder, server.api, entries, whole_seconds_now())
-    assert apply_schedules(shared, server.api, entries, whole_seconds_now()).nothing
+    apply_schedules(folder, server.api, entries, server_now(server.api))
+    assert apply_schedules(shared, server.api, entries, server_now(server.api)).nothing
     assert not [one for one in read_slot_deployments(folder, server.api) if one.declared]
