@@ -122,13 +122,12 @@ def end_late_runs(
     for run, reason in missed:
         by_reason.setdefault(reason, []).append(run)
     for reason, runs in by_reason.items():
-        for at in range(0, len(runs), _BULK):
-            _set_missed(api, runs[at : at + _BULK], reason)
+        set_missed(api, runs, reason)
         say(f"{count(len(runs), 'planned run')} of {runs[0].slot} did not start: {reason}")
     # last: after a failure the next round does the same again
     write_whole(path, json.dumps({"server": now, **worker_seen}) + "\n")
     newest = {run.key: (run, reason) for run, reason in missed}
-    return alerts + [_alert(slot, run.due, reason) for (slot, _), (run, reason) in newest.items()]
+    return alerts + [missed_alert(run, reason) for run, reason in newest.values()]
 
 
 def _worker_is_up(api: str, pool: str) -> bool:
@@ -173,14 +172,17 @@ def _policies(entries: Sequence[ScheduleEntry], keys: Iterable[tuple[str, str]])
     return {key: entry.catch_up for key, entry in found.items() if entry}
 
 
-def _set_missed(api: str, runs: Sequence[LateRun], reason: str) -> None:
-    body = {
-        # only those that still wait: a worker may have taken one since
-        "flow_runs": {"id": {"any_": [run.id for run in runs]}, "state": {"type": {"any_": ["SCHEDULED"]}}},
-        "state": {"type": "CANCELLED", "name": MISSED, "message": reason},
-        "limit": _BULK,
-    }
-    patient_request(f"{api}/flow_runs/bulk_set_state", body)
+def set_missed(api: str, runs: Sequence[LateRun], reason: str) -> None:
+    """End late runs as missed. No answer raises OSError."""
+    for at in range(0, len(runs), _BULK):
+        ids = [run.id for run in runs[at : at + _BULK]]
+        body = {
+            # only those that still wait: a worker may have taken one since
+            "flow_runs": {"id": {"any_": ids}, "state": {"type": {"any_": ["SCHEDULED"]}}},
+            "state": {"type": "CANCELLED", "name": MISSED, "message": reason},
+            "limit": _BULK,
+        }
+        patient_request(f"{api}/flow_runs/bulk_set_state", body)
 
 
 def _never_planned(
@@ -256,6 +258,11 @@ def _read_seen(path: Path, now: float) -> dict[str, float]:
     except (OSError, ValueError, AttributeError, TypeError):
         # the first look, or a damaged file: nothing is known of an outage
         return dict.fromkeys(("server", *_POOLS), now)
+
+
+def missed_alert(run: LateRun, reason: str) -> Alert:
+    """Return the alert about a run that ended as missed."""
+    return _alert(run.slot, run.due, reason)
 
 
 def _alert(slot: str, due: float, reason: str) -> Alert:

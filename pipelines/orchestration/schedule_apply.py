@@ -25,6 +25,7 @@ from pipelines.local.schedule_settings import SCHEDULED_FLOWS, ScheduleEntry, en
 from pipelines.local.service_commands import workspace_queue
 from pipelines.local.workspace import Workspace
 from pipelines.locks import file_lock
+from pipelines.orchestration.former_schedules import end_former, forget_former, former_deployments
 from pipelines.orchestration.schedule_plan import dates_ahead, planned_starts
 from pipelines.orchestration.slot_deployments import (
     DeploymentSchedule,
@@ -32,7 +33,6 @@ from pipelines.orchestration.slot_deployments import (
     add_starts,
     change_starts,
     delete_schedule,
-    former_deployments,
     make_deployment,
     read_slot_deployments,
     read_template,
@@ -149,8 +149,7 @@ def apply_schedules(
             if step.deployment is None and change.flow not in templates:
                 templates[change.flow] = read_template(workspace, api, change.flow)
             # each just before its successor: no start is lost in between, and none is there twice
-            if gone := former.pop((change.slot, change.flow), None):
-                _end_former(api, gone)
+            end_former(workspace, api, former.pop((change.slot, change.flow), ()))
             if step.deployment is None:
                 slot = Slot.parse(change.slot)
                 retrain = change.flow == "retrain"
@@ -164,14 +163,10 @@ def apply_schedules(
             elif change.kind != "removed":
                 change_starts(api, step.deployment, step.deployment.declared[0], change.entry, step.starts)
         for left in former.values():
-            _end_former(api, left)
+            end_former(workspace, api, left)
+        forget_former(workspace)
         progress(len(work), len(work))
         return diff
-
-
-def _end_former(api: str, deployment: SlotDeployment) -> None:
-    for schedule in deployment.declared:
-        delete_schedule(api, deployment, schedule)
 
 
 def write_applied(workspace: Workspace) -> None:

@@ -11,7 +11,7 @@ import json
 import time
 import urllib.error
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -156,17 +156,6 @@ def read_slot_deployments(workspace: Workspace, api: str) -> list[SlotDeployment
         if workspace.owns(raw["parameters"].get("workspace"))
     ]
     return sorted(found, key=lambda deployment: (deployment.slot, deployment.name))
-
-
-def former_deployments(workspace: Workspace, api: str) -> dict[tuple[str, str], SlotDeployment]:
-    """Return, by slot and flow, the deployments with schedules of `elp.yaml` from before `git` was set.
-
-    There are none if the repository has the name of the folder: the deployments are the same then.
-    """
-    before = replace(workspace, settings=replace(workspace.settings, git=""))
-    if deployment_name(before) == deployment_name(workspace):
-        return {}
-    return {(one.slot, one.flow): one for one in read_slot_deployments(before, api) if one.declared}
 
 
 def flow_of(tags: Iterable[str]) -> str:

@@ -386,20 +386,55 @@ def test_a_damaged_record_of_the_apply_is_named(server: Server, capfd) -> None:
     server.elp(capfd, "apply", "--yes")
 
 
-def test_the_schedules_of_the_folder_end_when_the_repository_has_another_name(server: Server) -> None:
+def test_the_schedules_of_an_earlier_address_end(server: Server) -> None:
     with connect_prefect(server.workspace) as client:
         set_schedule(client, server.workspace, "plant-3/asr", "UTC", "0 5 * * *")
-    folder = server.workspace
-    of_folder = [one.slot for one in read_slot_deployments(folder, server.api) if one.declared]
-    server.settings(f"{NIGHTLY}git: file:///nowhere/shared.git\n")
-    shared, entries = server.workspace, server.workspace.settings.schedule_entries()
-    register_deployments(shared, server.api)
-    assert apply_schedules(shared, server.api, entries, server_now(server.api)).counts["added"] == len(of_folder)
-    assert [one.slot for one in read_slot_deployments(shared, server.api) if one.declared] == of_folder
-    left = [one for one in read_slot_deployments(folder, server.api) if one.schedules]
-    assert [one.slot for one in left] == ["plant-3/asr"], "a person's stays"
-    assert not left[0].declared
-    # those that a person puts back by hand, or an apply that was interrupted has left, end at the next one
+    entries = server.workspace.settings.schedule_entries()
+    slots = [one.slot for one in read_slot_deployments(server.workspace, server.api) if one.declared]
+    # set, changed, and removed again
+    for address in ("file:///nowhere/shared.git", "file:///nowhere/other.git", ""):
+        before = server.workspace
+        server.settings(f"{NIGHTLY}git: {address!r}\n")
+        register_deployments(server.workspace, server.api)
+        assert apply_schedules(server.workspace, server.api, entries, server_now(server.api)).counts["added"] == len(
+            slots
+        )
+        assert [one.slot for one in read_slot_deployments(server.workspace, server.api) if one.declared] == slots
+        left = [one for one in read_slot_deployments(before, server.api) if one.schedules]
+        assert [one.slot for one in left] == ["plant-3/asr"] * (not before.settings.git), "a person's stays"
+        assert not [one for one in left if one.declared]
+    assert apply_schedules(server.workspace, server.api, entries, server_now(server.api)).nothing
+
+
+def test_a_move_that_was_interrupted_ends_what_both_addresses_have(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entries, folder = server.workspace.settings.schedule_entries(), server.workspace
+    server.settings(f"{NIGHTLY}git: file:///nowhere/half.git\n")
+    half = server.workspace
+    register_deployments(half, server.api)
+    monkeypatch.setattr(schedule_apply, "forget_former", lambda workspace: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        apply_schedules(half, server.api, entries, server_now(server.api))
+    monkeypatch.undo()
+    server.settings(f"{NIGHTLY}git: file:///nowhere/third.git\n")
+    register_deployments(server.workspace, server.api)
     apply_schedules(folder, server.api, entries, server_now(server.api))
-    assert apply_schedules(shared, server.api, entries, server_now(server.api)).nothing
-    assert not [one for one in read_slot_deployments(folder, server.api) if one.declared]
+    apply_schedules(server.workspace, server.api, entries, server_now(server.api))
+    for before in (folder, half):
+        assert not [one for one in read_slot_deployments(before, server.api) if one.declared]
+
+
+def test_a_start_that_is_due_when_the_address_changes_is_reported_as_missed(server: Server) -> None:
+    missed = server.states("plant-1/asv").count("Missed")
+    server.plan_past("plant-1/asv", [timedelta(minutes=1)])
+    assert {"Late", "Scheduled"} & set(server.states("plant-1/asv"))
+    server.settings(f"{NIGHTLY}git: file:///nowhere/moved.git\n")
+    register_deployments(server.workspace, server.api)
+    apply_schedules(server.workspace, server.api, server.workspace.settings.schedule_entries(), server_now(server.api))
+    assert server.states("plant-1/asv").count("Missed") == missed + 1
+    wanted = {"filter": {"event": {"name": ["elp.schedule.missed"]}}, "limit": 50}
+    deadline, text = time.monotonic() + 60, f"{server.workspace.root} is not the address of the workspace any more"
+    while text not in json.dumps(prefect_request(f"{server.api}/events/filter", wanted, 60.0)):
+        assert time.monotonic() < deadline
+        time.sleep(0.5)
