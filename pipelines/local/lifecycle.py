@@ -27,6 +27,7 @@ from pipelines.local.processes import Process, alive, listens, start, stop, stop
 from pipelines.local.runs_in_progress import prefect_address, runs_of_workers
 from pipelines.local.servers import server_address, server_command, shown_address
 from pipelines.local.service_status import heartbeat
+from pipelines.local.supervision import SUPERVISOR, write_ends
 from pipelines.local.worker_runs import forget_workers
 from pipelines.local.workspace import Workspace
 from pipelines.locks import file_lock
@@ -219,6 +220,8 @@ def _other_type(api: str, pool: str) -> str:
 def _start_supervision(workspace: Workspace, record: Record, begun: list[Process], api: str, log: Log) -> Record:
     if missing := [name for name in commands.SUPERVISION if record.find(name) is None]:
         log("supervision starting")
+    if SUPERVISOR in missing:
+        write_ends(workspace, {})  # started by a person, systemd or compose: it begins a new count
     for name in missing:
         record = _start(workspace, record, begun, name, *commands.process_command(workspace, name, api))
     return record

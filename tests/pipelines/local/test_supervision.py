@@ -147,6 +147,20 @@ def test_the_guard_starts_the_supervision_again_after_growing_pauses(workspace: 
     stop(read_record(workspace).processes)
 
 
+def test_a_start_by_a_person_begins_a_new_count(
+    workspace: Workspace, sleeper: Process, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else one end within 15 minutes would end all services again, which systemd has started again."""
+    ends = {"mlflow": Ends(1, tuple(float(n) for n in range(6)))}
+    write_ends(workspace, ends)
+    monkeypatch.setattr(lifecycle, "_start", lambda workspace, record, *given: record)
+    running = Record((replace(sleeper, name=SUPERVISOR),))
+    lifecycle._start_supervision(workspace, running, [], "http://prefect/api", print)
+    assert read_ends(workspace) == ends, "of a supervision that runs"
+    lifecycle._start_supervision(workspace, Record(), [], "http://prefect/api", print)
+    assert read_ends(workspace) == {}
+
+
 def test_status_says_what_ends_again_and_again(workspace: Workspace) -> None:
     write_ends(workspace, {"elp-gpu": Ends(1, tuple(float(n) for n in range(6)))})
     found = {service.name: service for service in service_status(workspace)}
