@@ -43,9 +43,11 @@ def lost_workers(watch: WorkerWatch, api: str, local: Collection[str], now: floa
         if worker["name"] not in local and (worker["status"] == "ONLINE" or worker["id"] in watch.watched.signs)
     ]  # fmt: skip
     watch.watched, silent = look(watch.watched, seen, now)
-    lost = {one.run.id: one.run for one in silent}
-    new = [run for run in lost.values() if watch.reported.get(run.id) != run.worker_heartbeat]
-    watch.reported = {run.id: run.worker_heartbeat for run in lost.values()}
+    lost = [one.run for one in silent]
+    new = [run for run in lost if watch.reported.get(run.id) != run.worker_heartbeat]
+    known = watch.reported | {run.id: run.worker_heartbeat for run in lost}
+    # after a pause between two looks a lost worker has time to report, and is not newly lost if it does not
+    watch.reported = {run.id: run.worker_heartbeat for run in seen if known.get(run.id) == run.worker_heartbeat}
     reason = f"it has not reported to Prefect for {SILENT:.0f} s"
     return [
         operation_alert("elp.worker.lost", f"{run.id} {run.worker_heartbeat}", subject=run.worker, reason=reason)

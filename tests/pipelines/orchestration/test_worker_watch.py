@@ -89,3 +89,20 @@ def test_a_server_that_was_away_gives_the_workers_time(rounds: Rounds) -> None:
     rounds.go(30)
     rounds.go(600, rounds.report)
     assert rounds.alerts == []
+
+
+def test_a_lost_worker_is_reported_once_also_after_a_pause_between_two_looks(rounds: Rounds) -> None:
+    rounds.go(60, rounds.report)
+    rounds.prefect.offline.add("line-4:GPU-a")
+    rounds.go(300)
+    for _ in range(3):
+        # as of a machine that sleeps, or a server that does not answer
+        rounds.now += 90.0
+        rounds.go(200)
+    assert len(rounds.alerts) == 1
+    # its row in Prefect is gone, and comes back
+    del rounds.prefect.workers["line-4:GPU-a"]
+    rounds.go(60)
+    rounds.go(60, rounds.report)
+    rounds.go(300)
+    assert len(rounds.alerts) == 2
