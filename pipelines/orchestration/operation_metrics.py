@@ -90,7 +90,9 @@ def collect_figures(workspace: Workspace, api: str, ends: Mapping[str, Ends]) ->
 
 
 def _of_processes(workspace: Workspace, before: OperationFigures, ends: Mapping[str, Ends]) -> OperationFigures:
-    restarts, last = dict(before.restarts), dict(before.last_end)
+    restarts = dict(before.restarts)
+    # as `read_until`: later than now if the clock was ahead and has been set back
+    last = {name: min(end, before.at) for name, end in before.last_end.items()}
     for name, end in ends.items():
         new = [at for at in end.times if at > last.get(name, 0.0)]
         restarts[name] = restarts.get(name, 0) + len(new)

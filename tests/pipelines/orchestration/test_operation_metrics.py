@@ -202,6 +202,17 @@ def test_after_the_clock_was_ahead_what_ends_is_counted(
         assert _collect(workspace).ended == {"retrain": {"completed": n}}
 
 
+def test_after_the_clock_was_ahead_the_ends_of_processes_are_counted(
+    tmp_path: Path, prefect: Prefect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace, counted = bare_workspace(tmp_path), []
+    for now, times in ((86_400.0, (86_390.0,)), (0.0, ()), (30.0, (20.0,)), (60.0, (20.0, 50.0))):
+        monkeypatch.setattr(operation_metrics.time, "time", lambda now=now: NOW + now)
+        ends = Ends(1, tuple(NOW + at for at in times))
+        counted.append(_collect(workspace, mlflow=ends).restarts["mlflow"])
+    assert counted == [1, 1, 2, 3]
+
+
 @pytest.mark.parametrize("ahead", [-3600.0, 3600.0])
 def test_ends_are_counted_by_the_clock_of_the_server(
     tmp_path: Path, prefect: Prefect, monkeypatch: pytest.MonkeyPatch, ahead: float
