@@ -70,7 +70,7 @@ def hold_gpu(run: str = "", number: int = 1) -> GpuClaim:
     if not wanted:
         return GpuClaim()
     if number > 1:
-        wanted = _with_others(wanted)
+        wanted = _with_others(wanted if VISIBLE in os.environ else (), number)
         if len(wanted) < number:
             raise ServiceError(
                 f"the run needs {number} GPUs, and this machine has {len(wanted)} with the memory of the worker's own; "
@@ -128,14 +128,16 @@ def _allowed() -> Sequence[str]:
     return list(dict.fromkeys(uuid for uuid in map(_full_name, names) if uuid))
 
 
-def _with_others(own: Sequence[str]) -> list[str]:
+def _with_others(own: Sequence[str], number: int) -> list[str]:
     """Return some GPUs, then the others of this machine that have the memory of the smallest of them.
 
-    The work queue of a run is chosen by what one of its processes needs.
+    The work queue of a run is chosen by what one of its processes needs. Without GPUs of its own, as with `elp up`, a
+    run gets as many of the largest ones as it needs.
     """
     memory = {gpu.uuid: gpu.gib for gpu in _known()}
+    largest = sorted(memory.values(), reverse=True)[:number]
     # cards of one model may differ by some MiB
-    least = _ALIKE * min((memory[uuid] for uuid in own if uuid in memory), default=0.0)
+    least = _ALIKE * min([memory[uuid] for uuid in own if uuid in memory] or largest, default=0.0)
     return list(dict.fromkeys([*own, *(uuid for uuid, gib in memory.items() if gib >= least)]))
 
 

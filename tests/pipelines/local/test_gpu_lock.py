@@ -164,6 +164,23 @@ def test_a_run_on_several_gpus_gets_none_that_is_smaller_than_its_own(
         let_go(lock_folder() / f"{uuid}.lock")
 
 
+@pytest.mark.parametrize("gpus", ["GPU-b,GPU-d", "GPU-b,GPU-c,GPU-d", "GPU-a,GPU-b,GPU-c,GPU-d"])
+def test_with_elp_up_a_run_on_several_gpus_gets_the_largest(monkeypatch: pytest.MonkeyPatch, gpus: str) -> None:
+    """Its worker has all GPUs, so none of them is a measure."""
+    monkeypatch.setenv("ELP_TEST_GPUS", "GPU-a:8,GPU-b:24,GPU-c:16,GPU-d:23.9")
+    assert hold_gpu("run", gpus.count(",") + 1) == GpuClaim(gpus)
+    for uuid in gpus.split(","):
+        let_go(lock_folder() / f"{uuid}.lock")
+
+
+def test_with_elp_up_any_gpus_of_the_size_are_taken(holders: Holders, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ELP_TEST_GPUS", "GPU-a:24,GPU-b:8,GPU-c:24,GPU-d:24")
+    assert hold(holders, "GPU-a") == "GPU-a  GPU-a"
+    assert hold_gpu("run", 2) == GpuClaim("GPU-c,GPU-d")
+    for uuid in ("GPU-c", "GPU-d"):
+        let_go(lock_folder() / f"{uuid}.lock")
+
+
 def test_the_lock_of_a_process_is_taken_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-a")
     assert hold_gpu() == hold_gpu() == GpuClaim("GPU-a")
