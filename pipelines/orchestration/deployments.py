@@ -18,7 +18,13 @@ from pipelines.orchestration.alerts.alert_channels import read_channels, wanted_
 from pipelines.orchestration.alerts.automations import emit, ensure_automations
 from pipelines.orchestration.catch_up import end_late_runs
 from pipelines.orchestration.lost_runs import HEARTBEAT
-from pipelines.orchestration.prefect_api import connect_prefect, deployment_name, refuse_foreign, run_parameters
+from pipelines.orchestration.prefect_api import (
+    connect_prefect,
+    deployment_name,
+    refuse_foreign,
+    run_parameters,
+    step_of_same_workspace,
+)
 from pipelines.orchestration.retrain_request import ensure_retrain_automation
 from pipelines.orchestration.schedule_apply import read_applied
 from pipelines.orchestration.slot_deployments import MONITOR, MONITOR_TAG, rest_errors, slot_deployment_name
@@ -104,7 +110,7 @@ def refuse_shared_prefect(workspace: Workspace, api: str) -> None:
                     f"the Prefect server at {servers.prefect_api} has the runs of the workspace {owner}, too, and this "
                     "workspace has an MLflow server of its own: a worker would register a run of one at the server of "
                     "the other. Give this workspace its own Prefect server, or name one MLflow server for both in "
-                    "servers.mlflow_uri"
+                    f"servers.mlflow_uri; {step_of_same_workspace(found)}"
                 )
 
 

@@ -144,9 +144,15 @@ def refuse_foreign(deployment: DeploymentResponse, workspace: Workspace) -> None
     if not workspace.owns(owner):
         raise ServiceError(
             f"deployment {deployment.name} on this Prefect server belongs to the workspace {owner}, not to "
-            f"{workspace.address}; rename one of them, or give each its own Prefect server; if it is the same one "
-            f"under an earlier address, run: prefect deployment delete FLOW/{deployment.name}"
+            f"{workspace.address}; rename one of them, or give each its own Prefect server; "
+            f"{step_of_same_workspace(deployment)}"
         )
+
+
+def step_of_same_workspace(deployment: DeploymentResponse) -> str:
+    """Return what to do if the workspace of a deployment is not another one, but had another address or folder."""
+    name = deployment.name
+    return f"if it is the same one under an earlier address or folder, run: prefect deployment delete FLOW/{name}"
 
 
 def run_name(flow: str, slots: Sequence[str]) -> str:
