@@ -30,9 +30,10 @@ import pytest
 from night_plant import fill_night, night_slots, write_night_delivery
 
 from pipelines.datasets import dvc
+from pipelines.datasets.data_slots import slots_with_data
 from pipelines.datasets.expectations import import_great_expectations
 from pipelines.datasets.ingest import add_delivery
-from pipelines.datasets.versions import dataset_slots, load_golden, load_training_data
+from pipelines.datasets.versions import load_golden, load_training_data
 from pipelines.local.dvc_repository import dvc_errors, dvc_repository
 from pipelines.local.initialise import init_workspace
 from pipelines.local.schedule_settings import read_entries
@@ -128,7 +129,7 @@ def measure_whole(workspace: Workspace, slots: list[Slot], scratch: Path) -> Non
             store.engine.dispose()
 
     def plan() -> None:
-        planned_starts(entry, dataset_slots(workspace), datetime(2026, 6, 1, tzinfo=UTC))
+        planned_starts(entry, slots_with_data(workspace.root), datetime(2026, 6, 1, tzinfo=UTC))
 
     def status() -> None:
         command = [sys.executable, "-m", "pipelines.cli.main", "status"]

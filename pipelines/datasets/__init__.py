@@ -27,9 +27,9 @@ Splits: `stored_splits` has those of known speakers, `split_filling` places new 
 divides all again (`changed_clips` stores what it and `correct` change). `readiness` says what training and the gate
 lack, and `slot_needs` what a slot lacks.
 
-For pages: `slot_data` is what this machine holds of a slot (`local_files`), read without DVC: the `clip_table` of a
-version with its figures (`version_summary`), one clip's `clip_history` and its `clip_sound`, and the `quarantine_page`.
-`shard_columns` reads what all of them need.
+For pages: `data_slots` names the slots that have data, and `slot_data` is what this machine holds of a slot
+(`local_files`), read without DVC: the `clip_table` of a version with its figures (`version_summary`), one clip's
+`clip_history` and its `clip_sound`, and the `quarantine_page`. `shard_columns` reads what all of them need.
 
 Other rooms import only the read side: `versions`, `dataset_version`, `readiness` and what is for pages.
 """

@@ -5,9 +5,9 @@ import os
 from functools import partial
 from pathlib import Path
 
+from pipelines.datasets.data_slots import slots_with_data
 from pipelines.datasets.dvc import dvc_remote
 from pipelines.datasets.remote_check import lost_files
-from pipelines.datasets.versions import dataset_slots
 from pipelines.local.dvc_repository import remote_options
 from pipelines.local.host_keys import known_hosts_remedy, unknown_host
 from pipelines.local.secret_values import read_secrets
@@ -23,7 +23,7 @@ def examine_remote(workspace: Workspace) -> tuple[str, str, str]:
 
     Raise VersioningError if the remote does not answer.
     """
-    slots = dataset_slots(workspace)
+    slots = list(slots_with_data(workspace.root))
     address = workspace.remote
     # first: a store that hangs would make the look at the files last for minutes
     tried = _round_trip(workspace)

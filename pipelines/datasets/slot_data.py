@@ -134,16 +134,6 @@ def open_slot_data(root: Path, slot: Slot, version: int | None = None) -> SlotDa
     return SlotData(root, shown, newest)
 
 
-def slots_with_data(root: Path) -> dict[Slot, int]:
-    """Return every slot of the workspace that has a dataset version, with the number of the newest one, by name."""
-    found: dict[Slot, int] = {}
-    for tag in git.tags(root, "data"):
-        if named := Slot.of_tag(tag):
-            slot, number = named
-            found[slot] = max(found.get(slot, 0), number)
-    return dict(sorted(found.items(), key=lambda one: str(one[0])))
-
-
 def _ids(path: Path) -> list[str]:
     found: list[str] = shard_ids(path).to_pylist()
     return found

@@ -90,12 +90,6 @@ def latest_number(folder: Path, slot: Slot, prefix: str) -> int:
     return max(numbered(folder, slot, prefix), default=0)
 
 
-def dataset_slots(repository: Repository) -> list[Slot]:
-    """Return the slots that have a dataset version, by name."""
-    tags = git.tags(_git_folder(repository), "data")
-    return sorted({found[0] for tag in tags if (found := Slot.of_tag(tag))}, key=str)
-
-
 def load_split(
     repository: str,
     version_or_tag: str,

@@ -57,7 +57,7 @@ def guard(workspace: Workspace, record: Record, before: Ends, now: Seconds) -> E
         ends = Ends(supervisor.pid, (*before.since(now), now))
     if ends != before:
         _keep(workspace, ends)
-    # it is started again also when it counts as given up: nothing else would be started again
+    # also when it ends again and again: nothing else would be started again
     if not running and ends.may_start(now):
         lifecycle.start_again(workspace, supervisor, _say)
     return ends

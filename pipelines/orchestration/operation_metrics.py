@@ -17,6 +17,7 @@ from typing import Any
 
 from elp_core.errors import OpsError
 from elp_core.types import Seconds
+from pipelines.datasets.data_slots import slots_with_data
 from pipelines.inbox.slot_inbox import inbox_slots
 from pipelines.local.addresses import read_record
 from pipelines.local.git import current_branch
@@ -31,7 +32,6 @@ from pipelines.orchestration.alerts.operation_alerts import operation_alert
 from pipelines.orchestration.inbox_watch import counts_file
 from pipelines.orchestration.overdue_runs import is_overdue
 from pipelines.orchestration.prefect_api import deployment_name
-from pipelines.orchestration.schedule_apply import data_slots
 from pipelines.orchestration.slot_deployments import pages, server_now
 from pipelines.registry.operation_figures import (
     FIGURES_FILE,
@@ -118,13 +118,13 @@ def _of_inboxes(workspace: Workspace, before: OperationFigures) -> OperationFigu
 def _gone(workspace: Workspace, slots: set[str]) -> set[str]:
     """Return those of some slots that the workspace has no more: neither data nor an inbox."""
     try:
-        if not (slots - set(map(str, data_slots(workspace)))):
+        if not (slots - set(map(str, slots_with_data(workspace.root)))):
             return set()
         # the settings of now; and a worker may have taken in the first data of a slot
         present = open_workspace(workspace.root)
         if present.settings.git:
             fetch_branch(present, current_branch(present.root))
-        return slots - set(map(str, (*data_slots(present), *inbox_slots(present))))
+        return slots - set(map(str, (*slots_with_data(present.root), *inbox_slots(present))))
     except (OpsError, OSError):
         # what cannot be read now may be there
         return set()

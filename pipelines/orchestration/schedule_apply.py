@@ -16,9 +16,10 @@ from typing import Any, Literal
 
 from elp_core.errors import ConfigError, OpsError
 from elp_core.files import write_whole
+from pipelines.datasets.data_slots import slots_with_data
 from pipelines.errors import ServiceError, UsageError, VersioningError, WorkspaceError
 from pipelines.inbox.slot_inbox import inbox_slots
-from pipelines.local.git import current_branch, tags
+from pipelines.local.git import current_branch
 from pipelines.local.git_server import fetch_branch
 from pipelines.local.gpu_need import slot_queue
 from pipelines.local.schedule_settings import SCHEDULED_FLOWS, ScheduleEntry, entry_of, read_entries
@@ -117,12 +118,7 @@ def slots_to_retrain(workspace: Workspace, unread: Callable[[str], None]) -> lis
         inboxes = inbox_slots(workspace)
     except (OpsError, OSError) as error:
         unread(str(error))
-    return sorted({*data_slots(workspace), *inboxes}, key=str)
-
-
-def data_slots(workspace: Workspace) -> set[Slot]:
-    """Return the slots that have a dataset version in the workspace's own repository."""
-    return {found[0] for tag in tags(workspace.root, "data") if (found := Slot.of_tag(tag))}
+    return sorted({*slots_with_data(workspace.root), *inboxes}, key=str)
 
 
 def plan_apply(workspace: Workspace, api: str, entries: Sequence[ScheduleEntry], now: datetime) -> ScheduleDiff:

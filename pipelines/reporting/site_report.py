@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 from elp_core.config import ElpConfig
 from elp_core.errors import ElpError
+from pipelines.datasets.data_slots import slots_with_data
 from pipelines.datasets.dataset_version import SHARDS
 from pipelines.datasets.dvc import metafile, tracked_bytes
-from pipelines.datasets.slot_data import slots_with_data
 from pipelines.datasets.versions import find_latest, golden_ref
 from pipelines.errors import AttestationError, UsageError
 from pipelines.gating.evidence import read_evidence

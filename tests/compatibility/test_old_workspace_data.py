@@ -6,7 +6,8 @@ from pathlib import Path
 
 from elp_core.audio import clip_id, load
 from pipelines.datasets.clip_table import ClipFilter
-from pipelines.datasets.slot_data import open_slot_data, slots_with_data
+from pipelines.datasets.data_slots import slots_with_data
+from pipelines.datasets.slot_data import open_slot_data
 from pipelines.registry.slot import Slot
 from tests.support.golden_workspace import unpack
 

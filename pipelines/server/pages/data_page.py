@@ -70,7 +70,7 @@ def slots_page() -> Response:
     """List the slots of the workspace that have data, those without an adapter, too."""
     root = data_root() or abort(404)
     authorize(READ, Attempt("list the slots with data"))
-    from pipelines.datasets.slot_data import slots_with_data
+    from pipelines.datasets.data_slots import slots_with_data
 
     return render_page("data_slots.html", slots=slots_with_data(root))
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from pipelines.audit.data_index import open_index
+from pipelines.datasets.data_slots import slots_with_data
 from pipelines.datasets.dataset_version import SHARDS
 from pipelines.datasets.dvc import metafile
-from pipelines.datasets.slot_data import slots_with_data
-from pipelines.datasets.versions import dataset_slots, dataset_versions, find_latest
+from pipelines.datasets.versions import dataset_versions, find_latest
 from pipelines.local import git
 from pipelines.local.workspace import Workspace
 from pipelines.migration.migration_plan import _KeptData
@@ -50,7 +50,6 @@ def tagged(workspace: Workspace) -> Workspace:
 
 def test_they_add_no_slot(tagged: Workspace) -> None:
     assert slots_to_retrain(tagged, pytest.fail) == [SLOT]
-    assert dataset_slots(tagged) == [SLOT]
     assert slots_with_data(tagged.root) == {SLOT: 1}
 
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from pipelines.datasets import dvc
+from pipelines.datasets.data_slots import slots_with_data
 from pipelines.datasets.dataset_version import SHARDS, DatasetVersion, GoldenRef, parse_record, record_text
 from pipelines.datasets.golden_set import pin_golden
 from pipelines.datasets.ingest import add_delivery
 from pipelines.datasets.versions import (
-    dataset_slots,
     dataset_versions,
     golden_ref,
     load_golden,
@@ -57,7 +57,7 @@ def workspace(filled: Workspace, tmp_path: Path) -> Workspace:
 def test_versions_are_listed_from_a_folder_or_a_workspace(filled: Workspace) -> None:
     assert [version.clips for version in dataset_versions(filled, SLOT)] == [8, 16]
     assert dataset_versions(str(filled.root), SLOT) == dataset_versions(filled, SLOT)
-    assert dataset_slots(filled) == [NO_TEST, SLOT]
+    assert list(slots_with_data(filled.root)) == [NO_TEST, SLOT]
     assert dataset_versions(filled, Slot("nobody", "asr")) == []
 
 
