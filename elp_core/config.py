@@ -122,8 +122,8 @@ class AugmentConfig(Checked):
 class WarmConfig(Checked):
     """How a training continues from other adapters. A training that starts fresh ignores it."""
 
-    epochs: int = positive(5)
-    """Most epochs; `TrainConfig.epochs` if that is less."""
+    epochs: int = positive(3)
+    """Most epochs of a start from the slot's own adapters; `TrainConfig.epochs` if that is less, or from others."""
     rate: float = positive(0.5)
     """Factor of the learning rates. A new head learns at the full rate."""
     generations: int = within(6, 1)

@@ -46,6 +46,8 @@ class StartingPoint:
 
     record: TrainingStart = field(default_factory=TrainingStart)
     parents: tuple[StartParent, ...] = ()
+    elsewhere: bool = False
+    """A parent is of another slot: what it learned of its own site takes as long to change as a fresh start takes."""
 
     @property
     def keyed(self) -> dict[str, Any]:
@@ -70,7 +72,7 @@ class StartingPoint:
         warm, head = config.warm, 1.0 if self.record.head else config.warm.rate
         return replace(
             config,
-            epochs=min(config.epochs, warm.epochs),
+            epochs=config.epochs if self.elsewhere else min(config.epochs, warm.epochs),
             lr_head=config.lr_head * head,
             lr_layer=config.lr_layer * warm.rate,
             lr_encoder=config.lr_encoder * warm.rate,
@@ -124,7 +126,8 @@ def find_start(request: StartRequest, inputs: str) -> StartingPoint:
     role, share = ("average", 1 / len(opened)) if len(opened) > 1 else ("init", 1.0)
     head = next((one.head for one in opened if one.head), "")
     record = replace(asked, generation=deep, head=head, candidates=_listed(init, refused))
-    return StartingPoint(record, tuple(StartParent(one.learned(role, share), one.bundle) for one in opened))
+    parents = tuple(StartParent(one.learned(role, share), one.bundle) for one in opened)
+    return StartingPoint(record, parents, any(one.learned.slot != str(request.slot) for one in parents))
 
 
 def made_before(request: StartRequest, inputs: Collection[str]) -> list[RegisteredAdapter]:

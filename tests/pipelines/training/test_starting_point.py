@@ -79,3 +79,13 @@ def test_a_start_from_others_takes_fewer_epochs_and_smaller_steps_but_a_new_head
     assert (new_head.rates(config).lr_head, new_head.rates(config).lr_layer) == (config.lr_head, config.lr_layer / 2)
     assert warm.keyed != new_head.keyed
     assert StartingPoint().rates(config) == config
+
+
+def test_a_start_from_another_site_takes_all_epochs_and_one_from_the_slot_itself_does_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    config = TrainConfig(epochs=20, warm=WarmConfig(epochs=4, rate=0.5))
+    monkeypatch.setattr("pipelines.training.nearest.answered_best", lambda _, opened: (opened, []))
+    for init, site, epochs in (("nearest", "old", 20), ("nearest", SLOT.site, 4), ("average", "old", 20)):
+        rates = _start(monkeypatch, init, _opened(site)).rates(config)
+        assert (rates.epochs, rates.lr_layer) == (epochs, config.lr_layer / 2), (init, site)
