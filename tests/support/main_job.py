@@ -8,6 +8,7 @@ with the process id and, later, the exit code.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import resource
@@ -158,8 +159,10 @@ def main(log: str) -> None:
                     resource.setrlimit(resource.RLIMIT_FSIZE, (int(largest), resource.RLIM_INFINITY))
                 run_main_job(MainJob(**job))
             except BaseException:
-                traceback.print_exc()
-                sys.stderr.flush()
+                with contextlib.suppress(OSError):
+                    # the log has the same limit; its buffers would decide about the exit code
+                    traceback.print_exc()
+                    sys.stderr.flush()
                 os._exit(1)
             sys.stdout.flush()
             os._exit(0)
