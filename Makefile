@@ -52,7 +52,7 @@ fuzz: $(STAMP)  ## 20,000 spoilt deliveries through every importer (about 15 min
 		tests/pipelines/datasets/test_fuzz_annotations.py
 
 faults: $(STAMP)  ## kill, stop and starve every process, for about an hour
-	OMP_NUM_THREADS=1 $(PYTEST) -m faults tests/faults tests/pipelines/local/test_worker_host.py
+	OMP_NUM_THREADS=1 $(PYTEST) -n $(JOBS) --dist worksteal -m faults tests/faults tests/pipelines/local/test_worker_host.py
 
 soak: $(STAMP)  ## the main job under random faults for eight hours
 	$(VENV)/bin/python benchmarks/soak.py --hours 8

@@ -19,7 +19,7 @@ from pipelines.orchestration.prefect_api import connect_prefect, read_run
 from pipelines.orchestration.workspace_runs import cancel_run
 from tests.support.plant import plant_with_a_job
 from tests.support.postgres import Postgres, postgres_server
-from tests.support.whole_system import System, family, kill_processes, running_system
+from tests.support.whole_system import BACK_WITHIN, System, family, kill_processes, running_system
 
 pytestmark = [
     pytest.mark.integration, pytest.mark.faults, pytest.mark.timeout(3600), pytest.mark.xdist_group("database")
@@ -29,8 +29,6 @@ ROOT = Path(__file__).resolve().parents[2]
 ROUNDS = int(os.environ.get("ELP_FAULT_ROUNDS", "10"))
 AWAY = 30.0
 """Seconds for which PostgreSQL is away."""
-BACK_WITHIN = 120.0
-"""The promise: a run continues so many seconds after the failed component is back."""
 SECOND = """
 import sys, time
 from pathlib import Path

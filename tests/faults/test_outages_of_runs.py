@@ -13,7 +13,7 @@ from pipelines.local.profiles import Profile
 from pipelines.outages import WAITS
 from tests.support.full_disk import full_disk, resize
 from tests.support.object_store import OWNER, Keys, ObjectStore, object_store, write_secrets
-from tests.support.whole_system import System, family, kill_processes, running_system
+from tests.support.whole_system import BACK_WITHIN, System, family, kill_processes, running_system
 
 pytestmark = [
     pytest.mark.integration, pytest.mark.faults, pytest.mark.timeout(3600), pytest.mark.xdist_group("outages")
@@ -21,8 +21,6 @@ pytestmark = [
 
 AWAY = float(os.environ.get("ELP_FAULT_AWAY", "300"))
 """Seconds for which a store is away."""
-BACK_WITHIN = 120.0
-"""The promise: a run continues so many seconds after the failed component is back."""
 BAD = {"Failed", "Crashed"}
 """States that a run which waits for an outage never has."""
 

@@ -13,15 +13,13 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.system_faults import FAULTS, begin_a_new_count
-from tests.support.whole_system import System, running_system
+from tests.support.whole_system import BACK_WITHIN, System, running_system
 
 pytestmark = [
     pytest.mark.integration, pytest.mark.faults, pytest.mark.timeout(7200), pytest.mark.xdist_group("system")
 ]  # fmt: skip
 
 ROUNDS = int(os.environ.get("ELP_FAULT_ROUNDS", "10"))
-BACK_WITHIN = 120.0
-"""The promise: a run continues so many seconds after what failed is back, which is here the end of the fault."""
 
 
 @pytest.fixture(scope="module")
