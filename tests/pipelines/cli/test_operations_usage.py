@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import pytest
 
-from pipelines.cli.hold_verbs import _moment
 from pipelines.cli.main import run
 from pipelines.local.workspace import Workspace
 
@@ -47,20 +46,6 @@ def test_a_message_about_a_hold_shows_no_verb_that_nobody_types(capfd, words) ->
     shown = "".join(capfd.readouterr())
     assert "Usage: elp hold [OPTIONS] SUBJECT" in shown
     assert "hold make" not in shown
-
-
-@pytest.mark.parametrize(
-    ("text", "moment"),
-    [
-        ("2027-01-31", "2027-01-31T23:59:59.999999+00:00"),
-        ("20270131", "2027-01-31T23:59:59.999999+00:00"),
-        ("2027-W04-7", "2027-01-31T23:59:59.999999+00:00"),
-        ("2027-01-31T18:00+01:00", "2027-01-31T17:00:00.000000+00:00"),
-        ("20270131T1800", "2027-01-31T18:00:00.000000+00:00"),
-    ],
-)
-def test_a_hold_until_a_date_in_any_form_lasts_until_its_end(text: str, moment: str) -> None:
-    assert _moment(text) == moment
 
 
 @pytest.mark.parametrize("words", [["retrain", "plant-a/asr"], ["train", "plant-a/asr"], ["schedule", "list"]])
