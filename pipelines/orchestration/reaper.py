@@ -168,9 +168,10 @@ def _start_crashed_again(reaper: Reaper, api: str, now: float) -> list[OSError]:
     runs = {str(run["state"]["id"]): run for run in prefect_request(f"{api}/flow_runs/filter", question)}
     settled = _read_settled(reaper.workspace)
     if settled is None:
-        # what had crashed before the first look is history
-        _write_settled(reaper.workspace, set(runs))
-        return []
+        # what had crashed long before the first look is history: elp has said that it is not started again
+        long_ago = server_now(api) - timedelta(seconds=STARTS_WITHIN)
+        settled = {state for state, at in _moments(runs).items() if at < long_ago}
+        _write_settled(reaper.workspace, settled)
     if set(runs) - settled - set(reaper.crashed):
         settled |= _history(runs, settled, server_now(api)) - set(reaper.crashed)
     new = set(runs) - settled
@@ -188,9 +189,13 @@ def _history(runs: Mapping[str, Mapping[str, Any]], settled: Collection[str], no
     Prefect's answer has a limited number of runs: when one of them is started again, an old one takes its place. A new
     one is older than every settled one, too, if the clock was set back.
     """
-    at = {state: datetime.fromisoformat(run["state"]["timestamp"]) for state, run in runs.items()}
+    at = _moments(runs)
     oldest = min((at[state] for state in settled if state in at), default=None)
     return {state for state, moment in at.items() if oldest and moment < oldest and now - moment > _OLD}
+
+
+def _moments(runs: Mapping[str, Mapping[str, Any]]) -> dict[str, datetime]:
+    return {state: datetime.fromisoformat(run["state"]["timestamp"]) for state, run in runs.items()}
 
 
 def _settle(reaper: Reaper, api: str, run: dict[str, Any]) -> None:

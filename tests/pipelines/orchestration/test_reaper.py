@@ -302,6 +302,24 @@ def test_one_run_that_prefect_refuses_does_not_hold_up_the_others(rounds: Rounds
     assert (rounds.types("bad"), rounds.types("good")) == (["CRASHED"], ["CRASHED", "SCHEDULED"])
 
 
+@pytest.mark.parametrize(("seconds", "last"), [(5, "SCHEDULED"), (50, "SCHEDULED"), (70, "CRASHED")])
+@pytest.mark.parametrize("text", ["", "{", None])
+def test_a_run_that_crashed_just_before_the_first_look_is_started_again(
+    workspace: Workspace, seconds: float, last: str, text: str | None
+) -> None:
+    record = workspace.state / "recovery.json"
+    if text is not None:
+        record.parent.mkdir(parents=True, exist_ok=True)
+        record.write_text(text)
+    with pretended_prefect() as prefect:
+        rounds = Rounds(workspace, prefect)
+        prefect.add("a", "RUNNING")
+        at = datetime.now(UTC) - timedelta(seconds=seconds)
+        prefect.set("a", {"type": "CRASHED", "timestamp": at.isoformat()})
+        rounds.go(30)
+        assert rounds.types("a")[-1] == last
+
+
 def test_an_old_crash_that_comes_into_view_is_history(rounds: Rounds) -> None:
     rounds.prefect.add("seen", "CRASHED")
     rounds.go(30)
