@@ -70,13 +70,12 @@ def _kill(workspace: Workspace, run: str, what: str) -> None:
 
 
 def _begin_a_new_count(workspace: Workspace) -> None:
-    """Let the supervision forget what has ended: after six ends in 15 minutes it gives a process up."""
+    """Let the supervision forget what has ended: after a sixth end in 15 minutes it waits a minute."""
     record = read_record(workspace)
     gone = [psutil.Process(process.pid) for process in record.processes if process.name in (SUPERVISOR, GUARD)]
     for process in gone:
         process.kill()
     psutil.wait_procs(gone, timeout=10.0)
-    (workspace.state / "supervision.json").unlink(missing_ok=True)
     lifecycle.up(workspace, register_deployments, log=lambda _: None)
 
 

@@ -56,7 +56,6 @@ def begin_a_new_count(system: System) -> None:
     both = [process for name in (SUPERVISOR, GUARD) for process in family(system.pid(name))[:1]]
     kill_processes(*(process.pid for process in both))
     psutil.wait_procs(both, timeout=10.0)
-    (system.workspace.state / "supervision.json").unlink(missing_ok=True)
     lifecycle.up(system.workspace, register_deployments, log=lambda _: None)
 
 
