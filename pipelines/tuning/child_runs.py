@@ -108,6 +108,9 @@ class StudyRuns:
             }
         runs.log_metrics(self.client, self.parent, numbers)
         runs.log_folder(self.client, self.parent, folder, "tuning")
+        # a trial of a session that was killed has no other end if the study ends before its turn comes again
+        for run in runs.open_runs(self.client, self.slot, PARENT, self.parent):
+            runs.close_run(self.client, run, "KILLED")
         runs.close_run(self.client, self.parent)
 
     def _tags(self, kind: str) -> dict[str, str]:

@@ -87,6 +87,16 @@ def close_run(client: MlflowClient, run_id: str, status: str = "FINISHED") -> No
 
 
 @answering
+def open_runs(client: MlflowClient, slot: Slot, tag: str, value: str) -> list[str]:
+    """Return the ids of the slot's runs that have this value of a tag and have not ended."""
+    experiment = client.get_experiment_by_name(slot.model_name)
+    if experiment is None:
+        return []
+    wanted = f"tags.`{tag}` = '{value}' AND attributes.status = 'RUNNING'"
+    return [str(run.info.run_id) for run in client.search_runs([experiment.experiment_id], wanted, max_results=1000)]
+
+
+@answering
 def log_params(client: MlflowClient, run_id: str, config: Mapping[str, Any]) -> None:
     """Log a nested configuration as dotted parameters."""
     from mlflow.entities import Param

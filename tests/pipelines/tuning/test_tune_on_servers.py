@@ -73,6 +73,10 @@ def _child_runs(root: Path) -> list[Any]:
     return [run for run in client.search_runs(experiments) if run.data.tags.get("elp.kind") == "tuning trial"]
 
 
+def _finished(children: list[Any]) -> list[Any]:
+    return [run for run in children if run.info.status == "FINISHED"]
+
+
 def _ended(root: Path) -> None:
     """Wait until both runs of the flow have ended well."""
     waited = time.monotonic()
@@ -100,15 +104,17 @@ def test_a_killed_run_is_continued_and_its_winner_is_trained(root: Path) -> None
     assert found["winner"] is not None
     children = _child_runs(root)
     assert len({run.data.tags[PARENT] for run in children}) == 1
-    assert {run.info.status for run in children} <= {"FINISHED", "KILLED"}
-    assert len(children) == TRAININGS
+    assert len(_finished(children)) == TRAININGS
     text = (root / "elp.yaml").read_text()
     assert text.startswith("# of the test\n")
     applied = open_workspace(root).settings.slots["plant-a/asr"]["adapter"]
     assert applied == found["finalists"][found["winner"]]["tried"]["settings"]["adapter"]
     # the killed run is started again, and has nothing to do: the settings have the winner by now
     _ended(root)
-    assert len(_child_runs(root)) == TRAININGS
+    children = _child_runs(root)
+    # the trial that was killed waits behind the other starting points, so this study ends without it
+    assert {run.info.status for run in children} <= {"FINISHED", "KILLED"}
+    assert len(_finished(children)) == TRAININGS
     subprocess.run(["git", "commit", "-qam", "Tuned"], cwd=root, check=True)
     trained = json.loads(_elp(root, "train", "plant-a/asr", "--json"))
     assert trained["run"]["state"] == "Completed"
