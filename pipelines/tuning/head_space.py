@@ -62,13 +62,6 @@ def present_head(task: Any) -> Params:
     return point
 
 
-def small_head(task: Any) -> Params:
-    """Return what a starting point changes in the present head."""
-    if not isinstance(task, RecognitionOptions):
-        return {}
-    return {"head_width_log2": step_of(task.width) - 1, "head_depth": min(2, len(task.dilations))}
-
-
 def head_options(task: Any, params: Mapping[str, Any]) -> dict[str, Any]:
     """Return the options of a point's head that differ from the present ones; sizes of another kind of head stay."""
     kind = params.get("head", getattr(task, "head", ""))

@@ -37,7 +37,7 @@ schedules:
 
 def change() -> dict[str, object]:
     space = SearchSpace(read_settings(TEXT).for_slot(SLOT), (3, 1, 0, 2))
-    point = space.starting_points()[0] | {"lr_head": 1e-3, "head_width_log2": 6}
+    point = space.starting_points()[0] | {"lr_head": 1e-3, "head_width_log2": 6, "head_depth": 2}
     return space.candidate(point).settings()
 
 

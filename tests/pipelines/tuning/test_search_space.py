@@ -93,6 +93,14 @@ def test_each_head_has_its_sizes_in_the_space_and_a_heavy_one_is_replaced_if_it_
         require_room(space, sizes.count, present, 100)
 
 
+def test_a_starting_point_has_the_present_head_until_a_limit_makes_it_smaller() -> None:
+    space = SearchSpace(settings("asr", task={"width": 256, "dilations": [1, 2, 4]}), (0, 1, 2))
+    assert [space.candidate(point).task for point in space.starting_points()] == [{}, {}, {}]
+    narrow = space.shrunk(space.starting_points()[0], lambda candidate: candidate.task.get("width") == 128)
+    assert narrow is not None
+    assert space.candidate(narrow).task == {"width": 128}, "with all dilations"
+
+
 def test_a_starting_point_is_made_smaller_until_it_fits() -> None:
     space = SearchSpace(settings("asr"), (0, 1, 2))
     start = space.starting_points()[0]
