@@ -101,7 +101,7 @@ def fetch_folder(repository: str, revision: str, path: Path, cache: Path) -> lis
         held = [_place(cache, md5) for _, md5 in json.loads(listing.read_text(encoding="utf-8"))]
         if all(place.is_file() for place in held):
             return held
-    with _remote_at(repository, revision, cache) as stored:
+    with _remote_of(repository, cache) as stored:
         entries = sorted(stored.listing(digest).items())
         places = [_fetch_file(stored, name, md5, cache) for name, md5 in entries]
     write_whole(listing, json.dumps(entries))
@@ -275,10 +275,11 @@ def dvc_remote(root: Path, *, remote_only: bool = False) -> Iterator[DvcRemote]:
 
 
 @contextlib.contextmanager
-def _remote_at(repository: str, revision: str, cache: Path) -> Iterator[DvcRemote]:
-    """Open the DVC remote that a repository names at a revision, without a checkout and without an index of its files.
+def _remote_of(repository: str, cache: Path) -> Iterator[DvcRemote]:
+    """Open the DVC remote that a repository names now, without a checkout and without an index of its files.
 
-    The repository is a folder, whose own DVC cache is read too, or a Git URL.
+    The repository is a folder, whose own DVC cache is read too, or a Git URL, whose default branch is read. A version
+    that was made before the remote was moved is at the new one, too.
     """
     if (folder := Path(repository.removeprefix("file://"))).is_dir():
         give_data_secrets(folder)
@@ -288,7 +289,8 @@ def _remote_at(repository: str, revision: str, cache: Path) -> Iterator[DvcRemot
         from dvc.repo import Repo
 
         config = {"core": {"site_cache_dir": str(databases)}}
-        with Repo.open(repository.removeprefix("file://"), rev=revision, config=config) as opened:
+        # without the revision: DVC would mix the settings of that commit with those of now
+        with Repo.open(repository.removeprefix("file://"), config=config) as opened:
             remote = None
             # DVC's cache may have it all
             with contextlib.suppress(NoRemoteError):

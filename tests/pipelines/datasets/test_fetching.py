@@ -14,7 +14,7 @@ from pipelines.datasets.dataset_version import SHARDS
 from pipelines.datasets.ingest import add_delivery
 from pipelines.errors import VersioningError
 from pipelines.local import git
-from pipelines.local.dvc_repository import dvc_repository
+from pipelines.local.dvc_repository import dvc_config, dvc_repository
 from pipelines.local.workspace import Workspace
 from pipelines.registry.slot import Slot
 from tests.support.deliveries import write_delivery
@@ -115,6 +115,23 @@ def test_a_folder_of_a_git_address_comes_from_its_remote(workspace: Workspace, r
     git.git(tmp_path, "clone", "--quiet", "--bare", str(workspace.root), str(bare))
     fetched = dvc.fetch_folder(f"file://{bare}", "HEAD", FOLDER, tmp_path / "cache")
     assert [path.read_bytes()[:1] for path in fetched] == [b"a", b"b"]
+
+
+@pytest.mark.parametrize("former", ["ssh://elp@former/srv/data", "s3://former/data"])
+def test_a_version_from_before_a_move_of_the_remote_is_read_where_the_remote_is_now(
+    workspace: Workspace, remote: Path, tmp_path: Path, former: str
+) -> None:
+    config, now = workspace.root / ".dvc" / "config", dvc_config(str(remote.parents[1]))
+    config.write_text(dvc_config(former, "http://former:9000"))
+    old = git.commit(workspace.root, [Path(".dvc/config")], "The remote of that time")
+    config.write_text(now.replace("storage", "archive"))
+    git.commit(workspace.root, [Path(".dvc/config")], "Move the data to a remote of another kind and name")
+    bare = tmp_path / "bare.git"
+    git.git(tmp_path, "clone", "--quiet", "--bare", str(workspace.root), str(bare))
+    for repository in (str(workspace.root), f"file://{bare}"):
+        cache = tmp_path / "caches" / Path(repository).name
+        fetched = dvc.fetch_folder(repository, old, FOLDER, cache)
+        assert [path.read_bytes()[:1] for path in fetched] == [b"a", b"b"]
 
 
 def test_no_file_of_another_slot_is_read(
