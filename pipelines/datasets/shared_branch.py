@@ -82,7 +82,7 @@ def push_change(workspace: Workspace, subject: Slot | Path, revision: str, tags:
     `tags` has the message of each. If another machine was first and left the `subject` alone, a slot or a file, the
     commit is made again on top of its commits.
 
-    Raise SlotChangedElsewhere if it has changed the subject, ServiceError if the server does not answer,
+    Raise SlotChangedElsewhere if it has changed the subject or the DVC remote, ServiceError if the server does not answer,
     VersioningError if it refuses the change, WorkspaceError if the branch has diverged otherwise.
     """
     root, branch = workspace.root, _followed_branch(workspace)
@@ -139,11 +139,17 @@ def _followed_branch(workspace: Workspace) -> str:
 
 
 def _again_on(workspace: Workspace, subject: Slot | Path, revision: str, tip: str) -> str:
-    """Make the commit of a change again on top of `tip`; return the new commit."""
+    """Make the commit of a change again on top of `tip`; return the new commit.
+
+    Raise SlotChangedElsewhere if the commits in between change the subject or the DVC remote.
+    """
     root, base, address = workspace.root, git.resolve(workspace.root, f"{revision}^"), workspace.settings.git
     place = subject.folder if isinstance(subject, Slot) else subject
     if git.git(root, "diff", "--name-only", f"{base}...{tip}", "--", place.as_posix()):
         raise SlotChangedElsewhere(f"another machine has changed {subject} at {address} first; try again")
+    if git.git(root, "diff", "--name-only", f"{base}...{tip}", "--", str(DVC_CONFIG)):
+        # the files of the change are at the former remote only
+        raise SlotChangedElsewhere(f"the DVC remote at {address} has changed during the change of {subject}; try again")
     if not git.is_ancestor(root, base, tip):
         raise WorkspaceError(
             f"{root} has commits that are not at {address}, which has others; nothing was changed, run: "

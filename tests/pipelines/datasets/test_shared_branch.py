@@ -173,6 +173,10 @@ def test_a_dvc_remote_that_moves_during_a_change_is_followed(
     assert add_delivery(worker, ASR, place / "delivery-1").version == 1
     assert clean(worker)
     assert git.show(worker.root, "HEAD", Path(".dvc/config")) == (worker.root / ".dvc/config").read_text().rstrip()
+    # the clone, with DVC's cache, may be deleted: the remote of now has the files
+    assert worker.home
+    shutil.rmtree(worker.home)
+    assert len(load_split(control.address, "data/plant-a/asr/v1", ASR, ("train", "validation"), place / "read"))
 
 
 def _in_between(monkeypatch: pytest.MonkeyPatch, change: Callable[[], object]) -> None:
