@@ -82,8 +82,8 @@ def push_change(workspace: Workspace, subject: Slot | Path, revision: str, tags:
     `tags` has the message of each. If another machine was first and left the `subject` alone, a slot or a file, the
     commit is made again on top of its commits.
 
-    Raise SlotChangedElsewhere if it has changed the subject or the DVC remote, ServiceError if the server does not answer,
-    VersioningError if it refuses the change, WorkspaceError if the branch has diverged otherwise.
+    Raise SlotChangedElsewhere if it has changed the subject or the DVC remote, ServiceError if the server does not
+    answer, VersioningError if it refuses the change, WorkspaceError if the branch has diverged otherwise.
     """
     root, branch = workspace.root, _followed_branch(workspace)
     for attempt in range(_TRIES):

@@ -79,8 +79,10 @@ def delivery_state(root: Path, slot: Slot, name: str) -> DeliveryState:
         # another content than the refused one is tried again
         refused = next((one for one in inbox.refusals() if one.fingerprint == entry.fingerprint), None)
         return DeliveryState("refused", refused.reason) if refused else DeliveryState("waiting")
-    taken = next((one for one in inbox.taken(_LISTED) if one.name == name), None)
-    return DeliveryState("taken", taken.version) if taken else DeliveryState("gone")
+    if taken := next((one for one in inbox.taken(_LISTED) if one.name == name), None):
+        return DeliveryState("taken", taken.version)
+    # a claim that ended without a result puts it back
+    return DeliveryState("waiting" if any(one.name == name for one in inbox.entries()) else "gone")
 
 
 def _opened(workspace: Workspace, slot: Slot) -> SlotInbox:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import re
 import shutil
 import socket
 import threading
@@ -69,6 +70,7 @@ def take_waiting(
             taker = _Taker(workspace, slot, inbox, ingest, log, done)
             # a run that was killed has left it
             shutil.rmtree(taker.scratch, ignore_errors=True)
+            _remove_former_copies(taker.scratch.parent)
             taker.finish_claims()
             if (wait := taker.take_complete()) > 0:
                 log(f"waiting {wait:.0f} s for the second look at the inbox of {slot}")
@@ -80,8 +82,16 @@ def take_waiting(
             f"another run on this machine is taking in the inbox of {slot}; wait until it ends and try again"
         ) from error
     for name, reason in done.left.items():
-        log(f"left in the inbox of {slot}: {name}: {reason}")
+        log(f"left in the inbox of {slot}: {shown_name(name)}: {reason}")
     return done
+
+
+def _remove_former_copies(fetched: Path) -> None:
+    """Remove what killed runs of earlier releases have left: they named a copy by the start of its fingerprint."""
+    for path in fetched.glob("*"):
+        # the name of a slot has a dot
+        if re.fullmatch("[0-9a-f]{16}", path.name):
+            shutil.rmtree(path, ignore_errors=True)
 
 
 @dataclass(frozen=True)

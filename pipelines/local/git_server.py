@@ -10,9 +10,10 @@ from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 
+from elp_core.errors import OpsError
 from elp_core.fail_points import durable_write
 from elp_core.types import Seconds
-from pipelines.errors import PushRejected, RemoteAway, ServiceError, VersioningError, WorkspaceError
+from pipelines.errors import DiskFull, PushRejected, RemoteAway, ServiceError, VersioningError, WorkspaceError
 from pipelines.local import git
 from pipelines.local.store_checks import DEADLINE, StoreResult
 from pipelines.local.workspace import SETTINGS_FILE, Workspace
@@ -41,6 +42,7 @@ _AWAY = re.compile(
     r"|unexpected disconnect|early EOF|Broken pipe|did not end within"
 )
 """What Git, curl or SSH print if the server is away. A refused login and a wrong address do not match."""
+_FULL = re.compile("No space left on device|Disk quota exceeded")
 
 
 def git_lock(workspace: Workspace) -> AbstractContextManager[None]:
@@ -49,13 +51,14 @@ def git_lock(workspace: Workspace) -> AbstractContextManager[None]:
 
 
 def ask_server(folder: Path, address: str, *arguments: str, patience: Seconds = _PATIENCE) -> str:
-    """Run a command of Git that talks with the server at `address`; raise ServiceError if that fails."""
+    """Run a command of Git that talks with the server at `address`.
+
+    Raise ServiceError if that fails, DiskFull if a disk is full.
+    """
     try:
         return git.git(folder, *arguments, extra=_patient_ssh(folder), timeout=patience)
     except VersioningError as error:
-        raise _kind(error)(
-            f"the Git server of {address} does not answer: {_reason(error)}; look at: git ls-remote {address}"
-        ) from error
+        raise _failure(error, address, "does not answer", f"look at: git ls-remote {address}") from error
 
 
 def examine_git_address(workspace: Workspace, patience: Seconds = DEADLINE - 1) -> StoreResult:
@@ -67,7 +70,7 @@ def examine_git_address(workspace: Workspace, patience: Seconds = DEADLINE - 1) 
     )
     try:
         heads = ask_server(workspace.root, address, "ls-remote", "--heads", address, patience=patience)
-    except ServiceError as error:
+    except (ServiceError, DiskFull) as error:
         return "fail", str(error), remedy
     if not heads:
         return "warn", f"{address} has no branch, so that no worker can read it", f"run: git push {address} HEAD --tags"
@@ -121,11 +124,9 @@ def push_branch(workspace: Workspace, branch: str, tags: Iterable[str]) -> None:
             said = str(error)
             if _RACE.search(said):
                 raise PushRejected(f"another machine has pushed to {address} first") from error
-            if "failed to push some refs" in said:
+            if "failed to push some refs" in said and not _FULL.search(said):
                 raise VersioningError(f"the Git server of {address} refuses the change: {_reason(error)}") from error
-            raise _kind(error)(
-                f"the Git server of {address} did not take the change: {_reason(error)}; run it again when it answers"
-            ) from error
+            raise _failure(error, address, "did not take the change", "run it again when it answers") from error
 
 
 def pushed_revision(workspace: Workspace) -> str:
@@ -191,8 +192,13 @@ def _patient_ssh(folder: Path) -> dict[str, str]:
     return {"GIT_SSH_COMMAND": _SSH if sys.stderr.isatty() else f"{_SSH} -o BatchMode=yes"}
 
 
-def _kind(error: VersioningError) -> type[ServiceError]:
-    return RemoteAway if _AWAY.search(str(error)) else ServiceError
+def _failure(error: VersioningError, address: str, what: str, step: str) -> OpsError:
+    """Return the error for what a command of Git said: whether a run waits for the server, or for space on a disk."""
+    said = str(error)
+    if _FULL.search(said):
+        return DiskFull(f"a disk of this machine or of {address} is full: {_reason(error)}; free some space")
+    kind = RemoteAway if _AWAY.search(said) else ServiceError
+    return kind(f"the Git server of {address} {what}: {_reason(error)}; {step}")
 
 
 def _reason(error: VersioningError) -> str:

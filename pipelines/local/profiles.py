@@ -18,8 +18,9 @@ LOCAL_REMOTE = ".elp/remote"
 
 def yaml_text(text: str) -> str:
     """Return a text as YAML reads it back, in quotation marks."""
-    # YAML does not join the two escapes of a character beyond the first 65,536
-    return json.dumps(text, ensure_ascii=False)
+    # YAML does not join the two escapes of JSON for a character beyond the first 65,536, and has one of its own
+    escaped = (f"\\U{ord(one):08x}" if ord(one) > 0xFFFF else json.dumps(one)[1:-1] for one in text)
+    return f'"{"".join(escaped)}"'
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from pathlib import Path
 from elp_core.checkpoint_folders import look_below
 from elp_core.fail_points import durable_write
 from elp_core.files import write_whole
-from pipelines.errors import RemoteAway, ServiceError, VersioningError, WorkspaceError, WrongRelease
+from pipelines.errors import DiskFull, RemoteAway, ServiceError, VersioningError, WorkspaceError, WrongRelease
 from pipelines.local import git
 from pipelines.local.dvc_repository import DVC_CONFIG, require_shared_remote
 from pipelines.local.git_address import address_faults, is_git_address
@@ -121,7 +121,7 @@ def _fetched(workspace: Workspace) -> bool:
         if f"{_ORIGIN}{default}" not in there:
             default = _default_branch(root, address)
         git.git(root, "symbolic-ref", ORIGIN_HEAD, f"{_ORIGIN}{default}")
-    except RemoteAway:
+    except (RemoteAway, DiskFull):
         # also if the fetch took longer than its time limit
         raise
     except (ServiceError, VersioningError):

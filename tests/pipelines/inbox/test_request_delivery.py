@@ -32,6 +32,23 @@ def test_a_delivery_that_ends_while_it_is_looked_for_is_found(tmp_path: Path, mo
     assert delivery_state(tmp_path, SLOT, "request-1") == DeliveryState("taken", "v1")
 
 
+def test_a_delivery_that_is_put_back_while_it_is_looked_for_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drop(tmp_path, "elp.yaml", b"")
+    drop(tmp_path / "inbox/plant-a/asr", "request-1", {"a.flac": b"1"})
+    inbox, claims = FolderInbox(tmp_path / "inbox/plant-a/asr"), FolderInbox.claims
+    claim = inbox.claim(inbox.entries()[0], "one")
+    assert claim
+
+    def put_back(self: FolderInbox) -> list[Claim]:
+        inbox.release(claim)
+        return claims(self)
+
+    monkeypatch.setattr(FolderInbox, "claims", put_back)
+    assert delivery_state(tmp_path, SLOT, "request-1") == DeliveryState("waiting")
+
+
 def test_records_of_what_was_taken_are_read_until_the_delivery_is_found(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

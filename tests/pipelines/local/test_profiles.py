@@ -68,11 +68,12 @@ def test_a_whole_bucket_of_data_takes_artifacts_in_another_one(tmp_path: Path) -
     assert open_workspace(tmp_path / "w").settings.servers.artifacts == "s3://adapters"
 
 
-def test_addresses_with_characters_beyond_the_first_65536_are_read_back(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["𠮷野", "a\x85b", "a\x7f\x80\ufffe", "\"\\'#"])
+def test_addresses_with_unusual_characters_are_read_back(tmp_path: Path, name: str) -> None:
     options = {
-        "--git": "ssh://elp@control/srv/𠮷野.git",
+        "--git": f"ssh://elp@control/srv/{name}.git",
         "--remote": "s3://speech/𠮷野",
-        "--artifacts": "s3://adapters/𠮷野",
+        "--artifacts": f"s3://adapters/{name}",
     }
     assert _init(tmp_path / "w", {**TEAM, **options}) == 0
     settings = open_workspace(tmp_path / "w").settings

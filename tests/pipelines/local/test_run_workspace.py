@@ -14,7 +14,15 @@ from elp_core.errors import ConfigError
 from pipelines.datasets.shared_branch import bring_up_to_date, push_change
 from pipelines.datasets.slot_change import data_turn
 from pipelines.datasets.versions import find_latest, latest_number
-from pipelines.errors import RemoteAway, ServiceError, VersioningError, WorkerEnded, WorkspaceError, WrongRelease
+from pipelines.errors import (
+    DiskFull,
+    RemoteAway,
+    ServiceError,
+    VersioningError,
+    WorkerEnded,
+    WorkspaceError,
+    WrongRelease,
+)
 from pipelines.local import git
 from pipelines.local.dvc_repository import remote_options
 from pipelines.local.run_workspace import clone_folder, open_for_run, require_release_of_run
@@ -195,10 +203,15 @@ def test_a_server_that_is_away_is_one_sentence(control: Workspace) -> None:
 
 
 @pytest.mark.parametrize(
-    "reason", ["failed in {}: fetch-pack: unexpected disconnect", "did not end within 180 s in {}"]
+    ("reason", "kind", "sentence"),
+    [
+        ("failed in {}: fetch-pack: unexpected disconnect", RemoteAway, "does not answer"),
+        ("did not end within 180 s in {}", RemoteAway, "does not answer"),
+        ("failed in {}: write error: No space left on device", DiskFull, r"full: .*No space left on device; free some"),
+    ],
 )
-def test_an_outage_during_the_fetch_keeps_the_clone(
-    control: Workspace, monkeypatch: pytest.MonkeyPatch, reason: str
+def test_an_outage_or_a_full_disk_during_the_fetch_keeps_the_clone(
+    control: Workspace, monkeypatch: pytest.MonkeyPatch, reason: str, kind: type[Exception], sentence: str
 ) -> None:
     opened, real = open_for_run(control.address), git.git
     change(control, "auto_promote: true")
@@ -210,7 +223,7 @@ def test_an_outage_during_the_fetch_keeps_the_clone(
         return real(folder, *arguments, **options)
 
     monkeypatch.setattr(git, "git", away_once)
-    with pytest.raises(RemoteAway, match="does not answer"):
+    with pytest.raises(kind, match=sentence):
         open_for_run(control.address)
     assert open_for_run(control.address).settings.auto_promote
     assert opened.root.stat().st_ino == inode
