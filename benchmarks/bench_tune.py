@@ -9,7 +9,8 @@ minutes, but uniform points, no starting points and no pruning. No study has the
 it nothing. The minutes are those of `--trainings` default trainings, measured here. Both end with the confirmation on
 new seeds; the lower of the two confirmed errors wins. The golden set is not read. Results are kept in `--out`, with the
 options that made them, and not made again; with `--folder`, a study that was stopped continues. Fewer than 7 epochs
-leave a trial without a rung, so nothing is pruned. Starting Python takes longer than a short trial: with `--in-process`
+leave a trial without a rung, so nothing is pruned. Two cores share the seeds by `--seeds` and `--first-seed`, each
+with an `--out` and a `--folder` of its own. Starting Python takes longer than a short trial: with `--in-process`
 all trainings run in this process, and the minutes of both samplers go into trainings. Of the embedded corpus, 10
 speakers validate: a half of them scores, and the usual 4 speakers could decide nothing. FSDD needs ELP_FSDD or
 shared/data.
@@ -197,6 +198,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sets", default=",".join(SETS))
     parser.add_argument("--seeds", type=int, default=10, help="studies of each kind")
+    parser.add_argument("--first-seed", type=int, default=1, help="of the studies; another core can do the later ones")
     parser.add_argument("--trainings", type=float, default=6.0, help="minutes of a study, in default trainings")
     parser.add_argument("--confirming", type=int, default=2, help="new seeds of the confirmation")
     parser.add_argument("--epochs", type=int, help="train less than the default")
@@ -215,7 +217,7 @@ def main() -> None:
         trial_store.run_child = trains_here(keep_tune_trial)
     kept: dict[str, Any] = json.loads(arguments.out.read_text()) if arguments.out.is_file() else {}
     older = same_options(parser, arguments, kept)
-    digest = option_digest(arguments, "sets", "seeds", "trainings", "confirming", "out", "folder")
+    digest = option_digest(arguments, "sets", "seeds", "first_seed", "trainings", "confirming", "out", "folder")
 
     def keep(key: str, make: Any) -> Any:
         if key not in kept:
@@ -231,7 +233,7 @@ def main() -> None:
             if not (folder / "elp.yaml").is_file():
                 make_workspace(folder, name, arguments)
             one = keep(f"{name} default training", lambda folder=folder, name=name: default_seconds(folder, name))
-            for seed in range(1, arguments.seeds + 1):
+            for seed in range(arguments.first_seed, arguments.first_seed + arguments.seeds):
                 for sampler in ("tpe", "random"):
                     budget = arguments.trainings * one
                     run = (folder, name, sampler, seed, budget, arguments.confirming)
