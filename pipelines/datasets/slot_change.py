@@ -199,7 +199,7 @@ def recover(workspace: Workspace, slot: Slot, *, own: bool = False) -> str:
     """Finish or undo what a run did not complete, because it failed or was killed; return its commit if it is finished.
 
     A change that cannot be pushed is undone; `own` raises the reason then. Raise ServiceError if the Git server does
-    not answer: the change of another run is then kept for the next call, one's own is undone.
+    not answer, DiskFull if a disk is full: the change of another run is then kept for the next call, one's own undone.
     """
     path, root = _journal(workspace, slot), workspace.root
     text = _text(path)
@@ -217,7 +217,7 @@ def recover(workspace: Workspace, slot: Slot, *, own: bool = False) -> str:
         else:
             _undo(root, slot, journal)
     except (VersioningError, WorkspaceError, ServiceError) as error:
-        if isinstance(error, ServiceError) and not own:
+        if isinstance(error, ServiceError | DiskFull) and not own:
             raise
         if revision := _commit_of(root, journal):
             withdraw_commit(root, revision, journal["tags"])

@@ -17,7 +17,7 @@ from pipelines.datasets.ingest import add_delivery
 from pipelines.datasets.shared_branch import bring_up_to_date
 from pipelines.datasets.subject import Subject
 from pipelines.datasets.versions import dataset_versions, find_latest, load_split
-from pipelines.errors import ServiceError, SlotChangedElsewhere, VersioningError, WorkspaceError
+from pipelines.errors import DiskFull, ServiceError, SlotChangedElsewhere, VersioningError, WorkspaceError
 from pipelines.local import git
 from pipelines.local.git_server import pushed_revision
 from pipelines.local.run_workspace import open_for_run
@@ -341,6 +341,20 @@ def test_a_change_that_waits_for_its_push_is_kept_while_the_server_is_away(worke
         add_delivery(worker, ASR, place / "delivery-2")
     assert list((worker.state / "journal").glob("*.json"))
     gone.rename(server(worker))
+    assert add_delivery(worker, ASR, place / "delivery-2").version == 2
+
+
+def test_a_change_that_waits_for_its_push_is_kept_while_a_disk_is_full(worker: Workspace, place: Path) -> None:
+    killed = multiprocessing.get_context("fork").Process(target=_killed, args=(worker, place / "delivery-1", False))
+    killed.start()
+    killed.join()
+    hook = server(worker) / "hooks" / "pre-receive"
+    hook.write_text("#!/bin/sh\necho write error: No space left on device\nexit 1\n")
+    hook.chmod(0o755)
+    with pytest.raises(DiskFull, match=r"is full: .*No space left on device"):
+        add_delivery(worker, ASR, place / "delivery-2")
+    assert list((worker.state / "journal").glob("*.json"))
+    hook.unlink()
     assert add_delivery(worker, ASR, place / "delivery-2").version == 2
 
 
