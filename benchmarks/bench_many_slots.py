@@ -29,7 +29,7 @@ import psutil
 import pytest
 from night_plant import fill_night, night_slots, write_night_delivery
 
-from pipelines.datasets import dvc
+from pipelines.datasets import dvc, file_cache
 from pipelines.datasets.data_slots import slots_with_data
 from pipelines.datasets.expectations import import_great_expectations
 from pipelines.datasets.ingest import add_delivery
@@ -86,7 +86,7 @@ def as_before():
     """Use the former ways while the block runs."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(dvc, "track", whole_track)
-        patch.setattr(dvc, "fetch_folder", whole_fetch)
+        patch.setattr(file_cache, "fetch_folder", whole_fetch)
         yield
 
 

@@ -18,10 +18,10 @@ Parquet files, `shard_totals` their figures, `golden_set` the pinned test clips,
 `golden_trials` their published trials (`trial_files`), `slot_change` one change as a whole, `shared_branch` the branch
 of all machines that it is pushed to; `drop` and its `subject` withdraw clips, `readmit` takes that back, `drop_taught`
 drops the pseudo-labels of an adapter; `correct` applies the `corrections` of a file (`clip_words` recognises
-earlier words), `renormalise` gives every transcript its `present_form`; `dvc` stores the files, `remote_check` pushes
-again what the DVC remote lost, and `remote_finding` is its line in `elp doctor`. A change of stored clips replaces
-their shards (`shard_rewriting`); `shard_totals` counts what shards hold, and `validation_summary` is the outcome of the
-checks in the record.
+earlier words), `renormalise` gives every transcript its `present_form`; `dvc` stores the files, `file_cache` fetches
+them, `remote_check` pushes again what the DVC remote lost, and `remote_finding` is its line in `elp doctor`. A change
+of stored clips replaces their shards (`shard_rewriting`); `shard_totals` counts what shards hold, and
+`validation_summary` is the outcome of the checks in the record.
 
 Splits: `stored_splits` has those of known speakers, `split_filling` places new ones if a split is empty, `resplit`
 divides all again (`changed_clips` stores what it and `correct` change). `readiness` says what training and the gate

@@ -1,4 +1,4 @@
-"""DVC: track, push and pull folders; fetch one of any revision, or read the remote's files, without a checkout."""
+"""DVC: track, push and pull folders; read and write the files of the remote by their hash."""
 
 import contextlib
 import hashlib
@@ -9,11 +9,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from elp_core.fail_points import durable_write
-from elp_core.files import replacing, write_whole
 from pipelines.errors import DataRemoteAway, VersioningError
-from pipelines.local import git
-from pipelines.local.dvc_repository import dvc_errors, dvc_repository
-from pipelines.local.secret_values import give_data_secrets
+from pipelines.local.dvc_repository import dvc_repository
 from pipelines.outages import is_away, read_faults
 
 
@@ -84,49 +81,6 @@ def tracked_bytes(text: str | None) -> int | None:
     return None if size is None else int(size)
 
 
-def fetch_folder(repository: str, revision: str, path: Path, cache: Path) -> list[Path]:
-    """Fetch the files of a tracked folder at a tag or commit, without a checkout; return paths in the cache, by name.
-
-    The repository is a folder or a Git URL. Files in the cache are named by their content and not fetched again. Raise
-    VersioningError if the folder is not tracked at that revision, or a file of the remote is missing or changed.
-    """
-    digest = tracked_hash(git.show(git.local_copy(repository, cache), revision, metafile(path)))
-    if not digest:
-        raise VersioningError(
-            f"{path} is not tracked at {revision} in {repository}; list the versions with: elp data log"
-        )
-    listing = cache / "sets" / f"{digest.removeprefix('md5:')}.json"
-    # the listing of a hash never changes, and opening a DVC repository takes 0.1 s
-    if listing.is_file():
-        held = [_place(cache, md5) for _, md5 in json.loads(listing.read_text(encoding="utf-8"))]
-        if all(place.is_file() for place in held):
-            return held
-    with _remote_of(repository, cache) as stored:
-        entries = sorted(stored.listing(digest).items())
-        places = [_fetch_file(stored, name, md5, cache) for name, md5 in entries]
-    write_whole(listing, json.dumps(entries))
-    return places
-
-
-def _fetch_file(stored: "DvcRemote", name: str, md5: str, cache: Path) -> Path:
-    place = _place(cache, md5)
-    if place.is_file():
-        return place
-    with replacing(place) as temporary:
-        stored.download(md5, temporary)
-        with temporary.open("rb") as file:
-            got = hashlib.file_digest(file, _md5).hexdigest()
-        if got != md5:
-            raise VersioningError(
-                f"{name} was fetched with the MD5 {got}, expected {md5}; the remote's file was changed"
-            )
-    return place
-
-
-def _place(cache: Path, md5: str) -> Path:
-    return cache / "files" / md5[:2] / f"{md5}.parquet"
-
-
 def _kind(error: Exception) -> type[VersioningError]:
     # each kind of storage has its own error classes
     return DataRemoteAway if is_away(error) else VersioningError
@@ -140,7 +94,8 @@ def _lost(md5: str) -> VersioningError:
     )
 
 
-def _md5(content: bytes = b"") -> "hashlib._Hash":
+def new_md5(content: bytes = b"") -> "hashlib._Hash":
+    """Return the MD5 of bytes; more can be added to it."""
     # without the flag, a system in FIPS mode refuses MD5, which is DVC's choice
     return hashlib.md5(content, usedforsecurity=False)
 
@@ -166,7 +121,7 @@ class DvcRemote:
         name = folder.removeprefix("md5:")
         with self.open(name) as file, read_faults(f"the listing {name} of the DVC remote"):
             content = file.read()
-        got = _md5(content).hexdigest()
+        got = new_md5(content).hexdigest()
         if got != name.removesuffix(".dir"):
             raise VersioningError(
                 f"the listing {name} of the DVC remote was changed: its MD5 is {got}; restore it from a backup"
@@ -199,7 +154,7 @@ class DvcRemote:
 
     def copy(self, md5: str, target: Path) -> FileDigests:
         """Copy a file to `target` as `open` reads it, and return both hashes of its bytes."""
-        sums = _md5(), hashlib.sha256()
+        sums = new_md5(), hashlib.sha256()
         with self.open(md5) as file, target.open("wb") as out:
             while block := file.read(2**20):
                 out.write(block)
@@ -272,30 +227,3 @@ def dvc_remote(root: Path, *, remote_only: bool = False) -> Iterator[DvcRemote]:
     """
     with dvc_repository(root, "look into the remote", read_only=True) as repository:
         yield DvcRemote(repository.cloud.get_remote_odb(), None if remote_only else repository.cache.local)
-
-
-@contextlib.contextmanager
-def _remote_of(repository: str, cache: Path) -> Iterator[DvcRemote]:
-    """Open the DVC remote that a repository names now, without a checkout and without an index of its files.
-
-    The repository is a folder, whose own DVC cache is read too, or a Git URL, whose default branch is read. A version
-    that was made before the remote was moved is at the new one, too.
-    """
-    if (folder := Path(repository.removeprefix("file://"))).is_dir():
-        give_data_secrets(folder)
-    databases = (cache / "dvc").resolve()
-    with dvc_errors("fetch", Path(repository), databases):
-        from dvc.config import NoRemoteError
-        from dvc.repo import Repo
-
-        config = {"core": {"site_cache_dir": str(databases)}}
-        # without the revision: DVC would mix the settings of that commit with those of now
-        with Repo.open(repository.removeprefix("file://"), config=config) as opened:
-            remote = None
-            # DVC's cache may have it all
-            with contextlib.suppress(NoRemoteError):
-                remote = opened.cloud.get_remote_odb(command="fetch")
-            try:
-                yield DvcRemote(remote, opened.cache.local)
-            except VersioningError as error:
-                raise VersioningError(f"DVC could not fetch in {repository}: {error}") from error

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from pipelines.datasets import dvc
+from pipelines.datasets import file_cache
 from pipelines.datasets.dataset_version import GOLDEN, SHARDS, GoldenRef
 from pipelines.datasets.golden_trials import GoldenTrials, apply_list, judges_pairs, pin_trials
 from pipelines.datasets.shard_totals import count_shards
@@ -31,7 +31,7 @@ def pin_golden(workspace: Workspace, slot: Slot, source_tag: str, trials: Path |
     root = workspace.root
     with slot_transaction(workspace, slot) as stage:
         source = version_at(workspace, source_tag, slot)
-        fetched = dvc.fetch_folder(str(root), source.revision, slot.folder / SHARDS, workspace.cache)
+        fetched = file_cache.fetch_folder(str(root), source.revision, slot.folder / SHARDS, workspace.cache)
         require_space(root, sum(path.stat().st_size for path in fetched))
         chosen = only_split(fetched, "test", stage / GOLDEN)
         if not chosen:

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 from elp_core.data.corpus import write_shard
 from elp_core.fail_points import durable_write
 from elp_core.languages import Units
-from pipelines.datasets import dvc
+from pipelines.datasets import dvc, file_cache
 from pipelines.datasets.clip_words import words_of_shards
 from pipelines.datasets.dataset_version import (
     GOLDEN,
@@ -89,7 +89,7 @@ def present_files(workspace: Workspace, current: DatasetVersion, name: str, cach
         if here or not pinned_golden(workspace, slot):
             return here
         revision = golden_ref(workspace, "latest", slot).revision
-    return dvc.fetch_folder(str(workspace.root), revision, slot.folder / name, cache)
+    return file_cache.fetch_folder(str(workspace.root), revision, slot.folder / name, cache)
 
 
 def without_clips(shards: Sequence[Path], dropped: Collection[str], folder: Path) -> list[Path]:

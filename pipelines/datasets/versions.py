@@ -9,7 +9,7 @@ from typing import Literal
 from elp_core.data.corpus import read_clips
 from elp_core.data.trials import TrialList
 from elp_core.types import Clip, Split
-from pipelines.datasets import dvc
+from pipelines.datasets import file_cache
 from pipelines.datasets.dataset_version import (
     GOLDEN,
     RECORD_FILES,
@@ -121,7 +121,7 @@ def load_training_data(repository: str, version: str, slot: Slot, cache: Path) -
 def _clips(
     repository: str, dataset: DatasetVersion, splits: Collection[Split] | None, cache: Path, columns: Columns
 ) -> list[Clip]:
-    shards = dvc.fetch_folder(repository, dataset.revision, dataset.slot.folder / SHARDS, cache)
+    shards = file_cache.fetch_folder(repository, dataset.revision, dataset.slot.folder / SHARDS, cache)
     clips = read_clips(shards, splits, columns)
     if not dataset.golden:
         return clips
@@ -185,7 +185,7 @@ def _golden_trials(repository: str, ref: GoldenRef, slot: Slot, clips: list[str]
 
 
 def _golden_clips(repository: str, revision: str, slot: Slot, cache: Path, columns: Columns) -> list[Clip]:
-    return read_clips(dvc.fetch_folder(repository, revision, slot.folder / GOLDEN, cache), None, columns)
+    return read_clips(file_cache.fetch_folder(repository, revision, slot.folder / GOLDEN, cache), None, columns)
 
 
 def _record_at(kind: type[Record], repository: Repository, revision: str, slot: Slot) -> Record | None:

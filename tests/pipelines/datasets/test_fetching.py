@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from dvc.repo.index import Index
 
-from pipelines.datasets import dvc
+from pipelines.datasets import dvc, file_cache
 from pipelines.datasets.dataset_version import SHARDS
 from pipelines.datasets.ingest import add_delivery
 from pipelines.errors import VersioningError
@@ -48,10 +48,10 @@ def _change(path: Path, content: bytes) -> None:
 
 
 def test_a_folder_comes_from_the_remote_by_name(workspace: Workspace, remote: Path, tmp_path: Path) -> None:
-    fetched = dvc.fetch_folder(str(workspace.root), "HEAD", FOLDER, tmp_path / "cache")
+    fetched = file_cache.fetch_folder(str(workspace.root), "HEAD", FOLDER, tmp_path / "cache")
     assert [path.read_bytes()[:1] for path in fetched] == [b"a", b"b"]
     shutil.rmtree(remote)
-    assert dvc.fetch_folder(str(workspace.root), "HEAD", FOLDER, tmp_path / "cache") == fetched
+    assert file_cache.fetch_folder(str(workspace.root), "HEAD", FOLDER, tmp_path / "cache") == fetched
 
 
 @pytest.mark.parametrize(
@@ -80,11 +80,11 @@ def test_a_damaged_remote_is_refused_and_nothing_is_kept(
     else:
         _change(path, content)
     with pytest.raises(VersioningError, match=message):
-        dvc.fetch_folder(str(workspace.root), "HEAD", FOLDER, cache)
+        file_cache.fetch_folder(str(workspace.root), "HEAD", FOLDER, cache)
     assert not (cache / "sets").exists()
     path.unlink(missing_ok=True)
     path.write_bytes(whole)
-    assert len(dvc.fetch_folder(str(workspace.root), "HEAD", FOLDER, cache)) == 2
+    assert len(file_cache.fetch_folder(str(workspace.root), "HEAD", FOLDER, cache)) == 2
 
 
 def test_an_interrupted_fetch_keeps_whole_files_only(
@@ -102,9 +102,11 @@ def test_an_interrupted_fetch_keeps_whole_files_only(
     with monkeypatch.context() as patch:
         patch.setattr(dvc.DvcRemote, "download", die_at_the_second)
         with pytest.raises(KeyboardInterrupt):
-            dvc.fetch_folder(str(workspace.root), "HEAD", FOLDER, cache)
+            file_cache.fetch_folder(str(workspace.root), "HEAD", FOLDER, cache)
     assert [path.read_bytes() for path in cache.rglob("*.parquet")] == [b"a" * 5000]
-    assert [path.stat().st_size for path in dvc.fetch_folder(str(workspace.root), "HEAD", FOLDER, cache)] == [5000] * 2
+    assert [path.stat().st_size for path in file_cache.fetch_folder(str(workspace.root), "HEAD", FOLDER, cache)] == [
+        5000
+    ] * 2
 
 
 def test_a_folder_of_a_git_address_comes_from_its_remote(workspace: Workspace, remote: Path, tmp_path: Path) -> None:
@@ -113,7 +115,7 @@ def test_a_folder_of_a_git_address_comes_from_its_remote(workspace: Workspace, r
     git.commit(workspace.root, [Path(".dvc/config")], "Name the remote's folder")
     bare = tmp_path / "bare.git"
     git.git(tmp_path, "clone", "--quiet", "--bare", str(workspace.root), str(bare))
-    fetched = dvc.fetch_folder(f"file://{bare}", "HEAD", FOLDER, tmp_path / "cache")
+    fetched = file_cache.fetch_folder(f"file://{bare}", "HEAD", FOLDER, tmp_path / "cache")
     assert [path.read_bytes()[:1] for path in fetched] == [b"a", b"b"]
 
 
@@ -130,7 +132,7 @@ def test_a_version_from_before_a_move_of_the_remote_is_read_where_the_remote_is_
     git.git(tmp_path, "clone", "--quiet", "--bare", str(workspace.root), str(bare))
     for repository in (str(workspace.root), f"file://{bare}"):
         cache = tmp_path / "caches" / Path(repository).name
-        fetched = dvc.fetch_folder(repository, old, FOLDER, cache)
+        fetched = file_cache.fetch_folder(repository, old, FOLDER, cache)
         assert [path.read_bytes()[:1] for path in fetched] == [b"a", b"b"]
 
 
@@ -149,7 +151,7 @@ def test_no_file_of_another_slot_is_read(
         return from_file(repo, path)
 
     monkeypatch.setattr(Index, "from_file", noted)
-    assert len(dvc.fetch_folder(str(workspace.root), "HEAD", FOLDER, tmp_path / "cache")) == 2
+    assert len(file_cache.fetch_folder(str(workspace.root), "HEAD", FOLDER, tmp_path / "cache")) == 2
     assert read == []
     delivery = write_delivery(tmp_path / "one", each=2)
     assert add_delivery(workspace, Slot("plant-c", "asr"), delivery).version == 1

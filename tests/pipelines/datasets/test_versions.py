@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.datasets import dvc
+from pipelines.datasets import dvc, file_cache
 from pipelines.datasets.data_slots import slots_with_data
 from pipelines.datasets.dataset_version import SHARDS, DatasetVersion, GoldenRef, parse_record, record_text
 from pipelines.datasets.golden_set import pin_golden
@@ -116,8 +116,8 @@ def test_what_was_fetched_once_needs_no_remote(workspace: Workspace, tmp_path: P
 
 def test_a_new_version_fetches_only_its_new_shard(filled: Workspace, tmp_path: Path) -> None:
     root, folder = str(filled.root), SLOT.folder / SHARDS
-    first = dvc.fetch_folder(root, "data/plant-a/asr/v1", folder, tmp_path)
-    second = dvc.fetch_folder(root, "data/plant-a/asr/v2", folder, tmp_path)
+    first = file_cache.fetch_folder(root, "data/plant-a/asr/v1", folder, tmp_path)
+    second = file_cache.fetch_folder(root, "data/plant-a/asr/v2", folder, tmp_path)
     assert set(first) < set(second)
     assert len(list((tmp_path / "files").rglob("*.parquet"))) == 2
 
@@ -141,8 +141,8 @@ def test_metadata_comes_without_audio(filled: Workspace, tmp_path: Path) -> None
 def test_the_data_of_a_training_is_read_once(
     filled: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    root, fetched, fetch = str(filled.root), [], dvc.fetch_folder
-    monkeypatch.setattr(dvc, "fetch_folder", lambda *given: (fetched.append(given[2].name), fetch(*given))[1])
+    root, fetched, fetch = str(filled.root), [], file_cache.fetch_folder
+    monkeypatch.setattr(file_cache, "fetch_folder", lambda *given: (fetched.append(given[2].name), fetch(*given))[1])
     data = load_training_data(root, "v2", SLOT, tmp_path)
     assert fetched == ["shards", "golden"]
     assert data.dataset == version_at(filled, "v2", SLOT)

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.datasets.dvc import dvc_remote, fetch_folder, metafile, push, track, tracked_hash
+from pipelines.datasets.dvc import dvc_remote, metafile, push, track, tracked_hash
+from pipelines.datasets.file_cache import fetch_folder
 from pipelines.datasets.remote_finding import examine_remote
 from pipelines.errors import VersioningError
 from pipelines.local import git
