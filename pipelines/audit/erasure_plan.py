@@ -87,10 +87,7 @@ def plan_erasure(
     """
     found, files = find_trained_on(db, records, subject, slot), _files(db, subject, slot, place, unnamed)
     if not found.holdings and not found.adapters and not found.unknown and not logged and not files:
-        similar = f"; similar names: {', '.join(map(repr, found.similar))}" if found.similar else ""
-        raise VersioningError(
-            f"nothing in {slot or 'any slot'} holds {subject}; speakers are written as the delivery named them{similar}"
-        )
+        raise nothing_holds(found, slot)
     doubtful = (one for one in found.unknown if one.is_champion)
     names = sorted({one.slot for one in found.holdings} | {one.slot for one in (*found.adapters, *doubtful)})
     versions = db.execute("SELECT slot, kind, MAX(version) FROM release GROUP BY slot, kind").fetchall()
@@ -98,6 +95,15 @@ def plan_erasure(
     slots = tuple(_slot_plan(newest, records, found, name, teachers(name)) for name in names)
     after = (*_requests(logged or {}, subject, slot), *_after(files, found))
     return ErasurePlan(found, slots, files, after, what_stays(found))
+
+
+def nothing_holds(found: TrainedOn, slot: Slot | None = None) -> VersioningError:
+    """Return the error for a subject that no data and no adapter holds, with the names that are similar."""
+    similar = f"; similar names: {', '.join(map(repr, found.similar))}" if found.similar else ""
+    return VersioningError(
+        f"nothing in {slot or 'any slot'} holds {found.subject}; speakers are written as the delivery named them"
+        f"{similar}"
+    )
 
 
 def _slot_plan(

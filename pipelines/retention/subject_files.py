@@ -7,7 +7,7 @@ from functools import partial
 from typing import IO
 
 from pipelines.audit.data_index import add_file
-from pipelines.audit.erasure_plan import ErasurePlan, plan_erasure
+from pipelines.audit.erasure_plan import ErasurePlan, nothing_holds, plan_erasure
 from pipelines.audit.server_records import ServerRecords
 from pipelines.audit.trained_on import rows_of
 from pipelines.datasets.dvc import DvcRemote
@@ -53,6 +53,9 @@ def files_to_erase(
     collection would bring it back. Raise VersioningError if nothing holds the subject.
     """
     plan = plan_erasure(db, ServerRecords(uri), subject, None, stored.place, unnamed=unnamed)
+    if not plan.files and not plan.found.holdings and not plan.found.adapters:
+        # adapters whose data is unknown have a plan, and no file that could go: a mistyped name would be a success
+        raise nothing_holds(plan.found)
     for hold in holds_against(plan, on_hold, stored, uri):
         raise GateRefused(
             f"{subject} is not erased: {hold.summary}; elp data drop takes the recordings out of use all the same. "

@@ -15,6 +15,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipelines.audit.data_index import open_index, opened
+from pipelines.audit.erasure_plan import plan_erasure
+from pipelines.audit.server_records import ServerRecords
 from pipelines.datasets.dataset_version import SHARDS
 from pipelines.datasets.drop import drop_clips
 from pipelines.datasets.dvc import DvcRemote, dvc_remote, metafile, tracked_hash
@@ -196,6 +198,18 @@ def test_an_erasure_leaves_what_only_another_repository_names_and_what_may_be_in
     plan, _ = sweep(with_policy(workspace, grace_days=0), _quiet, ANNA)
     assert (_there(workspace, shard), _there(workspace, young)) == (True, False)
     assert young in plan.data.erased
+
+
+def test_an_erasure_of_a_mistyped_name_is_refused_also_if_the_data_of_an_adapter_is_unknown(
+    workspace: Workspace, server: GuardedServer
+) -> None:
+    sweep(workspace, _quiet, ANNA)
+    # the version of the champion is a gap in the new index
+    _lose_caches(workspace)
+    with open_index(workspace, _quiet) as db:
+        assert plan_erasure(db, ServerRecords(server.uri), Subject(speaker="Anna ")).found.unknown
+    with pytest.raises(VersioningError, match="nothing in any slot holds speaker bertt"):
+        sweep(workspace, _quiet, Subject(speaker="bertt"))
 
 
 def test_an_erasure_is_refused_in_a_clone_without_tags(workspace: Workspace) -> None:
