@@ -225,7 +225,7 @@ def test_a_kept_recording_that_was_altered_or_a_missing_key_is_named(tmp_path: P
     for kept, given in zip(folder.recordings("5" * 32), ANNA, strict=True):
         np.testing.assert_array_equal(kept, given.astype(np.float32))
     (sealed,) = (tmp_path / "voices" / "recordings" / ("5" * 32)).glob("1.sealed")
-    assert b"RIFF" not in sealed.read_bytes()
+    assert b"WAVEfmt " not in sealed.read_bytes()
     content = bytearray(sealed.read_bytes())
     content[40] ^= 1
     sealed.write_bytes(bytes(content))
