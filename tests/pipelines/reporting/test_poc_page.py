@@ -134,5 +134,5 @@ def test_the_plan_is_one_page_in_both_languages(tmp_path: Path, language: str, s
     page = poc_page(texts(language), make_poc_plan(workspace, slot, 0.2), workspace.settings.report)
     assert f'<html lang="{language}">' in page
     assert "%(" not in page
-    assert "http" not in page
+    assert "://" not in page
     assert language == "en" or english_texts(read_html(page)) == []
