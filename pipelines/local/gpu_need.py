@@ -12,12 +12,12 @@ import os
 import urllib.error
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from elp_core.checkpoint_folders import local_folder
 from pipelines.errors import UsageError
+from pipelines.local import http_client as web
 from pipelines.local.prefect_request import prefect_request
 from pipelines.local.settings import Settings, SlotSettings
 from pipelines.registry.slot import Slot
@@ -147,7 +147,7 @@ def unserved_runs(api: str, pool: str) -> dict[str, int]:
     wanted: dict[str, Any] = {
         "flow_runs": {
             "state": {"name": {"any_": ["Late", "Scheduled", "AwaitingRetry"]}},
-            "expected_start_time": {"before_": datetime.now(UTC).isoformat()},
+            "expected_start_time": {"before_": web.date_of(f"{api}/health").isoformat()},
         },
         "work_pools": {"name": {"any_": [pool]}},
     }

@@ -26,7 +26,7 @@ from pipelines.local.prefect_request import prefect_request
 from pipelines.local.processes import Process, alive, listens, start, stop, stop_remains, tail
 from pipelines.local.runs_in_progress import prefect_address, runs_of_workers
 from pipelines.local.servers import server_address, server_command, shown_address
-from pipelines.local.service_status import heartbeat
+from pipelines.local.service_status import has_reported
 from pipelines.local.supervision import SUPERVISOR, write_ends
 from pipelines.local.worker_runs import forget_workers
 from pipelines.local.workspace import Workspace
@@ -267,7 +267,7 @@ def _wait_for_workers(workspace: Workspace, record: Record, api: str, log: Log) 
     """Wait until each local worker has reported to Prefect."""
     started = time.monotonic()
     for process in (p for p in record.processes if p.name in commands.POOLS):
-        ready = functools.partial(_online, api, process, commands.worker_name(workspace, process.name))
+        ready = functools.partial(has_reported, api, process, commands.worker_name(workspace, process.name))
         _wait_until(process, ready, f"the worker of {process.name} does not report", started)
         log(f"worker of {process.name} is ready")
 
@@ -279,15 +279,6 @@ def _wait_until(process: Process, ready: Callable[[], bool], fault: str, started
         if time.monotonic() - started > START_SECONDS:
             raise ServiceError(f"{fault}; its log: {process.log}")
         time.sleep(0.2)
-
-
-def _online(api: str, process: Process, name: str) -> bool:
-    try:
-        workers = prefect_request(f"{api}/work_pools/{process.name}/workers/filter", {}, timeout=30.0)
-    except OSError:
-        return False
-    # the worker of an earlier start has the same name: only a heartbeat since this one's start counts
-    return any(w["name"] == name and heartbeat(w) > process.created for w in workers)
 
 
 def _living(record: Record) -> Record:

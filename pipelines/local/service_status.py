@@ -1,6 +1,5 @@
 """State of the servers and workers, from the processes and from the servers, in a few milliseconds."""
 
-import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -14,7 +13,7 @@ from pipelines.local import http_client as web
 from pipelines.local.addresses import MLFLOW, PREFECT, Record, log_in_to_prefect, prefect_api, read_record
 from pipelines.local.gpu_need import unserved_runs
 from pipelines.local.prefect_request import prefect_request
-from pipelines.local.processes import alive
+from pipelines.local.processes import Process, alive
 from pipelines.local.service_commands import POOLS, worker_name
 from pipelines.local.supervision import GUARD, SUPERVISOR, WINDOW, Ends, read_ends
 from pipelines.local.worker_plan import CPU_POOL, GPU_POOL
@@ -144,13 +143,14 @@ def _pool(record: Record, pool: str, api: str, own: str) -> ServiceStatus:
     try:
         workers = prefect_request(f"{api}/work_pools/{pool}/workers/filter", {})
         runs = prefect_request(f"{api}/flow_runs/count", wanted)
+        now = web.date_of(f"{api}/health").timestamp()
     except OSError as error:
         return replace(found, detail=f"no such pool yet ({error})")
     online = [worker for worker in workers if worker["status"] == "ONLINE"]
     # Prefect shows a killed worker as online until several of its heartbeats are missing
     alive_workers = sum(worker["name"] != own for worker in online) + running
-    last = max(map(heartbeat, online), default=None)
-    age = "" if last is None else f", last heartbeat {max(0.0, time.time() - last):.0f} s ago"
+    last = max(map(_heartbeat, online), default=None)
+    age = "" if last is None else f", last heartbeat {max(0.0, now - last):.0f} s ago"
     detail = f"{count(alive_workers, 'worker')}, {count(runs, 'run')} in progress{age}{_waiting(api, pool)}"
     return replace(found, state="up" if alive_workers else "down", detail=detail)
 
@@ -183,6 +183,19 @@ def _waiting(api: str, pool: str) -> str:
     )
 
 
-def heartbeat(worker: dict[str, Any]) -> Seconds:
-    """Return when a worker, as Prefect describes it, last reported: seconds since the epoch."""
+def has_reported(api: str, process: Process, name: str) -> bool:
+    """Return whether a local worker has reported to Prefect under its name since its process was started."""
+    uptime = process.uptime
+    try:
+        workers = prefect_request(f"{api}/work_pools/{process.name}/workers/filter", {}, timeout=30.0)
+        # of whole seconds, so the second may be over
+        now = web.date_of(f"{api}/health", timeout=30.0).timestamp() + 1.0
+    except OSError:
+        return False
+    # the worker of an earlier start has the same name: only a heartbeat since this one's start counts
+    return any(worker["name"] == name and now - _heartbeat(worker) < uptime for worker in workers)
+
+
+def _heartbeat(worker: dict[str, Any]) -> Seconds:
+    """Return when a worker, as Prefect describes it, last reported: seconds since the epoch by the server's clock."""
     return datetime.fromisoformat(worker["last_heartbeat_time"]).timestamp()
