@@ -8,7 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from pipelines.local.gpu_need import slot_queue
 from pipelines.local.prefect_request import prefect_request
 from pipelines.local.workspace import Workspace
 from pipelines.orchestration.prefect_api import deployment_name
+from pipelines.orchestration.slot_deployments import server_now
 from pipelines.registry.slot import Slot
 
 START_PAUSES: tuple[Seconds, ...] = (300.0, 1200.0, 3600.0)
@@ -116,8 +117,8 @@ def _is_busy(workspace: Workspace, api: str, slot: Slot) -> bool:
         "flow_runs": {
             "tags": {"all_": [str(slot)]},
             "state": {"type": {"any_": list(_BUSY)}},
-            # those that a schedule plans for later are among the scheduled ones
-            "expected_start_time": {"before_": datetime.now(UTC).isoformat()},
+            # those that a schedule plans for later are among the scheduled ones; one of this second is due
+            "expected_start_time": {"before_": (server_now(api) + timedelta(seconds=1)).isoformat()},
         },
         "deployments": {"tags": {"all_": ["elp", deployment_name(workspace)]}},
     }

@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID
 
@@ -16,6 +16,7 @@ from pipelines.local.workspace import Workspace
 from pipelines.orchestration.follow import read_log
 from pipelines.orchestration.prefect_api import FollowedRun, deployment_name, followed_run, read_run
 from pipelines.orchestration.reaper import may_start_again
+from pipelines.orchestration.slot_deployments import server_now
 from pipelines.registry.slot import Slot
 
 if TYPE_CHECKING:
@@ -45,8 +46,9 @@ def workspace_runs(client: SyncPrefectClient, workspace: Workspace, slot: Slot |
     from prefect.client.schemas.sorting import FlowRunSort
 
     tags = filters.DeploymentFilterTags(all_=["elp", deployment_name(workspace)])
-    # the type is Prefect's own name of a datetime
-    begun = filters.FlowRunFilterExpectedStartTime(before_=cast(Any, datetime.now(UTC)))
+    # a run of this second is due; the type is Prefect's own name of a datetime
+    due = cast(Any, server_now(str(client.api_url).rstrip("/")) + timedelta(seconds=1))
+    begun = filters.FlowRunFilterExpectedStartTime(before_=due)
     seen = 0
     while page := client.read_flow_runs(
         deployment_filter=filters.DeploymentFilter(tags=tags),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,24 +21,33 @@ class Prefect:
 
     def __init__(self) -> None:
         self.busy = 0
+        self.due: datetime | None = None
+        """When the run of the slot is due; it is among the busy ones from then on."""
+        self.ahead = timedelta(0)
+        """So far its clock is ahead of this machine's."""
         self.slots = ("plant-a/asr",)
         self.asked: dict[str, Any] = {}
 
     def request(self, url: str, body: Any = None) -> Any:
         if url.endswith("/count"):
             assert body["flow_runs"]["tags"]["all_"][0] in self.slots
-            return self.busy
+            before = datetime.fromisoformat(body["flow_runs"]["expected_start_time"]["before_"])
+            return self.busy + bool(self.due and self.due < before)
         if "/deployments/name/" in url:
             return {"id": "d1"}
         assert url.endswith("/deployments/d1/create_flow_run")
         self.asked.setdefault(body["idempotency_key"], body)
         return {}
 
+    def now(self, api: str) -> datetime:
+        return (datetime.now(UTC) + self.ahead).replace(microsecond=0)
+
 
 @pytest.fixture
 def prefect(monkeypatch: pytest.MonkeyPatch) -> Prefect:
     prefect = Prefect()
     monkeypatch.setattr(inbox_watch, "prefect_request", prefect.request)
+    monkeypatch.setattr(inbox_watch, "server_now", prefect.now)
     return prefect
 
 
@@ -127,6 +137,20 @@ def test_none_is_started_next_to_another_run_of_the_slot(tmp_path: Path, prefect
     _look(workspace)
     assert prefect.asked == {}
     prefect.busy = 0
+    _look(workspace)
+    assert len(prefect.asked) == 1
+
+
+@pytest.mark.parametrize("hours", [-1, 0, 1])
+def test_a_run_is_due_by_the_clock_of_the_server(tmp_path: Path, prefect: Prefect, hours: int) -> None:
+    workspace = bare_workspace(tmp_path, stable=0.0, start="ingest")
+    _arrive(workspace)
+    prefect.ahead = timedelta(hours=hours)
+    prefect.due = datetime.now(UTC) + prefect.ahead
+    _look(workspace)
+    assert prefect.asked == {}
+    # one that a schedule plans for later
+    prefect.due += timedelta(minutes=30)
     _look(workspace)
     assert len(prefect.asked) == 1
 

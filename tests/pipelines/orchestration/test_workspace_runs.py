@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -26,10 +27,12 @@ class Client:
         self.slow = slow
         self.messages: list[str | None] = []
         self.logged: list[str] = []
+        self.before: datetime | None = None
 
     def read_flow_runs(self, **asked: Any) -> list[FlowRun]:
         if asked["flow_run_filter"].parent_flow_run_id:
             return self.children
+        self.before = asked["flow_run_filter"].expected_start_time.before_
         return list(self.runs.values())[asked["offset"] :][: asked["limit"]]
 
     def read_flow_run(self, run_id: UUID) -> FlowRun:
@@ -57,6 +60,14 @@ class Client:
         return lines[offset:][:limit]
 
 
+@pytest.fixture(autouse=True)
+def server_ahead(monkeypatch: pytest.MonkeyPatch) -> timedelta:
+    """Prefect's clock is an hour ahead of this machine's."""
+    ahead = timedelta(hours=1)
+    monkeypatch.setattr(runs, "server_now", lambda api: (datetime.now(UTC) + ahead).replace(microsecond=0))
+    return ahead
+
+
 @pytest.fixture
 def make(workspace: Workspace) -> Any:
     def run(run_id: UUID, name: str = "retrain a/asr", kind: StateType = StateType.RUNNING, **given: Any) -> FlowRun:
@@ -72,6 +83,15 @@ def test_the_runs_of_a_slot_are_those_that_name_it_in_this_workspace(workspace: 
     listed = [run.id for run in runs.workspace_runs(client, workspace, Slot("a", "asr"))]
     assert listed == [str(FIRST), str(SECOND)]
     assert len(list(runs.workspace_runs(client, workspace))) == 3
+
+
+def test_runs_up_to_now_by_the_clock_of_the_server_are_listed(workspace: Workspace, server_ahead: timedelta) -> None:
+    client: Any = Client()
+    now = datetime.now(UTC) + server_ahead
+    assert list(runs.workspace_runs(client, workspace)) == []
+    # a run that was started in this second, too
+    assert client.before
+    assert timedelta(0) < client.before - now < timedelta(seconds=10)
 
 
 def test_more_runs_than_a_page_are_all_read(workspace: Workspace, make) -> None:
