@@ -11,7 +11,6 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence, Set
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -22,7 +21,7 @@ from pipelines.local.prefect_request import prefect_request
 from pipelines.local.workspace import Workspace
 from pipelines.monitoring.retrain_decision import RetrainDecision
 from pipelines.orchestration.prefect_api import connect_prefect, deployment_name
-from pipelines.orchestration.slot_deployments import patient_request, rest_errors
+from pipelines.orchestration.slot_deployments import patient_request, rest_errors, server_now
 from pipelines.registry.slot import Slot
 
 if TYPE_CHECKING:
@@ -98,9 +97,8 @@ def request_retraining(
     with rest_errors(api):
         # not by time: the clocks of two machines differ
         before = _automatic_runs(api, deployment)
-        prefect_request(
-            f"{api}/events", [_event(workspace, slot, deployment, decision.reasons, revision)], timeout=15.0
-        )
+        event = _event(workspace, api, slot, deployment, decision.reasons, revision)
+        prefect_request(f"{api}/events", [event], timeout=15.0)
         run = _started_run(api, deployment, before, patience)
     if not run:
         reason = f"no run was seen within {patience:.0f} s; look at the automation {automation.name!r} in Prefect"
@@ -108,11 +106,13 @@ def request_retraining(
     return RetrainRequest(decision, f"{prefect_pages(workspace, api)}/runs/flow-run/{run}")
 
 
-def _event(workspace: Workspace, slot: Slot, deployment: str, reasons: Sequence[str], revision: str) -> dict[str, Any]:
+def _event(
+    workspace: Workspace, api: str, slot: Slot, deployment: str, reasons: Sequence[str], revision: str
+) -> dict[str, Any]:
     id_ = str(uuid4())
     return {
         "id": id_,
-        "occurred": datetime.now(UTC).isoformat(),
+        "occurred": server_now(api).isoformat(),
         "event": WANTED,
         "resource": {
             "prefect.resource.id": _resource(workspace),

@@ -28,6 +28,7 @@ from pipelines.orchestration.slot_deployments import (
     flow_of,
     pages,
     read_slot_deployments,
+    server_now,
 )
 from pipelines.prefect_names import MISSED
 from pipelines.registry.slot import Slot
@@ -74,16 +75,17 @@ class Schedule:
 
 def read_schedules(workspace: Workspace, api: str, entries: Sequence[ScheduleEntry] = ()) -> list[Schedule]:
     """Return the workspace's schedules by name; `entries` are those that were applied. No answer raises OSError."""
+    now = server_now(api)
     with ThreadPoolExecutor(3) as threads:
         verdicts = threads.submit(_verdicts, workspace)
         deployments = read_slot_deployments(workspace, api)
         scheduled = [one for one in deployments if one.schedules]
         last = threads.submit(_last_runs, workspace, api, {(one.slot, one.flow) for one in scheduled})
-        missed = threads.submit(_missed, workspace, api) if scheduled else None
+        missed = threads.submit(_missed, workspace, api, now) if scheduled else None
         planned = _next_of_persons(api, scheduled)
         facts = (last.result(), missed.result() if missed else {}, verdicts.result())
     found = [
-        _schedule(deployment, each, entries, planned, *facts)
+        _schedule(now, deployment, each, entries, planned, *facts)
         for deployment in scheduled
         for each in deployment.schedules
     ]
@@ -91,6 +93,7 @@ def read_schedules(workspace: Workspace, api: str, entries: Sequence[ScheduleEnt
 
 
 def _schedule(
+    now: datetime,
     deployment: SlotDeployment,
     given: DeploymentSchedule,
     entries: Sequence[ScheduleEntry],
@@ -102,7 +105,6 @@ def _schedule(
     slot, key = deployment.slot, (deployment.slot, deployment.flow)
     entry = entry_of(entries, Slot.parse(slot), deployment.flow) if given.entry else None
     run, active = last.get(key, {}), given.active and not deployment.paused
-    now = datetime.now(UTC)
     if given.starts is not None:
         following = next((_text(start) for start in given.starts if start > now), "")
     else:
@@ -182,9 +184,9 @@ def _take(
     return read
 
 
-def _missed(workspace: Workspace, api: str) -> dict[tuple[str, str], tuple[int, str]]:
+def _missed(workspace: Workspace, api: str, now: datetime) -> dict[tuple[str, str], tuple[int, str]]:
     """Return, by slot and flow, how many starts were missed lately, and the first of them."""
-    since = (datetime.now(UTC) - timedelta(days=REMEMBERED_DAYS)).isoformat()
+    since = (now - timedelta(days=REMEMBERED_DAYS)).isoformat()
     wanted = {
         "flow_runs": {"state": {"name": {"any_": [MISSED]}}, "expected_start_time": {"after_": since}},
         "deployments": {"tags": {"all_": ["elp", deployment_name(workspace)]}},

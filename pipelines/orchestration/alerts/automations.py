@@ -12,7 +12,7 @@ edited automation no longer selects is read as well. Checked with 3.8.8.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence, Set
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from elp_core.types import Seconds
@@ -22,7 +22,7 @@ from pipelines.local.workspace import Workspace
 from pipelines.orchestration.alerts.alert import EVENTS, KINDS, Alert, event_alert
 from pipelines.orchestration.overdue_runs import LATE, LEAVES_LATE, OVERDUE
 from pipelines.orchestration.prefect_api import deployment_name
-from pipelines.orchestration.slot_deployments import pages
+from pipelines.orchestration.slot_deployments import pages, server_now
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
@@ -82,16 +82,17 @@ def _trigger(workspace: Workspace, kind: str, overdue: Seconds) -> EventTrigger:
 
 def emit(workspace: Workspace, api: str, alerts: Iterable[Alert]) -> None:
     """Send events of our own to Prefect; one that it has already changes nothing. No answer raises OSError."""
-    if events := [own_event(workspace, alert) for alert in alerts]:
-        prefect_request(f"{api}/events", events, timeout=15.0)
+    if news := list(alerts):
+        now = server_now(api)
+        prefect_request(f"{api}/events", [own_event(workspace, alert, now) for alert in news], timeout=15.0)
 
 
-def own_event(workspace: Workspace, alert: Alert) -> dict[str, Any]:
-    """Return an event of our own, as Prefect takes it."""
+def own_event(workspace: Workspace, alert: Alert, now: datetime) -> dict[str, Any]:
+    """Return an event of our own, as Prefect takes it; `now` is by the clock of its server."""
     return {
         "id": alert.id,
-        # of now: Prefect's triggers do not look at events that are older than what they have seen
-        "occurred": datetime.now(UTC).isoformat(),
+        # of now: neither Prefect's triggers nor the supervision look at events that are older than what they have seen
+        "occurred": now.isoformat(),
         "event": alert.event,
         "resource": {
             "prefect.resource.id": f"elp.workspace.{deployment_name(workspace)}",

@@ -44,7 +44,7 @@ from pipelines.orchestration.deployments import FLOWS, refuse_shared_prefect, re
 from pipelines.orchestration.prefect_api import connect_prefect, find_deployment, read_run, start_run
 from pipelines.orchestration.schedule_apply import apply_schedules
 from pipelines.orchestration.schedules import remove_schedule, set_schedule
-from pipelines.orchestration.slot_deployments import change_starts, delete_schedule, read_slot_deployments
+from pipelines.orchestration.slot_deployments import change_starts, delete_schedule, read_slot_deployments, server_now
 from pipelines.registry.adapter_version import AdapterVersion
 from pipelines.registry.signing.keys import key_folder, load_trusted_keys
 from pipelines.registry.slot import Slot
@@ -291,14 +291,17 @@ def hook(up: Workspace) -> Iterator[Receiver]:
 def test_an_event_that_prefect_holds_back_is_reported_all_the_same(up: Workspace, hook: Receiver) -> None:
     # it follows one that never comes, so no automation fires on it for 15 minutes
     alert = Alert(str(uuid4()), "elp.gate.refused", "refused", "", "the gate did not pass plant-h/asr v3")
-    prefect_request(f"{prefect_api(up)}/events", [{**own_event(up, alert), "follows": str(uuid4())}])
+    prefect_request(
+        f"{prefect_api(up)}/events", [{**own_event(up, alert, server_now(prefect_api(up))), "follows": str(uuid4())}]
+    )
     assert _eventually(lambda: _told(hook, alert.what))
     assert sum(_told(Receiver(got=[message]), alert.what) > 0 for message in hook.got) == 1, "reported once"
 
 
 def test_an_event_of_a_paused_automation_is_not_reported(up: Workspace, hook: Receiver) -> None:
     alert = Alert(str(uuid4()), "elp.override.asked", "override", "", "someone asks for an override of plant-h/asr v3")
-    begin = datetime.now(UTC)
+    # in whole seconds, as the time of the event
+    begin = server_now(prefect_api(up))
     with connect_prefect(up) as client:
         (automation,) = client.read_automations_by_name(automation_name(up, "override"))
         client.pause_automation(automation.id)
