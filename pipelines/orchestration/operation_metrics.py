@@ -154,7 +154,8 @@ def _of_prefect(workspace: Workspace, api: str, before: OperationFigures, now: f
         before,
         runs=dict(runs),
         waiting={pool: waiting[pool] for pool in POOLS},
-        oldest=oldest,
+        # the page subtracts it from `at`, which is by the clock of this machine
+        oldest={pool: before.at - (now - due) for pool, due in oldest.items()},
         overdue=len(overdue),
         workers={pool: _online(api, pool) for pool in POOLS},
         ended={

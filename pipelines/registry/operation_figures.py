@@ -55,7 +55,7 @@ class OperationFigures:
     waiting: Counts = field(default_factory=dict)
     """Pool -> runs that are due and that no worker has begun."""
     oldest: Mapping[str, float] = field(default_factory=dict)
-    """Pool -> when the one of them that waits longest was due."""
+    """Pool -> when the one of them that waits longest was due, by the clock that `at` is by."""
     workers: Counts = field(default_factory=dict)
     """Pool -> workers that report."""
     last_success: Mapping[str, float] = field(default_factory=dict)

@@ -226,6 +226,17 @@ def test_ends_are_counted_by_the_clock_of_the_server(
     assert found.last_success == {"plant-a/asr": NOW + ahead + 310}
 
 
+@pytest.mark.parametrize("ahead", [-3600.0, 3600.0])
+def test_the_wait_of_the_oldest_run_does_not_depend_on_the_clock_of_the_server(
+    tmp_path: Path, prefect: Prefect, ahead: float
+) -> None:
+    prefect.ahead = ahead
+    run = {"name": "retrain", "parameters": {"slot": "plant-a/asr"}, "work_pool_name": "elp-gpu"}
+    prefect.open = [run | {"state_type": "SCHEDULED", "expected_start_time": _text(NOW + ahead - 40)}]
+    found = _collect(bare_workspace(tmp_path))
+    assert found.at - found.oldest["elp-gpu"] == 40
+
+
 def test_a_slot_that_the_workspace_has_no_more_has_no_last_success(workspace: Workspace, prefect: Prefect) -> None:
     tag_slots(workspace, ["plant-a/asr", "plant-b/asr"])
     (workspace.root / "inbox" / "plant-c" / "asr").mkdir(parents=True)
