@@ -175,9 +175,15 @@ def start_run(
 
     A second request with the same `key` returns the run of the first one.
     """
+    from prefect.states import Scheduled
+
+    from pipelines.orchestration.slot_deployments import server_now
+
     deployment = find_deployment(client, flow, workspace)
     run = client.create_flow_run_from_deployment(
         deployment.id,
+        # without a time, Prefect's client takes the clock of this machine: the run would begin when the server has it
+        state=Scheduled(scheduled_time=server_now(str(client.api_url).rstrip("/"))),
         parameters=dict(parameters),
         name=name,
         tags=list(tags),

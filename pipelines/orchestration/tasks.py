@@ -11,6 +11,7 @@ from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import FlowRun, State, TaskRun
 from prefect.runtime import flow_run, task_run
+from prefect.settings import PREFECT_API_URL
 from prefect.tasks import Task
 
 from pipelines.datasets.dataset_version import DatasetVersion
@@ -27,6 +28,7 @@ from pipelines.orchestration.reaper import STARTS_WITHIN, may_start_again
 from pipelines.orchestration.run_outcome import SlotRun
 from pipelines.orchestration.schedule_apply import slots_to_retrain
 from pipelines.orchestration.shared_pass import PassPart
+from pipelines.orchestration.slot_deployments import server_now
 from pipelines.progress_text import Report
 from pipelines.registry.client.workers import refresh_keys
 from pipelines.registry.signing.keys import key_folder
@@ -143,8 +145,6 @@ def take_inbox(
 
 def report_event(workspace: Workspace, event: str, key: str, *, subject: str, slot: str, reason: str) -> None:
     """Report an event of the operation to the Prefect API of this run. No answer raises OSError."""
-    from prefect.settings import PREFECT_API_URL
-
     # a flow that is called as a function has no server
     if api := PREFECT_API_URL.value():
         report_operation(workspace, api, event, key, subject=subject, slot=slot, reason=reason)
@@ -270,6 +270,8 @@ def retrain_in_own_run(
             tags=slots,
             work_queue_name=queue,
             poll_interval=2,
+            # without it, Prefect's client takes the clock of this machine
+            scheduled_time=server_now(PREFECT_API_URL.value() or ""),
             # a run over all slots that was killed and started again waits for the runs that it has begun
             idempotency_key=f"{flow_run.get_id()} {' '.join(slots)}",
         )
