@@ -133,7 +133,8 @@ class WorkerHost:
             require_same_release(installed, server)
             require_same_release(self.release, server)
         if finishing and self.finishing is None:
-            self.log(f"the server has {server} now; this worker, with {self.release}, ends when its run has ended")
+            own = self.release if installed == server else installed
+            self.log(f"the server has {server}, and this worker {own}; it ends when its run has ended")
         self.finishing = finishing
 
     def _running(self, installed: str) -> set[str]:

@@ -282,7 +282,7 @@ def test_a_worker_with_another_release_than_the_server_finishes_its_run_and_ends
     ]
     prefect.release = "elp 9.9, recipe 7"
     log = machine.home / "parent.log"
-    _until(lambda: "ends when its run has ended" in log.read_text(), "the notice")
+    _until(lambda: f"and this worker {installed_release()}; it ends when its run" in log.read_text(), "the notice")
     assert machine.parent.poll() is None
     prefect.runs = prefect.runs[:1]
     assert machine.parent.wait(60) != 0
@@ -316,7 +316,7 @@ def test_a_worker_upgraded_before_the_server_takes_no_further_runs_and_ends(
         host.require_trust(settings)
         # sent back soon
         prefect.runs[1:] = [run | {"id": f"begun {later} later"}]
-    assert said == [f"the server has {old} now; this worker, with {old}, ends when its run has ended"]
+    assert said == [f"the server has {old}, and this worker elp 9.9, recipe 7; it ends when its run has ended"]
     del prefect.runs[0]
     with pytest.raises(WorkerEnded, match=rf"this worker has elp 9.9, recipe 7, and the server runs with {old}"):
         host.require_trust(settings)
@@ -325,9 +325,15 @@ def test_a_worker_upgraded_before_the_server_takes_no_further_runs_and_ends(
 def test_a_worker_upgraded_after_the_server_ends_to_start_again(
     tmp_path: Path, prefect: PrefectStandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    host, settings = _host(tmp_path, prefect, print)
-    prefect.release = "elp 9.9, recipe 7"
+    old, said = installed_release(), list[str]()
+    host, settings = _host(tmp_path, prefect, said.append)
+    monkeypatch.setattr(worker_host, "_TRUST_EVERY", 0.0)
+    run = {"state_type": "RUNNING", "labels": {"prefect.worker.name": "host:elp-cpu"}, "parameters": {"release": old}}
+    prefect.release, prefect.runs = "elp 9.9, recipe 7", [run | {"id": "begun before"}]
     monkeypatch.setattr(worker_host, "installed_release", lambda: prefect.release)
+    host.require_trust(settings)
+    assert said == [f"the server has elp 9.9, recipe 7, and this worker {old}; it ends when its run has ended"]
+    del prefect.runs[0]
     with pytest.raises(WorkerEnded, match=r", and the server runs with elp 9.9, recipe 7"):
         host.require_trust(settings)
 
