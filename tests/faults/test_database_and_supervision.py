@@ -21,9 +21,7 @@ from tests.support.plant import plant_with_a_job
 from tests.support.postgres import Postgres, postgres_server
 from tests.support.whole_system import BACK_WITHIN, System, family, kill_processes, running_system
 
-pytestmark = [
-    pytest.mark.integration, pytest.mark.faults, pytest.mark.timeout(3600), pytest.mark.xdist_group("database")
-]  # fmt: skip
+pytestmark = [pytest.mark.integration, pytest.mark.faults, pytest.mark.timeout(3600)]
 
 ROOT = Path(__file__).resolve().parents[2]
 ROUNDS = int(os.environ.get("ELP_FAULT_ROUNDS", "10"))

@@ -10,7 +10,7 @@ import pytest
 from tests.support.main_job import MainJob
 from tests.support.plant import Plant
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(3600), pytest.mark.xdist_group("faults")]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(3600)]
 
 SAMPLE = 3
 """Each costs a job until its kill, and another one after it: 12 s. `make faults` has every point."""

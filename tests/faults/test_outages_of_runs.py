@@ -15,9 +15,7 @@ from tests.support.full_disk import full_disk, resize
 from tests.support.object_store import OWNER, Keys, ObjectStore, object_store, write_secrets
 from tests.support.whole_system import BACK_WITHIN, System, family, kill_processes, running_system
 
-pytestmark = [
-    pytest.mark.integration, pytest.mark.faults, pytest.mark.timeout(3600), pytest.mark.xdist_group("outages")
-]  # fmt: skip
+pytestmark = [pytest.mark.integration, pytest.mark.faults, pytest.mark.timeout(3600)]
 
 AWAY = float(os.environ.get("ELP_FAULT_AWAY", "300"))
 """Seconds for which a store is away."""

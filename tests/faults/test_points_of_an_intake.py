@@ -23,7 +23,7 @@ from tests.support.git_servers import shared_workspace
 from tests.support.public_state import data_files, leftovers
 from tests.support.workspaces import delivery, isolate
 
-pytestmark = [pytest.mark.faults, pytest.mark.integration, pytest.mark.timeout(7200), pytest.mark.xdist_group("faults")]
+pytestmark = [pytest.mark.faults, pytest.mark.integration, pytest.mark.timeout(7200)]
 
 
 def _take_in(address: str, slot: str, home: Path, environment: dict[str, str]) -> None:

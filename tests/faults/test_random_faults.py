@@ -18,9 +18,7 @@ from tests.support.object_store import OWNER, object_store
 from tests.support.plant import Plant, plant_with_a_job
 from tests.support.postgres import postgres_server
 
-pytestmark = [
-    pytest.mark.integration, pytest.mark.faults, pytest.mark.timeout(3600), pytest.mark.xdist_group("faults")
-]  # fmt: skip
+pytestmark = [pytest.mark.integration, pytest.mark.faults, pytest.mark.timeout(3600)]
 
 ROUNDS = int(os.environ.get("ELP_FAULT_ROUNDS", "10"))
 

@@ -15,9 +15,7 @@ import pytest
 from tests.support.system_faults import FAULTS, begin_a_new_count
 from tests.support.whole_system import BACK_WITHIN, System, running_system
 
-pytestmark = [
-    pytest.mark.integration, pytest.mark.faults, pytest.mark.timeout(7200), pytest.mark.xdist_group("system")
-]  # fmt: skip
+pytestmark = [pytest.mark.integration, pytest.mark.faults, pytest.mark.timeout(7200)]
 
 ROUNDS = int(os.environ.get("ELP_FAULT_ROUNDS", "10"))
 

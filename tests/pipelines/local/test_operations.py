@@ -55,7 +55,7 @@ from tests.support.scheduled_workspace import tag_slots
 from tests.support.versions_by_hand import gate, register
 from tests.support.workspaces import isolate
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(600), pytest.mark.xdist_group("operations")]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 
 
 @pytest.fixture(scope="module")

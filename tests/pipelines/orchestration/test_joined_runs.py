@@ -19,7 +19,7 @@ from pipelines.cli.main import run
 from tests.support.night import Night, eventually, night_of
 from tests.support.workspaces import isolate
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(900), pytest.mark.xdist_group("joined")]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
 
 SITES = ("one", "two", "three", "bad", "alone", "parallel")
 SETTINGS = """servers: {mlflow_port: 0, prefect_port: 0, together: 3}

@@ -46,7 +46,7 @@ from tests.support.scheduled_workspace import scheduled_workspace
 from tests.support.watched_slot import Watched, watched_slot, write_sessions
 from tests.support.workspaces import isolate
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(600), pytest.mark.xdist_group("monitor-retrain")]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 
 SLOT = Slot("renewed", "asr")
 

@@ -32,7 +32,7 @@ from pipelines.registry.slot import Slot
 from tests.support.scheduled_workspace import scheduled_workspace, tag_slots, write_settings
 from tests.support.workspaces import isolate
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(600), pytest.mark.xdist_group("schedules")]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 
 NIGHTLY = """schedules:
   nightly: {slots: "plant-*/*", cron: "0 2 * * *", timezone: Asia/Tokyo, spread: 90m}
