@@ -100,6 +100,21 @@ def new_md5(content: bytes = b"") -> "hashlib._Hash":
     return hashlib.md5(content, usedforsecurity=False)
 
 
+def listed_files(name: str, file: IO[bytes]) -> dict[str, str]:
+    """Return the MD5 of each file in a listing (``<hex>.dir``), by its name in the folder.
+
+    Raise VersioningError if the listing cannot be read or was changed; DataRemoteAway during an outage.
+    """
+    with read_faults(f"the listing {name} of the DVC remote"):
+        content = file.read()
+    got = new_md5(content).hexdigest()
+    if got != name.removesuffix(".dir"):
+        raise VersioningError(
+            f"the listing {name} of the DVC remote was changed: its MD5 is {got}; restore it from a backup"
+        )
+    return {str(entry["relpath"]): str(entry["md5"]) for entry in json.loads(content)}
+
+
 @dataclass(frozen=True)
 class FileDigests:
     """Two hashes of one file, in hex."""
@@ -119,14 +134,8 @@ class DvcRemote:
     def listing(self, folder: str) -> dict[str, str]:
         """Return the MD5 of each file of a tracked folder (given by its DVC hash, ``md5:<hex>.dir``), by name."""
         name = folder.removeprefix("md5:")
-        with self.open(name) as file, read_faults(f"the listing {name} of the DVC remote"):
-            content = file.read()
-        got = new_md5(content).hexdigest()
-        if got != name.removesuffix(".dir"):
-            raise VersioningError(
-                f"the listing {name} of the DVC remote was changed: its MD5 is {got}; restore it from a backup"
-            )
-        return {str(entry["relpath"]): str(entry["md5"]) for entry in json.loads(content)}
+        with self.open(name) as file:
+            return listed_files(name, file)
 
     @contextlib.contextmanager
     def open(self, md5: str) -> Iterator[IO[bytes]]:

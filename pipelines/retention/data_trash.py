@@ -5,14 +5,13 @@ to the trash loses nothing.
 """
 
 import contextlib
-import json
 import posixpath
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import IO
 
 from elp_core.fail_points import durable_write
-from pipelines.datasets.dvc import DvcRemote
+from pipelines.datasets.dvc import DvcRemote, listed_files
 from pipelines.errors import DataRemoteAway, VersioningError
 from pipelines.outages import is_away
 from pipelines.retention.data_plan import list_files
@@ -41,16 +40,22 @@ def list_trash(stored: DvcRemote) -> list[TrashedFile]:
 
 
 def read_listing(stored: DvcRemote, trashed: TrashedFile) -> frozenset[str]:
-    """Return the files of a folder whose listing is in the trash: what names the folder again names them, too."""
+    """Return the files of a folder whose listing is in the trash: what names the folder again names them, too.
+
+    Raise VersioningError if the listing cannot be read or was changed; DataRemoteAway during an outage.
+    """
     with open_trashed(stored, trashed) as file:
-        return frozenset(str(entry["md5"]) for entry in json.load(file))
+        return frozenset(listed_files(trashed.md5, file).values())
 
 
 @contextlib.contextmanager
 def open_trashed(stored: DvcRemote, trashed: TrashedFile) -> Iterator[IO[bytes]]:
     """Open a file of the trash to read it."""
     place = _place(stored, trashed.seq, trashed.md5)
-    with _asked(stored, place), stored.remote.fs.open(place, "rb") as file:
+    with _asked(stored, place):
+        file = stored.remote.fs.open(place, "rb")
+    # outside: a fault of the caller is none of the remote
+    with file:
         yield file
 
 

@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import shutil
+import sqlite3
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -26,6 +27,7 @@ from pipelines.datasets.subject import Subject
 from pipelines.errors import DataRemoteAway, GateRefused, UsageError, VersioningError, WorkspaceError
 from pipelines.local import git
 from pipelines.local.workspace import Workspace
+from pipelines.retention import subject_files
 from pipelines.retention import sweep as sweeping
 from pipelines.retention.data_trash import trash_files
 from pipelines.retention.sweep import sweep, undo
@@ -149,6 +151,21 @@ def test_an_erasure_finds_files_whose_listing_is_gone(
     sweep(workspace, _quiet, ANNA)
     undo(workspace)
     assert with_recordings(workspace, "anna") == {"trash"}
+
+
+def test_a_fault_of_the_index_makes_no_file_of_the_trash_unreadable(workspace: Workspace) -> None:
+    workspace = with_policy(workspace, trash_days=14)
+    shard = _put(workspace, _shard("zoe", "in the trash"))
+    sweep(workspace, _quiet)
+    assert not _there(workspace, shard)
+
+    def locked(*_: object) -> int:
+        raise sqlite3.OperationalError("database is locked")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(subject_files, "add_file", locked)
+        with pytest.raises(VersioningError, match="database is locked"):
+            sweep(workspace, _quiet, ANNA)
 
 
 def test_what_is_no_shard_goes_and_what_cannot_be_read_is_kept(
