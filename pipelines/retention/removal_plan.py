@@ -9,7 +9,7 @@ from pathlib import Path
 from pipelines.audit.data_index import open_index
 from pipelines.datasets.dvc import DvcRemote, dvc_remote
 from pipelines.datasets.subject import Subject
-from pipelines.errors import DataRemoteAway, UsageError, VersioningError, WorkspaceError
+from pipelines.errors import UsageError, VersioningError, WorkspaceError
 from pipelines.local.addresses import mlflow_uri
 from pipelines.local.workspace import Workspace
 from pipelines.registry.client.server_api import call_server
@@ -23,8 +23,8 @@ from pipelines.retention.data_plan import (
     decide_versions,
     read_stored,
 )
-from pipelines.retention.data_trash import list_trash, read_listing
-from pipelines.retention.deleted_data import deleted_files, foreign_trash, own_trash
+from pipelines.retention.deleted_data import foreign_trash, own_trash
+from pipelines.retention.listings import Listings
 from pipelines.retention.named_data import TaggedData, fetch_named, named_elsewhere, named_in_history, tagged_data
 from pipelines.retention.subject_files import files_to_erase, held_files, read_unknown
 
@@ -145,7 +145,7 @@ def _plan_data(
         if hold is not None and not decision.keep:
             versions[tag] = KeepDecision(True, hold.summary)
     others = set[str]().union(*(named_in_history(one, workspace.cache) for one in policy.shared_with or ()))
-    listings, files = _Listings(stored, uri), read_stored(stored)
+    listings, files = Listings(stored, uri), read_stored(stored)
     holding = {one.tag: listings.files(one.hashes, one.tag, needed=versions[one.tag].keep) for one in tagged}
     theirs = listings.files(sorted(others), "another repository", needed=False)
     elsewhere = theirs | listings.files(sorted(named_elsewhere(workspace.root, tagged)), "a branch", needed=False)
@@ -190,7 +190,7 @@ def _files_on_hold(records: StoredRecords, holding: Mapping[str, frozenset[str]]
 def _require_dropped(
     tagged: Iterable[TaggedData],
     holding: Mapping[str, frozenset[str]],
-    listings: "_Listings",
+    listings: Listings,
     erased: frozenset[str],
     subject: Subject,
 ) -> None:
@@ -242,59 +242,3 @@ def _undeclared(workspace: Workspace, policy: RetentionPolicy) -> str:
         f"other Git repositories may use the DVC remote {remote}; name them in elp.yaml, or say that there is none: "
         "retention: {shared_with: []}"
     )
-
-
-class _Listings:
-    """The files of tracked folders, each listing read once."""
-
-    def __init__(self, stored: DvcRemote, uri: str) -> None:
-        self.stored, self.uri = stored, uri
-        self.gap = ""
-        """Why the files of the first listing that cannot be read, or is missing without a deletion, are not known."""
-        self.unreadable = set[str]()
-        self._known: dict[str, frozenset[str]] = {}
-        self.trash = list_trash(stored)
-        self._trashed = {one.md5: one for one in self.trash if one.md5.endswith(".dir")}
-        self._by_policy: frozenset[str] | None = None
-
-    def files(self, hashes: Iterable[str], name: str, *, needed: bool) -> frozenset[str]:
-        """Return the hashes with the files of those that are folders; a missing listing has none."""
-        return frozenset().union(*(self._folder(one, name, needed=needed) for one in hashes))
-
-    def known(self, hashes: Iterable[str]) -> bool:
-        """Return whether the files of all of these folders are known, which `files` was asked for before."""
-        return all(self._known.get(one, True) for one in hashes)
-
-    def _folder(self, md5: str, name: str, *, needed: bool) -> frozenset[str]:
-        if not md5.endswith(".dir"):
-            return frozenset({md5})
-        if md5 not in self._known:
-            self._known[md5] = self._read(md5, name)
-        if needed and not self._known[md5] and not self.gap and md5 not in self.deleted_by_policy():
-            self.gap = (
-                f"the DVC remote lacks the listing {md5} of {name}, so its files are not known; restore the remote, or "
-                "push it from a machine that has it: dvc push --all-tags"
-            )
-        return self._known[md5] | {md5}
-
-    def _read(self, md5: str, name: str) -> frozenset[str]:
-        """Return a listing and the files in it; an empty set if it is nowhere or cannot be read."""
-        try:
-            return frozenset(self.stored.listing(f"md5:{md5}").values()) | {md5}
-        except DataRemoteAway:
-            raise
-        except VersioningError as error:
-            if md5 in self._trashed:
-                return read_listing(self.stored, self._trashed[md5]) | {md5}
-            # one that is there and cannot be read is no empty folder: files that something keeps would go
-            if self.stored.holds(md5):
-                self.unreadable.add(md5)
-                why = f"the listing {md5} of {name} cannot be read, so its files are not known: {error}"
-                self.gap = self.gap or why
-            return frozenset()
-
-    def deleted_by_policy(self) -> frozenset[str]:
-        """Return the files that the ledger records as deleted and not restored."""
-        if self._by_policy is None:
-            self._by_policy = frozenset(deleted_files(self.uri))
-        return self._by_policy
