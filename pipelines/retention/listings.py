@@ -44,18 +44,27 @@ class Listings:
     def _read(self, md5: str, name: str) -> frozenset[str]:
         """Return a listing and the files in it; an empty set if it is nowhere or cannot be read."""
         try:
-            return frozenset(self.stored.listing(f"md5:{md5}").values()) | {md5}
+            return self._content(md5) | {md5}
         except DataRemoteAway:
             raise
         except VersioningError as error:
-            if md5 in self._trashed:
-                return read_listing(self.stored, self._trashed[md5]) | {md5}
             # one that is there and cannot be read is no empty folder: files that something keeps would go
-            if self.stored.holds(md5):
+            if md5 in self._trashed or self.stored.holds(md5):
                 self.unreadable.add(md5)
                 why = f"the listing {md5} of {name} cannot be read, so its files are not known: {error}"
                 self.gap = self.gap or why
             return frozenset()
+
+    def _content(self, md5: str) -> frozenset[str]:
+        """Return the files in a listing, by its copy in the trash if the remote has none that can be read."""
+        try:
+            return frozenset(self.stored.listing(f"md5:{md5}").values())
+        except DataRemoteAway:
+            raise
+        except VersioningError:
+            if md5 not in self._trashed:
+                raise
+        return read_listing(self.stored, self._trashed[md5])
 
     def deleted_by_policy(self) -> frozenset[str]:
         """Return the files that the ledger records as deleted and not restored."""

@@ -332,6 +332,22 @@ def test_a_kept_version_whose_listing_is_lost_stops_the_data(
     assert lost.data.removed == {}
 
 
+@pytest.mark.parametrize("content", [b"[", b"[]"])
+def test_a_damaged_listing_in_the_trash_stops_the_data_and_no_erasure(workspace: Workspace, content: bytes) -> None:
+    kept = with_policy(workspace, trash_days=14)
+    sweep(kept, _quiet)
+    trash = workspace.root / ".elp" / "remote" / "elp-trash"
+    listing = next(path for path in trash.rglob("*.dir") if path.read_bytes() != b"[]")
+    listing.write_bytes(content)
+    plan, _ = sweep(kept, _quiet, Subject(speaker="anna"))
+    assert f"the listing {listing.name} of data/plant/asr/v" in plan.data.blocked
+    assert "cannot be read" in plan.data.blocked
+    assert with_recordings(workspace, "anna") == {"trash"}
+    # it goes with its time in the trash, and stops nothing then
+    sweep(with_policy(workspace, trash_days=0), _quiet)
+    assert plan_removal(workspace, _quiet).data.blocked == ""
+
+
 def test_two_at_once(workspace: Workspace) -> None:
     with (
         file_lock(workspace.state / "locks" / "gc.lock"),
