@@ -93,9 +93,8 @@ def plan(workspace: Workspace, slot: Slot | None, speaker: str, clip: str, form:
     from pipelines.audit.erasure_plan import plan_erasure
     from pipelines.datasets.dvc import dvc_remote
     from pipelines.datasets.subject import Subject
-    from pipelines.registry.client.server_api import read_holds
-    from pipelines.retention.removal_plan import unnamed_files
-    from pipelines.retention.subject_files import held_files, holds_against
+    from pipelines.retention.removal_plan import files_on_hold, unnamed_files
+    from pipelines.retention.subject_files import holds_against
 
     subject = Subject(speaker, clip)
     records = ServerRecords(mlflow_uri(workspace))
@@ -106,8 +105,7 @@ def plan(workspace: Workspace, slot: Slot | None, speaker: str, clip: str, form:
         planned = plan_erasure(
             db, records, subject, slot, stored.place, logged, lambda name: _teachers(workspace, name), unnamed
         )
-        adapters, holds = records.adapters(), read_holds(records.uri)
-        on_hold = {one: held_files(db, one, adapters) for one in holds}
+        on_hold = files_on_hold(workspace, db, stored, records.uri)
         holds = holds_against(planned, on_hold, stored, records.uri)
     for hold in holds:
         text = f"HELD: {hold.summary}; nothing is erased before: elp hold end {hold.number}"

@@ -7,12 +7,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from pipelines.audit.data_index import open_index
+from pipelines.audit.server_records import ServerRecords
 from pipelines.datasets.dvc import DvcRemote, dvc_remote
 from pipelines.datasets.subject import Subject
 from pipelines.errors import UsageError, VersioningError, WorkspaceError
 from pipelines.local.addresses import mlflow_uri
 from pipelines.local.workspace import Workspace
-from pipelines.registry.client.server_api import call_server
+from pipelines.registry.client.server_api import call_server, read_holds
 from pipelines.registry.holds import Hold
 from pipelines.registry.retention import AdapterKey, KeepDecision, RetentionPolicy, StoredAdapter, decide_retention
 from pipelines.retention.data_plan import (
@@ -26,7 +27,7 @@ from pipelines.retention.data_plan import (
 from pipelines.retention.deleted_data import foreign_trash, own_trash
 from pipelines.retention.listings import Listings
 from pipelines.retention.named_data import TaggedData, fetch_named, named_elsewhere, named_in_history, tagged_data
-from pipelines.retention.subject_files import files_to_erase, held_files, read_unknown
+from pipelines.retention.subject_files import files_to_erase, held_files, held_versions, read_unknown
 
 Log = Callable[[str], None]
 
@@ -150,7 +151,8 @@ def _plan_data(
     theirs = listings.files(sorted(others), "another repository", needed=False)
     elsewhere = theirs | listings.files(sorted(named_elsewhere(workspace.root, tagged)), "a branch", needed=False)
     undeclared = _undeclared(workspace, policy)
-    on_hold = _files_on_hold(records, holding)
+    held_tags = held_versions(records.holds, records.adapters, holding.keys())
+    on_hold = {hold: frozenset[str]().union(*(holding[tag] for tag in tags)) for hold, tags in held_tags.items()}
     held, erased = frozenset[str](), frozenset[str]()
     speakers, trashed = [one for one in records.holds if one.held.speaker], own_trash(stored, uri)
     if subject is not None or speakers:
@@ -177,16 +179,6 @@ def _plan_data(
     return replace(plan, blocked=blocked, foreign=foreign, removed=kept, on_hold=held.union(*on_hold.values()))
 
 
-def _files_on_hold(records: StoredRecords, holding: Mapping[str, frozenset[str]]) -> dict[Hold, frozenset[str]]:
-    """Return the files that each hold keeps, but for those of a held speaker: of dataset versions, and of adapters."""
-    found = {}
-    for hold in records.holds:
-        tags = {tag for tag in holding if hold.held.covers_dataset(tag)}
-        tags |= {one.dataset for one in records.adapters if hold.held.covers_adapter(*one.key)}
-        found[hold] = frozenset[str]().union(*(holding[tag] for tag in tags & holding.keys()))
-    return found
-
-
 def _require_dropped(
     tagged: Iterable[TaggedData],
     holding: Mapping[str, frozenset[str]],
@@ -208,6 +200,24 @@ def _require_dropped(
     if current := sorted({str(one.slot) for one in newest if erased & holding[one.tag]}):
         drops = " && ".join(f"elp data drop {slot} {subject.option}" for slot in current)
         raise UsageError(f"the newest version of {current[0]} holds {subject}; drop the recordings first: {drops}")
+
+
+def files_on_hold(
+    workspace: Workspace, db: sqlite3.Connection, stored: DvcRemote, uri: str
+) -> dict[Hold, frozenset[str]]:
+    """Return the files that each hold keeps, as the plan of `elp gc` finds them: by the listings, not by the index.
+
+    Raise DataRemoteAway if the remote is a share that is not mounted: what is in it would not count as held.
+    """
+    if not (holds := read_holds(uri)):
+        return {}
+    stored.require_there()
+    hashes, listings = {one.tag: one.hashes for one in tagged_data(workspace.root)}, Listings(stored, uri)
+    adapters = (one for one in ServerRecords(uri).adapters() if not one.deleted)
+    found = {}
+    for hold, tags in held_versions(holds, adapters, hashes.keys()).items():
+        found[hold] = held_files(db, hold).union(*(listings.files(hashes[tag], tag, needed=True) for tag in tags))
+    return found
 
 
 def unnamed_files(

@@ -17,6 +17,7 @@ from pipelines.number_text import count
 from pipelines.outages import read_faults
 from pipelines.registry.holds import Hold, speaker_digest
 from pipelines.registry.registered_adapter import RegisteredAdapter
+from pipelines.registry.retention import StoredAdapter
 from pipelines.registry.slot import Slot
 from pipelines.retention.data_trash import TrashedFile, open_trashed
 from pipelines.retention.deleted_data import own_trash
@@ -26,16 +27,23 @@ _PARQUET = b"PAR1"
 """The first bytes of a shard."""
 
 
-def held_files(db: sqlite3.Connection, hold: Hold, adapters: Iterable[RegisteredAdapter] = ()) -> frozenset[str]:
-    """Return the MD5 of every file with a recording of the speaker whom a hold names.
-
-    With `adapters`, also the files of the dataset versions of those that it names.
-    """
+def held_files(db: sqlite3.Connection, hold: Hold) -> frozenset[str]:
+    """Return the MD5 of every file with a recording of the speaker whom a hold names."""
     names = db.execute("SELECT DISTINCT speaker FROM clip WHERE speaker != ''").fetchall()
     held = (name for (name,) in names if speaker_digest(name) == hold.held.speaker)
-    tags = {one.dataset for one in adapters if not one.deleted and hold.held.covers_adapter(one.slot, one.version)}
-    files = (_files_with(db, Subject(speaker=name)) for name in held)
-    return frozenset[str]().union(*files, *(_files_of(db, tag) for tag in tags))
+    return frozenset[str]().union(*(_files_with(db, Subject(speaker=name)) for name in held))
+
+
+def held_versions(
+    holds: Iterable[Hold], adapters: Iterable[StoredAdapter | RegisteredAdapter], tags: Collection[str]
+) -> dict[Hold, set[str]]:
+    """Return which dataset versions each hold keeps: those that it names, and the data of adapters that it names."""
+    trained = [(one.slot, one.version, one.dataset) for one in adapters]
+    found = {}
+    for hold in holds:
+        wanted = {dataset for slot, version, dataset in trained if hold.held.covers_adapter(slot, version)}
+        found[hold] = {tag for tag in tags if tag in wanted or hold.held.covers_dataset(tag)}
+    return found
 
 
 def files_to_erase(
@@ -115,12 +123,6 @@ def _files_with(db: sqlite3.Connection, subject: Subject) -> frozenset[str]:
     where, values = rows_of(subject)
     rows = f"SELECT DISTINCT file FROM clip WHERE {where}"
     return frozenset(md5 for (md5,) in db.execute(f"SELECT md5 FROM file WHERE id IN ({rows})", values))
-
-
-def _files_of(db: sqlite3.Connection, tag: str) -> frozenset[str]:
-    rows = """SELECT f.md5 FROM release r JOIN span s ON s.slot = r.slot AND s.folder != 'golden'
-        AND r.version BETWEEN s.first AND s.last JOIN file f ON f.id = s.file WHERE r.kind = 'data' AND r.tag = ?"""
-    return frozenset(md5 for (md5,) in db.execute(rows, (tag,)))
 
 
 def holds_against(plan: ErasurePlan, on_hold: Mapping[Hold, frozenset[str]], stored: DvcRemote, uri: str) -> list[Hold]:

@@ -16,7 +16,7 @@ def elp(ground: Ground, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.
     """Run `elp` in the workspace, with its records in place of a server's; code, stdout and stderr."""
     monkeypatch.setattr("pipelines.cli.audit_verbs.ServerRecords", lambda uri: ground.records)
     monkeypatch.setattr("pipelines.cli.audit_verbs.mlflow_uri", lambda workspace: "http://127.0.0.1:1")
-    monkeypatch.setattr("pipelines.registry.client.server_api.read_holds", lambda uri: [])
+    monkeypatch.setattr("pipelines.retention.removal_plan.read_holds", lambda uri: [])
     return elp_in(ground.workspace.root, capsys)
 
 

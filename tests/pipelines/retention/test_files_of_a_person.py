@@ -289,6 +289,40 @@ def test_a_hold_on_a_file_of_an_erasure_refuses_it(
     assert with_recordings(workspace, "doris") == {"trash"}
 
 
+def test_the_plan_of_an_erasure_names_a_hold_on_a_version_with_a_missing_file(
+    workspace: Workspace, hold: Callable[[str], Callable[[], None]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    elp = elp_in(workspace.root, capsys)
+    with dvc_remote(workspace.root) as stored:
+        before, held = (
+            set(stored.listing(tracked_hash(git.show(workspace.root, tag, metafile(SLOT.folder / SHARDS)))).values())
+            for tag in TAGS[1:3]
+        )
+        (lost,) = held - before
+        Path(stored.place(lost)).unlink()
+    _lose_caches(workspace)
+    hold(TAGS[2])
+    for slot in ((), (str(SLOT),)):
+        code, _, said = elp("erasure", "plan", *slot, "--speaker", "anna")
+        assert (code, "HELD: hold " in said) == (0, True)
+    with pytest.raises(GateRefused, match="speaker anna is not erased: hold"):
+        sweep(workspace, _quiet, ANNA)
+
+
+def test_the_plan_of_an_erasure_is_refused_while_the_share_with_held_files_is_away(
+    workspace: Workspace, hold: Callable[[str], Callable[[], None]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its files count as deleted otherwise, and what was deleted for good needs no hold."""
+    elp = elp_in(workspace.root, capsys)
+    hold("speaker:bert")
+    code, _, said = elp("erasure", "plan", str(SLOT), "--speaker", "anna")
+    assert (code, "HELD: hold " in said) == (0, True)
+    shutil.rmtree(workspace.root / ".dvc" / "cache")
+    shutil.move(workspace.root / ".elp" / "remote", workspace.root / "away")
+    code, _, said = elp("erasure", "plan", str(SLOT), "--speaker", "anna")
+    assert (code, "is not there; if it is a share, mount it" in said) == (1, True)
+
+
 def test_a_hold_on_another_speaker_in_files_that_are_gone_refuses_no_erasure(
     workspace: Workspace, hold: Callable[[str], Callable[[], None]]
 ) -> None:
