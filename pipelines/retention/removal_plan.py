@@ -157,18 +157,18 @@ def _plan_data(
     speakers, trashed = [one for one in records.holds if one.held.speaker], own_trash(stored, uri)
     if subject is not None or speakers:
         log("looking for the recordings")
+        # what only others name, or may name in a listing that cannot be read, is not read, and theirs to erase
+        ours = frozenset[str]().union(*holding.values())
+        not_ours = (files.keys() if undeclared or others & listings.unreadable else theirs) - ours
         with open_index(workspace, log) as db:
             # DVC's cache may have files that the remote has lost
             cached = cached_files(stored) - files.keys() if subject is not None else frozenset[str]()
-            unread = read_unknown(db, stored, files.keys() | cached, trashed, log)
+            unread = read_unknown(db, stored, (files.keys() - not_ours) | cached, trashed, log)
             on_hold |= {hold: held_files(db, hold) for hold in speakers}
             # a held speaker may be in a file that cannot be read
             held = unread.union(*(on_hold[hold] for hold in speakers)) if speakers else held
             if subject is not None:
-                # what only others name is theirs to erase, and what they name may be in a listing that cannot be read
-                ours, unclear = frozenset[str]().union(*holding.values()), undeclared or others & listings.unreadable
-                alone = frozenset[str]() if unclear else _settled(files, policy, now) - theirs
-                unnamed = ours | alone | cached | {one.md5 for one in trashed}
+                unnamed = ours | (_settled(files, policy, now) - not_ours) | cached | {one.md5 for one in trashed}
                 erased = files_to_erase(db, stored, uri, subject, on_hold, unnamed)
                 _require_dropped(tagged, holding, listings, erased, subject)
     plan = decide_files(files, versions, holding, elsewhere, held, erased, policy, now)

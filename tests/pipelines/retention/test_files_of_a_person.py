@@ -94,6 +94,18 @@ def _there(workspace: Workspace, md5: str) -> bool:
     return (workspace.root / ".elp" / "remote" / "files" / "md5" / md5[:2] / md5[2:]).is_file()
 
 
+def _other_repository(workspace: Workspace, tmp_path: Path, speaker: str) -> tuple[Path, str, str]:
+    """Make a repository that names a shard in the same remote; return it with the MD5 of the shard and its listing."""
+    shard = _put(workspace, _shard(speaker, "of another repository"))
+    listing = _put(workspace, json.dumps([{"relpath": "a.parquet", "md5": shard}]).encode(), ".dir")
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "shards.dvc").write_text(f"outs:\n- md5: {listing}\n  path: shards\n")
+    for words in (["init", "-q"], ["add", "."], ["-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "It"]):
+        subprocess.run(["git", "-C", str(other), *words], check=True)
+    return other, shard, listing
+
+
 def _failing_at(lost: str, kind: type[VersioningError]) -> Callable[[DvcRemote, str], dict[str, str]]:
     """Return a function that reads listings as a remote does that fails at one."""
     real = DvcRemote.listing
@@ -190,16 +202,29 @@ def test_the_plan_of_an_erasure_reads_no_file_of_others(
         assert (theirs,) not in db.execute("SELECT md5 FROM file").fetchall()
 
 
+@pytest.mark.parametrize("declared", [True, False])
+def test_a_collection_reads_no_file_of_others(
+    workspace: Workspace, hold: Callable[[str], Callable[[], None]], tmp_path: Path, declared: bool
+) -> None:
+    other, theirs, _ = _other_repository(workspace, tmp_path, "zoe")
+    if declared:
+        workspace = with_policy(workspace, shared_with=[str(other)])
+    else:
+        shutil.move(workspace.root / ".elp" / "remote", tmp_path / "remote")
+        (workspace.root / ".elp" / "remote").symlink_to(tmp_path / "remote")
+    hold("speaker:zoe")
+    for subject in (None, ANNA):
+        sweep(workspace, _quiet, subject)
+    assert _there(workspace, theirs)
+    assert with_recordings(workspace, "anna") <= {"trash"}
+    with opened(workspace.state) as db:
+        assert (theirs,) not in db.execute("SELECT md5 FROM file").fetchall()
+
+
 def test_an_erasure_leaves_what_only_another_repository_names_and_what_may_be_in_flight(
     workspace: Workspace, tmp_path: Path
 ) -> None:
-    shard = _put(workspace, _shard("anna", "of another repository"))
-    listing = _put(workspace, json.dumps([{"relpath": "a.parquet", "md5": shard}]).encode(), ".dir")
-    other = tmp_path / "other"
-    other.mkdir()
-    (other / "shards.dvc").write_text(f"outs:\n- md5: {listing}\n  path: shards\n")
-    for words in (["init", "-q"], ["add", "."], ["-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "It"]):
-        subprocess.run(["git", "-C", str(other), *words], check=True)
+    other, shard, listing = _other_repository(workspace, tmp_path, "anna")
     young = _put(workspace, _shard("anna", "of a push in flight"))
     # as long as their listing cannot be read, it may name anything
     shared = with_policy(workspace, shared_with=[str(other)])
