@@ -28,5 +28,6 @@
 `profiles`, `store_addresses`, `secret_values`   `elp init --profile`: shared databases and stores, and their secrets
 `store_checks`, `server_store_checks`   the round trips of `elp doctor`
 `accounts`           the files of a server with a login
+`former_addresses`   earlier addresses of the workspace, under which Prefect may have something of it
 `doctor`             the checks of `elp doctor`
 """

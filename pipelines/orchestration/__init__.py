@@ -7,7 +7,7 @@
 `run_outcome`        what a run did, as one record for the command line and as a table for Prefect's UI
 `deployments`, `schedules`   the flows as deployments with their pools; a deployment for each schedule
 `schedule_apply`, `schedule_list`, `slot_deployments`   make Prefect's schedules those of `elp.yaml`; list them
-`former_schedules`   the schedules under an earlier `git` end when those of now are made
+`former_schedules`   the schedules under an earlier address end when those of now are made
 `catch_up`, `slot_turn`      late runs after an outage; one run of a slot at a time
 `send_back`                  a run that cannot work now goes back to its queue
 `outage_turn`                a run whose server, store or disk space is away waits in its queue

@@ -19,6 +19,7 @@ from elp_core.files import write_whole
 from pipelines.datasets.data_slots import slots_with_data
 from pipelines.errors import ServiceError, UsageError, VersioningError, WorkspaceError
 from pipelines.inbox.slot_inbox import inbox_slots
+from pipelines.local.former_addresses import drop_former_addresses, note_address
 from pipelines.local.git import current_branch
 from pipelines.local.git_server import fetch_branch
 from pipelines.local.gpu_need import slot_queue
@@ -26,7 +27,7 @@ from pipelines.local.schedule_settings import SCHEDULED_FLOWS, ScheduleEntry, en
 from pipelines.local.service_commands import workspace_queue
 from pipelines.local.workspace import Workspace
 from pipelines.locks import file_lock
-from pipelines.orchestration.former_schedules import end_former, forget_former, former_deployments
+from pipelines.orchestration.former_schedules import end_former, former_deployments
 from pipelines.orchestration.schedule_plan import dates_ahead, planned_starts
 from pipelines.orchestration.slot_deployments import (
     DeploymentSchedule,
@@ -137,6 +138,8 @@ def apply_schedules(
     with file_lock(workspace.state / "schedules.lock"):
         steps, diff = _steps(workspace, api, entries, now)
         work = [step for step in steps if step.renew or step.change.kind in ("added", "changed", "removed")]
+        # before the first schedule is made, so that a later address finds it
+        note_address(workspace)
         former = former_deployments(workspace, api)
         templates: dict[str, dict[str, Any]] = {}
         for done, step in enumerate(work):
@@ -160,7 +163,7 @@ def apply_schedules(
                 change_starts(api, step.deployment, step.deployment.declared[0], change.entry, step.starts)
         for left in former.values():
             end_former(workspace, api, left)
-        forget_former(workspace)
+        drop_former_addresses(workspace)
         progress(len(work), len(work))
         return diff
 

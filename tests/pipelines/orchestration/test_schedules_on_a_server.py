@@ -413,7 +413,7 @@ def test_a_move_that_was_interrupted_ends_what_both_addresses_have(
     server.settings(f"{NIGHTLY}git: file:///nowhere/half.git\n")
     half = server.workspace
     register_deployments(half, server.api)
-    monkeypatch.setattr(schedule_apply, "forget_former", lambda workspace: 1 / 0)
+    monkeypatch.setattr(schedule_apply, "drop_former_addresses", lambda workspace: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         apply_schedules(half, server.api, entries, server_now(server.api))
     monkeypatch.undo()
@@ -438,3 +438,17 @@ def test_a_start_that_is_due_when_the_address_changes_is_reported_as_missed(serv
     while text not in json.dumps(prefect_request(f"{server.api}/events/filter", wanted, 60.0)):
         assert time.monotonic() < deadline
         time.sleep(0.5)
+
+
+def test_the_schedules_of_a_former_folder_end(server: Server) -> None:
+    entries, before = server.workspace.settings.schedule_entries(), server.workspace
+    root = before.root.rename(before.root.with_name("elsewhere"))
+    server.workspace = open_workspace(root)
+    try:
+        register_deployments(server.workspace, server.api)
+        counts = apply_schedules(server.workspace, server.api, entries, server_now(server.api)).counts
+        assert counts["added"] == 6
+        assert not [one for one in read_slot_deployments(before, server.api) if one.declared]
+    finally:
+        server.workspace = open_workspace(root.rename(before.root))
+        register_deployments(server.workspace, server.api)
