@@ -36,7 +36,8 @@ def drop_former_addresses(workspace: Workspace) -> None:
 def has_workspace(workspace: Workspace, address: str) -> bool:
     """Return whether an address is a folder with another workspace."""
     # not Path.is_file, which raises an error for a folder that may not be read
-    return os.path.isfile(os.path.join(address, SETTINGS_FILE)) and Path(address).resolve() != workspace.root
+    folder = os.path.isabs(address) and os.path.isfile(os.path.join(address, SETTINGS_FILE))
+    return folder and Path(address).resolve() != workspace.root
 
 
 def may_take_over(workspace: Workspace, owner: str) -> bool:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipelines.errors import ServiceError, WorkspaceError
 from pipelines.local.environment import OFFLINE
+from pipelines.local.former_addresses import may_take_over, note_address
 from pipelines.local.gpu_need import ensure_queues, slot_queue
 from pipelines.local.schedule_settings import SCHEDULED_FLOWS
 from pipelines.local.service_commands import POOLS, workspace_queue
@@ -17,11 +18,12 @@ from pipelines.local.workspace import Workspace
 from pipelines.orchestration.alerts.alert_channels import read_channels, wanted_kinds
 from pipelines.orchestration.alerts.automations import emit, ensure_automations
 from pipelines.orchestration.catch_up import end_late_runs
+from pipelines.orchestration.former_schedules import end_due_runs
 from pipelines.orchestration.lost_runs import HEARTBEAT
 from pipelines.orchestration.prefect_api import (
     connect_prefect,
     deployment_name,
-    refuse_foreign,
+    require_owner,
     run_parameters,
     step_of_same_workspace,
 )
@@ -52,10 +54,12 @@ FLOWS = {
 def register_deployments(workspace: Workspace, api: str) -> None:
     """Make the work pools and a deployment of each flow for this workspace, or bring them up to date.
 
-    The automations of the alerts are made, too. Schedules of an existing deployment stay.
+    The automations of the alerts are made, too. Schedules of an existing deployment stay, also if the workspace had
+    another address when it was made.
 
     Raises ServiceError if the name belongs to another workspace.
     """
+    note_address(workspace)
     with connect_prefect(workspace, api) as client:
         # imported inside: importing Prefect needs the preparations of `connect_prefect`
         from prefect.client.schemas.actions import WorkPoolCreate
@@ -72,10 +76,13 @@ def register_deployments(workspace: Workspace, api: str) -> None:
         for flow in FLOWS:
             ensure_deployment(client, workspace, flow)
         for flow in SCHEDULED_FLOWS:
-            for deployment in scheduled_deployments(client, workspace, flow):
+            for deployment in scheduled_deployments(client, workspace, flow, former=True):
                 slot = deployment.parameters.get("slot")
                 # hundreds of slots are compared in a second, and updated in a minute
                 if slot and _differs(deployment, deployment_content(workspace, flow, slot)):
+                    if not workspace.owns(owner := str(deployment.parameters.get("workspace", ""))):
+                        with rest_errors(api):
+                            end_due_runs(workspace, owner, api, slot, flow)
                     ensure_deployment(client, workspace, flow, slot)
         ensure_automations(client, workspace, wanted_kinds(read_channels(workspace).values()))
         ensure_retrain_automation(client, workspace)
@@ -105,17 +112,21 @@ def refuse_shared_prefect(workspace: Workspace, api: str) -> None:
         trainings = filters.FlowFilter(name=filters.FlowFilterName(any_=["train"]))
         for found in client.read_deployments(flow_filter=trainings):
             owner = str(found.parameters.get("workspace", ""))
-            if "elp" in found.tags and owner and not workspace.owns(owner):
+            if "elp" not in found.tags or not owner or workspace.owns(owner):
+                continue
+            if found.name != deployment_name(workspace) or not may_take_over(workspace, owner):
                 raise ServiceError(
                     f"the Prefect server at {servers.prefect_api} has the runs of the workspace {owner}, too, and this "
                     "workspace has an MLflow server of its own: a worker would register a run of one at the server of "
                     "the other. Give this workspace its own Prefect server, or name one MLflow server for both in "
-                    f"servers.mlflow_uri; {step_of_same_workspace(found)}"
+                    f"servers.mlflow_uri; {step_of_same_workspace(workspace, 'train', found.name, owner)}"
                 )
 
 
 def ensure_deployment(client: SyncPrefectClient, workspace: Workspace, flow: str, slot: str = "") -> DeploymentResponse:
     """Make a flow's deployment (for a schedule: that of one slot), or bring it up to date; return it.
+
+    One that the workspace made under an earlier address is taken over.
 
     Raises ServiceError if the name belongs to another workspace.
     """
@@ -129,7 +140,9 @@ def ensure_deployment(client: SyncPrefectClient, workspace: Workspace, flow: str
     except ObjectNotFound:
         client.create_deployment(client.create_flow_from_name(flow), name, **content)
     else:
-        refuse_foreign(present, workspace)
+        owner = str(present.parameters.get("workspace", workspace.address))
+        if not may_take_over(workspace, owner):
+            require_owner(workspace, flow, name, owner)
         # an update, since making it again would drop its schedules
         client.update_deployment(present.id, DeploymentUpdate(**content))
     return client.read_deployment_by_name(f"{flow}/{name}")
@@ -190,8 +203,13 @@ def _differs(present: DeploymentResponse, content: dict[str, Any]) -> bool:
     return any(getattr(present, name) != value for name, value in content.items())
 
 
-def scheduled_deployments(client: SyncPrefectClient, workspace: Workspace, flow: str) -> list[DeploymentResponse]:
-    """Return the workspace's deployments that a schedule can have: of a flow, of all slots, and of single slots."""
+def scheduled_deployments(
+    client: SyncPrefectClient, workspace: Workspace, flow: str, former: bool = False
+) -> list[DeploymentResponse]:
+    """Return the workspace's deployments that a schedule can have: of a flow, of all slots, and of single slots.
+
+    Also those of the same name that it made under a `former` address.
+    """
     from prefect.client.schemas import filters
 
     wanted = filters.DeploymentFilter(tags=filters.DeploymentFilterTags(all_=["elp", deployment_name(workspace)]))
@@ -200,4 +218,5 @@ def scheduled_deployments(client: SyncPrefectClient, workspace: Workspace, flow:
     while page := client.read_deployments(deployment_filter=wanted, flow_filter=named, offset=len(every)):
         every += page
     # another workspace may have the same name, and so the same deployment name
-    return [d for d in every if workspace.owns(d.parameters.get("workspace"))]
+    owners = [(d, str(d.parameters.get("workspace", ""))) for d in every]
+    return [d for d, owner in owners if workspace.owns(owner) or (former and may_take_over(workspace, owner))]

@@ -30,8 +30,7 @@ def former_deployments(workspace: Workspace, api: str) -> dict[tuple[str, str], 
         return found
     present = {one.id for one in read_slot_deployments(workspace, api)}
     for address in earlier:
-        # an address may be a folder, too: the name of the deployments and their owner are made of it in the same way
-        before = replace(workspace, settings=replace(workspace.settings, git=address))
+        before = _at(workspace, address)
         for one in read_slot_deployments(before, api):
             if one.declared and one.id not in present:
                 found.setdefault((one.slot, one.flow), []).append(FormerDeployment(before, one))
@@ -41,11 +40,25 @@ def former_deployments(workspace: Workspace, api: str) -> dict[tuple[str, str], 
 def end_former(workspace: Workspace, api: str, former: Iterable[FormerDeployment]) -> None:
     """Delete the schedules of former deployments; those of their runs that are due end as missed, with an alert."""
     for one in former:
-        deployment, reason = one.deployment, f"{one.workspace.address} is not the address of the workspace any more"
-        late = [r for r in read_late_runs(one.workspace, api, deployment.slot) if r.flow == deployment.flow]
-        if late:
-            # Prefect deletes the runs of a schedule that have not begun, these too
-            set_missed(api, late, reason)
-            emit(workspace, api, [missed_alert(late[-1], reason)])
+        deployment = one.deployment
+        # Prefect deletes the runs of a schedule that have not begun, these too
+        end_due_runs(workspace, one.workspace.address, api, deployment.slot, deployment.flow)
         for schedule in deployment.declared:
             delete_schedule(api, deployment, schedule)
+
+
+def end_due_runs(workspace: Workspace, address: str, api: str, slot: str, flow: str) -> None:
+    """End the due runs of a slot's schedule that were planned under an earlier address as missed, with an alert.
+
+    No answer raises OSError.
+    """
+    late = [run for run in read_late_runs(_at(workspace, address), api, slot) if run.flow == flow]
+    if late:
+        reason = f"{address} is not the address of the workspace any more"
+        set_missed(api, late, reason)
+        emit(workspace, api, [missed_alert(late[-1], reason)])
+
+
+def _at(workspace: Workspace, address: str) -> Workspace:
+    # an address may be a folder, too: the name of the deployments and their owner are made of it in the same way
+    return replace(workspace, settings=replace(workspace.settings, git=address))

@@ -17,6 +17,7 @@ from uuid import UUID
 
 from pipelines.errors import ServiceError, UsageError
 from pipelines.local.addresses import prefect_api, prefect_pages
+from pipelines.local.former_addresses import has_workspace, may_take_over
 from pipelines.local.git_server import pushed_revision
 from pipelines.local.workspace import Workspace
 from pipelines.local_hosts import LOCAL_HOSTS
@@ -134,25 +135,27 @@ def find_deployment(client: SyncPrefectClient, flow: str, workspace: Workspace) 
         found = client.read_deployment_by_name(name)
     except ObjectNotFound as error:
         raise ServiceError(f"Prefect at {client.api_url} has no deployment {name}; register it with: elp up") from error
-    refuse_foreign(found, workspace)
+    require_owner(workspace, flow, found.name, str(found.parameters.get("workspace", workspace.address)))
     return found
 
 
-def refuse_foreign(deployment: DeploymentResponse, workspace: Workspace) -> None:
-    """Raise a ServiceError if the deployment is that of another workspace: one of the same name."""
-    owner = deployment.parameters.get("workspace", workspace.address)
+def require_owner(workspace: Workspace, flow: str, name: str, owner: str) -> None:
+    """Raise a ServiceError if the deployment of a flow is that of another workspace: one of the same name."""
     if not workspace.owns(owner):
         raise ServiceError(
-            f"deployment {deployment.name} on this Prefect server belongs to the workspace {owner}, not to "
+            f"deployment {flow}/{name} on this Prefect server belongs to the workspace {owner}, not to "
             f"{workspace.address}; rename one of them, or give each its own Prefect server; "
-            f"{step_of_same_workspace(deployment)}"
+            f"{step_of_same_workspace(workspace, flow, name, owner)}"
         )
 
 
-def step_of_same_workspace(deployment: DeploymentResponse) -> str:
-    """Return what to do if the workspace of a deployment is not another one, but had another address or folder."""
-    name = deployment.name
-    return f"if it is the same one under an earlier address or folder, run: prefect deployment delete FLOW/{name}"
+def step_of_same_workspace(workspace: Workspace, flow: str, name: str, owner: str) -> str:
+    """Return what to do if the owner of a deployment is not another workspace, but an earlier address of this one."""
+    if has_workspace(workspace, owner):
+        return f"if {owner} is the former folder of this workspace, rename it and run: elp up"
+    taken = name == deployment_name(workspace) and may_take_over(workspace, owner)
+    step = "elp up" if taken else f"prefect deployment delete {flow}/{name}"
+    return f"if it is the same one under an earlier address or folder, run: {step}"
 
 
 def run_name(flow: str, slots: Sequence[str]) -> str:

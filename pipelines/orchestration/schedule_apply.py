@@ -163,7 +163,9 @@ def apply_schedules(
                 change_starts(api, step.deployment, step.deployment.declared[0], change.entry, step.starts)
         for left in former.values():
             end_former(workspace, api, left)
-        drop_former_addresses(workspace)
+        # a step that was done shows that `elp up` has registered the deployments under the present address
+        if work:
+            drop_former_addresses(workspace)
         progress(len(work), len(work))
         return diff
 

@@ -20,7 +20,7 @@ from pipelines.errors import ServiceError, UsageError
 from pipelines.local import http_client as web
 from pipelines.local.prefect_request import prefect_request
 from pipelines.local.workspace import Workspace
-from pipelines.orchestration.prefect_api import deployment_name
+from pipelines.orchestration.prefect_api import deployment_name, require_owner
 from pipelines.orchestration.schedule_plan import as_rrule, read_rrule
 from pipelines.registry.slot import Slot
 
@@ -176,12 +176,7 @@ def read_template(workspace: Workspace, api: str, flow: str) -> dict[str, Any]:
         if error.code != 404:
             raise
         raise ServiceError(f"Prefect at {api} has no deployment {flow}/{name}; register it with: elp up") from error
-    owner = found["parameters"].get("workspace")
-    if not workspace.owns(owner):
-        raise ServiceError(
-            f"deployment {name} on this Prefect server belongs to the workspace {owner}, not to {workspace.address}; "
-            "rename one of them, or give each its own Prefect server"
-        )
+    require_owner(workspace, flow, name, str(found["parameters"].get("workspace", "")))
     return found
 
 

@@ -126,7 +126,7 @@ def test_a_workspace_with_its_own_mlflow_server_does_not_share_prefect(up: Works
         servers = dataclasses.replace(up.settings.servers, prefect_api=api, mlflow_uri=mlflow_uri)
         return Workspace(root, dataclasses.replace(up.settings, servers=servers))
 
-    with pytest.raises(ServiceError, match=rf"has the runs of the workspace {up.root}, too.*deployment delete FLOW/"):
+    with pytest.raises(ServiceError, match=rf"has the runs of the workspace {up.root}, too.*former folder"):
         refuse_shared_prefect(sharing(tmp_path / "stranger"), api)
     # with one MLflow server for both, or on another machine of the same workspace
     refuse_shared_prefect(sharing(tmp_path / "stranger", "http://mlflow:5000"), api)

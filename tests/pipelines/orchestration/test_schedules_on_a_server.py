@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
@@ -16,13 +17,15 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Completed, Crashed, Pending, Running, Scheduled
 
 from pipelines.cli.main import run
+from pipelines.errors import ServiceError
+from pipelines.local.former_addresses import former_addresses
 from pipelines.local.interrupted_runs import led_by
 from pipelines.local.prefect_request import prefect_request
 from pipelines.local.settings import read_settings
 from pipelines.local.workspace import Workspace, open_workspace
 from pipelines.orchestration import catch_up, joined_runs, schedule_apply, schedule_list, slot_deployments, slot_turn
 from pipelines.orchestration.catch_up import end_late_runs, of_entry
-from pipelines.orchestration.deployments import register_deployments
+from pipelines.orchestration.deployments import FLOWS, refuse_shared_prefect, register_deployments
 from pipelines.orchestration.prefect_api import connect_prefect, find_deployment
 from pipelines.orchestration.schedule_apply import apply_schedules, read_applied
 from pipelines.orchestration.schedule_watch import ScheduleWatch, watch_schedules
@@ -442,13 +445,71 @@ def test_a_start_that_is_due_when_the_address_changes_is_reported_as_missed(serv
 
 def test_the_schedules_of_a_former_folder_end(server: Server) -> None:
     entries, before = server.workspace.settings.schedule_entries(), server.workspace
+    slots = [one.slot for one in read_slot_deployments(before, server.api) if one.declared]
     root = before.root.rename(before.root.with_name("elsewhere"))
     server.workspace = open_workspace(root)
     try:
         register_deployments(server.workspace, server.api)
-        counts = apply_schedules(server.workspace, server.api, entries, server_now(server.api)).counts
-        assert counts["added"] == 6
+        apply_schedules(server.workspace, server.api, entries, server_now(server.api))
+        assert [one.slot for one in read_slot_deployments(server.workspace, server.api) if one.declared] == slots
         assert not [one for one in read_slot_deployments(before, server.api) if one.declared]
     finally:
         server.workspace = open_workspace(root.rename(before.root))
         register_deployments(server.workspace, server.api)
+
+
+def test_deployments_with_the_name_of_now_are_taken_over_from_an_earlier_address(server: Server) -> None:
+    """A Git server that moves to another host, and a backup that is restored on another machine."""
+
+    def move(address: str) -> list[Any]:
+        server.settings(f"{NIGHTLY}git: {address!r}\n")
+        refuse_shared_prefect(server.workspace, server.api)
+        register_deployments(server.workspace, server.api)
+        with connect_prefect(server.workspace) as client:
+            owners = {find_deployment(client, flow, server.workspace).parameters["workspace"] for flow in FLOWS}
+        assert owners == {server.workspace.address}
+        return read_slot_deployments(server.workspace, server.api)
+
+    with connect_prefect(server.workspace) as client:
+        # of other tests, under other names
+        for one in client.read_deployments():
+            if one.name != "plant" and not one.parameters.get("slot"):
+                client.delete_deployment(one.id)
+    before = move("file:///old/plant.git")
+    with connect_prefect(server.workspace) as client:
+        set_active(client, server.workspace, "plant-3/asv", False)
+    server.plan_past("plant-1/asv", [timedelta(minutes=1)])
+    missed = server.states("plant-1/asv").count("Missed")
+    after = move("file:///new/plant.git")
+    assert [one.id for one in after] == [one.id for one in before]
+    assert [one.slot for one in after if one.declared and not one.declared[0].active] == ["plant-3/asv"]
+    # it was planned with the old address
+    assert server.states("plant-1/asv").count("Missed") == missed + 1
+    entries = server.workspace.settings.schedule_entries()
+    assert apply_schedules(server.workspace, server.api, entries, server_now(server.api)).counts["added"] == 0
+    # an address that is not noted: on the server of this workspace, it is one of its own, too
+    third = replace(server.workspace, settings=replace(server.workspace.settings, git="file:///third/plant.git"))
+    (third.state / "schedules-git.json").write_text("[]")
+    with pytest.raises(ServiceError, match=r"/new/plant\.git.*, run: prefect deployment delete ingest/plant$"):
+        register_deployments(third, server.api)
+    own = replace(third.settings.servers, prefect_api="")
+    third = replace(third, settings=replace(third.settings, servers=own))
+    with (
+        connect_prefect(third, server.api) as client,
+        pytest.raises(ServiceError, match=r"earlier address or folder, run: elp up$"),
+    ):
+        find_deployment(client, "train", third)
+    register_deployments(third, server.api)
+    assert [one.id for one in read_slot_deployments(third, server.api)] == [one.id for one in before]
+    move("")
+    with connect_prefect(server.workspace) as client:
+        set_active(client, server.workspace, "plant-3/asv", True)
+
+
+def test_the_deployments_of_a_folder_that_still_has_a_workspace_are_not_taken_over(server: Server, tmp_path) -> None:
+    copy = replace(server.workspace, root=tmp_path / server.workspace.root.name)
+    copy.state.mkdir(parents=True)
+    (copy.state / "schedules-git.json").write_text(json.dumps([server.workspace.address]))
+    with pytest.raises(ServiceError, match=r"if /.*plant is the former folder of this workspace, rename it and run"):
+        register_deployments(copy, server.api)
+    assert not former_addresses(copy)
