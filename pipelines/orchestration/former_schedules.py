@@ -19,6 +19,11 @@ class FormerDeployment:
     workspace: Workspace
     deployment: SlotDeployment
 
+    @property
+    def paused(self) -> bool:
+        """Whether a person paused it, so that its successor does not start either."""
+        return self.deployment.paused or not all(schedule.active for schedule in self.deployment.declared)
+
 
 def former_deployments(workspace: Workspace, api: str) -> dict[tuple[str, str], list[FormerDeployment]]:
     """Return the former deployments with schedules by slot and flow. No answer raises OSError.

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -136,31 +136,26 @@ def apply_schedules(
 ) -> ScheduleDiff:
     """Make Prefect's schedules those of the entries, and return what was changed. No answer raises OSError."""
     with file_lock(workspace.state / "schedules.lock"):
-        steps, diff = _steps(workspace, api, entries, now)
-        work = [step for step in steps if step.renew or step.change.kind in ("added", "changed", "removed")]
         # before the first schedule is made, so that a later address finds it
         note_address(workspace)
         former = former_deployments(workspace, api)
+        steps, diff = _steps(workspace, api, entries, now)
+        work = [step for step in steps if step.renew or step.change.kind in ("added", "changed", "removed")]
         templates: dict[str, dict[str, Any]] = {}
         for done, step in enumerate(work):
             progress(done, len(work))
             change = step.change
             if step.deployment is None and change.flow not in templates:
                 templates[change.flow] = read_template(workspace, api, change.flow)
-            # each just before its successor: no start is lost in between, and none is there twice
-            end_former(workspace, api, former.pop((change.slot, change.flow), ()))
-            if step.deployment is None:
-                slot = Slot.parse(change.slot)
-                retrain = change.flow == "retrain"
-                queue = slot_queue(workspace.settings, [slot]) if retrain else workspace_queue(workspace)
-                make_deployment(api, templates[change.flow], slot, queue, change.entry, step.starts)
-                continue
-            for schedule in step.surplus:
-                delete_schedule(api, step.deployment, schedule)
-            if change.kind == "added":
-                add_starts(api, step.deployment, change.entry, step.starts)
-            elif change.kind != "removed":
-                change_starts(api, step.deployment, step.deployment.declared[0], change.entry, step.starts)
+            before = former.pop((change.slot, change.flow), [])
+            paused = any(one.paused for one in before)
+            if not paused:
+                # just before its successor: no start is lost in between, and none is there twice
+                end_former(workspace, api, before)
+            _carry_out(workspace, api, step, templates, active=not paused)
+            if paused:
+                # it starts nothing; until now, an interrupted move finds the pause here
+                end_former(workspace, api, before)
         for left in former.values():
             end_former(workspace, api, left)
         # a step that was done shows that `elp up` has registered the deployments under the present address
@@ -168,6 +163,24 @@ def apply_schedules(
             drop_former_addresses(workspace)
         progress(len(work), len(work))
         return diff
+
+
+def _carry_out(
+    workspace: Workspace, api: str, step: _Step, templates: Mapping[str, dict[str, Any]], active: bool
+) -> None:
+    change = step.change
+    if step.deployment is None:
+        slot = Slot.parse(change.slot)
+        retrain = change.flow == "retrain"
+        queue = slot_queue(workspace.settings, [slot]) if retrain else workspace_queue(workspace)
+        make_deployment(api, templates[change.flow], slot, queue, change.entry, step.starts, active)
+        return
+    for schedule in step.surplus:
+        delete_schedule(api, step.deployment, schedule)
+    if change.kind == "added":
+        add_starts(api, step.deployment, change.entry, step.starts, active)
+    elif change.kind != "removed":
+        change_starts(api, step.deployment, step.deployment.declared[0], change.entry, step.starts)
 
 
 def write_applied(workspace: Workspace) -> None:

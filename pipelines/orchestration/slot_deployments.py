@@ -181,7 +181,13 @@ def read_template(workspace: Workspace, api: str, flow: str) -> dict[str, Any]:
 
 
 def make_deployment(
-    api: str, template: Mapping[str, Any], slot: Slot, queue: str, entry: str, starts: Sequence[datetime]
+    api: str,
+    template: Mapping[str, Any],
+    slot: Slot,
+    queue: str,
+    entry: str,
+    starts: Sequence[datetime],
+    active: bool = True,
 ) -> None:
     """Make the deployment of a slot, whose runs wait in a work queue, with its schedule, in one request."""
     content = {
@@ -190,7 +196,7 @@ def make_deployment(
         "work_queue_name": queue,
         "parameters": {**template["parameters"], "slot": str(slot)},
         "tags": [*template["tags"], str(slot)],
-        "schedules": [_content(entry, starts)],
+        "schedules": [{"active": active, **_content(entry, starts)}],
     }
     patient_request(f"{api}/deployments/", content, repeatable=True)
 
@@ -200,9 +206,12 @@ def slot_deployment_name(base: str, slot: Slot | str) -> str:
     return f"{base}-{str(slot).replace('/', '-')}"
 
 
-def add_starts(api: str, deployment: SlotDeployment, entry: str, starts: Sequence[datetime]) -> None:
+def add_starts(
+    api: str, deployment: SlotDeployment, entry: str, starts: Sequence[datetime], active: bool = True
+) -> None:
     """Add a schedule of `elp.yaml` to a deployment."""
-    patient_request(f"{api}/deployments/{deployment.id}/schedules", [_content(entry, starts)])
+    content = {"active": active, **_content(entry, starts)}
+    patient_request(f"{api}/deployments/{deployment.id}/schedules", [content])
 
 
 def change_starts(
@@ -211,7 +220,7 @@ def change_starts(
     """Give a schedule other dates; one that is paused stays so. Prefect keeps the runs that are late."""
     begun = server_now(api).isoformat()
     # without `active`: Prefect then leaves it as it is
-    content = {key: value for key, value in _content(entry, starts).items() if key != "active"}
+    content = _content(entry, starts)
     patient_request(f"{api}/deployments/{deployment.id}/schedules/{schedule.id}", content, "PATCH", repeatable=True)
     # Prefect has dropped the planned runs, and plans again within 15 s: a start in these would be lost
     patient_request(f"{api}/deployments/{deployment.id}/schedule", {"start_time": begun}, repeatable=True)
@@ -228,7 +237,7 @@ def delete_schedule(api: str, deployment: SlotDeployment, schedule: DeploymentSc
 
 
 def _content(entry: str, starts: Sequence[datetime]) -> dict[str, Any]:
-    return {"active": True, "schedule": {"rrule": as_rrule(starts), "timezone": "UTC"}, "slug": SLUG + entry}
+    return {"schedule": {"rrule": as_rrule(starts), "timezone": "UTC"}, "slug": SLUG + entry}
 
 
 def _schedule(raw: Mapping[str, Any]) -> DeploymentSchedule:

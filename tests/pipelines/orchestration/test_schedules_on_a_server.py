@@ -30,7 +30,7 @@ from pipelines.orchestration.prefect_api import connect_prefect, find_deployment
 from pipelines.orchestration.schedule_apply import apply_schedules, read_applied
 from pipelines.orchestration.schedule_watch import ScheduleWatch, watch_schedules
 from pipelines.orchestration.schedules import set_active, set_schedule
-from pipelines.orchestration.slot_deployments import change_starts, read_slot_deployments, server_now
+from pipelines.orchestration.slot_deployments import change_starts, make_deployment, read_slot_deployments, server_now
 from pipelines.registry.slot import Slot
 from tests.support.scheduled_workspace import scheduled_workspace, tag_slots, write_settings
 from tests.support.workspaces import isolate
@@ -513,3 +513,32 @@ def test_the_deployments_of_a_folder_that_still_has_a_workspace_are_not_taken_ov
     with pytest.raises(ServiceError, match=r"if /.*plant is the former folder of this workspace, rename it and run"):
         register_deployments(copy, server.api)
     assert not former_addresses(copy)
+
+
+def test_a_paused_schedule_stays_paused_when_the_address_changes(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entries = server.workspace.settings.schedule_entries()
+    with connect_prefect(server.workspace) as client:
+        set_active(client, server.workspace, "plant-3/asv", False)
+    server.settings(f"{NIGHTLY}git: file:///nowhere/paused.git\n")
+    register_deployments(server.workspace, server.api)
+
+    def interrupt(*given: Any) -> None:
+        if str(given[2]) == "plant-3/asv":
+            raise KeyboardInterrupt
+        make_deployment(*given)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(schedule_apply, "make_deployment", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            apply_schedules(server.workspace, server.api, entries, server_now(server.api))
+    for _ in range(2):
+        apply_schedules(server.workspace, server.api, entries, server_now(server.api))
+        found = read_slot_deployments(server.workspace, server.api)
+        assert [one.slot for one in found if one.declared and not one.declared[0].active] == ["plant-3/asv"]
+        # and back, to a deployment that is there already
+        server.settings(NIGHTLY)
+        register_deployments(server.workspace, server.api)
+    with connect_prefect(server.workspace) as client:
+        set_active(client, server.workspace, "plant-3/asv", True)
