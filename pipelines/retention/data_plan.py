@@ -76,8 +76,9 @@ def decide_versions(
     following = {old.tag: new for old, new in pairs if (old.slot, old.kind) == (new.slot, new.kind)}
     found = {}
     for one in every:
-        # the grace begins when a newer version arrives: until then, a training is queued on this one
-        age = now - datetime.fromisoformat(following.get(one.tag, one).made)
+        # the grace begins when a newer version arrives: until then, a training is queued on this one. The two may be
+        # of machines with different clocks
+        age = now - max(datetime.fromisoformat(each.made) for each in (one, following.get(one.tag, one)))
         if one.kind == "golden":
             found[one.tag] = KeepDecision(True, "golden set")
         elif one.tag not in following:

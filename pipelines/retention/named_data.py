@@ -58,7 +58,11 @@ def fetch_named(root: Path, address: str) -> None:
 
 
 def tagged_data(root: Path) -> list[TaggedData]:
-    """Return every dataset version and golden set of a repository, by slot, kind and number."""
+    """Return every dataset version and golden set of a repository, by slot, kind and number.
+
+    Raises VersioningError if it is a shallow clone.
+    """
+    _refuse_shallow(root, str(root))
     form = "%(refname:strip=2) %(creatordate:iso-strict)"
     lines = git.lines(git.git(root, "for-each-ref", f"--format={form}", "refs/tags/data", "refs/tags/golden"))
     dated = [line.rsplit(" ", 1) for line in lines]
@@ -99,14 +103,26 @@ def named_elsewhere(root: Path, tagged: Iterable[TaggedData]) -> set[str]:
     return found
 
 
+def _refuse_shallow(root: Path, name: str) -> None:
+    if git.git(root, "rev-parse", "--is-shallow-repository").strip() == "true":
+        raise VersioningError(
+            f"{name} is a shallow clone: it lacks commits and tags, so data that they name would look like data that "
+            f"nothing names; expected a whole one; in it: git fetch --unshallow --tags"
+        )
+
+
 def _is_metafile(path: str) -> bool:
     # the folder ``.dvc`` is none
     return Path(path).suffix == ".dvc" or Path(path).name == "dvc.lock"
 
 
 def named_in_history(repository: str, cache: Path) -> set[str]:
-    """Return every hash that any commit of another repository names."""
+    """Return every hash that any commit of another repository names.
+
+    Raises VersioningError if it is a shallow clone.
+    """
     folder = git.local_copy(repository, cache)
+    _refuse_shallow(folder, repository)
     # every change of such a file in any commit, merges included: the text before it and after it
     options = ("--all", "--reflog", "--full-history", "-m", "--raw", "--no-abbrev", "--format=")
     lines = git.lines(git.git(folder, "log", *options, "--", *_METAFILES))

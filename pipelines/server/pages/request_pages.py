@@ -233,11 +233,12 @@ def _moment(said: Texts, text: str) -> str:
         return ""
     try:
         found = datetime.fromisoformat(text)
-    except ValueError:
+        return stamp(found if found.tzinfo else found.replace(tzinfo=UTC))
+    except (ValueError, OverflowError):
+        # in UTC, a moment of the first or the last year may have no year
         example = "2026-11-29T14:30"
         fault = said.say("%(text)s is no moment; write one such as %(example)s (UTC)", text=repr(text), example=example)
         raise ValueError(fault) from None
-    return stamp(found if found.tzinfo else found.replace(tzinfo=UTC))
 
 
 @contextlib.contextmanager

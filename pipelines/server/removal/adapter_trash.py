@@ -209,9 +209,13 @@ def _begin(transaction: LedgerTransaction, policy: RetentionPolicy, principal: P
         return
     # what stays in the trash may come back, and needs its parents as a live version does
     needed = needed_parents(session.connection(), [_bundle(row) for row in rows if row.seq not in over])
-    due = [row for row in rows if row.seq in over and _bundle(row) not in needed][:MOST]
+    due = [row for row in rows if row.seq in over and _bundle(row) not in needed]
     if not due:
         return
+    if len(due) > MOST:
+        # until the next call, the others may come back: a parent waits for all that learned from it
+        needed = needed_parents(session.connection(), [_bundle(row) for row in due])
+        due = [row for row in due if _bundle(row) not in needed][:MOST]
     # before the question below: what goes now keeps nothing else
     session.execute(update(TRASH).where(TRASH.c.seq.in_([row.seq for row in due])).values(state="emptying"))
     removed: list[dict[str, Any]] = []

@@ -29,3 +29,8 @@ def test_the_grace_of_a_version_begins_when_a_newer_one_arrives() -> None:
         "data/b/asr/v1": "nothing that is kept was trained on it",
         "data/b/asr/v2": "newest of the slot",
     }
+
+
+def test_a_newer_version_of_a_machine_whose_clock_is_behind_takes_no_grace_away() -> None:
+    decided = decide_versions([_version(1, 5), _version(2, 30)], {}, POLICY, NOW)
+    assert decided["data/a/asr/v1"].reason == "in its grace for 9.0 more days"

@@ -116,3 +116,19 @@ def test_a_tag_that_was_rewritten_on_the_server_is_named_and_kept(root: Path, tm
         git.git(root, *step.split())
     fetch_named(root, str(server))
     assert (git.resolve(root, f"kept/{tag}"), git.resolve(root, tag)) == (old, git.resolve(server, tag))
+
+
+def test_a_shallow_clone_is_refused_until_it_is_whole(root: Path, tmp_path: Path) -> None:
+    git.tag(root, "data/a/asr/v1", "a version")
+    _write(root, "audio.dvc")
+    git.commit(root, [Path("audio.dvc")], "Track it")
+    git.git(root, "rm", "--quiet", "audio.dvc")
+    git.git(root, "commit", "--quiet", "--message", "Track it no more")
+    clone = tmp_path / "clone"
+    git.git(root, "clone", "--quiet", "--depth=1", root.as_uri(), str(clone))
+    for read in (tagged_data, lambda place: named_in_history(str(place), tmp_path / "cache")):
+        with pytest.raises(VersioningError, match=r"is a shallow clone.*in it: git fetch") as caught:
+            read(clone)
+    git.git(clone, *str(caught.value).rpartition(": git ")[2].split())
+    assert [one.tag for one in tagged_data(clone)] == ["data/a/asr/v1"]
+    assert named_in_history(str(clone), tmp_path / "cache") == {MD5}

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from pipelines.registry.retention import POLICY_VARIABLE
+from pipelines.server.removal.adapter_trash import MOST
 from tests.support.contest import CHAMPION, FAILED, FORMER, OUTDATED, PASSED, UNGATED, Contest, prepare
 from tests.support.guarded_server import GuardedServer, guarded_server
 from tests.support.rest import Answer
@@ -241,6 +242,27 @@ def test_the_trash_keeps_the_parent_of_what_may_come_back(ground: Ground) -> Non
     assert ground.empty() == set()
     ground.post("restore", slot=slot).must_be(200)
     ground.trash(first.version, second.version).must_be(200)
+    assert ground.empty() == {first.version, second.version}
+
+
+def test_a_parent_waits_for_its_child_if_more_is_due_than_one_call_takes(ground: Ground) -> None:
+    contest, slot = ground.contest, ground.contest.slot
+    first = register(contest.rest, contest.model, f"{slot}-first", lineage=contest.keys)
+    second = register(contest.rest, contest.model, f"{slot}-second", lineage=contest.keys, parent=first.bundle)
+    contest.made |= {made.version: made for made in (first, second)}
+    ground.trash(first.version, second.version).must_be(200)
+    with sqlite3.connect(contest.server.database.removeprefix("sqlite:///")) as rows:
+        # between the two, as many as one call takes, of another slot and without bytes
+        ((parent, at),) = rows.execute("SELECT seq, at FROM elp_trash WHERE version = ?", (first.version,))
+        rows.execute("UPDATE elp_trash SET seq = ? WHERE version = ?", (parent + 10_000, second.version))
+        bare = json.dumps(dict.fromkeys(("bundle", "model_id", "run", "dataset", "storage_location"), ""))
+        for number in range(1, MOST + 1):
+            others = (parent + number, "elp.other.asr", number, at, "trashed", bare, 0)
+            rows.execute(
+                "INSERT INTO elp_trash (seq, model, version, at, state, row, bytes) VALUES (?,?,?,?,?,?,?)", others
+            )
+    assert ground.empty() == set()
+    assert ground.folder(first.version).exists()
     assert ground.empty() == {first.version, second.version}
 
 

@@ -112,7 +112,10 @@ def test_requests_are_filtered_by_time_and_confidence(client: FlaskClient) -> No
     assert len(listed(client, "order=confidence&below=")) == 50
 
 
-@pytest.mark.parametrize("query", ["since=yesterday", "below=x", "below=2", "until=2026-99-99T00:00"])
+@pytest.mark.parametrize(
+    "query",
+    ["since=yesterday", "below=x", "below=2", "until=2026-99-99T00:00", "since=0001-01-01T00:00%2B01:00"],
+)
 def test_a_filter_that_is_not_understood_is_refused(client: FlaskClient, query: str) -> None:
     answer = client.get(f"{BASE}?{query}")
     assert answer.status_code == 400
