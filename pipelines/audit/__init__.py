@@ -5,6 +5,7 @@
 `trained_on`         every dataset version, adapter and champion trained on a person or a recording
 `champion_periods`   the champions at a moment, and every adapter on a backbone
 `erasure_plan`       what an erasure needs, in order; `kept_after_erasure` what it does not remove
+`replacement_steps`  what it needs for the adapters of a slot
 `adapter_records`    the statements and ledger entries about one adapter
 `adapter_tree`       the tree of one adapter, from its records and the index
 `learned_from`       the adapters that one learned from, recorded and checked

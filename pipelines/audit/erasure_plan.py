@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 from pipelines.audit.kept_after_erasure import what_stays
+from pipelines.audit.replacement_steps import Step, adapter_steps
 from pipelines.audit.server_records import ServerRecords
 from pipelines.audit.trained_on import Holding, TrainedAdapter, TrainedOn, find_trained_on, rows_of
 from pipelines.datasets.subject import Subject
@@ -14,15 +15,6 @@ from pipelines.texts.english_phrases import phrase
 
 CACHES = "files sets features trials verdicts tuning sweeps audit.db audit.db-wal audit.db-shm"
 """Entries of ``.elp/cache``, and of the cache of a worker, that may hold sound, words or names."""
-
-
-@dataclass(frozen=True)
-class Step:
-    """One thing to do."""
-
-    what: str
-    commands: tuple[str, ...] = ()
-    """To be typed one after the other."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +84,8 @@ def plan_erasure(
     names = sorted({one.slot for one in found.holdings} | {one.slot for one in (*found.adapters, *doubtful)})
     versions = db.execute("SELECT slot, kind, MAX(version) FROM release GROUP BY slot, kind").fetchall()
     newest = {(name, kind): version for name, kind, version in versions}
-    slots = tuple(_slot_plan(newest, records, found, name, teachers(name)) for name in names)
+    tags = frozenset(tag for (tag,) in db.execute("SELECT tag FROM release"))
+    slots = tuple(_slot_plan(newest, tags, records, found, name, teachers(name)) for name in names)
     after = (*_requests(logged or {}, subject, slot), *_after(files, found))
     return ErasurePlan(found, slots, files, after, what_stays(found))
 
@@ -108,6 +101,7 @@ def nothing_holds(found: TrainedOn, slot: Slot | None = None) -> VersioningError
 
 def _slot_plan(
     newest: Mapping[tuple[str, str], int],
+    tags: frozenset[str],
     records: ServerRecords,
     found: TrainedOn,
     slot: str,
@@ -130,75 +124,8 @@ def _slot_plan(
         )
         drops.append(Step(what, tuple(f"elp data drop {slot} --teacher {bundle}" for bundle in taught)))
     unknown = tuple(one for one in found.unknown if one.slot == slot)
-    steps = _adapter_steps(records, champion, trained, unknown)
+    steps = adapter_steps(records, tags, champion, trained, unknown)
     return SlotPlan(slot, holds, champion, trained, tuple(drops), steps)
-
-
-def _adapter_steps(
-    records: ServerRecords,
-    champion: TrainedAdapter | None,
-    trained: tuple[TrainedAdapter, ...],
-    unknown: tuple[TrainedAdapter, ...],
-) -> tuple[Step, ...]:
-    """Return what to do with the adapters of a slot; `champion` is the present one if it was trained on them."""
-    if champion is not None:
-        return _replace_champion(records, champion, {one.version for one in (*trained, *unknown)})
-    if doubtful := next((one for one in unknown if one.is_champion), None):
-        what = phrase(
-            "it is unknown whether the champion, v%(version)s, was trained on them (%(reason)s): train its successor, "
-            "unless you know that it was not",
-            version=doubtful.version,
-            reason=doubtful.note,
-        )
-        return (Step(what, _successor(doubtful.slot)),)
-    if trained:
-        kept = ", ".join(f"v{one.version}" for one in (*trained, *unknown))
-        what = phrase(
-            "the champion was not trained on them: nothing to retrain; do not promote or roll back to %(kept)s",
-            kept=kept,
-        )
-        return (Step(what),)
-    return ()
-
-
-def _successor(slot: str) -> tuple[str, ...]:
-    return f"elp retrain {slot}", f"elp promote {slot}"
-
-
-def _replace_champion(records: ServerRecords, champion: TrainedAdapter, doubtful: Collection[int]) -> tuple[Step, ...]:
-    """Return how a champion that was trained on them is stopped and replaced.
-
-    `doubtful` are the versions of its slot that were trained on them, or may have been.
-    """
-    slot = champion.slot
-    existing = records.with_periods((adapter for adapter in records.adapters(slot) if not adapter.deleted), [slot])
-    ended = [period for adapter in existing for period in adapter.champion_periods if period.until]
-    before = max(ended, key=lambda period: period.seq).version if ended else None
-    if before is not None and before not in doubtful:
-        way, command = (
-            phrase("v%(version)s, the champion before it, was not trained on them", version=before),
-            "rollback",
-        )
-    else:
-        way, command = phrase("leave the slot without a champion"), "retire"
-    at_once = phrase("if v%(version)s must stop at once: %(way)s", version=champion.version, way=way)
-    stop = Step(at_once, (f"elp {command} {slot} --reason erasure",))
-    again = phrase(
-        "v%(version)s was trained on %(clips)s of the clips: train its successor on the other clips",
-        version=champion.version,
-        clips=champion.clips,
-    )
-    if not champion.clips:
-        again = phrase(
-            "it learned from them through another adapter (%(chain)s): train its successor", chain=champion.chain
-        )
-    if champion.learned or champion.chain:
-        again = phrase(
-            "%(step)s. After the drops in all slots, a warm start uses no adapter that learned from dropped clips: it "
-            "starts from others, or fresh. A version that train.init names is refused then: set train.init: fresh",
-            step=again,
-        )
-    return stop, Step(again, _successor(slot))
 
 
 def _files(

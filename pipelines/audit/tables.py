@@ -9,8 +9,9 @@ from typing import Any
 
 from pipelines.audit.audit_phrases import adapters_text, slots_text
 from pipelines.audit.champion_periods import ChampionsAt, OnBackbone
-from pipelines.audit.erasure_plan import ErasurePlan, Step
+from pipelines.audit.erasure_plan import ErasurePlan
 from pipelines.audit.facts import Fact
+from pipelines.audit.replacement_steps import Step
 from pipelines.audit.trained_on import TrainedAdapter, TrainedOn
 from pipelines.html_report import language_pages, render_page
 from pipelines.texts.english_phrases import Phrase, Recorded, phrase, phrase_many, said_phrase

@@ -236,6 +236,11 @@ def test_the_plan_retrains_who_learned_from_them_after_the_drops(db: Connection,
     assert (stop.commands, again.commands[0]) == (("elp retire b/asr --reason erasure",), "elp retrain b/asr")
     assert again.what.startswith("it learned from them through another adapter (v2 ← v1 ← a/asr v1, which was trained")
     assert "learned from" in trained_on_answer(plan.found).tables[0].head
+    # b/asr is a slot of another workspace at the same server, which has the data
+    db.execute("DELETE FROM release WHERE slot = 'b/asr'")
+    (stop, again) = plan_erasure(db, chained, Subject(speaker="ann")).slots[1].steps
+    assert (stop.commands, again.commands) == (("elp retire b/asr --reason erasure",), ())
+    assert again.what.startswith("in the workspace that it was trained from: it learned from them through another")
 
 
 def test_the_plan_drops_what_an_adapter_labelled_that_was_trained_on_them(db: Connection, chained: Several) -> None:
@@ -273,3 +278,9 @@ def test_the_plan_says_which_champion_may_have_been_trained_on_them(db: Connecti
     chained.champion_periods = lambda slot="": [first, later]
     (_, second) = plan_erasure(db, chained, Subject(speaker="ann")).slots
     assert second.steps[0].commands == ("elp retire b/asr --reason erasure",)
+    # the slot of another workspace is trained there
+    chained.champion_periods = lambda slot="": [present]
+    db.execute("DELETE FROM release WHERE slot = 'b/asr'")
+    (_, second) = plan_erasure(db, chained, Subject(speaker="ann")).slots
+    (step,) = second.steps
+    assert ("data/b/asr/v1 is not in this workspace; ask in" in step.what, step.commands) == (True, ())
