@@ -1,7 +1,7 @@
 """The plan of `elp gc`: every adapter, dataset version and golden set, whether it is kept, why, and what is freed."""
 
 import sqlite3
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -168,6 +168,7 @@ def _plan_data(
             # a held speaker may be in a file that cannot be read
             held = unread.union(*(on_hold[hold] for hold in speakers)) if speakers else held
             if subject is not None:
+                _require_known({one.tag: one.hashes for one in tagged}, held_tags, listings)
                 unnamed = ours | (_settled(files, policy, now) - not_ours) | cached | {one.md5 for one in trashed}
                 erased = files_to_erase(db, stored, uri, subject, on_hold, unnamed)
                 _require_dropped(tagged, holding, listings, erased, subject)
@@ -202,21 +203,42 @@ def _require_dropped(
         raise UsageError(f"the newest version of {current[0]} holds {subject}; drop the recordings first: {drops}")
 
 
+def _require_known(
+    hashes: Mapping[str, tuple[str, ...]], held: Mapping[Hold, Collection[str]], listings: Listings
+) -> None:
+    """Raise VersioningError if the files that a hold keeps are not known, although no policy deleted them.
+
+    Args:
+        hashes: The tracked folders of each version, by tag.
+        held: The tags that each hold keeps.
+        listings: What was asked for the files of these folders.
+    """
+    for hold, tag in ((hold, tag) for hold, tags in held.items() for tag in sorted(tags)):
+        if not listings.known(set(hashes[tag]) - listings.deleted_by_policy()):
+            raise VersioningError(
+                f"the listing of {tag} cannot be read, so it is not known which files {hold.summary} keeps from an "
+                "erasure; restore the remote, or push it from a machine that has it: dvc push --all-tags; or end the "
+                f"hold: elp hold end {hold.number}"
+            )
+
+
 def files_on_hold(
     workspace: Workspace, db: sqlite3.Connection, stored: DvcRemote, uri: str
 ) -> dict[Hold, frozenset[str]]:
     """Return the files that each hold keeps, as the plan of `elp gc` finds them: by the listings, not by the index.
 
     Raise DataRemoteAway if the remote is a share that is not mounted: what is in it would not count as held.
+    Raise VersioningError if the files that a hold keeps are not known.
     """
     if not (holds := read_holds(uri)):
         return {}
     stored.require_there()
     hashes, listings = {one.tag: one.hashes for one in tagged_data(workspace.root)}, Listings(stored, uri)
     adapters = (one for one in ServerRecords(uri).adapters() if not one.deleted)
-    found = {}
-    for hold, tags in held_versions(holds, adapters, hashes.keys()).items():
-        found[hold] = held_files(db, hold).union(*(listings.files(hashes[tag], tag, needed=True) for tag in tags))
+    tags, found = held_versions(holds, adapters, hashes.keys()), {}
+    for hold, held in tags.items():
+        found[hold] = held_files(db, hold).union(*(listings.files(hashes[tag], tag, needed=True) for tag in held))
+    _require_known(hashes, tags, listings)
     return found
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -332,6 +333,30 @@ def test_the_plan_of_an_erasure_names_a_hold_on_a_version_with_a_missing_file(
         assert (code, "HELD: hold " in said) == (0, True)
     with pytest.raises(GateRefused, match="speaker anna is not erased: hold"):
         sweep(workspace, _quiet, ANNA)
+
+
+def test_an_erasure_is_refused_while_the_listing_of_a_held_version_is_lost(
+    workspace: Workspace, hold: Callable[[str], Callable[[], None]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The hold keeps files, and which they are is not known."""
+    # a version of its own: the ledger of this server records the listings of the others as deleted by policy
+    add_delivery(workspace, SLOT, write_delivery(tmp_path / "more", each=2, seed=21))
+    drop_clips(workspace, SLOT, ANNA)
+    tag = SLOT.tag(5)
+    tracked = tracked_hash(git.show(workspace.root, tag, metafile(SLOT.folder / SHARDS)))
+    with dvc_remote(workspace.root) as stored:
+        Path(stored.place(tracked.removeprefix("md5:"))).unlink()
+    _lose_caches(workspace)
+    before, end = _with_anna(workspace), hold(tag)
+    said = rf"the listing of {tag} cannot be read, .* which files hold \d+ by"
+    with pytest.raises(VersioningError, match=said):
+        sweep(workspace, _quiet, ANNA)
+    code, _, error = elp_in(workspace.root, capsys)("erasure", "plan", "--speaker", "anna")
+    assert (code, bool(re.search(said, error))) == (1, True)
+    assert _with_anna(workspace) == before
+    end()
+    sweep(workspace, _quiet, ANNA)
+    assert not _with_anna(workspace)
 
 
 def test_the_plan_of_an_erasure_is_refused_while_the_share_with_held_files_is_away(
