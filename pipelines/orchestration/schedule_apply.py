@@ -124,7 +124,7 @@ def slots_to_retrain(workspace: Workspace, unread: Callable[[str], None]) -> lis
 
 def plan_apply(workspace: Workspace, api: str, entries: Sequence[ScheduleEntry], now: datetime) -> ScheduleDiff:
     """Return what an apply of these entries would do. No answer raises OSError."""
-    return _steps(workspace, api, entries, now)[1]
+    return _steps(workspace, api, entries, now, former_deployments(workspace, api))[1]
 
 
 def apply_schedules(
@@ -139,7 +139,7 @@ def apply_schedules(
         # before the first schedule is made, so that a later address finds it
         note_address(workspace)
         former = former_deployments(workspace, api)
-        steps, diff = _steps(workspace, api, entries, now)
+        steps, diff = _steps(workspace, api, entries, now, former)
         work = [step for step in steps if step.renew or step.change.kind in ("added", "changed", "removed")]
         templates: dict[str, dict[str, Any]] = {}
         for done, step in enumerate(work):
@@ -206,14 +206,18 @@ def read_applied(workspace: Workspace) -> tuple[ScheduleEntry, ...] | None:
 
 
 def _steps(
-    workspace: Workspace, api: str, entries: Sequence[ScheduleEntry], now: datetime
+    workspace: Workspace,
+    api: str,
+    entries: Sequence[ScheduleEntry],
+    now: datetime,
+    former: Iterable[tuple[str, str]],
 ) -> tuple[list[_Step], ScheduleDiff]:
     faults: list[str] = []
     slots = set(slots_to_retrain(workspace, faults.append))
     present = {(one.slot, one.flow): one for one in read_slot_deployments(workspace, api)}
     if faults:
-        # the slot of a schedule may have nothing but an inbox
-        slots |= {Slot.parse(slot) for (slot, _), one in present.items() if one.declared}
+        # the slot of a schedule, also of one that is yet to move, may have nothing but an inbox
+        slots |= {Slot.parse(slot) for slot, _ in [*former, *(key for key, one in present.items() if one.declared)]}
     by_key: dict[tuple[str, str], ScheduleEntry] = {
         (str(slot), flow): entry
         for slot in slots

@@ -542,3 +542,25 @@ def test_a_paused_schedule_stays_paused_when_the_address_changes(
         register_deployments(server.workspace, server.api)
     with connect_prefect(server.workspace) as client:
         set_active(client, server.workspace, "plant-3/asv", True)
+
+
+def test_slots_that_have_only_an_inbox_keep_their_schedules_when_the_address_changes(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entries = server.workspace.settings.schedule_entries()
+    slots = [one.slot for one in read_slot_deployments(server.workspace, server.api) if one.declared]
+
+    def unread(workspace: Workspace, why: Any) -> list[Slot]:
+        why("the inbox is not mounted")
+        return []
+
+    monkeypatch.setattr(schedule_apply, "slots_to_retrain", unread)
+    for address in ("file:///nowhere/unread.git", ""):
+        before = server.workspace
+        server.settings(f"{NIGHTLY}git: {address!r}\n")
+        register_deployments(server.workspace, server.api)
+        now = server_now(server.api)
+        assert schedule_apply.plan_apply(server.workspace, server.api, entries, now).counts["added"] == len(slots)
+        assert apply_schedules(server.workspace, server.api, entries, now).counts["added"] == len(slots)
+        assert [one.slot for one in read_slot_deployments(server.workspace, server.api) if one.declared] == slots
+        assert not [one for one in read_slot_deployments(before, server.api) if one.declared]
