@@ -22,6 +22,7 @@ from pipelines.local.worker_plan import CPU_POOL, GPU_POOL
 from pipelines.local.workspace import Workspace
 from pipelines.number_text import count, duration
 from pipelines.orchestration.alerts.alert import Alert
+from pipelines.orchestration.alerts.automations import emit
 from pipelines.orchestration.alerts.operation_alerts import operation_alert
 from pipelines.orchestration.prefect_api import deployment_name
 from pipelines.orchestration.schedule_plan import planned_starts
@@ -105,10 +106,8 @@ def outage_at(run: LateRun, now: float, worker_seen: float) -> str:
     return ""
 
 
-def end_late_runs(
-    workspace: Workspace, api: str, entries: Sequence[ScheduleEntry], say: Callable[[str], None]
-) -> list[Alert]:
-    """Apply the rule to the late runs of the workspace, and return the alerts about it. No answer raises OSError."""
+def end_late_runs(workspace: Workspace, api: str, entries: Sequence[ScheduleEntry], say: Callable[[str], None]) -> None:
+    """Apply the rule to the late runs of the workspace, with alerts about it. No answer raises OSError."""
     up = {flow: _worker_is_up(api, pool) for flow, pool in _POOLS.items()}
     # the times of the runs are by the clock of the server, which may run on another machine
     now, path = server_now(api).timestamp(), workspace.state / _SEEN_FILE
@@ -118,6 +117,9 @@ def end_late_runs(
     late = list(read_late_runs(workspace, api))
     policies = _policies(entries, {run.key for run in late})
     missed = missed_runs(late, policies, now, worker_seen)
+    newest = {run.key: (run, reason) for run, reason in missed}
+    # before the runs end: nothing finds them afterwards; an alert that is sent again changes nothing
+    emit(workspace, api, alerts + [missed_alert(run, reason) for run, reason in newest.values()])
     by_reason: dict[str, list[LateRun]] = {}
     for run, reason in missed:
         by_reason.setdefault(reason, []).append(run)
@@ -126,8 +128,6 @@ def end_late_runs(
         say(f"{count(len(runs), 'planned run')} of {runs[0].slot} did not start: {reason}")
     # last: after a failure the next round does the same again
     write_whole(path, json.dumps({"server": now, **worker_seen}) + "\n")
-    newest = {run.key: (run, reason) for run, reason in missed}
-    return alerts + [missed_alert(run, reason) for run, reason in newest.values()]
 
 
 def _worker_is_up(api: str, pool: str) -> bool:

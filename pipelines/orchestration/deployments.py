@@ -16,7 +16,7 @@ from pipelines.local.service_commands import POOLS, workspace_queue
 from pipelines.local.worker_plan import CPU_POOL, GPU_POOL
 from pipelines.local.workspace import Workspace
 from pipelines.orchestration.alerts.alert_channels import read_channels, wanted_kinds
-from pipelines.orchestration.alerts.automations import emit, ensure_automations
+from pipelines.orchestration.alerts.automations import ensure_automations
 from pipelines.orchestration.catch_up import end_late_runs
 from pipelines.orchestration.former_schedules import end_due_runs
 from pipelines.orchestration.lost_runs import HEARTBEAT
@@ -94,7 +94,7 @@ def register_deployments(workspace: Workspace, api: str) -> None:
     if entries:
         # before the workers start: they would take the oldest of the late runs
         with rest_errors(api):
-            emit(workspace, api, end_late_runs(workspace, api, entries, lambda text: None))
+            end_late_runs(workspace, api, entries, lambda text: None)
 
 
 def refuse_shared_prefect(workspace: Workspace, api: str) -> None:

@@ -60,8 +60,9 @@ def end_due_runs(workspace: Workspace, address: str, api: str, slot: str, flow: 
     late = [run for run in read_late_runs(_at(workspace, address), api, slot) if run.flow == flow]
     if late:
         reason = f"{address} is not the address of the workspace any more"
-        set_missed(api, late, reason)
+        # before the runs end: nothing finds them afterwards
         emit(workspace, api, [missed_alert(late[-1], reason)])
+        set_missed(api, late, reason)
 
 
 def _at(workspace: Workspace, address: str) -> Workspace:

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from elp_core.types import Seconds
 from pipelines.local.schedule_settings import ScheduleEntry
 from pipelines.local.workspace import Workspace, open_workspace
-from pipelines.orchestration.alerts.alert import Alert
 from pipelines.orchestration.catch_up import end_late_runs
 from pipelines.orchestration.schedule_apply import (
     apply_schedules,
@@ -39,7 +38,6 @@ def watch_schedules(
     workspace: Workspace,
     watch: ScheduleWatch,
     api: Callable[[], str],
-    report: Callable[[Alert], None],
     say: Callable[[str], None],
 ) -> None:
     """Apply the rule about late runs, and make the schedules that were applied for the slots of now.
@@ -49,8 +47,7 @@ def watch_schedules(
     entries = read_applied(workspace)
     if entries is None:
         return
-    for alert in end_late_runs(workspace, api(), entries, say):
-        report(alert)
+    end_late_runs(workspace, api(), entries, say)
     if time.monotonic() - watch.looked < _EVERY:
         return
     watch.looked = time.monotonic()

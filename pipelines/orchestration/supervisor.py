@@ -205,7 +205,7 @@ def supervise_figures(watch: Watch) -> None:
 def supervise_schedules(watch: Watch) -> None:
     """End the late runs that do not start, and make the schedules of new slots."""
     workspace = watch.workspace
-    watch_schedules(workspace, watch.applied, lambda: prefect_api(workspace), watch.news.append, say)
+    watch_schedules(workspace, watch.applied, lambda: prefect_api(workspace), say)
 
 
 def supervise_alerts(watch: Watch) -> None:

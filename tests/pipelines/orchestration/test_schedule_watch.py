@@ -24,8 +24,8 @@ def test_starts_are_planned_after_the_moment_of_the_server(
         return ScheduleDiff(())
 
     monkeypatch.setattr(schedule_watch, "apply_schedules", apply)
-    monkeypatch.setattr(schedule_watch, "end_late_runs", lambda *given: [])
+    monkeypatch.setattr(schedule_watch, "end_late_runs", lambda *given: None)
     write_applied(workspace)
     with answering(lambda path, query, body: (200, True), lambda: -600.0) as api:
-        watch_schedules(workspace, ScheduleWatch(), lambda: api, print, print)
+        watch_schedules(workspace, ScheduleWatch(), lambda: api, print)
     assert timedelta(seconds=590) < datetime.now(UTC) - planned[0] < timedelta(seconds=630)

@@ -24,6 +24,7 @@ from pipelines.local.prefect_request import prefect_request
 from pipelines.local.settings import read_settings
 from pipelines.local.workspace import Workspace, open_workspace
 from pipelines.orchestration import catch_up, joined_runs, schedule_apply, schedule_list, slot_deployments, slot_turn
+from pipelines.orchestration.alerts.alert import Alert
 from pipelines.orchestration.catch_up import end_late_runs, of_entry
 from pipelines.orchestration.deployments import FLOWS, refuse_shared_prefect, register_deployments
 from pipelines.orchestration.prefect_api import connect_prefect, find_deployment
@@ -193,7 +194,7 @@ def test_new_slots_are_scheduled_as_applied_and_removed_entries_go(server: Serve
     watch = ScheduleWatch()
     for _ in range(2):
         # what the supervision does; the second look is too early
-        watch_schedules(server.workspace, watch, lambda: server.api, print, lines.append)
+        watch_schedules(server.workspace, watch, lambda: server.api, lines.append)
     assert lines == ["schedules as they were applied: 1 added, 6 unchanged"]
     assert server.present("plant-9/ser").declared[0].entry == "nightly"
     server.settings('schedules:\n  weekly: {slots: "plant-1/*", cron: "0 3 * * MON"}\n')
@@ -208,7 +209,7 @@ def test_new_slots_are_scheduled_as_applied_and_removed_entries_go(server: Serve
 def test_an_inbox_that_is_not_mounted_stops_no_schedule(server: Server, capfd) -> None:
     server.settings(NIGHTLY + "inbox: {path: /nowhere/recordings}\n")
     lines: list[str] = []
-    watch_schedules(server.workspace, ScheduleWatch(), lambda: server.api, print, lines.append)
+    watch_schedules(server.workspace, ScheduleWatch(), lambda: server.api, lines.append)
     assert lines[0].startswith("schedules: slots that have only an inbox are not seen: the inbox /nowhere/recordings")
     assert not [line for line in lines if "removed" in line]
     shown = server.elp(capfd, "apply", "--yes")
@@ -237,7 +238,7 @@ def test_the_last_run_of_a_slot_is_found_behind_those_of_many_others(server: Ser
     }  # fmt: skip
 
 
-def test_after_an_outage_the_newest_late_run_starts_or_none(server: Server, capfd) -> None:
+def test_after_an_outage_the_newest_late_run_starts_or_none(server: Server, capfd, monkeypatch) -> None:
     entries = read_applied(server.workspace)
     assert entries is not None
     days = [timedelta(days=3), timedelta(days=2), timedelta(days=1)]
@@ -245,13 +246,22 @@ def test_after_an_outage_the_newest_late_run_starts_or_none(server: Server, capf
     server.plan_past("plant-2/asr", days)
     assert len(server.states("plant-1/asr")) == 3
     lines: list[str] = []
-    alerts = end_late_runs(server.workspace, server.api, entries, lines.append)
+    alerts: list[Alert] = []
+    monkeypatch.setattr(catch_up, "emit", lambda workspace, api, new: alerts.extend(new))
+    with monkeypatch.context() as patch:
+        # killed before any run ends
+        patch.setattr(catch_up, "set_missed", lambda *given: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            end_late_runs(server.workspace, server.api, entries, lines.append)
     assert sorted(alert.slot for alert in alerts) == ["plant-1/asr", "plant-2/asr"]
+    end_late_runs(server.workspace, server.api, entries, lines.append)
+    assert [alert.id for alert in alerts[:2]] == [alert.id for alert in alerts[2:]], "sent again, and taken in once"
     # catch_up of weekly is skip: Prefect, which marks them as late only now, was not up at their time
     assert server.states("plant-1/asr") == ["Missed"] * 3
     assert server.states("plant-2/asr")[:2] == ["Missed"] * 2
     assert server.states("plant-2/asr")[2] in ("Late", "Scheduled")
-    assert end_late_runs(server.workspace, server.api, entries, lines.append) == []
+    end_late_runs(server.workspace, server.api, entries, lines.append)
+    assert len(alerts) == 4
     listed = {one["name"]: one for one in server.elp(capfd, "list") if one["entry"]}
     assert (listed["plant-1/asr"]["missed"], listed["plant-2/asr"]["missed"]) == (3, 2)
     first = (datetime.now(UTC) - timedelta(days=3)).isoformat()[:13]
