@@ -100,6 +100,11 @@ def is_ancestor(folder: Path, old: str, new: str) -> bool:
     return _try(folder, "merge-base", "--is-ancestor", old, new) is not None
 
 
+def is_shallow(folder: Path) -> bool:
+    """Return whether a repository lacks commits before some that it has, as a clone with ``--depth`` does."""
+    return git(folder, "rev-parse", "--is-shallow-repository").strip() == "true"
+
+
 def is_whole(folder: Path, commit: str) -> bool:
     """Return whether the files of a commit are all here."""
     return _try(folder, "rev-list", "--objects", "--quiet", "--no-walk", commit) is not None
@@ -218,8 +223,10 @@ def local_copy(repository: str, cache: Path) -> Path:
         return Path(plain).resolve()
     mirror = cache / "repositories" / hashlib.sha256(repository.encode()).hexdigest()[:16]
     if mirror.is_dir():
+        # the mirror of a shallow clone stays shallow until it asks for more
+        more = ["--unshallow"] if is_shallow(mirror) else []
         # without --force Git keeps its old copy of a tag that was moved
-        git(mirror, "fetch", "--quiet", "--prune", "--tags", "--force")
+        git(mirror, "fetch", "--quiet", "--prune", "--tags", "--force", *more)
         return mirror
     mirror.parent.mkdir(parents=True, exist_ok=True)
     # an interrupted clone must not look like a mirror to the next call

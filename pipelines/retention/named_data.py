@@ -104,7 +104,7 @@ def named_elsewhere(root: Path, tagged: Iterable[TaggedData]) -> set[str]:
 
 
 def _refuse_shallow(root: Path, name: str) -> None:
-    if git.git(root, "rev-parse", "--is-shallow-repository").strip() == "true":
+    if git.is_shallow(root):
         raise VersioningError(
             f"{name} is a shallow clone: it lacks commits and tags, so data that they name would look like data that "
             f"nothing names; expected a whole one; in it: git fetch --unshallow --tags"

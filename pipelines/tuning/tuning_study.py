@@ -163,7 +163,7 @@ def is_feasible(trial: FrozenTrial) -> bool:
 def importances(study: Study) -> dict[str, float]:
     """Return the share of each searched value in the differences between trials, largest first; empty if too few.
 
-    By PED-ANOVA (Watanabe et al. 2023): it compares the best tenth of the trials with all of them.
+    By PED-ANOVA (Watanabe et al. 2023): it compares the best quarter of the trials with all of them.
     """
     import optuna
 

@@ -18,8 +18,12 @@ def parse_moment(text: str) -> datetime:
 
 
 def utc_text(text: str) -> str:
-    """Return date and time in UTC; a dash for an empty text."""
-    return parse_moment(text).astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC") if text else "–"
+    """Return date and time in UTC; a dash for an empty text, and a text that is no moment as it is."""
+    try:
+        return parse_moment(text).astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC") if text else "–"
+    # anybody can edit the tags of a version
+    except ValueError:
+        return text
 
 
 def interval_percent(bounds: tuple[float | None, float | None] | None) -> str:

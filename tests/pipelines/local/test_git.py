@@ -105,6 +105,17 @@ def test_a_repository_elsewhere_is_mirrored_and_kept_up_to_date(repository: Path
     assert git.resolve(mirror, "new") == git.resolve(repository)
 
 
+def test_the_mirror_of_a_shallow_clone_becomes_whole_with_it(repository: Path, tmp_path: Path) -> None:
+    (repository / "a.txt").write_text("two\n")
+    git.commit(repository, [Path("a.txt")], "Change a")
+    clone, cache = tmp_path / "clone", tmp_path / "cache"
+    git.git(tmp_path, "clone", "--quiet", "--depth=1", repository.as_uri(), str(clone))
+    address = clone.as_uri().replace("file://", "file://localhost")
+    assert git.is_shallow(git.local_copy(address, cache))
+    git.git(clone, "fetch", "--quiet", "--unshallow")
+    assert not git.is_shallow(git.local_copy(address, cache))
+
+
 def test_listed_paths_are_as_they_are(repository: Path) -> None:
     names = {"データ/録音.dvc", 'a "b".dvc', "two\nlines.dvc"}
     for name in names:
