@@ -137,9 +137,12 @@ def _teachers(workspace: Workspace, slot: str) -> tuple[str, ...]:
 def _answer(workspace: Workspace, slot: Slot | None, question: str, value: str, form: str, output: Path | None) -> int:
     """Answer one of the questions over slots."""
     found: Any
+    if question == "at":
+        # before the server is asked for anything
+        value = read_moment("--at", value)
     records = ServerRecords(mlflow_uri(workspace))
     if question == "at":
-        found = find_champions(records, read_moment("--at", value), slot)
+        found = find_champions(records, value, slot)
         answer = tables.champions_answer(found)
     elif question == "backbone":
         found = find_on_backbone(records, value, slot)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -17,6 +18,7 @@ from elp_core.config import from_dict, to_dict
 from elp_core.errors import ConfigError
 from elp_core.files import write_whole
 from pipelines.errors import WorkspaceError
+from pipelines.local import http_client as web
 from pipelines.local.workspace import Workspace
 from pipelines.orchestration.alerts.alert import Alert
 from pipelines.orchestration.alerts.alert_channels import Channel, folder, private_folder
@@ -112,7 +114,9 @@ def follow_ledger(workspace: Workspace, state: AlertState, api: str, mlflow: str
     """
     if state.ledger is None:
         # an entry since the first channel was added is reported, though this is the first look
-        state = replace(state, ledger=read_head(workspace, mlflow, state.began or math.inf))
+        # its moments are by the clock of the MLflow server, `began` is by that of this machine
+        ahead = time.time() - web.date_of(f"{mlflow}/health").timestamp()
+        state = replace(state, ledger=read_head(workspace, mlflow, state.began - ahead if state.began else math.inf))
     for seq, alerts in ledger_alerts(workspace, mlflow, state.ledger or 0):
         emit(workspace, api, alerts)
         state = replace(state, ledger=seq)

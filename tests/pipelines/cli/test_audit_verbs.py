@@ -82,6 +82,12 @@ def test_a_wrong_question_ends_with_code_2_and_says_why(elp: Elp, words: tuple[s
     assert sentence in err
 
 
+def test_a_wrong_moment_is_refused_before_the_server_is_asked(elp: Elp, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipelines.cli.audit_verbs.mlflow_uri", lambda workspace: pytest.fail("asked for the server"))
+    code, _, err = elp("audit", "--at", "soon")
+    assert (code, "--at takes a date or moment" in err) == (2, True)
+
+
 def test_a_plan_for_an_unknown_speaker_ends_with_code_1(elp: Elp) -> None:
     code, _, err = elp("erasure", "plan", "--speaker", "nobody")
     assert code == 1

@@ -73,9 +73,16 @@ def test_an_entry_between_the_first_channel_and_the_first_look_is_reported(
         assert done.ledger == read_head(here, mlflow_uri)
         found = [alert.what for alert in sent if alert.slot in ("plant-late/asr", "plant-early/asr")]
         assert found == ["the gate did not pass plant-late/asr v1", "the gate did not pass plant-late/asr v2"]
-    # a look when nothing happened since
+    # a machine whose clock is an hour ahead of the server's
     sent.clear()
-    assert follow_ledger(here, AlertState(added, time.time()), "http://prefect", mlflow_uri).ledger == done.ledger
+    with monkeypatch.context() as ahead:
+        ahead.setattr(time, "time", lambda real=time.time: real() + 3600.0)
+        follow_ledger(here, AlertState(added, added + 3600.0), "http://prefect", mlflow_uri)
+    assert [alert.what for alert in sent if alert.slot == "plant-late/asr"] == found
+    # a look when nothing happened since; the server's clock gives whole seconds
+    sent.clear()
+    nothing = AlertState(added, time.time() + 1.0)
+    assert follow_ledger(here, nothing, "http://prefect", mlflow_uri).ledger == done.ledger
     assert sent == []
 
 
