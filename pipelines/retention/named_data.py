@@ -14,6 +14,7 @@ from pipelines.audit.data_index import FOLDERS
 from pipelines.datasets.dvc import metafile
 from pipelines.errors import VersioningError
 from pipelines.local import git
+from pipelines.registry.retention import RetentionPolicy
 from pipelines.registry.slot import Slot
 
 _MD5 = re.compile(r"\bmd5: ['\"]?([0-9a-f]{32}(?:\.dir)?)\b")
@@ -81,6 +82,25 @@ def tagged_data(root: Path) -> list[TaggedData]:
     return sorted(found, key=lambda one: (str(one.slot), one.kind, one.number))
 
 
+def lost_data(root: Path, others: Iterable[Path], named: Iterable[str], tagged: Iterable[TaggedData]) -> str:
+    """Return why the data of some dataset versions is not known: their tags are gone; empty if it is.
+
+    `others` are copies of the repositories that share the remote, and whose adapters the same server may have. Versions
+    of slots that the repository at `root` never had data of are of another one, too.
+    """
+    here = {one.tag for one in tagged}.union(*(git.tags(other, "data") for other in others))
+    for tag in sorted(set(named) - here):
+        if found := Slot.of_tag(tag):
+            paths = [metafile(found[0].folder / folder).as_posix() for folder in FOLDERS["data"]]
+            if git.git(root, "log", "--all", "--max-count=1", "--format=%H", "--", *paths).strip():
+                return (
+                    f"{root} lacks the tag {tag}, whose data an adapter, a training or a hold needs, so nothing would "
+                    f"seem to name its files; fetch it: git fetch --tags; if no repository has it, set it on its "
+                    f"commit: git tag {tag} COMMIT"
+                )
+    return ""
+
+
 def named_elsewhere(root: Path, tagged: Iterable[TaggedData]) -> set[str]:
     """Return every hash that another ref or the working tree names."""
     ours = {f"refs/tags/{one.tag}" for one in tagged}
@@ -116,13 +136,20 @@ def _is_metafile(path: str) -> bool:
     return Path(path).suffix == ".dvc" or Path(path).name == "dvc.lock"
 
 
-def named_in_history(repository: str, cache: Path) -> set[str]:
-    """Return every hash that any commit of another repository names.
+def copies_of_others(policy: RetentionPolicy, cache: Path) -> list[Path]:
+    """Return a folder of each repository that uses the same remote.
 
-    Raises VersioningError if it is a shallow clone.
+    Raises VersioningError if one is a shallow clone.
     """
-    folder = git.local_copy(repository, cache)
-    _refuse_shallow(folder, repository)
+    found = []
+    for repository in policy.shared_with or ():
+        found.append(git.local_copy(repository, cache))
+        _refuse_shallow(found[-1], repository)
+    return found
+
+
+def named_in_history(folder: Path) -> set[str]:
+    """Return every hash that any commit of another repository names."""
     # every change of such a file in any commit, merges included: the text before it and after it
     options = ("--all", "--reflog", "--full-history", "-m", "--raw", "--no-abbrev", "--format=")
     lines = git.lines(git.git(folder, "log", *options, "--", *_METAFILES))

@@ -4,6 +4,7 @@ import sqlite3
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 
 from pipelines.audit.data_index import open_index
@@ -26,7 +27,15 @@ from pipelines.retention.data_plan import (
 )
 from pipelines.retention.deleted_data import foreign_trash, own_trash
 from pipelines.retention.listings import Listings
-from pipelines.retention.named_data import TaggedData, fetch_named, named_elsewhere, named_in_history, tagged_data
+from pipelines.retention.named_data import (
+    TaggedData,
+    copies_of_others,
+    fetch_named,
+    lost_data,
+    named_elsewhere,
+    named_in_history,
+    tagged_data,
+)
 from pipelines.retention.subject_files import files_to_erase, held_files, held_versions, read_unknown
 
 Log = Callable[[str], None]
@@ -96,17 +105,16 @@ def plan_removal(
         log(f"fetching {address}")
         fetch_named(workspace.root, address)
     tagged = tagged_data(workspace.root)
-    versions = decide_versions(tagged, _dataset_reasons(records, decided), policy, now)
     if not tagged and subject is not None:
         raise WorkspaceError(
             f"{subject} is not erased: {workspace.root} has no tag of a dataset version, so it is not known which "
             "files are its own; expected tags such as data/SITE/TASK/v1; fetch them: git fetch --tags"
         )
     if not tagged:
-        return RemovalPlan(policy, records, decided, DataPlan(versions, {}))
+        return RemovalPlan(policy, records, decided, DataPlan({}, {}))
     log("listing the DVC remote")
     with dvc_remote(workspace.root) as stored:
-        data = _plan_data(workspace, stored, tagged, versions, records, subject, now, log)
+        data = _plan_data(workspace, stored, tagged, records, decided, subject, now, log)
     return RemovalPlan(policy, records, decided, data)
 
 
@@ -134,25 +142,34 @@ def _plan_data(
     workspace: Workspace,
     stored: DvcRemote,
     tagged: list[TaggedData],
-    versions: dict[str, KeepDecision],
     records: StoredRecords,
+    decided: Mapping[AdapterKey, KeepDecision],
     subject: Subject | None,
     now: datetime,
     log: Log,
 ) -> DataPlan:
     policy, uri = workspace.settings.retention, mlflow_uri(workspace)
+    reasons = _dataset_reasons(records, decided)
+    versions = decide_versions(tagged, reasons, policy, now)
+    held_tags = held_versions(records.holds, records.adapters, versions.keys())
+    copies = copies_of_others(policy, workspace.cache)
+    lost = lost_data(workspace.root, copies, {*reasons, *chain.from_iterable(held_tags.values())}, tagged)
+    if lost and subject is not None:
+        raise VersioningError(f"{subject} is not erased: {lost}")
     for tag, decision in versions.items():
         hold = next((one for one in records.holds if one.held.covers_dataset(tag)), None)
         if hold is not None and not decision.keep:
             versions[tag] = KeepDecision(True, hold.summary)
-    others = set[str]().union(*(named_in_history(one, workspace.cache) for one in policy.shared_with or ()))
+    others = set[str]().union(*(named_in_history(one) for one in copies))
     listings, files = Listings(stored, uri), read_stored(stored)
     holding = {one.tag: listings.files(one.hashes, one.tag, needed=versions[one.tag].keep) for one in tagged}
     theirs = listings.files(sorted(others), "another repository", needed=False)
     elsewhere = theirs | listings.files(sorted(named_elsewhere(workspace.root, tagged)), "a branch", needed=False)
     undeclared = _undeclared(workspace, policy)
-    held_tags = held_versions(records.holds, records.adapters, holding.keys())
-    on_hold = {hold: frozenset[str]().union(*(holding[tag] for tag in tags)) for hold, tags in held_tags.items()}
+    on_hold = {
+        hold: frozenset[str]().union(*(holding[tag] for tag in holding.keys() & tags))
+        for hold, tags in held_tags.items()
+    }
     held, erased = frozenset[str](), frozenset[str]()
     speakers, trashed = [one for one in records.holds if one.held.speaker], own_trash(stored, uri)
     if subject is not None or speakers:
@@ -173,7 +190,7 @@ def _plan_data(
                 erased = files_to_erase(db, stored, uri, subject, on_hold, unnamed)
                 _require_dropped(tagged, holding, listings, erased, subject)
     plan = decide_files(files, versions, holding, elsewhere, held, erased, policy, now)
-    blocked = undeclared or listings.gap
+    blocked = undeclared or lost or listings.gap
     # an erasure is of files that belong to this repository
     kept = {md5: size for md5, size in plan.removed.items() if md5 in erased} if blocked else plan.removed
     foreign = foreign_trash(stored, listings.trash, trashed)
@@ -213,7 +230,7 @@ def _require_known(
         held: The tags that each hold keeps.
         listings: What was asked for the files of these folders.
     """
-    for hold, tag in ((hold, tag) for hold, tags in held.items() for tag in sorted(tags)):
+    for hold, tag in ((hold, tag) for hold, tags in held.items() for tag in sorted(hashes.keys() & tags)):
         if not listings.known(set(hashes[tag]) - listings.deleted_by_policy()):
             raise VersioningError(
                 f"the listing of {tag} cannot be read, so it is not known which files {hold.summary} keeps from an "
@@ -233,11 +250,16 @@ def files_on_hold(
     if not (holds := read_holds(uri)):
         return {}
     stored.require_there()
-    hashes, listings = {one.tag: one.hashes for one in tagged_data(workspace.root)}, Listings(stored, uri)
+    tagged, listings = tagged_data(workspace.root), Listings(stored, uri)
+    hashes = {one.tag: one.hashes for one in tagged}
     adapters = (one for one in ServerRecords(uri).adapters() if not one.deleted)
     tags, found = held_versions(holds, adapters, hashes.keys()), {}
+    copies = copies_of_others(workspace.settings.retention, workspace.cache)
+    if lost := lost_data(workspace.root, copies, chain.from_iterable(tags.values()), tagged):
+        raise VersioningError(lost)
     for hold, held in tags.items():
-        found[hold] = held_files(db, hold).union(*(listings.files(hashes[tag], tag, needed=True) for tag in held))
+        known = (listings.files(hashes[tag], tag, needed=True) for tag in hashes.keys() & held)
+        found[hold] = held_files(db, hold).union(*known)
     _require_known(hashes, tags, listings)
     return found
 

@@ -37,12 +37,16 @@ def held_files(db: sqlite3.Connection, hold: Hold) -> frozenset[str]:
 def held_versions(
     holds: Iterable[Hold], adapters: Iterable[StoredAdapter | RegisteredAdapter], tags: Collection[str]
 ) -> dict[Hold, set[str]]:
-    """Return which dataset versions each hold keeps: those that it names, and the data of adapters that it names."""
-    trained = [(one.slot, one.version, one.dataset) for one in adapters]
+    """Return which dataset versions each hold keeps: those that it names, and the data of adapters that it names.
+
+    `tags` are the versions of this repository. Others are among the found ones if a hold or its adapter names them.
+    """
+    trained = [(one.slot, one.version, one.dataset) for one in adapters if one.dataset]
     found = {}
     for hold in holds:
         wanted = {dataset for slot, version, dataset in trained if hold.held.covers_adapter(slot, version)}
-        found[hold] = {tag for tag in tags if tag in wanted or hold.held.covers_dataset(tag)}
+        named = {hold.subject} if hold.held.dataset is not None else set[str]()
+        found[hold] = wanted | named | {tag for tag in tags if hold.held.covers_dataset(tag)}
     return found
 
 

@@ -359,6 +359,16 @@ def test_an_erasure_is_refused_while_the_listing_of_a_held_version_is_lost(
     assert not _with_anna(workspace)
 
 
+@pytest.mark.parametrize("subject", ["plant/asr@v1", TAGS[0]])
+def test_the_plan_of_an_erasure_is_refused_while_the_tag_of_held_data_is_lost(
+    workspace: Workspace, hold: Callable[[str], Callable[[], None]], subject: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hold(subject)
+    git.delete_refs(workspace.root, [f"refs/tags/{TAGS[0]}"])
+    code, _, error = elp_in(workspace.root, capsys)("erasure", "plan", "--speaker", "anna")
+    assert (code, f"lacks the tag {TAGS[0]}" in error) == (1, True)
+
+
 def test_the_plan_of_an_erasure_is_refused_while_the_share_with_held_files_is_away(
     workspace: Workspace, hold: Callable[[str], Callable[[], None]], capsys: pytest.CaptureFixture[str]
 ) -> None:

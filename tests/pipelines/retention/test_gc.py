@@ -20,7 +20,7 @@ from pipelines.audit.server_records import ServerRecords
 from pipelines.datasets.dataset_version import SHARDS
 from pipelines.datasets.dvc import dvc_remote, metafile, tracked_hash
 from pipelines.datasets.subject import Subject
-from pipelines.errors import GateRefused, UsageError, WorkspaceError
+from pipelines.errors import GateRefused, UsageError, VersioningError, WorkspaceError
 from pipelines.local import git
 from pipelines.local.settings import read_settings
 from pipelines.local.workspace import Workspace
@@ -330,6 +330,24 @@ def test_a_kept_version_whose_listing_is_lost_stops_the_data(
     lost = plan_removal(workspace, _quiet)
     assert sentence in lost.data.blocked
     assert lost.data.removed == {}
+
+
+def test_a_lost_tag_of_a_champion_stops_the_data_and_erasures(workspace: Workspace, tmp_path: Path) -> None:
+    commit, other = git.resolve(workspace.root, TAGS[0]), tmp_path / "other"
+    git.git(workspace.root, "clone", "--quiet", ".", str(other))
+    git.delete_refs(workspace.root, [f"refs/tags/{TAGS[0]}"])
+    before = _files(workspace)
+    # a version of another repository with the same remote
+    assert plan_removal(with_policy(workspace, shared_with=[str(other)]), _quiet).data.blocked == ""
+    plan, done = sweep(workspace, _quiet)
+    assert (plan.data.removed, done.files) == ({}, 0)
+    with pytest.raises(VersioningError, match=f"speaker anna is not erased: .* lacks the tag {TAGS[0]}"):
+        sweep(workspace, _quiet, Subject(speaker="anna"))
+    assert _files(workspace) == before
+    step = plan.data.blocked.rpartition(": git ")[2]
+    git.git(workspace.root, *step.replace("COMMIT", commit or "").split())
+    assert sweep(workspace, _quiet)[1].files > 0
+    assert readable(workspace, TAGS[0], tmp_path)
 
 
 @pytest.mark.parametrize("content", [b"[", b"[]"])

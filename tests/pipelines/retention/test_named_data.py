@@ -10,7 +10,8 @@ import pytest
 
 from pipelines.errors import VersioningError
 from pipelines.local import git
-from pipelines.retention.named_data import fetch_named, named_elsewhere, named_in_history, tagged_data
+from pipelines.registry.retention import RetentionPolicy
+from pipelines.retention.named_data import copies_of_others, fetch_named, named_elsewhere, named_in_history, tagged_data
 
 MD5 = "0123456789abcdef0123456789abcdef"
 TEXT = f"outs:\n- md5: {MD5}\n  path: audio\n"
@@ -64,12 +65,12 @@ def test_what_a_file_of_any_name_names_is_found(root: Path, name: str, place: Ca
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_history_of_another_repository_counts(root: Path, name: str, tmp_path: Path) -> None:
+def test_the_history_of_another_repository_counts(root: Path, name: str) -> None:
     _write(root, name)
     git.commit(root, [Path(name)], "Track it")
     git.git(root, "rm", "--quiet", "--", name)
     git.git(root, "commit", "--quiet", "--message", "Track it no more")
-    assert named_in_history(str(root), tmp_path / "cache") == {MD5}
+    assert named_in_history(root) == {MD5}
 
 
 @pytest.mark.parametrize("name", ["a\u2028b", b"caf\xe9".decode(errors="surrogateescape")])
@@ -81,21 +82,21 @@ def test_a_ref_of_any_name_is_read(root: Path, name: str) -> None:
     assert (tagged_data(root), named_elsewhere(root, [])) == ([], {MD5})
 
 
-def test_the_stashes_of_another_repository_count(root: Path, tmp_path: Path) -> None:
+def test_the_stashes_of_another_repository_count(root: Path) -> None:
     _write(root, "audio.dvc")
     _in_an_older_stash(root, "audio.dvc")
-    assert named_in_history(str(root), tmp_path / "cache") == {MD5}
+    assert named_in_history(root) == {MD5}
 
 
 @pytest.mark.parametrize("content", [TEXT.replace("\n", "\r\n").encode(), TEXT.encode() + "# 録音".encode("cp932")])
-def test_the_ends_of_lines_and_the_encoding_do_not_matter(root: Path, content: bytes, tmp_path: Path) -> None:
+def test_the_ends_of_lines_and_the_encoding_do_not_matter(root: Path, content: bytes) -> None:
     # two files: the answer about the first one must end where it ends
     for name in ("one.dvc", "two.dvc"):
         _write(root, name, content)
     git.commit(root, [Path("one.dvc"), Path("two.dvc")], "Track them")
     git.git(root, "rm", "--quiet", "--cached", "one.dvc", "two.dvc")
     assert named_elsewhere(root, []) == {MD5}
-    assert named_in_history(str(root), tmp_path / "cache") == {MD5}
+    assert named_in_history(root) == {MD5}
 
 
 def test_a_tag_that_was_rewritten_on_the_server_is_named_and_kept(root: Path, tmp_path: Path) -> None:
@@ -126,9 +127,10 @@ def test_a_shallow_clone_is_refused_until_it_is_whole(root: Path, tmp_path: Path
     git.git(root, "commit", "--quiet", "--message", "Track it no more")
     clone = tmp_path / "clone"
     git.git(root, "clone", "--quiet", "--depth=1", root.as_uri(), str(clone))
-    for read in (tagged_data, lambda place: named_in_history(str(place), tmp_path / "cache")):
+    others = RetentionPolicy(shared_with=(str(clone),))
+    for read in (tagged_data, lambda place: copies_of_others(others, tmp_path / "cache")):
         with pytest.raises(VersioningError, match=r"is a shallow clone.*in it: git fetch") as caught:
             read(clone)
     git.git(clone, *str(caught.value).rpartition(": git ")[2].split())
     assert [one.tag for one in tagged_data(clone)] == ["data/a/asr/v1"]
-    assert named_in_history(str(clone), tmp_path / "cache") == {MD5}
+    assert named_in_history(clone) == {MD5}
