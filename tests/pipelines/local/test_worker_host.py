@@ -192,7 +192,8 @@ def test_no_two_runs_ever_use_one_gpu(machine: Machine, kills: int) -> None:
             os.kill(pid, signal.SIGKILL)
     died = time.monotonic()
     _until(lambda: all(_free(machine, gpu) for gpu in GPUS), "the GPUs are free", 20)
-    assert time.monotonic() - died < 1.0
+    # at once by the kernel, on a busy machine after some seconds; by a missing heartbeat after 90 s
+    assert time.monotonic() - died < 10.0
     assert machine.violations == []
 
 
