@@ -95,7 +95,7 @@ def lost_data(root: Path, others: Iterable[Path], named: Iterable[str], tagged: 
             if git.git(root, "log", "--all", "--max-count=1", "--format=%H", "--", *paths).strip():
                 return (
                     f"{root} lacks the tag {tag}, whose data an adapter, a training or a hold needs, so nothing would "
-                    f"seem to name its files; fetch it: git fetch --tags; if no repository has it, set it on its "
+                    "seem to name its files; fetch it: git fetch --tags; if no repository has it, set it on its "
                     f"commit: git tag {tag} COMMIT"
                 )
     return ""

@@ -21,8 +21,8 @@ def utc_text(text: str) -> str:
     """Return date and time in UTC; a dash for an empty text, and a text that is no moment as it is."""
     try:
         return parse_moment(text).astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC") if text else "–"
-    # anybody can edit the tags of a version
-    except ValueError:
+    # anybody can edit the tags of a version; in UTC, a moment of the first or the last year may have no year
+    except (ValueError, OverflowError):
         return text
 
 
